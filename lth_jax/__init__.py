@@ -1,0 +1,40 @@
+"""lth_jax: find, test and use lottery tickets in JAX.
+
+The names here are the notebook API: pure functions that act on any pytree of
+params. The study that `python -m lth_jax.main` runs is built from them.
+"""
+
+from lth_jax import criteria, models
+from lth_jax.core import keys, masks, optimizers, pruning, sampling, tickets, training
+from lth_jax.criteria import Evidence, magnitude
+from lth_jax.models import LeNet, from_linen
+from lth_jax.core.pruning import one_shot, prune, prune_to_density
+from lth_jax.core.tickets import initial_state, rewind
+from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Evidence",
+    "Examples",
+    "LeNet",
+    "criteria",
+    "from_linen",
+    "initial_state",
+    "keys",
+    "magnitude",
+    "make_evaluate",
+    "make_segment",
+    "make_steps",
+    "masks",
+    "models",
+    "one_shot",
+    "optimizers",
+    "prune",
+    "prune_to_density",
+    "pruning",
+    "rewind",
+    "sampling",
+    "tickets",
+    "training",
+]

@@ -1,0 +1,1 @@
+"""Analysis: reads records, says what they mean."""

@@ -1,0 +1,1 @@
+"""The pure core: masks, pruning, tickets, training. No I/O."""

@@ -1,0 +1,147 @@
+"""Masks: pytrees of booleans with the structure of the params, `True` = kept.
+
+Every leaf of the params has a mask leaf of the same shape; leaves that are never
+pruned are all `True`. Which leaves may be pruned at all is a separate, static
+question, answered by a `Prunable` predicate.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Params = Any  # a pytree of arrays
+Masks = Any  # a pytree of bool arrays, same structure and shapes as the params
+Prunable = Callable[[str, jax.Array], bool]  # (path such as "dense_0/kernel", leaf)
+
+_NEVER_PRUNED = frozenset(
+    {"bias", "b", "scale", "offset", "embedding", "gamma", "beta", "mean", "var"}
+)
+
+
+class LayerCount(NamedTuple):
+    """How many of a leaf's weights are kept, and how many there are."""
+
+    kept: int
+    total: int
+
+
+def default_prunable(path: str, leaf: jax.Array) -> bool:
+    """Whether a leaf is the kernel of a dense or convolution layer.
+
+    Kernels are told by shape and name, so that flax, haiku, equinox and plain
+    dicts all work: at least two axes, and not named as a bias, a normalisation
+    parameter or an embedding.
+    """
+    return leaf.ndim >= 2 and path.rsplit("/", 1)[-1] not in _NEVER_PRUNED
+
+
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of a pytree with their paths, in `tree_flatten` order."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+        for path, leaf in leaves
+    ]
+
+
+def prunable_leaves(
+    tree: Any, prunable: Prunable = default_prunable
+) -> list[tuple[str, Any]]:
+    """The prunable leaves of a pytree with their paths, in `tree_flatten` order.
+
+    Raises:
+      ValueError: if the predicate admits no leaf.
+    """
+    leaves = [(path, leaf) for path, leaf in named_leaves(tree) if prunable(path, leaf)]
+    if not leaves:
+        names = ", ".join(path for path, _ in named_leaves(tree))
+        raise ValueError(f"prunable: admits none of the leaves ({names})")
+    return leaves
+
+
+def full(params: Params) -> Masks:
+    """The dense net's masks: `True` everywhere."""
+    return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
+
+
+def check(masks: Masks, params: Params) -> None:
+    """Asserts that masks fit params: structure, shapes, and `bool` leaves.
+
+    Free at run time under `jit`: it looks at shapes and dtypes only.
+
+    Raises:
+      AssertionError: naming the leaf that does not fit.
+    """
+    chex.assert_trees_all_equal_structs(masks, params)
+    chex.assert_trees_all_equal_shapes(masks, params)
+    for path, mask in named_leaves(masks):
+        if mask.dtype != jnp.bool_:
+            raise AssertionError(f"masks: {path} is {mask.dtype}; must be bool")
+
+
+def apply(masks: Masks, params: Params) -> Params:
+    """Params with every pruned entry exactly 0, the others bit for bit the same.
+
+    `where` rather than a product: 0 * NaN is NaN, and -1 * 0 is -0.
+    """
+    check(masks, params)
+    return jax.tree.map(
+        lambda m, p: jnp.where(m, p, jnp.zeros((), p.dtype)), masks, params
+    )
+
+
+def layer_counts(
+    masks: Masks, prunable: Prunable = default_prunable
+) -> dict[str, LayerCount]:
+    """Weights kept and in all, for each prunable leaf, by path (on the host)."""
+    return {
+        path: LayerCount(int(np.count_nonzero(np.asarray(mask))), mask.size)
+        for path, mask in prunable_leaves(masks, prunable)
+    }
+
+
+def total_count(masks: Masks, prunable: Prunable = default_prunable) -> LayerCount:
+    """Weights kept and in all, over all prunable leaves (on the host)."""
+    counts = layer_counts(masks, prunable).values()
+    return LayerCount(sum(c.kept for c in counts), sum(c.total for c in counts))
+
+
+def density(masks: Masks, prunable: Prunable = default_prunable) -> float:
+    """P_m, the fraction of the prunable weights that is kept, in [0, 1]."""
+    count = total_count(masks, prunable)
+    return count.kept / count.total
+
+
+def union(a: Masks, b: Masks) -> Masks:
+    """Kept in either."""
+    check(a, b)
+    return jax.tree.map(jnp.logical_or, a, b)
+
+
+def intersection(a: Masks, b: Masks) -> Masks:
+    """Kept in both."""
+    check(a, b)
+    return jax.tree.map(jnp.logical_and, a, b)
+
+
+def overlap(a: Masks, b: Masks, prunable: Prunable = default_prunable) -> float:
+    """Jaccard index of two masks over the prunable leaves, in [0, 1].
+
+    1.0 where both keep nothing.
+    """
+    both = total_count(intersection(a, b), prunable).kept
+    either = total_count(union(a, b), prunable).kept
+    return both / either if either else 1.0
+
+
+def is_subset(a: Masks, b: Masks) -> bool:
+    """Whether all that `a` keeps, `b` keeps too (on the host)."""
+    check(a, b)
+    return all(
+        not np.any(np.asarray(x) & ~np.asarray(y))
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )

@@ -1,0 +1,223 @@
+"""Training one masked member: state, steps, evaluation, segment.
+
+Everything here is pure and knows one member; batching members is the caller's
+business (`jax.vmap`, or `lth_jax.parallel`). Masks are traced arguments, so that
+one compilation serves every level.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from lth_jax.core import masks as masks_lib
+from lth_jax.core.masks import Masks, Params
+
+BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisation
+
+
+class Examples(NamedTuple):
+    """Examples of one split: inputs of any dtype [N, ...], labels int32[N]."""
+
+    inputs: jax.Array
+    labels: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Means over the examples: cross-entropy in nats, accuracy in [0, 1]."""
+
+    loss: jax.Array
+    accuracy: jax.Array
+
+
+class Apply(Protocol):
+    """A network as a pure function: params, statistics and inputs to logits.
+
+    In training (`train=True`) it also returns the new batch statistics; otherwise
+    those it was given.
+    """
+
+    def __call__(
+        self, params: Params, batch_stats: BatchStats, inputs: jax.Array, train: bool
+    ) -> tuple[jax.Array, BatchStats]: ...
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that changes while a member trains: arrays alone.
+
+    Attributes:
+      step: int32 scalar, steps trained since the original init.
+      params: the weights; pruned entries are exactly 0.
+      batch_stats: running statistics of batch normalisation.
+      opt_state: the optimizer's; its moments are 0 where params are pruned.
+    """
+
+    step: jax.Array
+    params: Params
+    batch_stats: BatchStats
+    opt_state: optax.OptState
+
+
+Steps = Callable[[TrainState, Masks, jax.Array, Examples], tuple[TrainState, jax.Array]]
+Evaluate = Callable[[TrainState, Examples], Metrics]
+
+
+def project(
+    state: TrainState, masks: Masks, tx: optax.GradientTransformation
+) -> TrainState:
+    """The state with every pruned entry of params and of their moments exactly 0."""
+    return state.replace(
+        params=masks_lib.apply(masks, state.params),
+        opt_state=optax.tree.map_params(
+            tx,
+            lambda moment, mask: jnp.where(mask, moment, jnp.zeros((), moment.dtype)),
+            state.opt_state,
+            masks,
+        ),
+    )
+
+
+def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
+    """Makes `steps(state, masks, batch_indices, examples) -> (state, losses)`.
+
+    It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a
+    `lax.scan` over examples that are on the device, and returns the batches' mean
+    cross-entropies, float32[T].
+
+    The state is projected on entry and the params after every update, so the
+    forward pass always sees masked params; gradients are masked before `tx.update`,
+    so clipping and moments see live weights only.
+    """
+
+    def loss_fn(
+        params: Params, batch_stats: BatchStats, inputs: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, BatchStats]:
+        logits, batch_stats = apply_fn(params, batch_stats, inputs, train=True)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), batch_stats
+
+    def steps(
+        state: TrainState, masks: Masks, batch_indices: jax.Array, examples: Examples
+    ) -> tuple[TrainState, jax.Array]:
+        chex.assert_rank(batch_indices, 2)
+        chex.assert_type(batch_indices, int)
+        chex.assert_rank(examples.labels, 1)
+
+        def step(
+            state: TrainState, indices: jax.Array
+        ) -> tuple[TrainState, jax.Array]:
+            (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
+                state.params,
+                state.batch_stats,
+                examples.inputs[indices],
+                examples.labels[indices],
+            )
+            gradients = masks_lib.apply(masks, gradients)
+            updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            new_state = TrainState(
+                step=state.step + 1,
+                params=masks_lib.apply(masks, params),
+                batch_stats=batch_stats,
+                opt_state=opt_state,
+            )
+            return new_state, loss
+
+        return jax.lax.scan(step, project(state, masks, tx), batch_indices)
+
+    return steps
+
+
+def make_evaluate(apply_fn: Apply, chunk_size: int = 1000) -> Evaluate:
+    """Makes `evaluate(state, examples) -> Metrics` over all the examples.
+
+    The examples go through in chunks of `chunk_size`, which bounds the memory and
+    on CPU is faster than one large batch.
+    """
+
+    def sums(state: TrainState, inputs: jax.Array, labels: jax.Array) -> Metrics:
+        logits, _ = apply_fn(state.params, state.batch_stats, inputs, train=False)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return Metrics(losses.sum(), jnp.sum(logits.argmax(-1) == labels))
+
+    def evaluate(state: TrainState, examples: Examples) -> Metrics:
+        inputs, labels = examples
+        chex.assert_equal_shape_prefix((inputs, labels), 1)
+        size = labels.shape[0]
+        whole = size - size % chunk_size
+        total = Metrics(jnp.float32(0), jnp.int32(0))
+        if whole:
+            chunks = jax.tree.map(
+                lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]),
+                (inputs, labels),
+            )
+            total, _ = jax.lax.scan(
+                lambda total, chunk: (
+                    jax.tree.map(jnp.add, total, sums(state, *chunk)),
+                    None,
+                ),
+                total,
+                chunks,
+            )
+        if whole < size:
+            rest = sums(state, inputs[whole:], labels[whole:])
+            total = jax.tree.map(jnp.add, total, rest)
+        return Metrics(total.loss / size, total.accuracy.astype(jnp.float32) / size)
+
+    return evaluate
+
+
+class Curves(NamedTuple):
+    """What a segment reports, float32[V] at each of its V evaluations.
+
+    `batch_loss` is the mean of the batches' losses since the evaluation before.
+    """
+
+    batch_loss: jax.Array
+    validation: Metrics
+    test: Metrics
+
+
+Segment = Callable[
+    [TrainState, Masks, jax.Array, Examples, Examples, Examples],
+    tuple[TrainState, Curves],
+]
+
+
+def make_segment(
+    apply_fn: Apply, tx: optax.GradientTransformation, chunk_size: int = 1000
+) -> Segment:
+    """Makes `segment(state, masks, batch_indices, train, validation, test)`.
+
+    A segment trains and evaluates in one compiled call: `batch_indices` is
+    int32[V, T, B], and after every T steps both held-out splits are evaluated.
+    Returns the state at its end and the `Curves`.
+    """
+    steps, evaluate = make_steps(apply_fn, tx), make_evaluate(apply_fn, chunk_size)
+
+    def segment(
+        state: TrainState,
+        masks: Masks,
+        batch_indices: jax.Array,
+        train: Examples,
+        validation: Examples,
+        test: Examples,
+    ) -> tuple[TrainState, Curves]:
+        chex.assert_rank(batch_indices, 3)
+
+        def interval(
+            state: TrainState, indices: jax.Array
+        ) -> tuple[TrainState, Curves]:
+            state, losses = steps(state, masks, indices, train)
+            return state, Curves(
+                losses.mean(), evaluate(state, validation), evaluate(state, test)
+            )
+
+        return jax.lax.scan(interval, state, batch_indices)
+
+    return segment

@@ -1,0 +1,61 @@
+"""Source: a data set in memory, as NumPy arrays, and how it is split."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.errors import UserError
+
+
+class DataError(UserError):
+    """Data that are missing, damaged or not fit for the study."""
+
+
+class Split(NamedTuple):
+    """Inputs [N, ..., channels], uint8 or float32; labels int32[N]."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+class Source(NamedTuple):
+    """A data set as it comes: the whole training set and the test set."""
+
+    train: Split
+    test: Split
+    num_classes: int
+
+
+def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Split, Split]:
+    """Splits off validation examples: the first of `order`, a permutation.
+
+    Returns:
+      The remaining training split, and the validation split.
+
+    Raises:
+      DataError: if nothing would be left to train on.
+    """
+    size = len(train.labels)
+    if not 0 < num_validation < size:
+        raise DataError(
+            f"data.num_validation: {num_validation}; must be from 1 to {size - 1}, below"
+            " the number of training examples"
+        )
+    held_out, rest = order[:num_validation], order[num_validation:]
+    return (
+        Split(train.inputs[rest], train.labels[rest]),
+        Split(train.inputs[held_out], train.labels[held_out]),
+    )
+
+
+def channel_statistics(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel (the last axis), float32[C]."""
+    channels = inputs.reshape(-1, inputs.shape[-1])
+    if inputs.dtype != np.uint8:
+        return channels.mean(0, dtype=np.float32), channels.std(0, dtype=np.float32)
+    levels = np.arange(256, dtype=np.float64)
+    counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
+    frequencies = counts / len(channels)
+    mean = frequencies @ levels
+    variance = frequencies @ levels**2 - mean**2
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)

@@ -1,0 +1,118 @@
+"""Runs a whole lottery-ticket study.
+
+  python -m lth_jax.main --config=configs/mnist1d.py
+  python -m lth_jax.main --config=configs/lenet.py:smoke --config.num_replicates=10
+
+The same command again goes on where it was left.
+"""
+
+import logging
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from lth_jax import config as lth_config
+from lth_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The study, such as configs/mnist1d.py, with a variant after a colon."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where everything is written; by default runs/<config name>."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the study that the flags describe; returns the exit code."""
+    if len(argv) > 1:
+        return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
+    try:
+        config = lth_config.read(_CONFIG.value)
+        workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
+        return _run(config, workdir)
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
+    # Imported here, so that a wrong flag is told at once.
+    from lth_jax import report
+    from lth_jax.study import experiment, interruption, runner, workdir
+
+    files = workdir.Workdir(root)
+    workdir.check(files, config)
+    if runner.is_finished(config, files):
+        _say(f"{root}: this study is finished; nothing is left to run")
+    else:
+        _use_compilation_cache()
+        built = experiment.build(config)
+        with workdir.opened(root, config):
+            try:
+                with interruption.deferred(_say) as check_interrupted:
+                    runner.Runner(built, files, check_interrupted).run()
+            except interruption.Interrupted as interrupted:
+                _say(f"saved in {root}; go on with the same command")
+                return 128 + interrupted.signum
+    print(report.write(files, title=root.name))
+    return 0
+
+
+def _default_workdir() -> str:
+    filename = config_flags.get_config_filename(flags.FLAGS["config"])
+    path, _, variant = filename.partition(":")
+    name = pathlib.Path(path).stem
+    return f"runs/{name}_{variant}" if variant else f"runs/{name}"
+
+
+def _use_compilation_cache() -> None:
+    """Compiled programs are kept in the user's cache folder between runs."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(cache, "lth_jax")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _fail(text: str) -> int:
+    _say(f"error: {text}")
+    return 2
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses flags; what is wrong with them is told in one line."""
+    try:
+        rest: list[str] = flags.FLAGS(list(argv))
+        if _CONFIG.value is None:
+            raise UserError("--config: missing; such as --config=configs/mnist1d.py")
+    except (flags.Error, UserError, OSError, AttributeError, KeyError, TypeError) as error:
+        sys.exit(_fail(_one_line(error)))
+    return rest
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+
+
+def run() -> None:
+    """The entry point."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    absl_logging.set_verbosity(absl_logging.WARNING)  # orbax tells every step at INFO
+    app.run(main, flags_parser=_parse_flags)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,61 @@
+"""Table: one row a level, as plain text."""
+
+import math
+from collections.abc import Sequence
+
+from lth_jax.analysis.summary import Estimate, Summary
+
+_MEASURES = ("stop step", "acc at stop", "acc at end")
+
+
+def render(summaries: Sequence[Summary]) -> str:
+    """The table of a study, with a note that says how to read it."""
+    found = {s.arm for s in summaries}
+    arms = sorted(found, key=lambda arm: (arm != "ticket", arm))
+    cells = {(s.level, s.arm): s for s in summaries}
+    rows = [["level", "density", "weights", *(_MEASURES * len(arms))]]
+    for level in sorted({s.level for s in summaries}):
+        any_arm = next(s for s in summaries if s.level == level)
+        density, weights = 100 * any_arm.density, any_arm.weights_left
+        row = [str(level), f"{density:.2f}%", f"{weights:,}"]
+        for arm in arms:
+            row += _cells(cells.get((level, arm)))
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    titles = " " * (sum(widths[:3]) + 2 * 2)
+    for i, arm in enumerate(arms):
+        block = widths[3 + 3 * i : 6 + 3 * i]
+        titles += "  " + f" {arm} ".center(sum(block) + 2 * 2, "-")
+    return "\n".join([titles, *lines, "", _note(summaries)])
+
+
+def _note(summaries: Sequence[Summary]) -> str:
+    counts = sorted({s.num_replicates for s in summaries})
+    replicates = " to ".join(str(n) for n in (counts[0], counts[-1])[: len(counts)])
+    interval = ", ± half of the 95% interval (Student's t)" if counts[-1] > 1 else ""
+    return (
+        f"Means over {replicates} replicates{interval}. Stop: the first evaluation with"
+        " the least validation loss.\nacc: test accuracy in %, there and at the end of"
+        " the budget. Level 0 is the dense net."
+    )
+
+
+def _cells(summary: Summary | None) -> list[str]:
+    if summary is None:
+        return [""] * len(_MEASURES)
+    return [
+        _text(summary.early_stop_step, 1, 0),
+        _text(summary.early_stop_accuracy, 100, 2),
+        _text(summary.final_accuracy, 100, 2),
+    ]
+
+
+def _text(estimate: Estimate, scale: float, digits: int) -> str:
+    mean = f"{scale * estimate.mean:.{digits}f}"
+    if math.isnan(estimate.half_width):
+        return mean
+    return f"{mean} ± {scale * estimate.half_width:.{digits}f}"

@@ -1,0 +1,1 @@
+"""The study: runs the levels of all members, resumable at any instant."""

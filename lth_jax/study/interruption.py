@@ -1,0 +1,40 @@
+"""Interruption: SIGINT and SIGTERM wait for the next segment boundary."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """The study was asked to stop, and has saved its state."""
+
+    def __init__(self, signum: int):
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@contextlib.contextmanager
+def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """Defers signals; gives a function that raises `Interrupted` if one came.
+
+    A second signal acts at once, as if nothing were deferred.
+    """
+    received: list[int] = []
+
+    def receive(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        announce(f"{signal.Signals(signum).name}: saving at the end of this segment")
+        for s in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(s, previous[s])
+
+    def check() -> None:
+        if received:
+            raise Interrupted(received[0])
+
+    previous = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield check
+    finally:
+        for s, handler in previous.items():
+            signal.signal(s, handler)

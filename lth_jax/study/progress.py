@@ -1,0 +1,46 @@
+"""Progress: a bar over all training steps of a study."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from tqdm import tqdm
+
+
+class _Trained(Protocol):
+    arm: str
+    level: int
+
+
+class Progress:
+    """Level, arm, steps a second (of all members together) and time left."""
+
+    def __init__(self, num_member_steps: int):
+        on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=num_member_steps,
+            unit=" steps",
+            unit_scale=True,
+            dynamic_ncols=True,
+            mininterval=0.1 if on_terminal else 10.0,
+            bar_format="{desc}{percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def advance(self, num_member_steps: int, call: Sequence[_Trained] = ()) -> None:
+        """Counts steps as done, those of all members together."""
+        if call:
+            last = call[-1]
+            self._bar.set_description(f"level {last.level} {last.arm}", refresh=False)
+        self._bar.update(num_member_steps)

@@ -1,0 +1,111 @@
+"""Records: tidy rows of everything measured, one CSV file an arm and level.
+
+Columns: arm, replicate, level, density, step, split, metric, value. Accuracies and
+densities are in [0, 1], losses in nats; values are float32, written so that they
+read back exactly. All files of a study in one pandas call:
+`pd.concat(map(pd.read_csv, sorted(glob("runs/mnist1d/records/*.csv"))))`.
+"""
+
+import csv
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.errors import UserError
+from lth_jax.study.files import whole
+
+COLUMNS = (
+    "arm",
+    "replicate",
+    "level",
+    "density",
+    "step",
+    "split",
+    "metric",
+    "value",
+)
+
+
+class RecordsError(UserError):
+    """Records that are missing or cut short."""
+
+
+class Curve(NamedTuple):
+    """One metric of one split over training: steps int64[V], values [V]."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+class Run(NamedTuple):
+    """What was measured of one member.
+
+    Attributes:
+      arm, replicate, level: which member.
+      density: P_m of its mask, in [0, 1].
+      curves: by (split, metric), such as ("validation", "loss"). ("train",
+        "batch_loss") is the mean over the batches since the evaluation before;
+        ("train", "loss") and ("train", "accuracy") have the last step alone, and
+        ("mask", "weights_left") the first.
+    """
+
+    arm: str
+    replicate: int
+    level: int
+    density: float
+    curves: dict[tuple[str, str], Curve]
+
+
+def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
+    """The file of one arm at one level."""
+    return folder / f"level_{level:02d}-{arm}.csv"
+
+
+def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
+    """Writes the runs of one arm and level; the file appears whole."""
+    with whole(path) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for run in runs:
+            head = (run.arm, run.replicate, run.level, run.density)
+            for (split, metric), curve in run.curves.items():
+                for step, value in zip(*curve, strict=True):
+                    # str of a NumPy scalar: the shortest that reads back the same.
+                    writer.writerow((*head, step, split, metric, str(value)))
+
+
+def read(folder: pathlib.Path) -> list[Run]:
+    """Reads all runs, by level, arm and replicate.
+
+    Raises:
+      RecordsError: if there are none, or a row is not whole.
+    """
+    paths = sorted(folder.glob("level_*.csv"))
+    if not paths:
+        raise RecordsError(f"{folder}: no records")
+    return [run for path in paths for run in _read_file(path)]
+
+
+def _read_file(path: pathlib.Path) -> list[Run]:
+    heads: dict[int, Run] = {}
+    rows: dict[tuple[int, str, str], list[tuple[int, float]]] = {}
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        if tuple(next(reader, ())) != COLUMNS:
+            raise RecordsError(f"{path}: line 1; must be {','.join(COLUMNS)}")
+        for row in reader:
+            try:
+                arm, replicate, level, density, step, split, metric, value = row
+                run = Run(arm, int(replicate), int(level), float(density), {})
+                point = int(step), float(value)
+            except ValueError:
+                raise RecordsError(f"{path}: line {reader.line_num} is damaged") from None
+            heads.setdefault(run.replicate, run)
+            rows.setdefault((run.replicate, split, metric), []).append(point)
+    for (replicate, split, metric), points in rows.items():
+        steps, values = zip(*points, strict=True)
+        curve = Curve(np.array(steps), np.array(values))
+        heads[replicate].curves[split, metric] = curve
+    return list(heads.values())

@@ -1,0 +1,72 @@
+"""Ticket files: a level's tickets, portable, readable with NumPy alone.
+
+`numpy.load("level_03.npz")` gives, for every leaf of the params (leading axis R, the
+replicates):
+
+- `weights/<path>`: float32[R, ...], the weights the level starts from, 0 where pruned;
+- `mask/<path>`: uint8[R, ceil(size / 8)], the mask bit-packed in C order (`np.packbits`);
+
+and `provenance`, a JSON text: level, rewind step, config and package version.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from lth_jax.core import masks as masks_lib
+from lth_jax.core.masks import Masks, Params
+from lth_jax.study.files import whole
+
+
+def save(
+    path: pathlib.Path, params: Params, masks: Masks, provenance: dict[str, Any]
+) -> None:
+    """Writes the tickets of all replicates at one level; the file appears whole.
+
+    Args:
+      path: ending in .npz.
+      params, masks: with a leading axis R.
+      provenance: what can be written as JSON.
+    """
+    params, masks = jax.device_get((params, masks))
+    arrays = {
+        "provenance": np.array(json.dumps(provenance)),
+        **{f"weights/{name}": leaf for name, leaf in masks_lib.named_leaves(params)},
+        **{
+            f"mask/{name}": np.packbits(leaf.reshape(len(leaf), -1), axis=1)
+            for name, leaf in masks_lib.named_leaves(masks)
+        },
+    }
+    with whole(path) as unfinished:
+        np.savez_compressed(unfinished, **arrays)
+
+
+def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, Any]]:
+    """One replicate's ticket: params and masks as nested dicts, and its provenance.
+
+    Raises:
+      IndexError: if there is no such replicate.
+    """
+    params: Params = {}
+    masks: Masks = {}
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            kind, _, name = key.partition("/")
+            if kind != "weights":
+                continue
+            weights = arrays[key][replicate]
+            bits = arrays[f"mask/{name}"][replicate]
+            mask = np.unpackbits(bits, count=weights.size).astype(bool)
+            _insert(params, name, weights)
+            _insert(masks, name, mask.reshape(weights.shape))
+        return params, masks, json.loads(str(arrays["provenance"]))
+
+
+def _insert(tree: dict[str, Any], name: str, leaf: np.ndarray) -> None:
+    *parents, last = name.split("/")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[last] = leaf
