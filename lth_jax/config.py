@@ -161,6 +161,18 @@ def default() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(_to_dict(StudyConfig, StudyConfig())).lock()
 
 
+def check_variant(variant: str, allowed: Collection[str]) -> None:
+    """Checks what stands after the colon in `--config=configs/lenet.py:smoke`.
+
+    Raises:
+      ConfigError: naming the variants that the config has.
+    """
+    if variant and variant not in allowed:
+        raise ConfigError(
+            f"config variant: {variant!r}; must be one of {', '.join(allowed)}"
+        )
+
+
 def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, annotation in typing.get_type_hints(cls).items():

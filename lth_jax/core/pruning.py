@@ -102,23 +102,21 @@ def prune(
       ValueError: on a fraction outside (0, 1), an unknown scope, a mapping that
         does not fit the prunable leaves, or NaN scores (naming the leaf).
     """
-    names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
     if isinstance(fraction, Mapping):
-        if scope != "layerwise":
-            raise ValueError(f"fraction: one per leaf needs layerwise scope, not {scope}")
+        names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
+        if scope == "global":
+            raise ValueError("fraction: one per leaf is for scope 'layerwise' alone")
         if set(fraction) != set(names):
             raise ValueError(
                 f"fraction: names {sorted(fraction)}; the prunable leaves are {names}"
             )
-        fractions = dict(fraction)
-    else:
-        fractions = dict.fromkeys(names, fraction)
-    for name, value in fractions.items():
+    for value in fraction.values() if isinstance(fraction, Mapping) else [fraction]:
         if not 0 < value < 1:
-            raise ValueError(f"fraction: {value} for {name}; must be inside (0, 1)")
+            raise ValueError(f"fraction: {value}; must be inside (0, 1)")
 
     def count(name: str, layer: LayerCount) -> int:
-        return round(fractions[name] * layer.kept)
+        own = fraction[name] if isinstance(fraction, Mapping) else fraction
+        return round(own * layer.kept)
 
     return _remove(scores, masks, count, scope, prunable)
 

@@ -1,0 +1,22 @@
+"""LeNet-300-100 on Fashion-MNIST: the paper's MNIST set-up, as it stands, on harder data.
+
+Frankle & Carbin 2019 as in configs/lenet.py; data of Xiao, Rasul & Vollgraf 2017.
+
+Command:   python -m lth_jax.main --config=configs/fashion.py
+           Debian's package dataset-fashion-mnist has the raw files: then add
+           --config.data.raw_dir=/usr/share/datasets/fashion-mnist, the first time.
+Expected:  the paper has no figure for it; __EXPECTED__
+Time:      as configs/lenet.py.
+Variant:   ":smoke", as there.
+"""
+
+import ml_collections
+
+from configs import lenet
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """The study, or its small variant "smoke"."""
+    config = lenet.get_config(variant)
+    config.data.name = "fashion_mnist"
+    return config

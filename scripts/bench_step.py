@@ -1,0 +1,194 @@
+"""Times LeNet-300-100's masked training step, one JSON line a measurement.
+
+  python scripts/bench_step.py [--members=1,5] [--steps=200] [--repeats=7]
+
+Every ratio is between things timed in turn in this run, and is the median over the
+repeats: machines are shared and noisy.
+
+- `masked_vs_bare`: the step inside a segment, against the same scan written bare, with
+  no masks, evaluation or records.
+- `matmul_fraction`: FLOP/s of the masked step, as a fraction of the device's own rate
+  in a large float32 matrix product. The step's FLOPs are counted twice: by the usual
+  convention, three times the forward pass's, and as they are executed, without the
+  first layer's input gradient, which nobody needs.
+- `member_cost`: time a member when M train in one call, against one alone, not batched.
+- `segment_vs_bare`: what a study runs (segment with both evaluations every 100 steps).
+
+On a GPU: --members=1,5,50,500 --steps=1000.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import lth_jax
+from lth_jax.core import optimizers, sampling
+from lth_jax.parallel import over_members
+
+BATCH_SIZE = 60
+WEIGHTS = 266_200
+FIRST_LAYER = 784 * 300
+
+
+def timed(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each function, taken in turn; compiled and warmed up first."""
+    for function in functions.values():
+        jax.block_until_ready(function())
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            jax.block_until_ready(function())
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def ratio(numerator: list[float], denominator: list[float]) -> float:
+    """Median of the ratios of what was timed in turn."""
+    pairs = zip(numerator, denominator, strict=True)
+    return round(statistics.median(a / b for a, b in pairs), 3)
+
+
+def report(name: str, **values: Any) -> None:
+    """Prints one measurement."""
+    device = jax.devices()[0].device_kind
+    print(json.dumps({"measurement": name, "device": device, **values}), flush=True)
+
+
+def bare_steps(apply_fn: Any, tx: optax.GradientTransformation) -> Any:
+    """The same scan with nothing of a lottery-ticket study in it."""
+
+    def steps(params: Any, opt_state: Any, indices: jax.Array, examples: Any) -> Any:
+        def loss_fn(params: Any, inputs: jax.Array, labels: jax.Array) -> jax.Array:
+            logits, _ = apply_fn(params, {}, inputs, train=True)
+            return optax.losses.softmax_cross_entropy_with_integer_labels(
+                logits, labels
+            ).mean()
+
+        def step(carry: Any, batch: jax.Array) -> Any:
+            params, opt_state = carry
+            loss, gradients = jax.value_and_grad(loss_fn)(
+                params, examples.inputs[batch], examples.labels[batch]
+            )
+            updates, opt_state = tx.update(gradients, opt_state, params)
+            return (optax.apply_updates(params, updates), opt_state), loss
+
+        return jax.lax.scan(step, (params, opt_state), indices)
+
+    return jax.jit(steps)
+
+
+def main() -> None:
+    """Runs all measurements."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--members", default="1,5", help="numbers of members, from 1")
+    parser.add_argument("--steps", type=int, default=200, help="steps in a segment")
+    parser.add_argument("--repeats", type=int, default=7)
+    args = parser.parse_args()
+
+    key = jax.random.key(0)
+    inputs = jax.random.randint(key, (55_000, 28, 28, 1), 0, 256).astype(jnp.uint8)
+    labels = jax.random.randint(key, (55_000,), 0, 10)
+    train = lth_jax.Examples(inputs, labels)
+    validation = lth_jax.Examples(inputs[:5_000], labels[:5_000])
+    test = lth_jax.Examples(inputs[:10_000], labels[:10_000])
+    network = lth_jax.from_linen(
+        lth_jax.LeNet(), inputs[:1], lambda x: (x.astype(jnp.float32) - 33.3) / 78.6
+    )
+    schedule = optimizers.make_schedule("constant", 1.2e-3, num_steps=args.steps)
+    tx = optimizers.make_optimizer("adam", schedule)
+    params, _ = network.init(key)
+    masks = lth_jax.prune(jax.tree.map(jnp.abs, params), lth_jax.masks.full(params), 0.5)
+    state = lth_jax.rewind(lth_jax.initial_state(params, tx), masks, tx)
+    indices = sampling.batch_indices(
+        key, 0, args.steps, batch_size=BATCH_SIZE, num_examples=55_000
+    )
+
+    # One member against the bare scan and the matrix product.
+    masked = jax.jit(lth_jax.make_steps(network.apply, tx))
+    segment = jax.jit(lth_jax.make_segment(network.apply, tx))
+    bare = bare_steps(network.apply, tx)
+    evals = max(1, args.steps // 100)
+    size = 8192 if jax.default_backend() == "gpu" else 2048
+    matrix = jax.random.normal(key, (size, size))
+    product = jax.jit(lambda a: jnp.matmul(a, a))
+    seconds = timed(
+        {
+            "masked": lambda: masked(state, masks, indices, train),
+            "bare": lambda: bare(params, state.opt_state, indices, train),
+            "segment": lambda: segment(
+                state,
+                masks,
+                indices.reshape(evals, -1, BATCH_SIZE),
+                train,
+                validation,
+                test,
+            ),
+            "matmul": lambda: product(matrix),
+        },
+        args.repeats,
+    )
+    step_us = {
+        n: round(1e6 * statistics.median(s) / args.steps, 1) for n, s in seconds.items()
+    }
+    report(
+        "masked_vs_bare",
+        ratio=ratio(seconds["masked"], seconds["bare"]),
+        masked_us=step_us["masked"],
+        bare_us=step_us["bare"],
+    )
+    rates = [2 * size**3 / s for s in seconds["matmul"]]
+    for convention, flops in (
+        ("three forward passes", 6 * BATCH_SIZE * WEIGHTS),
+        ("as executed", 2 * BATCH_SIZE * (3 * WEIGHTS - FIRST_LAYER)),
+    ):
+        achieved = [flops * args.steps / s for s in seconds["masked"]]
+        report(
+            "matmul_fraction",
+            convention=convention,
+            ratio=ratio(achieved, rates),
+            achieved_gflops=round(statistics.median(achieved) / 1e9, 1),
+            matmul_gflops=round(statistics.median(rates) / 1e9, 1),
+        )
+    report(
+        "segment_vs_bare",
+        ratio=ratio(seconds["segment"], seconds["bare"]),
+        segment_us=step_us["segment"],
+        eval_every_steps=args.steps // evals,
+    )
+
+    # Members in one call, by both ways of sharing the device, against one alone.
+    functions = {"alone": lambda: masked(state, masks, indices, train)}
+    counts = [int(n) for n in args.members.split(",")]
+    for how in ("vmap", "map"):
+        steps = lth_jax.make_steps(network.apply, tx)
+        batched = jax.jit(over_members(steps, num_shared=1, how=how))
+        for count in counts:
+            stacked = jax.tree.map(
+                lambda x, n=count: jnp.stack([x] * n), (state, masks, jnp.asarray(indices))
+            )
+            functions[f"{how} {count}"] = lambda f=batched, s=stacked: f(*s, train)
+    seconds = timed(functions, args.repeats)
+    for how in ("vmap", "map"):
+        for count in counts:
+            members = seconds[f"{how} {count}"]
+            report(
+                "member_cost",
+                how=how,
+                members=count,
+                ratio=ratio([s / count for s in members], seconds["alone"]),
+                member_steps_per_s=round(count * args.steps / statistics.median(members)),
+            )
+    report("compilations", segment=segment._cache_size(), masked=masked._cache_size())
+
+
+if __name__ == "__main__":
+    main()
