@@ -198,16 +198,28 @@ def read(config: Mapping[str, Any]) -> StudyConfig:
     return study
 
 
+def check_field(name: str) -> None:
+    """Checks that there is a field of a name, such as "prune.fraction".
+
+    Raises:
+      ConfigError: naming the fields that there are beside it.
+    """
+    group: type = StudyConfig
+    prefix = ""
+    for part in name.split("."):
+        hints = typing.get_type_hints(group) if dataclasses.is_dataclass(group) else {}
+        if part not in hints:
+            there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
+            raise ConfigError(f"{prefix}{part}: no such field{there_are}")
+        group, prefix = hints[part], f"{prefix}{part}."
+
+
 def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
     hints = typing.get_type_hints(cls)
-    for name in values:
-        if name not in hints:
-            raise ConfigError(
-                f"{prefix}{name}: no such field; allowed are {', '.join(sorted(hints))}"
-            )
     fields = {}
     for name, value in values.items():
         field = f"{prefix}{name}"
+        check_field(field)
         if dataclasses.is_dataclass(hints[name]):
             if not isinstance(value, Mapping | ml_collections.ConfigDict):
                 raise ConfigError(f"{field}: {value!r}; must be a group of fields")

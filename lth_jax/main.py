@@ -95,16 +95,24 @@ def _fail(text: str) -> int:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses flags; what is wrong with them is told in one line."""
     try:
+        _check_config_flags(argv)
         rest: list[str] = flags.FLAGS(list(argv))
         if _CONFIG.value is None:
             raise UserError("--config: missing; such as --config=configs/mnist1d.py")
-    except (flags.Error, UserError, OSError, AttributeError, KeyError, TypeError) as error:
-        sys.exit(_fail(_one_line(error)))
+    except (flags.Error, UserError, OSError, ImportError) as error:
+        sys.exit(_fail(" ".join(str(error).split())))
     return rest
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+def _check_config_flags(argv: Sequence[str]) -> None:
+    """Tells of a missing file or unknown field more plainly than ml_collections."""
+    for argument in argv:
+        name, _, value = argument.lstrip("-").partition("=")
+        path = value.partition(":")[0]
+        if name == "config" and not pathlib.Path(path).is_file():
+            raise UserError(f"--config: {path!r}; no such file")
+        if name.startswith("config."):
+            lth_config.check_field(name.removeprefix("config."))
 
 
 def run() -> None:

@@ -17,8 +17,6 @@ import lth_jax
 from lth_jax import config as lth_config
 from lth_jax.core import optimizers
 
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-
 SHARED_MNIST = pathlib.Path(__file__).parents[2] / "shared" / "data" / "mnist"
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 

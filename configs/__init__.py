@@ -1,0 +1,1 @@
+"""Configs: one study a file."""

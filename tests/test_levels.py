@@ -1,0 +1,45 @@
+import hypothesis.strategies as st
+from hypothesis import given
+
+from lth_jax.study.levels import Segment, eval_steps, segments
+
+
+def test_without_late_rewinding_all_segments_are_alike():
+    found = segments(0, 1000, every=100, checkpoint_every=500, rewind_step=0)
+    assert found == [Segment(0, 5, 100), Segment(500, 5, 100)]
+
+
+def test_the_rewind_step_ends_a_segment_wherever_it_falls():
+    found = segments(0, 400, every=100, checkpoint_every=400, rewind_step=130)
+    assert found == [
+        Segment(0, 1, 100),
+        Segment(100, 1, 30),
+        Segment(130, 1, 70),
+        Segment(200, 2, 100),
+    ]
+    later_levels = segments(130, 400, every=100, checkpoint_every=400, rewind_step=130)
+    assert later_levels == found[2:]
+
+
+@given(st.data())
+def test_segments_cover_every_step_and_evaluation_once(data):
+    every = data.draw(st.integers(1, 20))
+    checkpoint_every = every * data.draw(st.integers(1, 5))
+    stop = data.draw(st.integers(every, 200))
+    rewind_step = data.draw(st.integers(0, stop - 1))
+    start = data.draw(st.sampled_from([0, rewind_step]))
+    found = segments(
+        start, stop, every=every, checkpoint_every=checkpoint_every, rewind_step=rewind_step
+    )
+    assert found[0].start_step == start
+    assert found[-1].stop_step == stop
+    assert all(a.stop_step == b.start_step for a, b in zip(found, found[1:], strict=False))
+    evaluated = [
+        s.start_step + (i + 1) * s.num_steps for s in found for i in range(s.num_evals)
+    ]
+    assert evaluated == eval_steps(start, stop, every, rewind_step)
+    ends = {s.stop_step for s in found}
+    assert {s for s in evaluated if s % checkpoint_every == 0 or s == rewind_step} <= ends
+    expected = {s for s in range(start + 1, stop + 1) if s % every == 0} | {stop}
+    expected |= {rewind_step} if rewind_step > start else set()
+    assert set(evaluated) == expected

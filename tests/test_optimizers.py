@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lth_jax import optimizers
+
+
+def test_schedules_agree_with_their_formulas():
+    def values(name, **kwargs):
+        schedule = optimizers.make_schedule(name, 0.4, num_steps=100, **kwargs)
+        return [float(schedule(jnp.int32(s))) for s in (0, 5, 10, 50, 80)]
+
+    np.testing.assert_allclose(values("constant"), [0.4] * 5)
+    np.testing.assert_allclose(
+        values("step_drops", drop_steps=(10, 60), drop_factor=0.5),
+        [0.4, 0.4, 0.2, 0.2, 0.1],
+        rtol=1e-6,
+    )
+    cosine = [0.2 * (1 + np.cos(np.pi * s / 100)) for s in (0, 5, 10, 50, 80)]
+    np.testing.assert_allclose(values("cosine"), cosine, rtol=1e-5)
+    np.testing.assert_allclose(
+        values("constant", warmup_steps=10), [0.0, 0.2, 0.4, 0.4, 0.4], rtol=1e-6
+    )
+
+
+def reference_steps(name, gradients, *, rate, momentum=0.9, decay=0.0):
+    """Parameters after each step from 1.0, by the textbook formulas."""
+    p, m, v, path = 1.0, 0.0, 0.0, []
+    for t, g in enumerate(gradients, start=1):
+        if name in ("sgd", "momentum"):
+            g = g + decay * p
+            m = g + (momentum * m if name == "momentum" else 0.0)
+            p = p - rate * m
+        else:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            p = p - rate * (step + (decay * p if name == "adamw" else 0.0))
+        path.append(p)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "decay"),
+    [("sgd", 0.0), ("sgd", 0.1), ("momentum", 0.1), ("adam", 0.0), ("adamw", 0.1)],
+)
+def test_optimizers_agree_with_their_formulas(name, decay):
+    schedule = optimizers.make_schedule("constant", 0.05, num_steps=10)
+    tx = optimizers.make_optimizer(name, schedule, weight_decay=decay)
+    params, gradients = {"w": jnp.float32(1.0)}, [0.3, -0.2, 0.5, 0.1]
+    state, path = tx.init(params), []
+    for g in gradients:
+        updates, state = tx.update({"w": jnp.float32(g)}, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(float(params["w"]))
+    expected = reference_steps(name, gradients, rate=0.05, decay=decay)
+    np.testing.assert_allclose(path, expected, rtol=1e-5)
+
+
+def test_schedule_step_moves_the_rate_and_nothing_else():
+    schedule = optimizers.make_schedule("cosine", 1.0, num_steps=100)
+    tx = optax.chain(optax.clip_by_global_norm(1.0), optimizers.make_optimizer("adam", schedule))
+    fresh = tx.init({"w": jnp.zeros(3)})
+    moved = jax.jit(optimizers.with_schedule_step)(fresh, 60)
+    counts = [int(c) for path, c in optax.tree.get_all_with_path(moved, "count")]
+    assert counts == [0, 60]  # Adam's own, then the schedule's
+
+
+def test_an_optimizer_without_a_schedule_is_left_as_it_is():
+    state = optax.sgd(0.1).init({"w": jnp.zeros(3)})
+    assert optimizers.with_schedule_step(state, 60) == state
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: optimizers.make_optimizer("lion", s), "'lion'; must be one of"),
+        (
+            lambda s: optimizers.make_optimizer("adam", s, weight_decay=0.1),
+            "use 'adamw'",
+        ),
+        (
+            lambda s: optimizers.make_schedule("linear", 0.1, num_steps=1),
+            "'linear'; must be one of",
+        ),
+    ],
+)
+def test_what_is_unknown_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(optax.constant_schedule(0.1))

@@ -1,0 +1,76 @@
+import glob
+
+import hypothesis.strategies as st
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+
+from lth_jax.study import records
+from lth_jax.study.records import Curve, RecordsError, Run
+
+
+def make_runs(arm="ticket", level=3, values=(0.5, 0.25), replicates=(0, 1)):
+    curve = Curve(np.array([10, 20]), np.array(values, np.float32))
+    return [
+        Run(arm, r, level, 0.512, {("test", "accuracy"): curve, ("validation", "loss"): curve})
+        for r in replicates
+    ]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a[:4] == b[:4]
+        assert a.curves.keys() == b.curves.keys()
+        for key in a.curves:
+            np.testing.assert_array_equal(a.curves[key].steps, b.curves[key].steps)
+            np.testing.assert_array_equal(
+                a.curves[key].values.astype(np.float32), b.curves[key].values
+            )
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=2))
+def test_float32_values_come_back_exactly(tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("records")
+    runs = make_runs(values=values)
+    records.write(records.path_of(folder, "ticket", 3), runs)
+    assert_same(records.read(folder), runs)
+
+
+def test_files_are_read_by_level_and_arm(tmp_path):
+    for arm, level in (("ticket", 10), ("reinit", 2), ("ticket", 2)):
+        records.write(records.path_of(tmp_path, arm, level), make_runs(arm, level))
+    (tmp_path / ".unfinished-level_03-ticket.csv").write_text("half a file")
+    found = [(run.level, run.arm) for run in records.read(tmp_path)]
+    assert found == [(2, "reinit")] * 2 + [(2, "ticket")] * 2 + [(10, "ticket")] * 2
+
+
+def test_pandas_reads_all_files_in_one_call(tmp_path):
+    for level in (1, 2):
+        records.write(records.path_of(tmp_path, "ticket", level), make_runs(level=level))
+    frame = pd.concat(map(pd.read_csv, sorted(glob.glob(f"{tmp_path}/*.csv"))))
+    assert tuple(frame.columns) == records.COLUMNS
+    assert len(frame) == 2 * 2 * 2 * 2
+    assert frame.value.dtype == float
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "line 1; must be arm,"),
+        ("a,b\n", "line 1; must be arm,"),
+        (",".join(records.COLUMNS) + "\nticket,0,1,0.5,10,test\n", "line 2 is damaged"),
+        (",".join(records.COLUMNS) + "\nticket,0,x,0.5,10,test,loss,1\n", "line 2"),
+    ],
+)
+def test_damaged_records_are_told_with_file_and_line(tmp_path, content, message):
+    (tmp_path / "level_00-ticket.csv").write_text(content)
+    with pytest.raises(RecordsError, match=message):
+        records.read(tmp_path)
+
+
+def test_no_records_at_all_are_an_error(tmp_path):
+    with pytest.raises(RecordsError, match="no records"):
+        records.read(tmp_path)

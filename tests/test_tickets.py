@@ -1,0 +1,201 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import assert_trees_equal
+
+import lth_jax
+from lth_jax import masks, optimizers, tickets
+from lth_jax.core import sampling
+from lth_jax.core.training import make_steps
+
+SCHEDULE = optimizers.make_schedule("cosine", 0.1, num_steps=50)
+TX = optimizers.make_optimizer("momentum", SCHEDULE)
+BATCHES = sampling.batch_indices(
+    jax.random.key(5), 0, 20, batch_size=30, num_examples=210
+)
+
+
+class NormNet(nn.Module):
+    """A net with batch normalisation."""
+
+    @nn.compact
+    def __call__(self, inputs, train=False):
+        x = nn.Dense(16, name="dense_0")(inputs)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train, name="norm")(x))
+        return nn.Dense(10, name="output")(x)
+
+
+@pytest.fixture(scope="module")
+def norm_net():
+    return lth_jax.from_linen(NormNet(), jax.ShapeDtypeStruct((1, 12), jnp.float32))
+
+
+@pytest.fixture(scope="module")
+def initial(norm_net):
+    params, batch_stats = norm_net.init(jax.random.key(0))
+    return tickets.initial_state(params, TX, batch_stats)
+
+
+@pytest.fixture(scope="module")
+def point_and_trained(norm_net, initial, examples):
+    """The dense net at step 8, the rewind point, and at step 20."""
+    steps = jax.jit(make_steps(norm_net.apply, TX))
+    dense = masks.full(initial.params)
+    point, _ = steps(initial, dense, BATCHES[:8], examples)
+    trained, _ = steps(point, dense, BATCHES[8:], examples)
+    return point, trained
+
+
+@pytest.fixture(scope="module")
+def sparse(point_and_trained):
+    _, trained = point_and_trained
+    dense = masks.full(trained.params)
+    return lth_jax.prune(jax.tree.map(jnp.abs, trained.params), dense, 0.6)
+
+
+def first_learning_rate(norm_net, state, sparse, examples):
+    """What the first step uses: the length of the update by that of the gradient."""
+    plain = optimizers.make_optimizer("sgd", SCHEDULE)
+    fresh = optimizers.with_schedule_step(
+        plain.init(state.params), optax.tree.get(state.opt_state, "count")
+    )
+    steps = make_steps(norm_net.apply, plain)
+    after, _ = steps(state.replace(opt_state=fresh), sparse, BATCHES[:1], examples)
+    unit = make_steps(norm_net.apply, optax.sgd(1.0))
+    unit_state = state.replace(opt_state=optax.sgd(1.0).init(state.params))
+    unit_after, _ = unit(unit_state, sparse, BATCHES[:1], examples)
+
+    def length(new):
+        return optax.tree.norm(jax.tree.map(jnp.subtract, new.params, state.params))
+
+    return float(length(after) / length(unit_after))
+
+
+def test_batch_statistics_are_trained_and_never_pruned(point_and_trained, sparse):
+    point, trained = point_and_trained
+    assert point.batch_stats["norm"]["mean"].any()
+    assert (trained.batch_stats["norm"]["mean"] != point.batch_stats["norm"]["mean"]).any()
+    assert [n for n, _ in masks.prunable_leaves(sparse)] == [
+        "dense_0/kernel",
+        "output/kernel",
+    ]
+    assert sparse["norm"]["scale"].all()
+
+
+def test_rewinding_to_init_is_the_masked_init(norm_net, initial, sparse, examples):
+    state = tickets.rewind(initial, sparse, TX)
+    assert_trees_equal(state.params, masks.apply(sparse, initial.params))
+    assert_trees_equal(state.batch_stats, initial.batch_stats)
+    assert_trees_equal(state.opt_state, TX.init(initial.params))
+    rate = first_learning_rate(norm_net, state, sparse, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(0), rtol=1e-3)
+
+
+def test_rewinding_to_step_k_starts_from_there(
+    norm_net, point_and_trained, sparse, examples
+):
+    point, trained = point_and_trained
+    state = jax.jit(lambda p, m, t: tickets.rewind(p, m, TX, t))(point, sparse, trained)
+    assert int(state.step) == 8
+    assert_trees_equal(state.params, masks.apply(sparse, point.params))
+    assert_trees_equal(state.batch_stats, point.batch_stats)
+    moments = optax.tree.get(state.opt_state, "trace")
+    assert not any(m.any() for m in jax.tree.leaves(moments))
+    rate = first_learning_rate(norm_net, state, sparse, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(8), rtol=1e-3)
+
+
+def test_each_setting_acts_alone(norm_net, point_and_trained, sparse, examples):
+    point, trained = point_and_trained
+
+    def rewound(**what):
+        return tickets.rewind(point, sparse, TX, trained, tickets.Rewind(**what))
+
+    usual = rewound()
+    kept = rewound(params="keep")
+    assert_trees_equal(kept.params, masks.apply(sparse, trained.params))
+    assert_trees_equal(kept.batch_stats, usual.batch_stats)
+    assert_trees_equal(kept.opt_state, usual.opt_state)
+
+    kept = rewound(batch_stats="keep")
+    assert_trees_equal(kept.batch_stats, trained.batch_stats)
+    assert_trees_equal(kept.params, usual.params)
+
+    kept = rewound(optimizer="rewind")
+    at_k = optax.tree.get(point.opt_state, "trace")
+    assert_trees_equal(
+        optax.tree.get(kept.opt_state, "trace"), masks.apply(sparse, at_k)
+    )
+    assert_trees_equal(kept.params, usual.params)
+
+    restarted = rewound(schedule="restart")
+    rate = first_learning_rate(norm_net, restarted, sparse, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(0), rtol=1e-3)
+    assert_trees_equal(restarted.params, usual.params)
+
+
+def test_keeping_needs_a_trained_state(initial, sparse):
+    with pytest.raises(ValueError, match="trained: needed"):
+        tickets.rewind(initial, sparse, TX, what=tickets.Rewind(params="keep"))
+
+
+@pytest.mark.parametrize("arm", tickets.ARMS)
+def test_arms_start_as_their_names_say(arm, norm_net, point_and_trained, sparse):
+    point, trained = point_and_trained
+
+    def start(mask_key):
+        return tickets.start(
+            arm,
+            point,
+            sparse,
+            TX,
+            init_key=jax.random.key(42),
+            mask_key=mask_key,
+            init=norm_net.init,
+            trained=trained,
+        )
+
+    state, kept = jax.jit(start)(jax.random.key(7))
+    shuffled = arm in ("shuffle", "random")
+    assert masks.layer_counts(kept) == masks.layer_counts(sparse)
+    assert (masks.overlap(kept, sparse) < 1) == shuffled
+    source = {
+        "reinit": norm_net.init(jax.random.key(42))[0],
+        "random": norm_net.init(jax.random.key(42))[0],
+        "continue": trained.params,
+    }.get(arm, point.params)
+    assert_trees_equal(state.params, masks.apply(kept, source))
+    assert int(state.step) == int(point.step) == 8
+    assert int(optax.tree.get(state.opt_state, "count")) == 8
+
+
+def test_reinit_is_never_the_original_init_but_drawn_alike():
+    network = lth_jax.from_linen(lth_jax.LeNet(), jax.ShapeDtypeStruct((1, 784), jnp.float32))
+    original, _ = network.init(lth_jax.keys.member_key(0, 0, "ticket", 0, "init"))
+    seen = [original]
+    for arm, level in (("reinit", 1), ("reinit", 2), ("random", 1)):
+        params, _ = network.init(lth_jax.keys.member_key(0, 0, arm, level, "init"))
+        for other in seen:
+            same = params["dense_0"]["kernel"] == other["dense_0"]["kernel"]
+            assert not same.any()
+        np.testing.assert_allclose(
+            params["dense_0"]["kernel"].std(), original["dense_0"]["kernel"].std(), rtol=0.02
+        )
+        seen.append(params)
+
+
+def test_shuffling_keeps_counts_of_every_layer_and_is_uniform():
+    # One of four entries kept, as in two layers of equal shape: over many keys each
+    # place is kept equally often, and the two layers are shuffled apart.
+    tree = {n: {"kernel": jnp.array([[True, False], [False, False]])} for n in "ab"}
+    shuffled = jax.vmap(lambda k: tickets.shuffle_masks(k, tree))(
+        jax.random.split(jax.random.key(0), 4000)
+    )
+    a, b = (np.asarray(shuffled[n]["kernel"]).reshape(4000, 4) for n in "ab")
+    assert (a.sum(1) == 1).all()
+    assert (b.sum(1) == 1).all()
+    np.testing.assert_allclose(a.mean(0), 0.25, atol=0.03)
+    assert abs((a == b).all(1).mean() - 0.25) < 0.03

@@ -1,0 +1,86 @@
+import dataclasses
+import json
+import logging
+
+import pytest
+
+from lth_jax.study.workdir import Workdir, WorkdirError, check, opened
+
+
+def contents(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+def test_a_new_workdir_says_what_the_study_is_and_where_it_runs(tiny_config, tmp_path):
+    with opened(tmp_path / "a" / "b", tiny_config) as workdir:
+        config = json.loads(workdir.config.read_text())
+        environment = json.loads(workdir.environment.read_text())
+    assert config["num_levels"] == 3
+    assert config["prune"]["fraction"] == 0.2
+    assert environment["backend"] == "cpu"
+    assert environment["versions"]["jax"]
+
+
+def test_the_same_study_goes_on_and_raw_dir_may_differ(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config):
+        pass
+    data = dataclasses.replace(tiny_config.data, raw_dir="/elsewhere")
+    with opened(tmp_path, dataclasses.replace(tiny_config, data=data)):
+        pass
+
+
+def test_another_config_is_refused_naming_the_fields(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config):
+        pass
+    before = contents(tmp_path)
+    prune = dataclasses.replace(tiny_config.prune, fraction=0.3)
+    other = dataclasses.replace(tiny_config, prune=prune, num_steps=80)
+    expected = r"num_steps: 40 there, 80 now; prune.fraction: 0.2 there, 0.3 now"
+    with pytest.raises(WorkdirError, match=expected):
+        check(Workdir(tmp_path), other)
+    with pytest.raises(WorkdirError, match=expected), opened(tmp_path, other):
+        pass
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tiny_config, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(WorkdirError, match="holds no study"), opened(tmp_path, tiny_config):
+        pass
+    assert contents(tmp_path) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/study"])
+def test_a_workdir_that_cannot_be_written_is_told(tiny_config, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(WorkdirError, match="cannot be written|not a folder"),
+        opened(tmp_path / place, tiny_config),
+    ):
+        pass
+
+
+def test_two_processes_cannot_share_a_workdir(tiny_config, tmp_path):
+    with (
+        opened(tmp_path, tiny_config),
+        pytest.raises(WorkdirError, match="in use by another process"),
+        opened(tmp_path, tiny_config),
+    ):
+        pass
+
+
+def test_what_a_killed_start_leaves_is_no_hindrance(tiny_config, tmp_path):
+    (tmp_path / ".unfinished-config.json").write_text("{")
+    (tmp_path / ".lock").write_text("")
+    with opened(tmp_path, tiny_config) as workdir:
+        assert json.loads(workdir.config.read_text())["num_levels"] == 3
+
+
+def test_a_changed_environment_is_a_warning(tiny_config, tmp_path, caplog):
+    with opened(tmp_path, tiny_config) as workdir:
+        environment = json.loads(workdir.environment.read_text())
+    environment["versions"]["jax"] = "0.0.1"
+    workdir.environment.write_text(json.dumps(environment))
+    with caplog.at_level(logging.WARNING), opened(tmp_path, tiny_config):
+        pass
+    assert "versions.jax was 0.0.1" in caplog.text
