@@ -170,8 +170,8 @@ def main() -> None:
     counts = [int(n) for n in args.members.split(",")]
     for how in ("vmap", "map"):
         steps = lth_jax.make_steps(network.apply, tx)
-        batched = jax.jit(over_members(steps, num_shared=1, how=how))
         for count in counts:
+            batched = over_members(steps, count, num_shared=1, how=how)
             stacked = jax.tree.map(
                 lambda x, n=count: jnp.stack([x] * n), (state, masks, jnp.asarray(indices))
             )

@@ -21,6 +21,16 @@ SHARED_MNIST = pathlib.Path(__file__).parents[2] / "shared" / "data" / "mnist"
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Every study makes its functions anew; what they compile to is the same."""
+    folder = tmp_path_factory.getbasetemp() / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def raw_mnist() -> pathlib.Path:
     """The folder of MNIST's raw files; skips where there is none."""
@@ -80,6 +90,7 @@ def tiny_config() -> lth_config.StudyConfig:
         eval_every_steps=10,
         checkpoint_every_steps=20,
         model=lth_config.ModelConfig(hidden_sizes=(12, 8)),
+        optimizer=lth_config.OptimizerConfig(learning_rate=1e-2),
     )
 
 

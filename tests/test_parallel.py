@@ -32,7 +32,7 @@ def test_a_member_alone_gives_what_it_gives_in_a_batch(
     assert jax.local_device_count() == 4  # so 8 members are sharded, 3 and 1 are not
     some = jax.tree.map(lambda x: x[:num_members], stacked)
     steps = lth_jax.make_steps(network.apply, adam)
-    together = jax.jit(over_members(steps, num_shared=1, how=how))
+    together = over_members(steps, num_members, num_shared=1, how=how)
     states, losses = together(*some, examples)
     num_devices = len(states.params["output"]["kernel"].sharding.device_set)
     assert num_devices == {1: 1, 3: 3, 8: 4}[num_members]
@@ -48,6 +48,6 @@ def test_a_member_alone_gives_what_it_gives_in_a_batch(
 
 def test_pruned_entries_are_zero_in_every_member(network, examples, adam, stacked):
     steps = lth_jax.make_steps(network.apply, adam)
-    states, _ = jax.jit(over_members(steps, num_shared=1))(*stacked, examples)
+    states, _ = over_members(steps, 8, num_shared=1)(*stacked, examples)
     for mask, leaf in zip(*map(jax.tree.leaves, (stacked[1], states.params)), strict=True):
         assert not np.asarray(leaf)[~np.asarray(mask)].any()

@@ -35,12 +35,17 @@ def render(summaries: Sequence[Summary]) -> str:
 
 def _note(summaries: Sequence[Summary]) -> str:
     counts = sorted({s.num_replicates for s in summaries})
-    replicates = " to ".join(str(n) for n in (counts[0], counts[-1])[: len(counts)])
-    interval = ", ± half of the 95% interval (Student's t)" if counts[-1] > 1 else ""
+    if counts[-1] == 1:
+        means = "One replicate, so no intervals."
+    else:
+        replicates = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+        means = (
+            f"Means over {replicates} replicates, ± half of the 95% interval (Student's t)."
+        )
     return (
-        f"Means over {replicates} replicates{interval}. Stop: the first evaluation with"
-        " the least validation loss.\nacc: test accuracy in %, there and at the end of"
-        " the budget. Level 0 is the dense net."
+        f"{means} Stop: the first evaluation with the least validation loss.\n"
+        "acc: test accuracy in %, there and at the end of the budget. Level 0 is the"
+        " dense net."
     )
 
 

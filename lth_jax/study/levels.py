@@ -1,7 +1,8 @@
 """Levels: trains a batch of members from one step to another, segment by segment."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,8 +18,8 @@ from lth_jax.core.training import (
     make_segment,
 )
 from lth_jax.errors import UserError
-from lth_jax.parallel import over_members
-from lth_jax.study.experiment import Experiment
+from lth_jax.parallel import over_members, replicated
+from lth_jax.study.experiment import Experiment, Splits
 
 
 class Member(NamedTuple):
@@ -94,14 +95,16 @@ class Trainer:
 
     def __init__(self, experiment: Experiment):
         self._experiment = experiment
-        network, how = experiment.network, experiment.config.member_axis
-        self._segment = jax.jit(
-            over_members(
-                make_segment(network.apply, experiment.tx), num_shared=3, how=how
-            )
-        )
-        self._evaluate = jax.jit(
-            over_members(make_evaluate(network.apply), num_shared=1, how=how)
+
+    @functools.cache  # noqa: B019 - a trainer lives as long as its study
+    def _compiled(self, num_members: int) -> tuple[Callable[..., Any], Splits]:
+        """The segment for so many members, and the data where it wants them."""
+        network, tx = self._experiment.network, self._experiment.tx
+        how = self._experiment.config.member_axis
+        segment = make_segment(network.apply, tx)
+        return (
+            over_members(segment, num_members, num_shared=3, how=how),
+            replicated(self._experiment.splits, num_members),
         )
 
     def segments(self, start_step: int) -> list[Segment]:
@@ -147,11 +150,10 @@ class Trainer:
         todo = [s for s in self.segments(start_step) if s.start_step >= reached]
         all_evals = self.eval_steps(start_step)
         state, curves = flight
+        run_segment, splits = self._compiled(len(members))
         indices = self._indices(members, todo[0]) if todo else None
         for segment, following in zip(todo, [*todo[1:], None], strict=True):
-            state, found = self._segment(
-                state, masks, indices, *self._experiment.splits
-            )
+            state, found = run_segment(state, masks, indices, *splits)
             if following:  # on the host, while the device trains
                 indices = self._indices(members, following)
             found = jax.device_get(found)
@@ -165,10 +167,17 @@ class Trainer:
 
     def evaluate_train(self, state: TrainState) -> Metrics:
         """Metrics on the whole training split, float32[M]."""
-        metrics: Metrics = jax.device_get(
-            self._evaluate(state, self._experiment.splits.train)
-        )
+        num_members = len(state.step)
+        evaluate = self._compiled_evaluate(num_members)
+        _, splits = self._compiled(num_members)
+        metrics: Metrics = jax.device_get(evaluate(state, splits.train))
         return metrics
+
+    @functools.cache  # noqa: B019
+    def _compiled_evaluate(self, num_members: int) -> Callable[..., Any]:
+        how = self._experiment.config.member_axis
+        evaluate = make_evaluate(self._experiment.network.apply)
+        return over_members(evaluate, num_members, num_shared=1, how=how)
 
     def _indices(self, members: list[Member], segment: Segment) -> np.ndarray:
         config = self._experiment.config

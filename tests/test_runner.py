@@ -1,0 +1,327 @@
+"""The contract, on whole studies of a second or two."""
+
+import dataclasses
+import logging
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_trees_equal
+from test_checkpoint import flip_a_byte
+
+import lth_jax
+from lth_jax.analysis.summary import early_stop
+from lth_jax.core import sampling
+from lth_jax.study import experiment, records, ticket_files, workdir
+from lth_jax.study.levels import TrainingDiverged
+from lth_jax.study.runner import Runner, is_finished
+
+
+class Stop(Exception):
+    """Stands for an interruption."""
+
+
+def run(config, root, built=None, check_interrupted=lambda: None):
+    """Runs a study; returns its workdir."""
+    built = experiment.build(config) if built is None else built
+    with workdir.opened(root, config) as files:
+        Runner(built, files, check_interrupted).run()
+    return files
+
+
+def texts(files):
+    """The records, by file name."""
+    return {p.name: p.read_text() for p in sorted(files.records.iterdir())}
+
+
+def values(files):
+    """Every record's value, by what it is of."""
+    return {
+        (r.level, r.arm, r.replicate, *key): curve.values
+        for r in records.read(files.records)
+        for key, curve in r.curves.items()
+    }
+
+
+def assert_close(found, expected, keys=None):
+    """Values agree within what another order of additions does."""
+    for key in expected if keys is None else keys:
+        np.testing.assert_allclose(found[key], expected[key], rtol=2e-3, atol=3e-3)
+
+
+@pytest.fixture(scope="module")
+def built(tiny_config):
+    return experiment.build(tiny_config)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_config, built, tmp_path_factory):
+    """An uninterrupted study."""
+    return run(tiny_config, tmp_path_factory.mktemp("study") / "finished", built)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished study, to be damaged."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    return workdir.Workdir(tmp_path / "copy")
+
+
+def initial_params(built, replicate):
+    key = lth_jax.keys.member_key(0, replicate, "ticket", 0, "init")
+    return jax.jit(built.network.init)(key)[0]
+
+
+def test_records_hold_every_evaluation_of_every_member(finished, tiny_config):
+    runs = records.read(finished.records)
+    members = {(r.level, r.arm, r.replicate) for r in runs}
+    expected = {(0, "ticket", r) for r in range(2)} | {
+        (level, arm, r)
+        for level in (1, 2)
+        for arm in ("ticket", "reinit", "shuffle")
+        for r in range(2)
+    }
+    assert members == expected
+    for r in runs:
+        for split in ("validation", "test"):
+            for metric in ("loss", "accuracy"):
+                assert r.curves[split, metric].steps.tolist() == [10, 20, 30, 40]
+        assert r.curves["train", "accuracy"].steps.tolist() == [40]
+        total = 40 * 12 + 12 * 8 + 8 * 10
+        assert r.curves["mask", "weights_left"].values[0] / total == r.density
+    assert is_finished(tiny_config, finished)
+
+
+def test_levels_start_from_the_masked_init_and_masks_only_shrink(finished, built):
+    previous = None
+    for level in range(3):
+        for replicate in range(2):
+            params, kept, provenance = ticket_files.load(finished.ticket(level), replicate)
+            init = initial_params(built, replicate)
+            assert_trees_equal(params, lth_jax.masks.apply(kept, init))
+            assert provenance["level"] == level
+            if replicate == 0:
+                if previous is not None:
+                    assert lth_jax.masks.is_subset(kept, previous)
+                    before = lth_jax.masks.layer_counts(previous)
+                    now = lth_jax.masks.layer_counts(kept)
+                    for name, fraction in built.fraction.items():
+                        removed = round(fraction * before[name].kept)
+                        assert now[name].kept == before[name].kept - removed
+                previous = kept
+
+
+def test_replicates_and_arms_are_told_apart(finished):
+    curves = values(finished)
+    losses = [v for k, v in curves.items() if k[3:] == ("validation", "loss")]
+    assert len({tuple(v) for v in losses}) == len(losses)
+
+
+def test_all_levels_compile_once(tiny_config, built, tmp_path, caplog):
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        run(tiny_config, tmp_path, built)
+    compiled = [m for m in caplog.messages if m.startswith("Compiling jit(segment)")]
+    assert len(compiled) == 1  # of seven calls and fourteen segments
+
+
+def test_interrupted_at_every_boundary_equals_uninterrupted(
+    tiny_config, built, finished, tmp_path
+):
+    interruptions = 0
+
+    def stop():
+        raise Stop
+
+    while True:
+        try:
+            files = run(tiny_config, tmp_path, built, stop)
+            break
+        except Stop:
+            interruptions += 1
+    assert interruptions == 7 * 2  # seven calls of two segments
+    assert texts(files) == texts(finished)
+    assert not list(files.checkpoints.glob("in_flight*"))
+    for level in range(3):
+        with np.load(files.ticket(level)) as a, np.load(finished.ticket(level)) as b:
+            for name in a.files:
+                np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_finished_study_is_left_as_it_is(tiny_config, built, finished):
+    before = {p: p.stat().st_mtime_ns for p in finished.records.iterdir()}
+    run(tiny_config, finished.root, built)
+    assert {p: p.stat().st_mtime_ns for p in finished.records.iterdir()} == before
+
+
+@pytest.mark.parametrize("victim", ["init", "level_00", "level_01"])
+def test_a_damaged_checkpoint_is_made_again(
+    victim, tiny_config, built, finished, copy, caplog
+):
+    for path in copy.records.glob("level_02-*"):
+        path.unlink()
+    if victim == "level_00":  # needed only if what follows from it is gone
+        shutil.rmtree(copy.level(1))
+        copy.records.joinpath("level_01-ticket.csv").unlink()
+    flip_a_byte(copy.checkpoints / victim)
+    with caplog.at_level(logging.WARNING):
+        run(tiny_config, copy.root, built)
+    assert f"{victim}: damaged in" in caplog.text
+    assert texts(copy) == texts(finished)
+
+
+def test_a_damaged_segment_goes_back_to_the_one_before(
+    tiny_config, built, finished, copy, caplog
+):
+    config = dataclasses.replace(tiny_config, checkpoint_every_steps=10)
+    root = copy.root.with_name("segments")
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config, root, check_interrupted=stop)
+    steps = sorted(root.glob("checkpoints/in_flight_000/step_*"))
+    assert [p.name for p in steps] == ["step_000000020", "step_000000030"]
+    flip_a_byte(steps[-1])
+    with caplog.at_level(logging.WARNING):
+        files = run(config, root)
+    assert "step_000000030: damaged in" in caplog.text
+    assert_close(values(files), values(finished))
+    whole = run(config, root.with_name("whole"))
+    assert texts(files) == texts(whole)
+
+
+def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
+    late = dataclasses.replace(tiny_config.rewind, step=13)
+    config = dataclasses.replace(tiny_config, rewind=late, num_levels=2)
+    built = experiment.build(config)
+    files = run(config, tmp_path / "whole", built)
+
+    steps = jax.jit(lth_jax.make_steps(built.network.apply, built.tx))
+    params = initial_params(built, 1)
+    key = lth_jax.keys.member_key(0, 1, "ticket", 0, "order")
+    batches = sampling.batch_indices(key, 0, 13, batch_size=30, num_examples=3000)
+    state = lth_jax.initial_state(params, built.tx)
+    dense = lth_jax.masks.full(params)
+    for part in (batches[:10], batches[10:]):  # as the segments are cut
+        state, _ = steps(state, dense, part, built.splits.train)
+    start, kept, _ = ticket_files.load(files.ticket(1), 1)
+    expected = lth_jax.masks.apply(kept, state.params)
+    for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    found = {(r.level, r.arm): r for r in records.read(files.records)}
+    assert found[0, "ticket"].curves["test", "loss"].steps.tolist() == [10, 13, 20, 30, 40]
+    for arm in config.arms:
+        assert found[1, arm].curves["test", "loss"].steps.tolist() == [20, 30, 40]
+
+    # Interrupted after the rewind point, which is then damaged: made again.
+    def stop():
+        if (tmp_path / "cut" / "checkpoints" / "rewind").exists():
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config, tmp_path / "cut", built, stop)
+    flip_a_byte(tmp_path / "cut" / "checkpoints" / "rewind")
+    with caplog.at_level(logging.WARNING):
+        cut = run(config, tmp_path / "cut", built)
+    assert "rewind: damaged in" in caplog.text
+    assert texts(cut) == texts(files)
+
+
+def test_a_replicate_alone_gives_what_it_gives_among_others(
+    tiny_config, finished, tmp_path
+):
+    alone = run(dataclasses.replace(tiny_config, num_replicates=1), tmp_path)
+    assert_close(values(finished), values(alone), keys=values(alone))
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_controls_of_several_levels_train_together(how, tiny_config, finished, tmp_path):
+    config = dataclasses.replace(tiny_config, members_per_call=8, member_axis=how)
+    files = run(config, tmp_path)
+    assert texts(files).keys() == texts(finished).keys()
+    assert_close(values(files), values(finished))
+
+
+def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):
+    wrong = built.splits.test._replace(labels=(built.splits.test.labels + 1) % 10)
+    other = built._replace(splits=built.splits._replace(test=wrong))
+    files = run(tiny_config, tmp_path, other)
+    found, expected = values(files), values(finished)
+    for key in expected:
+        if key[3] != "test":
+            np.testing.assert_array_equal(found[key], expected[key])
+    stops = [
+        [early_stop(r)[0] for r in records.read(f.records)] for f in (files, finished)
+    ]
+    assert stops[0] == stops[1]
+
+
+@pytest.mark.parametrize("scope", ["layerwise", "global"])
+def test_one_shot_prunes_the_dense_net_to_each_density(scope, tiny_config, tmp_path):
+    prune = dataclasses.replace(tiny_config.prune, densities=(0.5, 0.1), scope=scope)
+    config = dataclasses.replace(tiny_config, prune=prune, arms=("ticket", "random"))
+    files = run(config, tmp_path)
+    _, half, _ = ticket_files.load(files.ticket(1), 0)
+    _, tenth, _ = ticket_files.load(files.ticket(2), 0)
+    total = lth_jax.masks.total_count(half)
+    assert total.kept == round(0.5 * total.total)
+    # Both from the dense net's weights: the larger ones are kept in both.
+    assert lth_jax.masks.is_subset(tenth, half)
+    densities = {r.level: r.density for r in records.read(files.records)}
+    assert densities[2] == pytest.approx(0.1, abs=0.01)
+
+
+def test_random_criterion_global_scope_and_fine_tuning_run(tiny_config, tmp_path):
+    prune = dataclasses.replace(tiny_config.prune, criterion="random", scope="global")
+    arms = ("ticket", "continue")
+    config = dataclasses.replace(tiny_config, prune=prune, arms=arms)
+    files = run(config, tmp_path)
+    found = values(files)
+    # Fine-tuning starts from trained weights: far below the ticket's loss at first.
+    for level in (1, 2):
+        kept_on = found[level, "continue", 0, "train", "batch_loss"][0]
+        assert kept_on < found[level, "ticket", 0, "train", "batch_loss"][0] - 0.1
+
+
+def test_a_loss_that_diverges_is_told_and_what_was_done_stays(
+    tiny_config, built, finished, copy
+):
+    for path in copy.records.glob("level_02-*"):
+        path.unlink()
+    before = texts(copy)
+    # From level 2 on the net is broken: as if its loss had become NaN there.
+    apply = built.network.apply
+
+    def broken(params, batch_stats, inputs, train):
+        logits, batch_stats = apply(params, batch_stats, inputs, train)
+        sparse = jnp.sum(params["dense_0"]["kernel"] == 0) > 100
+        return jnp.where(sparse, jnp.nan, logits), batch_stats
+
+    network = built.network._replace(apply=broken)
+    expected = r"replicate 0, arm ticket, level 2 is no longer finite at step 10"
+    with pytest.raises(TrainingDiverged, match=expected):
+        run(tiny_config, copy.root, built._replace(network=network))
+    assert texts(copy) == before
+    files = run(tiny_config, copy.root, built)
+    assert texts(files) == texts(finished)
+
+
+def test_a_learning_rate_that_is_too_high_diverges(tiny_config, tmp_path):
+    optimizer = dataclasses.replace(
+        tiny_config.optimizer, name="sgd", learning_rate=1e30
+    )
+    config = dataclasses.replace(tiny_config, optimizer=optimizer)
+    with pytest.raises(TrainingDiverged, match=r"level 0 .* step 10.*learning_rate"):
+        run(config, tmp_path)
+    assert not list((tmp_path / "records").iterdir())
+
+
+def test_a_batch_larger_than_the_data_is_refused(tiny_config):
+    config = dataclasses.replace(tiny_config, batch_size=3001)
+    with pytest.raises(lth_jax.config.ConfigError, match="batch_size: 3001 .* 3000"):
+        experiment.build(config)
