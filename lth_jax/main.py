@@ -76,9 +76,11 @@ def _use_compilation_cache() -> None:
     """Compiled programs are kept in the user's cache folder between runs."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(cache, "lth_jax")))
+        jax.config.update(
+            "jax_compilation_cache_dir", str(pathlib.Path(cache, "lth_jax"))
+        )
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

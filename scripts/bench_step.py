@@ -26,7 +26,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import lth_jax
@@ -38,7 +37,9 @@ WEIGHTS = 266_200
 FIRST_LAYER = 784 * 300
 
 
-def timed(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+def timed(
+    functions: dict[str, Callable[[], Any]], repeats: int
+) -> dict[str, list[float]]:
     """Seconds of each function, taken in turn; compiled and warmed up first."""
     for function in functions.values():
         jax.block_until_ready(function())
@@ -173,7 +174,8 @@ def main() -> None:
         for count in counts:
             batched = over_members(steps, count, num_shared=1, how=how)
             stacked = jax.tree.map(
-                lambda x, n=count: jnp.stack([x] * n), (state, masks, jnp.asarray(indices))
+                lambda x, n=count: jnp.stack([x] * n),
+                (state, masks, jnp.asarray(indices)),
             )
             functions[f"{how} {count}"] = lambda f=batched, s=stacked: f(*s, train)
     seconds = timed(functions, args.repeats)

@@ -17,7 +17,9 @@ def tree(params, half_masks, adam):
 
 def flip_a_byte(path):
     """Flips one bit of the largest data file."""
-    victim = max((p for p in path.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    victim = max(
+        (p for p in path.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size
+    )
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
@@ -86,5 +88,7 @@ def test_a_write_cut_short_leaves_the_previous_checkpoint(tree, tmp_path, monkey
         with pytest.raises(KeyboardInterrupt):
             checkpoint.save(tmp_path / "c", {"x": jnp.zeros(3)})
     assert_trees_equal(checkpoint.load(tmp_path / "c", tree), tree)
-    checkpoint.save(tmp_path / "c", {"x": jnp.zeros(3)})  # what is left over is no hindrance
+    checkpoint.save(
+        tmp_path / "c", {"x": jnp.zeros(3)}
+    )  # what is left over is no hindrance
     assert [p.name for p in tmp_path.iterdir()] == ["c"]

@@ -49,7 +49,11 @@ def test_every_config_file_says_what_to_expect(name):
 
 def test_lenet_is_the_papers_set_up():
     study = lth_config.read(importlib.import_module("configs.lenet").get_config())
-    assert (study.num_steps, study.batch_size, study.eval_every_steps) == (50_000, 60, 100)
+    assert (study.num_steps, study.batch_size, study.eval_every_steps) == (
+        50_000,
+        60,
+        100,
+    )
     assert (study.num_levels, study.num_replicates) == (21, 5)
     assert study.data == lth_config.DataConfig("mnist", None, 5_000)
     assert study.model.hidden_sizes == (300, 100)
@@ -117,5 +121,5 @@ def test_an_unknown_field_is_told_with_those_there_are(field):
 
 
 def test_a_group_cannot_be_a_value():
-    with pytest.raises(ConfigError, match="prune: 0.2; must be a group"):
+    with pytest.raises(ConfigError, match=r"prune: 0\.2; must be a group"):
         lth_config.read(changed("prune", 0.2))

@@ -66,7 +66,7 @@ def test_channel_statistics_agree_with_numpy(dtype):
 
 def read_idx(path: pathlib.Path) -> np.ndarray:
     """An independent reading of an IDX file: sizes known, header skipped."""
-    content = gzip.open(path).read()
+    content = gzip.decompress(path.read_bytes())
     if "images" in path.name:
         return np.frombuffer(content[16:], np.uint8).reshape(-1, 28, 28, 1)
     return np.frombuffer(content[8:], np.uint8)
@@ -76,7 +76,9 @@ def assert_same_examples(split: Split, images: np.ndarray, labels: np.ndarray) -
     """The same examples in some order."""
 
     def sort_key(x, y):
-        rows = np.concatenate([x.reshape(len(x), -1), y.astype(np.uint8)[:, None]], axis=1)
+        rows = np.concatenate(
+            [x.reshape(len(x), -1), y.astype(np.uint8)[:, None]], axis=1
+        )
         return rows[np.lexsort(rows.T[::37])].sum(0, dtype=np.int64), np.sort(
             rows.astype(np.int64) @ np.arange(1, 786)
         )
@@ -189,7 +191,10 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
                 )
 
             def _split_generators(self, dl_manager):
-                return {"train": self._generate_examples(10), "test": self._generate_examples(4)}
+                return {
+                    "train": self._generate_examples(10),
+                    "test": self._generate_examples(4),
+                }
 
             def _generate_examples(self, n):
                 for i in range(n):

@@ -11,7 +11,10 @@ def test_every_member_and_purpose_has_a_key_of_its_own():
         tuple(np.asarray(jax.random.key_data(keys.member_key(seed, *member))).tolist())
         for seed in (0, 1)
         for member in itertools.product(
-            range(3), ("ticket", "reinit", "shuffle"), range(3), ("init", "order", "masks")
+            range(3),
+            ("ticket", "reinit", "shuffle"),
+            range(3),
+            ("init", "order", "masks"),
         )
     }
     assert len(found) == 2 * 3**4

@@ -1,3 +1,5 @@
+import itertools
+
 import hypothesis.strategies as st
 from hypothesis import given
 
@@ -29,11 +31,15 @@ def test_segments_cover_every_step_and_evaluation_once(data):
     rewind_step = data.draw(st.integers(0, stop - 1))
     start = data.draw(st.sampled_from([0, rewind_step]))
     found = segments(
-        start, stop, every=every, checkpoint_every=checkpoint_every, rewind_step=rewind_step
+        start,
+        stop,
+        every=every,
+        checkpoint_every=checkpoint_every,
+        rewind_step=rewind_step,
     )
     assert found[0].start_step == start
     assert found[-1].stop_step == stop
-    assert all(a.stop_step == b.start_step for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop_step == b.start_step for a, b in itertools.pairwise(found))
     evaluated = [
         s.start_step + (i + 1) * s.num_steps for s in found for i in range(s.num_evals)
     ]

@@ -162,7 +162,10 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
         ((), "--config: missing; such as"),
         (("--config=configs/nope.py",), "--config: 'configs/nope.py'; no such file"),
         (("--config=configs/mnist1d.py:nope",), "'nope'; must be one of smoke"),
-        ((*SMOKE, "--config.prune.fractoin=0.3"), "prune.fractoin: no such field; allowed"),
+        (
+            (*SMOKE, "--config.prune.fractoin=0.3"),
+            "prune.fractoin: no such field; allowed",
+        ),
         ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
         ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
         ((*SMOKE, "--config.batch_size=3001"), "batch_size: 3001 is not allowed"),

@@ -60,7 +60,9 @@ def test_optimizers_agree_with_their_formulas(name, decay):
 
 def test_schedule_step_moves_the_rate_and_nothing_else():
     schedule = optimizers.make_schedule("cosine", 1.0, num_steps=100)
-    tx = optax.chain(optax.clip_by_global_norm(1.0), optimizers.make_optimizer("adam", schedule))
+    tx = optax.chain(
+        optax.clip_by_global_norm(1.0), optimizers.make_optimizer("adam", schedule)
+    )
     fresh = tx.init({"w": jnp.zeros(3)})
     moved = jax.jit(optimizers.with_schedule_step)(fresh, 60)
     counts = [int(c) for path, c in optax.tree.get_all_with_path(moved, "count")]

@@ -49,5 +49,7 @@ def test_a_member_alone_gives_what_it_gives_in_a_batch(
 def test_pruned_entries_are_zero_in_every_member(network, examples, adam, stacked):
     steps = lth_jax.make_steps(network.apply, adam)
     states, _ = over_members(steps, 8, num_shared=1)(*stacked, examples)
-    for mask, leaf in zip(*map(jax.tree.leaves, (stacked[1], states.params)), strict=True):
+    for mask, leaf in zip(
+        *map(jax.tree.leaves, (stacked[1], states.params)), strict=True
+    ):
         assert not np.asarray(leaf)[~np.asarray(mask)].any()

@@ -173,6 +173,4 @@ def test_one_shot_cannot_bring_weights_back(params):
     sparse = pruning.prune_to_density(magnitudes(params), masks.full(params), 0.3)
     with pytest.raises(ValueError, match="never come back"):
         pruning.prune_to_density(magnitudes(params), sparse, 0.5)
-    assert_trees_equal(
-        pruning.prune_to_density(magnitudes(params), sparse, 0.3), sparse
-    )
+    assert_trees_equal(pruning.prune_to_density(magnitudes(params), sparse, 0.3), sparse)

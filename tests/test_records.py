@@ -13,7 +13,13 @@ from lth_jax.study.records import Curve, RecordsError, Run
 def make_runs(arm="ticket", level=3, values=(0.5, 0.25), replicates=(0, 1)):
     curve = Curve(np.array([10, 20]), np.array(values, np.float32))
     return [
-        Run(arm, r, level, 0.512, {("test", "accuracy"): curve, ("validation", "loss"): curve})
+        Run(
+            arm,
+            r,
+            level,
+            0.512,
+            {("test", "accuracy"): curve, ("validation", "loss"): curve},
+        )
         for r in replicates
     ]
 

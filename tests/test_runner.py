@@ -98,7 +98,9 @@ def test_levels_start_from_the_masked_init_and_masks_only_shrink(finished, built
     previous = None
     for level in range(3):
         for replicate in range(2):
-            params, kept, provenance = ticket_files.load(finished.ticket(level), replicate)
+            params, kept, provenance = ticket_files.load(
+                finished.ticket(level), replicate
+            )
             init = initial_params(built, replicate)
             assert_trees_equal(params, lth_jax.masks.apply(kept, init))
             assert provenance["level"] == level
@@ -214,7 +216,13 @@ def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, c
     for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     found = {(r.level, r.arm): r for r in records.read(files.records)}
-    assert found[0, "ticket"].curves["test", "loss"].steps.tolist() == [10, 13, 20, 30, 40]
+    assert found[0, "ticket"].curves["test", "loss"].steps.tolist() == [
+        10,
+        13,
+        20,
+        30,
+        40,
+    ]
     for arm in config.arms:
         assert found[1, arm].curves["test", "loss"].steps.tolist() == [20, 30, 40]
 
@@ -312,9 +320,7 @@ def test_a_loss_that_diverges_is_told_and_what_was_done_stays(
 
 
 def test_a_learning_rate_that_is_too_high_diverges(tiny_config, tmp_path):
-    optimizer = dataclasses.replace(
-        tiny_config.optimizer, name="sgd", learning_rate=1e30
-    )
+    optimizer = dataclasses.replace(tiny_config.optimizer, name="sgd", learning_rate=1e30)
     config = dataclasses.replace(tiny_config, optimizer=optimizer)
     with pytest.raises(TrainingDiverged, match=r"level 0 .* step 10.*learning_rate"):
         run(config, tmp_path)
@@ -323,5 +329,5 @@ def test_a_learning_rate_that_is_too_high_diverges(tiny_config, tmp_path):
 
 def test_a_batch_larger_than_the_data_is_refused(tiny_config):
     config = dataclasses.replace(tiny_config, batch_size=3001)
-    with pytest.raises(lth_jax.config.ConfigError, match="batch_size: 3001 .* 3000"):
+    with pytest.raises(lth_jax.config.ConfigError, match=r"batch_size: 3001 .* 3000"):
         experiment.build(config)

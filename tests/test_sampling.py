@@ -49,5 +49,7 @@ def test_positions_are_uniform():
 
 @pytest.mark.parametrize("batch_size", [0, 25])
 def test_a_batch_larger_than_the_data_is_refused(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size: {batch_size}; must be from 1 to 24"):
+    with pytest.raises(
+        ValueError, match=f"batch_size: {batch_size}; must be from 1 to 24"
+    ):
         indices(0, 1, batch_size=batch_size)

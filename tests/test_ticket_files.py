@@ -14,7 +14,9 @@ from lth_jax.study import ticket_files
 def saved(params, half_masks, tmp_path):
     other = jax.tree.map(jnp.zeros_like, half_masks)
     kept = jax.tree.map(lambda a, b: jnp.stack([a, b]), half_masks, other)
-    weights = jax.vmap(masks.apply)(kept, jax.tree.map(lambda p: jnp.stack([p, p]), params))
+    weights = jax.vmap(masks.apply)(
+        kept, jax.tree.map(lambda p: jnp.stack([p, p]), params)
+    )
     ticket_files.save(tmp_path / "level_02.npz", weights, kept, {"level": 2})
     return tmp_path / "level_02.npz"
 

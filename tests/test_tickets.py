@@ -77,7 +77,9 @@ def first_learning_rate(norm_net, state, sparse, examples):
 def test_batch_statistics_are_trained_and_never_pruned(point_and_trained, sparse):
     point, trained = point_and_trained
     assert point.batch_stats["norm"]["mean"].any()
-    assert (trained.batch_stats["norm"]["mean"] != point.batch_stats["norm"]["mean"]).any()
+    assert (
+        trained.batch_stats["norm"]["mean"] != point.batch_stats["norm"]["mean"]
+    ).any()
     assert [n for n, _ in masks.prunable_leaves(sparse)] == [
         "dense_0/kernel",
         "output/kernel",
@@ -126,9 +128,7 @@ def test_each_setting_acts_alone(norm_net, point_and_trained, sparse, examples):
 
     kept = rewound(optimizer="rewind")
     at_k = optax.tree.get(point.opt_state, "trace")
-    assert_trees_equal(
-        optax.tree.get(kept.opt_state, "trace"), masks.apply(sparse, at_k)
-    )
+    assert_trees_equal(optax.tree.get(kept.opt_state, "trace"), masks.apply(sparse, at_k))
     assert_trees_equal(kept.params, usual.params)
 
     restarted = rewound(schedule="restart")
@@ -173,7 +173,9 @@ def test_arms_start_as_their_names_say(arm, norm_net, point_and_trained, sparse)
 
 
 def test_reinit_is_never_the_original_init_but_drawn_alike():
-    network = lth_jax.from_linen(lth_jax.LeNet(), jax.ShapeDtypeStruct((1, 784), jnp.float32))
+    network = lth_jax.from_linen(
+        lth_jax.LeNet(), jax.ShapeDtypeStruct((1, 784), jnp.float32)
+    )
     original, _ = network.init(lth_jax.keys.member_key(0, 0, "ticket", 0, "init"))
     seen = [original]
     for arm, level in (("reinit", 1), ("reinit", 2), ("random", 1)):
@@ -182,7 +184,9 @@ def test_reinit_is_never_the_original_init_but_drawn_alike():
             same = params["dense_0"]["kernel"] == other["dense_0"]["kernel"]
             assert not same.any()
         np.testing.assert_allclose(
-            params["dense_0"]["kernel"].std(), original["dense_0"]["kernel"].std(), rtol=0.02
+            params["dense_0"]["kernel"].std(),
+            original["dense_0"]["kernel"].std(),
+            rtol=0.02,
         )
         seen.append(params)
 

@@ -130,7 +130,11 @@ def test_segments_one_after_the_other_equal_one_long_one(
 def test_one_compilation_serves_every_mask(network, params, half_masks, examples, adam):
     steps = jax.jit(training.make_steps(network.apply, adam))
     state = lth_jax.initial_state(params, adam)
-    for kept in (masks.full(params), half_masks, masks.intersection(half_masks, half_masks)):
+    for kept in (
+        masks.full(params),
+        half_masks,
+        masks.intersection(half_masks, half_masks),
+    ):
         steps(lth_jax.rewind(state, kept, adam), kept, BATCHES, examples)
     assert steps._cache_size() == 1
 

@@ -45,7 +45,10 @@ def test_another_config_is_refused_naming_the_fields(tiny_config, tmp_path):
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tiny_config, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(WorkdirError, match="holds no study"), opened(tmp_path, tiny_config):
+    with (
+        pytest.raises(WorkdirError, match="holds no study"),
+        opened(tmp_path, tiny_config),
+    ):
         pass
     assert contents(tmp_path) == ["thesis.tex"]
 
@@ -54,7 +57,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tiny_config, tmp_p
 def test_a_workdir_that_cannot_be_written_is_told(tiny_config, tmp_path, place):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(WorkdirError, match="cannot be written|not a folder"),
+        pytest.raises(WorkdirError, match=r"cannot be written|not a folder"),
         opened(tmp_path / place, tiny_config),
     ):
         pass

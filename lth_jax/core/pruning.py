@@ -135,8 +135,11 @@ def prune_to_density(
     for `layerwise`, of all together for `global` (Frankle & Carbin 2019, figure 4c).
 
     Args:
-      scores, masks, scope, prunable: as for `prune`.
+      scores: as for `prune`.
+      masks: as for `prune`.
       density: the density to reach, in (0, 1).
+      scope: as for `prune`.
+      prunable: as for `prune`.
 
     Raises:
       ValueError: on a density outside (0, 1) or above that of the masks (pruned

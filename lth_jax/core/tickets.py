@@ -76,7 +76,7 @@ def rewind(
     masks: Masks,
     tx: optax.GradientTransformation,
     trained: TrainState | None = None,
-    what: Rewind = Rewind(),  # noqa: B008 - frozen
+    what: Rewind = Rewind(),
 ) -> TrainState:
     """A level's first state: bit for bit `apply(masks, params at step k)`.
 
@@ -133,7 +133,7 @@ def start(
     mask_key: jax.Array,
     init: Init,
     trained: TrainState | None = None,
-    what: Rewind = Rewind(),  # noqa: B008 - frozen
+    what: Rewind = Rewind(),
     prunable: Prunable = default_prunable,
 ) -> Start:
     """Where one member of a level starts. Pure; works under `jit` and `vmap`.
@@ -161,7 +161,8 @@ def start(
         masks = shuffle_masks(mask_key, masks, prunable)
     if spec.weights == "fresh":
         params, batch_stats = init(init_key)
-        point = initial_state(params, tx, batch_stats).replace(step=point.step)
+        fresh = initial_state(params, tx, batch_stats)
+        point = dataclasses.replace(fresh, step=point.step)
         what = dataclasses.replace(
             what, params="rewind", batch_stats="rewind", optimizer="fresh"
         )

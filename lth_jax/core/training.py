@@ -5,45 +5,40 @@ business (`jax.vmap`, or `lth_jax.parallel`). Masks are traced arguments, so tha
 one compilation serves every level.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params
 
 BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisation
+Array = jax.Array | np.ndarray
+
+# A network as a pure function: (params, batch_stats, inputs, train) to logits and, in
+# training, the new batch statistics; otherwise those it was given.
+Apply = Callable[[Params, BatchStats, jax.Array, bool], tuple[jax.Array, BatchStats]]
 
 
 class Examples(NamedTuple):
     """Examples of one split: inputs of any dtype [N, ...], labels int32[N]."""
 
-    inputs: jax.Array
-    labels: jax.Array
+    inputs: Array
+    labels: Array
 
 
 class Metrics(NamedTuple):
     """Means over the examples: cross-entropy in nats, accuracy in [0, 1]."""
 
-    loss: jax.Array
-    accuracy: jax.Array
-
-
-class Apply(Protocol):
-    """A network as a pure function: params, statistics and inputs to logits.
-
-    In training (`train=True`) it also returns the new batch statistics; otherwise
-    those it was given.
-    """
-
-    def __call__(
-        self, params: Params, batch_stats: BatchStats, inputs: jax.Array, train: bool
-    ) -> tuple[jax.Array, BatchStats]: ...
+    loss: Array
+    accuracy: Array
 
 
 @flax.struct.dataclass
@@ -71,7 +66,8 @@ def project(
     state: TrainState, masks: Masks, tx: optax.GradientTransformation
 ) -> TrainState:
     """The state with every pruned entry of params and of their moments exactly 0."""
-    return state.replace(
+    return dataclasses.replace(
+        state,
         params=masks_lib.apply(masks, state.params),
         opt_state=optax.tree.map_params(
             tx,
@@ -97,7 +93,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     def loss_fn(
         params: Params, batch_stats: BatchStats, inputs: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, BatchStats]:
-        logits, batch_stats = apply_fn(params, batch_stats, inputs, train=True)
+        logits, batch_stats = apply_fn(params, batch_stats, inputs, True)
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), batch_stats
 
@@ -108,9 +104,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
         chex.assert_type(batch_indices, int)
         chex.assert_rank(examples.labels, 1)
 
-        def step(
-            state: TrainState, indices: jax.Array
-        ) -> tuple[TrainState, jax.Array]:
+        def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, jax.Array]:
             (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
                 state.params,
                 state.batch_stats,
@@ -140,8 +134,8 @@ def make_evaluate(apply_fn: Apply, chunk_size: int = 1000) -> Evaluate:
     on CPU is faster than one large batch.
     """
 
-    def sums(state: TrainState, inputs: jax.Array, labels: jax.Array) -> Metrics:
-        logits, _ = apply_fn(state.params, state.batch_stats, inputs, train=False)
+    def sums(state: TrainState, inputs: Any, labels: Any) -> Metrics:
+        logits, _ = apply_fn(state.params, state.batch_stats, inputs, False)
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         return Metrics(losses.sum(), jnp.sum(logits.argmax(-1) == labels))
 
@@ -178,7 +172,7 @@ class Curves(NamedTuple):
     `batch_loss` is the mean of the batches' losses since the evaluation before.
     """
 
-    batch_loss: jax.Array
+    batch_loss: Array
     validation: Metrics
     test: Metrics
 
@@ -210,9 +204,7 @@ def make_segment(
     ) -> tuple[TrainState, Curves]:
         chex.assert_rank(batch_indices, 3)
 
-        def interval(
-            state: TrainState, indices: jax.Array
-        ) -> tuple[TrainState, Curves]:
+        def interval(state: TrainState, indices: jax.Array) -> tuple[TrainState, Curves]:
             state, losses = steps(state, masks, indices, train)
             return state, Curves(
                 losses.mean(), evaluate(state, validation), evaluate(state, test)

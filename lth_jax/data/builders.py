@@ -15,7 +15,9 @@ from lth_jax.data import raw
 from lth_jax.data.raw import RawFile, RawFiles
 
 
-class _MnistLike(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class _MnistLike(  # type: ignore[call-arg]
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """28x28 grey images in ten classes, from four raw files."""
 
     VERSION = tfds.core.Version("1.0.0")

@@ -36,6 +36,7 @@ class RawFiles(NamedTuple):
 
     @property
     def files(self) -> tuple[RawFile, ...]:
+        """The four files."""
         return self[1:]
 
 

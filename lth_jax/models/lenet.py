@@ -26,8 +26,11 @@ class LeNet(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
+        """Logits of a batch."""
         del train  # nothing here depends on it
         x = inputs.reshape(inputs.shape[0], -1)
         for i, size in enumerate(self.hidden_sizes):
-            x = nn.relu(nn.Dense(size, kernel_init=self.kernel_init, name=f"dense_{i}")(x))
+            x = nn.relu(
+                nn.Dense(size, kernel_init=self.kernel_init, name=f"dense_{i}")(x)
+            )
         return nn.Dense(self.num_classes, kernel_init=self.kernel_init, name="output")(x)

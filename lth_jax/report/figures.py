@@ -4,10 +4,9 @@ import math
 import pathlib
 from collections.abc import Callable, Sequence
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from lth_jax.analysis.summary import Estimate, Summary
 from lth_jax.study.files import whole
@@ -41,13 +40,13 @@ def accuracy_and_speed(
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _panel(left, summaries, lambda s: s.early_stop_accuracy, 100, label_lines=True)
-    left.set_title("Test accuracy at early stop, %\nhigher is better", loc="left")
-    _panel(right, summaries, lambda s: s.early_stop_step, 1, label_lines=False)
-    right.set_title("Early-stop step\nlower is faster", loc="left")
+    _panel(left, summaries, lambda s: s.early_stop_accuracy, 100)
+    left.set_title("Test accuracy at early stop, % (higher is better)", loc="left")
+    _panel(right, summaries, lambda s: s.early_stop_step, 1)
+    right.set_title("Early-stop step (lower is faster)", loc="left")
     right.set_ylim(bottom=0)
     figure.suptitle(f"{title}: {_subtitle(summaries)}", fontsize=10, x=0.01, ha="left")
-    with matplotlib.rc_context({"svg.hashsalt": "lth_jax"}), whole(path) as unfinished:
+    with whole(path) as unfinished:
         figure.savefig(unfinished, dpi=150)
 
 
@@ -63,8 +62,6 @@ def _panel(
     summaries: Sequence[Summary],
     measure: Callable[[Summary], Estimate],
     scale: float,
-    *,
-    label_lines: bool,
 ) -> None:
     """One line and band an arm, all from the dense net at the left."""
     dense = next(s for s in summaries if s.level == 0)
@@ -79,22 +76,18 @@ def _panel(
         half = [_zero_if_none(scale * measure(s).half_width) for s in line]
         low = [a - b for a, b in zip(y, half, strict=True)]
         high = [a + b for a, b in zip(y, half, strict=True)]
-        style = {"color": COLOURS[arm], "zorder": 3 if arm == "ticket" else 2}
-        axes.fill_between(x, low, high, alpha=0.18, linewidth=0, **style)
+        colour, order = COLOURS[arm], 3 if arm == "ticket" else 2
+        axes.fill_between(
+            x, low, high, alpha=0.18, linewidth=0, color=colour, zorder=order
+        )
         width = 2.2 if arm == "ticket" else 1.6
-        axes.plot(x, y, marker="o", markersize=3.5, linewidth=width, **style)
+        axes.plot(
+            x, y, marker="o", markersize=3.5, linewidth=width, color=colour, zorder=order
+        )
         ends.append((y[-1], arm))
     _density_axis(axes, summaries)
-    if label_lines:
-        axes.annotate(
-            "dense net",
-            (100, reference),
-            xytext=(4, 4),
-            textcoords="offset points",
-            color="0.4",
-            fontsize=9,
-        )
-    _label_ends(axes, ends, 100 * min(s.density for s in summaries))
+    sparsest = 100 * min(s.density for s in summaries)
+    _label_ends(axes, [*ends, (reference, "dense net")], sparsest)
 
 
 def _zero_if_none(half_width: float) -> float:
@@ -112,7 +105,7 @@ def _density_axis(axes: Axes, summaries: Sequence[Summary]) -> None:
             ticks.append(d)
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("density: weights kept, % (log scale, sparser to the right)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.92")
@@ -124,14 +117,14 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str]], x: float) -> None
     bottom, top = axes.get_ylim()
     gap = 0.05 * (top - bottom)
     at = -math.inf
-    for y, arm in sorted(ends):
+    for y, name in sorted(ends):
         at = max(y, at + gap)
         axes.annotate(
-            NAMES[arm],
+            NAMES.get(name, name),
             (x, at),
-            xytext=(10, 0),
+            xytext=(12, 0),
             textcoords="offset points",
-            color=COLOURS[arm],
+            color=COLOURS.get(name, "0.4"),
             fontsize=9,
             va="center",
             annotation_clip=False,

@@ -39,9 +39,8 @@ def _note(summaries: Sequence[Summary]) -> str:
         means = "One replicate, so no intervals."
     else:
         replicates = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-        means = (
-            f"Means over {replicates} replicates, ± half of the 95% interval (Student's t)."
-        )
+        interval = "± half of the 95% interval (Student's t)"
+        means = f"Means over {replicates} replicates, {interval}."
     return (
         f"{means} Stop: the first evaluation with the least validation loss.\n"
         "acc: test accuracy in %, there and at the end of the budget. Level 0 is the"

@@ -83,6 +83,7 @@ class Newest:
         self._folder = folder
 
     def save(self, step: int, tree: Any) -> None:
+        """Writes the checkpoint of a step, and removes the third newest."""
         self._folder.mkdir(exist_ok=True)
         save(self._folder / f"step_{step:09d}", tree)
         for old in self._steps()[:-2]:
@@ -97,6 +98,7 @@ class Newest:
         return None
 
     def clear(self) -> None:
+        """Removes all of them."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _steps(self) -> list[pathlib.Path]:

@@ -55,6 +55,7 @@ class Segment(NamedTuple):
 
     @property
     def stop_step(self) -> int:
+        """The step that it ends at."""
         return self.start_step + self.num_evals * self.num_steps
 
 

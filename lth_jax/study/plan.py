@@ -14,9 +14,7 @@ class Group(NamedTuple):
 Call = tuple[Group, ...]  # groups that train in one compiled call
 
 
-def plan(
-    num_levels: int, arms: Sequence[str], groups_per_call: int
-) -> Iterator[Call]:
+def plan(num_levels: int, arms: Sequence[str], groups_per_call: int) -> Iterator[Call]:
     """The calls of a study, in order.
 
     The ticket's levels follow one another; controls, which feed no other level,

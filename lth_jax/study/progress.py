@@ -1,16 +1,12 @@
 """Progress: a bar over all training steps of a study."""
 
 import sys
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from tqdm import tqdm
 
-
-class _Trained(Protocol):
-    arm: str
-    level: int
+from lth_jax.study.plan import Call
 
 
 class Progress:
@@ -38,7 +34,7 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def advance(self, num_member_steps: int, call: Sequence[_Trained] = ()) -> None:
+    def advance(self, num_member_steps: int, call: Call = ()) -> None:
         """Counts steps as done, those of all members together."""
         if call:
             last = call[-1]

@@ -69,7 +69,7 @@ def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for run in runs:
-            head = (run.arm, run.replicate, run.level, run.density)
+            head = run[:4]
             for (split, metric), curve in run.curves.items():
                 for step, value in zip(*curve, strict=True):
                     # str of a NumPy scalar: the shortest that reads back the same.
@@ -89,8 +89,8 @@ def read(folder: pathlib.Path) -> list[Run]:
 
 
 def _read_file(path: pathlib.Path) -> list[Run]:
-    heads: dict[int, Run] = {}
-    rows: dict[tuple[int, str, str], list[tuple[int, float]]] = {}
+    runs: dict[int, Run] = {}
+    points: dict[tuple[int, str, str], list[tuple[int, float]]] = {}
     with path.open(newline="") as file:
         reader = csv.reader(file)
         if tuple(next(reader, ())) != COLUMNS:
@@ -102,10 +102,9 @@ def _read_file(path: pathlib.Path) -> list[Run]:
                 point = int(step), float(value)
             except ValueError:
                 raise RecordsError(f"{path}: line {reader.line_num} is damaged") from None
-            heads.setdefault(run.replicate, run)
-            rows.setdefault((run.replicate, split, metric), []).append(point)
-    for (replicate, split, metric), points in rows.items():
-        steps, values = zip(*points, strict=True)
-        curve = Curve(np.array(steps), np.array(values))
-        heads[replicate].curves[split, metric] = curve
-    return list(heads.values())
+            runs.setdefault(run.replicate, run)
+            points.setdefault((run.replicate, split, metric), []).append(point)
+    for (number, split, metric), pairs in points.items():
+        steps, values = zip(*pairs, strict=True)
+        runs[number].curves[split, metric] = Curve(np.array(steps), np.array(values))
+    return list(runs.values())

@@ -28,7 +28,8 @@ def save(
 
     Args:
       path: ending in .npz.
-      params, masks: with a leading axis R.
+      params: the weights the level starts from, with a leading axis R.
+      masks: likewise.
       provenance: what can be written as JSON.
     """
     params, masks = jax.device_get((params, masks))

@@ -129,9 +129,7 @@ def _plain(config: StudyConfig) -> dict[str, Any]:
     return plain
 
 
-def _check_same(
-    root: pathlib.Path, ours: dict[str, Any], theirs: dict[str, Any]
-) -> None:
+def _check_same(root: pathlib.Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     differing = [
         f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} now"
         for name in sorted(ours.keys() | theirs.keys())

@@ -1,0 +1,28 @@
+"""Config: what a study is; `default` to start from, `read` to check one."""
+
+from lth_jax.config.checks import ConfigError
+from lth_jax.config.fields import (
+    DataConfig,
+    InitConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PruneConfig,
+    RewindConfig,
+    StudyConfig,
+)
+from lth_jax.config.reading import check_field, check_variant, default, read
+
+__all__ = [
+    "ConfigError",
+    "DataConfig",
+    "InitConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PruneConfig",
+    "RewindConfig",
+    "StudyConfig",
+    "check_field",
+    "check_variant",
+    "default",
+    "read",
+]

@@ -1,0 +1,103 @@
+"""Reading: a ConfigDict is read once, checked, and turned into the dataclasses."""
+
+import dataclasses
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import ml_collections
+from ml_collections import config_dict
+
+from lth_jax.config.checks import ConfigError, check
+from lth_jax.config.fields import StudyConfig
+
+
+def default() -> ml_collections.ConfigDict:
+    """A locked ConfigDict with every field at its default."""
+    return ml_collections.ConfigDict(_to_dict(StudyConfig, StudyConfig())).lock()
+
+
+def check_variant(variant: str, allowed: Collection[str]) -> None:
+    """Checks what stands after the colon in `--config=configs/lenet.py:smoke`.
+
+    Raises:
+      ConfigError: naming the variants that the config has.
+    """
+    if variant and variant not in allowed:
+        raise ConfigError(
+            f"config variant: {variant!r}; must be one of {', '.join(allowed)}"
+        )
+
+
+def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, annotation in typing.get_type_hints(cls).items():
+        value = getattr(instance, name)
+        if dataclasses.is_dataclass(value):
+            values[name] = _to_dict(type(value), value)
+        elif value is None:  # typed, so that a flag can set it
+            (present,) = set(typing.get_args(annotation)) - {type(None)}
+            values[name] = config_dict.placeholder(present)
+        else:
+            values[name] = value
+    return values
+
+
+def read(config: Mapping[str, Any]) -> StudyConfig:
+    """Reads and checks a config.
+
+    Raises:
+      ConfigError: naming the field, its value, and what is allowed.
+    """
+    study: StudyConfig = _from_dict(StudyConfig, config, prefix="")
+    check(study)
+    return study
+
+
+def check_field(name: str) -> None:
+    """Checks that there is a field of a name, such as "prune.fraction".
+
+    Raises:
+      ConfigError: naming the fields that there are beside it.
+    """
+    group: type = StudyConfig
+    prefix = ""
+    for part in name.split("."):
+        hints = typing.get_type_hints(group) if dataclasses.is_dataclass(group) else {}
+        if part not in hints:
+            there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
+            raise ConfigError(f"{prefix}{part}: no such field{there_are}")
+        group, prefix = hints[part], f"{prefix}{part}."
+
+
+def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    fields = {}
+    for name, value in values.items():
+        field = f"{prefix}{name}"
+        check_field(field)
+        if dataclasses.is_dataclass(hints[name]):
+            if not isinstance(value, Mapping | ml_collections.ConfigDict):
+                raise ConfigError(f"{field}: {value!r}; must be a group of fields")
+            fields[name] = _from_dict(hints[name], value, f"{field}.")
+        else:
+            fields[name] = _typed(field, value, hints[name])
+    return cls(**fields)
+
+
+def _typed(field: str, value: Any, annotation: Any) -> Any:
+    """The value as the field's type: int where float is wanted, list as tuple."""
+    args = typing.get_args(annotation)
+    if type(None) in args:
+        if value is None:
+            return None
+        (annotation,) = set(args) - {type(None)}
+    if typing.get_origin(annotation) is tuple:
+        if not isinstance(value, tuple | list):
+            raise ConfigError(f"{field}: {value!r}; must be a tuple")
+        return tuple(_typed(field, item, args[0]) for item in value)
+    if annotation is float and type(value) is int:
+        return float(value)
+    if type(value) is not annotation:
+        raise ConfigError(f"{field}: {value!r}; must be of type {annotation.__name__}")
+    return value

@@ -1,0 +1,190 @@
+"""Lineage: what members start from, and what each level leaves to the next.
+
+Everything asked for is looked for in memory, then among the checkpoints, and else made
+again: a damaged checkpoint costs time alone.
+"""
+
+import functools
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from lth_jax.core import keys, masks, pruning, tickets
+from lth_jax.core.masks import Masks
+from lth_jax.core.tickets import Start
+from lth_jax.core.training import TrainState
+from lth_jax.criteria import CRITERIA, Evidence
+from lth_jax.study import checkpoint
+from lth_jax.study.experiment import Experiment
+from lth_jax.study.plan import Call, Group
+from lth_jax.study.workdir import Workdir
+
+
+class Remake(Protocol):
+    """Trains the tickets of a level again, and gives them to the lineage's `keep_*`."""
+
+    def __call__(self, level: int, *, until_rewind_step: bool = False) -> None:
+        """Trains to the end of the budget, or only to the rewind step."""
+
+
+class Lineage:
+    """Of all replicates: every array here has a leading axis R."""
+
+    def __init__(self, experiment: Experiment, workdir: Workdir, remake: Remake):
+        self._experiment = experiment
+        self._config = experiment.config
+        self._workdir = workdir
+        self._remake = remake
+        self._replicates = range(experiment.config.num_replicates)
+        self._trained: dict[int, Start] = {}  # the last two asked for
+        self._at_rewind_step: TrainState | None = None
+
+    # Where members start.
+
+    def start(self, call: Call) -> Start:
+        """Where all members of a call start, group after group: leading axis M."""
+        starts = [self._start_group(group) for group in call]
+        joined: Start = jax.tree.map(lambda *parts: jnp.concatenate(parts), *starts)
+        return joined
+
+    def _start_group(self, group: Group) -> Start:
+        arm, level = group
+        if level == 0:
+            return Start(self.init(), self.masks(0))
+        rewind = self._config.rewind
+        needs_trained = tickets.ARMS[arm].weights == "trained" or "keep" in (
+            rewind.params,
+            rewind.batch_stats,
+        )
+        trained = self.level(self._parent(level)).state if needs_trained else None
+        start: Start = self._starter(arm)(
+            self.rewind_point(),
+            self.masks(level),
+            self._keys(arm, level, "init"),
+            self._keys(arm, level, "masks"),
+            trained,
+        )
+        return start
+
+    @functools.cache  # noqa: B019 - a lineage lives as long as its study
+    def _starter(self, arm: str) -> Any:
+        """The compiled start of all replicates of an arm."""
+
+        def start(
+            point: TrainState,
+            ticket_masks: Masks,
+            init_key: jax.Array,
+            mask_key: jax.Array,
+            trained: TrainState | None,
+        ) -> Start:
+            return tickets.start(
+                arm,
+                point,
+                ticket_masks,
+                self._experiment.tx,
+                init_key=init_key,
+                mask_key=mask_key,
+                init=self._experiment.network.init,
+                trained=trained,
+                what=self._config.rewind,
+            )
+
+        return jax.jit(jax.vmap(start))
+
+    def _keys(self, arm: str, level: int, purpose: str) -> jax.Array:
+        seed = self._config.seed
+        return jnp.stack(
+            [keys.member_key(seed, r, arm, level, purpose) for r in self._replicates]
+        )
+
+    @functools.cache  # noqa: B019
+    def init(self) -> TrainState:
+        """The original inits: as saved, or derived from the seed and saved."""
+
+        @jax.jit
+        @jax.vmap
+        def derive(key: jax.Array) -> TrainState:
+            params, batch_stats = self._experiment.network.init(key)
+            return tickets.initial_state(params, self._experiment.tx, batch_stats)
+
+        init_keys = self._keys("ticket", 0, "init")
+        path = self._workdir.init
+        state: TrainState | None = checkpoint.load_or_none(
+            path, jax.eval_shape(derive, init_keys)
+        )
+        if state is None:
+            state = derive(init_keys)
+            checkpoint.save(path, state)
+        return state
+
+    def rewind_point(self) -> TrainState:
+        """The dense nets at step k, as saved or trained again."""
+        if self._config.rewind.step == 0:
+            return self.init()
+        if self._at_rewind_step is None:
+            self._at_rewind_step = checkpoint.load_or_none(
+                self._workdir.rewind, self.init()
+            )
+        if self._at_rewind_step is None:
+            self._remake(0, until_rewind_step=True)
+        assert self._at_rewind_step is not None
+        return self._at_rewind_step
+
+    def keep_rewind_point(self, state: TrainState) -> None:
+        """Saves the dense nets at step k."""
+        checkpoint.save(self._workdir.rewind, state)
+        self._at_rewind_step = state
+
+    # What a level leaves to the next.
+
+    def level(self, level: int) -> Start:
+        """The tickets at the end of a level: their trained states, and their masks."""
+        if level not in self._trained:
+            like = Start(self.init(), self.masks(0))
+            found = checkpoint.load_or_none(self._workdir.level(level), like)
+            if found is None:
+                self._remake(level)
+            else:
+                self._remember(level, Start(*found))
+        return self._trained[level]
+
+    def keep_level(self, level: int, trained: Start) -> None:
+        """Saves the tickets at the end of a level."""
+        checkpoint.save(self._workdir.level(level), trained)
+        self._remember(level, trained)
+
+    def _remember(self, level: int, trained: Start) -> None:
+        self._trained[level] = trained
+        if len(self._trained) > 2:
+            del self._trained[next(iter(self._trained))]
+
+    def _parent(self, level: int) -> int:
+        """The level whose trained nets a level is pruned from."""
+        return 0 if self._config.prune.densities else level - 1
+
+    def masks(self, level: int) -> Masks:
+        """The tickets' masks at a level."""
+        if level == 0:
+            return masks.full(self.init().params)
+        if level in self._trained:
+            return self._trained[level].masks
+        parent = self.level(self._parent(level))
+        pruned = [self._prune(level, r, parent) for r in self._replicates]
+        return jax.tree.map(lambda *members: jnp.stack(members), *pruned)
+
+    def _prune(self, level: int, replicate: int, parent: Start) -> Masks:
+        """The masks of one replicate at a level."""
+        config = self._config
+        params, init_params, kept = jax.tree.map(
+            lambda x: x[replicate],
+            (parent.state.params, self.init().params, parent.masks),
+        )
+        key = keys.member_key(config.seed, replicate, "ticket", level, "criterion")
+        evidence = Evidence(params, init_params, kept, key)
+        scores = CRITERIA[config.prune.criterion](evidence)
+        scope = config.prune.scope
+        if config.prune.densities:
+            density = config.prune.densities[level - 1]
+            return pruning.prune_to_density(scores, kept, density, scope=scope)
+        return pruning.prune(scores, kept, self._experiment.fraction, scope=scope)
