@@ -61,6 +61,7 @@ class Runner:
         with Progress(sum(map(self._num_member_steps, self._calls))) as progress:
             for call in self._calls:
                 if _is_done(self._workdir, call):
+                    self._flights(call).clear()  # left by a kill in the last instant
                     progress.advance(self._num_member_steps(call))
                 else:
                     self._run_call(call, progress)
@@ -82,6 +83,9 @@ class Runner:
         num_steps = self._config.num_steps - self._start_step(call)
         return num_steps * len(self._members(call))
 
+    def _flights(self, call: Call) -> Newest:
+        return Newest(self._workdir.in_flight(self._calls.index(call)))
+
     def _run_call(
         self, call: Call, progress: Progress, *, until_rewind_step: bool = False
     ) -> None:
@@ -90,7 +94,7 @@ class Runner:
         level, is_ticket = call[0].level, call[0].arm == "ticket"
         if is_ticket:
             self._write_ticket(level, start)
-        flights = Newest(self._workdir.in_flight(self._calls.index(call)))
+        flights = self._flights(call)
         flight = self._trainer.begin(self._members(call), start, self._start_step(call))
         if not until_rewind_step:
             flight = InFlight(*(flights.newest(flight) or flight))
