@@ -6,9 +6,15 @@ steps, layer-wise pruning by 20% (10% for the output layer), five replicates.
 
 Command:   python -m lth_jax.main --config=configs/lenet.py
            With raw files at hand: add --config.data.raw_dir=FOLDER, the first time.
-Expected:  __EXPECTED__
-Time:      __TIME__
-Variant:   ":smoke", 4 levels of 1,000 steps that halve the weights: __SMOKE__
+Expected:  dense test accuracy at early stop 97.7 to 98.4, early stop near step 5,000 (a
+           reproduction with five seeds: 3,900 to 7,500). In the paper, tickets of 21.1%
+           density stop 38% earlier, those of 13.5% are 0.3 points better, and those of
+           3.6% equal the dense net. One replicate here: dense 98.12 at step 8,400; at
+           21.1% the ticket 98.23 at 2,800, a fresh init 97.92 at 5,000.
+Time:      about 1.1 ms a step and net on 2 CPU cores, most of it matrix products: one
+           minute a net, 5.5 hours in all. Not measured on a GPU yet.
+Variant:   ":smoke", 4 levels of 1,000 steps, halving the weights: 45 s on 2 CPU cores;
+           dense 96.7 ± 0.2, at 25% the ticket 97.6 ± 0.5, a fresh init 96.0 ± 0.4.
 """
 
 import ml_collections
@@ -41,6 +47,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.num_replicates = 3
         config.num_levels = 4
         config.num_steps = 1_000
+        config.eval_every_steps = 200
         config.checkpoint_every_steps = 1_000
         config.prune.fraction = 0.5
         config.prune.output_fraction = 0.25
