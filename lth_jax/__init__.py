@@ -6,23 +6,20 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 
 from lth_jax import criteria, models
 from lth_jax.core import keys, masks, optimizers, pruning, sampling, tickets, training
-from lth_jax.core.pruning import one_shot, prune, prune_to_density
+from lth_jax.core.pruning import one_shot, prune, prune_to_density, remove_lowest
 from lth_jax.core.tickets import initial_state, rewind
 from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
-from lth_jax.criteria import Evidence, magnitude
 from lth_jax.models import LeNet, from_linen
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Evidence",
     "Examples",
     "LeNet",
     "criteria",
     "from_linen",
     "initial_state",
     "keys",
-    "magnitude",
     "make_evaluate",
     "make_segment",
     "make_steps",
@@ -33,6 +30,7 @@ __all__ = [
     "prune",
     "prune_to_density",
     "pruning",
+    "remove_lowest",
     "rewind",
     "sampling",
     "tickets",

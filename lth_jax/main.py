@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
+from tqdm import tqdm
 
 from lth_jax import config as lth_config
 from lth_jax.errors import UserError
@@ -30,23 +31,25 @@ _WORKDIR = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> int:
     """Runs the study that the flags describe; returns the exit code."""
+    # In place of absl's own handler; orbax tells every step at INFO.
+    logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
+    absl_logging.set_verbosity(absl_logging.WARNING)
     if len(argv) > 1:
         return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     try:
         config = lth_config.read(_CONFIG.value)
         workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
         return _run(config, workdir)
-    except UserError as error:
+    except (UserError, OSError) as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
-    from lth_jax import report
+    from lth_jax import parallel, report
     from lth_jax.study import experiment, interruption, runner, workdir
 
+    parallel.use_all_cores()
     files = workdir.Workdir(root)
     workdir.check(files, config)
     if runner.is_finished(config, files):
@@ -86,7 +89,16 @@ def _use_compilation_cache() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Prints a line above the progress bar, where there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
+class _Handler(logging.Handler):
+    """Warnings as plain lines above the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one."""
+        _say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def _fail(text: str) -> int:
@@ -101,26 +113,26 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         rest: list[str] = flags.FLAGS(list(argv))
         if _CONFIG.value is None:
             raise UserError("--config: missing; such as --config=configs/mnist1d.py")
-    except (flags.Error, UserError, OSError, ImportError) as error:
+    except (flags.Error, UserError, OSError, AttributeError, TypeError) as error:
         sys.exit(_fail(" ".join(str(error).split())))
     return rest
 
 
 def _check_config_flags(argv: Sequence[str]) -> None:
     """Tells of a missing file or unknown field more plainly than ml_collections."""
-    for argument in argv:
-        name, _, value = argument.lstrip("-").partition("=")
-        path = value.partition(":")[0]
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        path = (value if equals else following).partition(":")[0]
         if name == "config" and not pathlib.Path(path).is_file():
             raise UserError(f"--config: {path!r}; no such file")
         if name.startswith("config."):
-            lth_config.check_field(name.removeprefix("config."))
+            lth_config.check_flag(name.removeprefix("config."))
 
 
 def run() -> None:
     """The entry point."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    absl_logging.set_verbosity(absl_logging.WARNING)  # orbax tells every step at INFO
+    # Until a study runs there is nothing to save: stop at once, and quietly.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     app.run(main, flags_parser=_parse_flags)
 
 

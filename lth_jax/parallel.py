@@ -1,18 +1,34 @@
 """Members on devices: the one place that batches what is written for one member."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 
+def use_all_cores() -> None:
+    """Makes every CPU core a device of its own; call it before anything runs.
+
+    XLA spreads one small net over several cores hardly at all; nets of their own keep
+    each core busy. Does nothing where the number of devices is already forced.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    jax.config.update("jax_num_cpu_devices", cores)
+
+
 def member_mesh(num_members: int) -> Mesh:
-    """A mesh with the axis "member": as many local devices as divide the members."""
+    """A mesh with the axis "member": no more local devices than shorten the work."""
     devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
+    rounds = -(-num_members // len(devices))
+    count = -(-num_members // rounds)
     return jax.make_mesh(
         (count,), ("member",), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
@@ -32,9 +48,10 @@ def over_members(
 ) -> Callable[..., Any]:
     """Lifts a function of one member to stacked members, under `jit`.
 
-    Members are split over the local devices where their number divides, and share a
-    device by `vmap` (together) or `map` (one after the other). On CPU a small net's
-    state stays in cache while it trains alone, so "auto" maps there.
+    Members are split over the local devices (the last one is repeated where their
+    number does not divide, and dropped from the results), and share a device by `vmap`
+    (together) or `map` (one after the other). On CPU a small net's state stays in cache
+    while it trains alone, so "auto" maps there.
 
     Args:
       fn: its last `num_shared` arguments are the same for all members.
@@ -45,10 +62,16 @@ def over_members(
     Returns:
       A jitted function whose other arguments and results have a leading axis M. Where
       its arguments lie is fixed, so that it compiles once whoever made them.
+
+    Raises:
+      ValueError: on another `how`.
     """
+    if how not in ("auto", "vmap", "map"):
+        raise ValueError(f"how: {how!r}; must be 'auto', 'vmap' or 'map'")
     if how == "auto":
         how = "map" if jax.default_backend() == "cpu" else "vmap"
     mesh = member_mesh(num_members)
+    padding = -num_members % mesh.size
 
     def on_device(members: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
         def one(member: tuple[Any, ...]) -> Any:
@@ -63,12 +86,19 @@ def over_members(
         out_specs=P("member"),
         check_vma=False,
     )
-    by_member, whole = NamedSharding(mesh, P("member")), NamedSharding(mesh, P())
 
     @functools.wraps(fn)
     def batched(members: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
-        return sharded(members, shared)
+        if padding:
+            members = jax.tree.map(
+                lambda x: jnp.concatenate([x, *[x[-1:]] * padding]), members
+            )
+        results = sharded(members, shared)
+        return jax.tree.map(lambda x: x[:num_members], results) if padding else results
 
+    # What does not divide cannot be kept split between calls.
+    by_member = NamedSharding(mesh, P() if padding else P("member"))
+    whole = NamedSharding(mesh, P())
     jitted = jax.jit(batched, in_shardings=(by_member, whole), out_shardings=by_member)
 
     def call(*args: Any) -> Any:

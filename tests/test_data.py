@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import io
 import pathlib
@@ -75,16 +76,13 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
 def assert_same_examples(split: Split, images: np.ndarray, labels: np.ndarray) -> None:
     """The same examples in some order."""
 
-    def sort_key(x, y):
-        rows = np.concatenate(
+    def rows(x, y):
+        flat = np.concatenate(
             [x.reshape(len(x), -1), y.astype(np.uint8)[:, None]], axis=1
         )
-        return rows[np.lexsort(rows.T[::37])].sum(0, dtype=np.int64), np.sort(
-            rows.astype(np.int64) @ np.arange(1, 786)
-        )
+        return np.sort(np.ascontiguousarray(flat).view(f"V{flat.shape[1]}").ravel())
 
-    for a, b in zip(sort_key(*split), sort_key(images, labels), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert np.array_equal(rows(*split), rows(images, labels))
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -103,7 +101,7 @@ def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
     assert source.num_classes == 10
     again = data.load(name)  # prepared: it needs neither raw files nor network
     np.testing.assert_array_equal(again.train.labels, source.train.labels)
-    with pytest.raises(DataError, match="no such file"):  # but what is given is checked
+    with pytest.raises(DataError, match="no such folder"):  # but what is given is checked
         data.load(name, str(data_dir / "nowhere"))
 
 
@@ -148,24 +146,43 @@ def test_offline_and_not_prepared_fails_at_once_and_names_the_remedies(
     assert time.monotonic() - began < 5
 
 
-def test_downloads_from_a_server(raw_mnist, data_dir, monkeypatch, tmp_path):
+@contextlib.contextmanager
+def serving(folder):
+    """A web server of a folder's files on this machine; gives its address."""
     server = subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
-        cwd=raw_mnist,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     try:
         port = server.stdout.readline().split("port ")[1].split()[0]
-        url = f"http://127.0.0.1:{port}/"
-        monkeypatch.setattr(
-            "lth_jax.data.builders.LthMnist.RAW", raw.MNIST._replace(url=url)
-        )
-        source = data.load("mnist")
+        yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
         server.communicate()
+
+
+def test_a_bad_download_is_not_kept(raw_mnist, data_dir, monkeypatch, tmp_path):
+    bad = tmp_path / "server"
+    shutil.copytree(raw_mnist, bad)
+    bad.chmod(0o755)
+    labels = bad / "train-labels-idx1-ubyte.gz"
+    labels.chmod(0o644)
+    good = labels.read_bytes()
+    with serving(bad) as url:
+        monkeypatch.setattr(
+            "lth_jax.data.builders.LthMnist.RAW", raw.MNIST._replace(url=url)
+        )
+        labels.write_bytes(b"<html>a login page</html>")
+        with pytest.raises(DataError, match="truncated or damaged gzip"):
+            data.load("mnist")
+        labels.unlink()
+        with pytest.raises(DataError, match="cannot download"):
+            data.load("mnist")
+        labels.write_bytes(good)
+        source = data.load("mnist")
     assert source.train.inputs.shape == (60_000, 28, 28, 1)
 
 
@@ -202,13 +219,20 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
                     Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(png, "PNG")
                     yield i, {"image": png.getvalue(), "label": i % 3}
 
-    TinyImages(file_format="array_record").download_and_prepare()
+    info = TinyImages(file_format="array_record")
+    info.download_and_prepare()
     source = data.load("tiny_images")
     assert source.train.inputs.shape == (10, 4, 4, 3)
     assert source.num_classes == 3
     for image, label in zip(*source.train, strict=True):
         assert (image == image[0, 0, 0]).all()
         assert label == image[0, 0, 0] % 3
+
+    # TFDS's usual format, which only TensorFlow reads.
+    path = pathlib.Path(info.data_dir) / "dataset_info.json"
+    path.write_text(path.read_text().replace("array_record", "tfrecord"))
+    with pytest.raises(DataError, match="prepared as tfrecord, which needs TensorFlow"):
+        data.load("tiny_images")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +241,7 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
         ("nope", None, "'nope'; must be one of mnist1d, mnist, fashion_mnist, or"),
         ("cifar10", None, "'cifar10' is not prepared in"),
         ("mnist1d", "/x", r"data.raw_dir: '/x'; only for"),
+        ("mnist", "/x", r"data.raw_dir: '/x'; no such folder"),
     ],
 )
 def test_unknown_or_unprepared_data_are_refused(name, raw_dir, message, data_dir):

@@ -10,6 +10,9 @@ import time
 
 import pytest
 
+from lth_jax.analysis.summary import summarize
+from lth_jax.study import records
+
 ROOT = pathlib.Path(__file__).parents[1]
 SMOKE = ("--config=configs/mnist1d.py:smoke",)
 # Seven calls of ten segments: long enough to be killed anywhere.
@@ -140,7 +143,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
 ):
     workdir = tmp_path / "interrupted"
     process = start(*KILLABLE, f"--workdir={workdir}")
-    while not list(workdir.glob("checkpoints/in_flight_002/step_*")):
+    while not list(workdir.glob("checkpoints/in_flight_01-reinit-1/step_*")):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signum)
@@ -166,6 +169,8 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
             (*SMOKE, "--config.prune.fractoin=0.3"),
             "prune.fractoin: no such field; allowed",
         ),
+        (("--config", "configs/nope.py"), "--config: 'configs/nope.py'; no such file"),
+        ((*SMOKE, "--config.data=mnist"), "data: a group of fields (name, num_"),
         ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
         ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
         ((*SMOKE, "--config.batch_size=3001"), "batch_size: 3001 is not allowed"),
@@ -186,6 +191,57 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, run, t
     assert line.startswith("error: ")
     assert message in line
     assert not (tmp_path / "study").exists()
+
+
+def test_a_config_file_with_an_unknown_field_is_told_in_one_line(run, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from lth_jax import config\n"
+        "def get_config():\n"
+        "    mine = config.default()\n"
+        "    mine.num_stepz = 3\n"
+        "    return mine\n"
+    )
+    code, _, err = run(f"--config={path}")
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert "num_stepz" in line
+
+
+def test_a_loss_that_diverges_is_told_in_one_line(run, tmp_path):
+    flags = ("--config.optimizer.name=sgd", "--config.optimizer.learning_rate=1e30")
+    code, _, err = run(*SMOKE, *flags, f"--workdir={tmp_path / 'study'}")
+    assert code == 2
+    expected = "error: the loss of replicate 0, arm ticket, level 0 is no longer finite"
+    assert expected in err
+    assert "Traceback" not in err
+
+
+def test_tickets_beat_their_controls(run, tmp_path):
+    """The hypothesis itself, on three halvings of LeNet-100-100 on MNIST-1D."""
+    workdir = tmp_path / "study"
+    code, _, err = run(
+        "--config=configs/mnist1d.py",
+        "--config.num_replicates=3",
+        "--config.num_levels=4",
+        "--config.num_steps=1000",
+        "--config.checkpoint_every_steps=1000",
+        "--config.prune.fraction=0.5",
+        "--config.arms=ticket,reinit,shuffle",
+        f"--workdir={workdir}",
+    )
+    assert code == 0, err
+    found = {(s.level, s.arm): s for s in summarize(records.read(workdir / "records"))}
+    for level in (2, 3):  # 26% and 13% of the weights
+        ticket = found[level, "ticket"]
+        for arm in ("reinit", "shuffle"):
+            control = found[level, arm]
+            assert (
+                ticket.early_stop_accuracy.mean > control.early_stop_accuracy.mean + 0.03
+            )
+            assert ticket.early_stop_step.mean < control.early_stop_step.mean
+    dense = found[0, "ticket"].early_stop_accuracy.mean
+    assert found[2, "ticket"].early_stop_accuracy.mean > dense
 
 
 def test_the_second_run_starts_from_the_compilation_cache(run, environment, tmp_path):

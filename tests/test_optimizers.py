@@ -69,6 +69,14 @@ def test_schedule_step_moves_the_rate_and_nothing_else():
     assert counts == [0, 60]  # Adam's own, then the schedule's
 
 
+def test_schedule_step_moves_injected_schedules_too():
+    schedule = optimizers.make_schedule("cosine", 1.0, num_steps=100)
+    tx = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
+    moved = optimizers.with_schedule_step(tx.init({"w": jnp.zeros(1)}), 60)
+    updates, _ = tx.update({"w": jnp.ones(1)}, moved)
+    np.testing.assert_allclose(updates["w"], -schedule(60), rtol=1e-6)
+
+
 def test_an_optimizer_without_a_schedule_is_left_as_it_is():
     state = optax.sgd(0.1).init({"w": jnp.zeros(3)})
     assert optimizers.with_schedule_step(state, 60) == state

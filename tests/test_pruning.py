@@ -35,6 +35,14 @@ def test_remove_lowest_agrees_with_sorting(data):
     np.testing.assert_array_equal(pruned, removed_by_numpy(scores, kept, count))
 
 
+def test_both_zeros_are_one_score_and_subnormals_are_not_zero():
+    scores = np.array([0.0, 1e-40, -0.0, -1e-40, 0.0], np.float32)
+    kept = np.ones(5, bool)
+    for count in range(6):
+        pruned = pruning.remove_lowest([scores], [kept], count)[0]
+        np.testing.assert_array_equal(pruned, removed_by_numpy(scores, kept, count))
+
+
 def test_remove_lowest_works_under_vmap_with_a_count_of_its_own_for_each_member():
     scores = np.random.default_rng(0).integers(0, 5, (4, 30)).astype(np.float32)
     kept = np.random.default_rng(1).random((4, 30)) < 0.8
@@ -135,8 +143,10 @@ def test_one_shot_reaches_each_density_with_nested_masks(params, scope):
 
 
 def test_magnitude_pruning_keeps_the_largest(params):
-    evidence = lth_jax.Evidence(params, params, masks.full(params), jax.random.key(0))
-    scores = lth_jax.magnitude(evidence)
+    evidence = lth_jax.criteria.Evidence(
+        params, params, masks.full(params), jax.random.key(0)
+    )
+    scores = lth_jax.criteria.magnitude(evidence)
     after = pruning.prune(scores, masks.full(params), 0.5)
     for layer in after:
         kernel, kept = np.abs(params[layer]["kernel"]), np.asarray(after[layer]["kernel"])
@@ -174,3 +184,9 @@ def test_one_shot_cannot_bring_weights_back(params):
     with pytest.raises(ValueError, match="never come back"):
         pruning.prune_to_density(magnitudes(params), sparse, 0.5)
     assert_trees_equal(pruning.prune_to_density(magnitudes(params), sparse, 0.3), sparse)
+
+
+def test_counting_under_jit_or_vmap_is_refused_with_the_way_out(params):
+    members = jax.tree.map(lambda p: jnp.stack([p, p]), params)
+    with pytest.raises(TypeError, match="once a member"):
+        jax.vmap(lambda p: pruning.prune(magnitudes(p), masks.full(p), 0.5))(members)

@@ -77,6 +77,23 @@ def test_damaged_records_are_told_with_file_and_line(tmp_path, content, message)
         records.read(tmp_path)
 
 
+def test_records_cut_short_or_doubled_are_told(tmp_path):
+    for level in (1, 2):
+        records.write(records.path_of(tmp_path, "ticket", level), make_runs(level=level))
+    path = records.path_of(tmp_path, "ticket", 2)
+    lines = path.read_text().splitlines(keepends=True)
+    for rows in (1, 3, 5, len(lines) - 1):  # header alone; within and between replicates
+        path.write_text("".join(lines[:rows]))
+        with pytest.raises(RecordsError, match=r"level_02-ticket.csv: cut short; delete"):
+            records.read(tmp_path)
+    path.write_text("".join(lines))
+    (tmp_path / "level_02-ticket copy.csv").write_text("".join(lines))
+    with pytest.raises(
+        RecordsError, match=r"ticket copy.csv: holds what level_02-ticket"
+    ):
+        records.read(tmp_path)
+
+
 def test_no_records_at_all_are_an_error(tmp_path):
     with pytest.raises(RecordsError, match="no records"):
         records.read(tmp_path)

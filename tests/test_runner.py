@@ -186,7 +186,7 @@ def test_a_damaged_segment_goes_back_to_the_one_before(
 
     with pytest.raises(Stop):
         run(config, root, check_interrupted=stop)
-    steps = sorted(root.glob("checkpoints/in_flight_000/step_*"))
+    steps = sorted(root.glob("checkpoints/in_flight_00-ticket-1/step_*"))
     assert [p.name for p in steps] == ["step_000000020", "step_000000030"]
     flip_a_byte(steps[-1])
     with caplog.at_level(logging.WARNING):

@@ -53,3 +53,9 @@ def test_a_batch_larger_than_the_data_is_refused(batch_size):
         ValueError, match=f"batch_size: {batch_size}; must be from 1 to 24"
     ):
         indices(0, 1, batch_size=batch_size)
+
+
+def test_several_keys_are_refused_and_no_steps_are_fine():
+    assert indices(3, 0).shape == (0, 7)
+    with pytest.raises(ValueError, match=r"key: of shape \(2,\); must be one key"):
+        indices(0, 1, key=jax.random.split(KEY))

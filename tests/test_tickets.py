@@ -203,3 +203,21 @@ def test_shuffling_keeps_counts_of_every_layer_and_is_uniform():
     assert (b.sum(1) == 1).all()
     np.testing.assert_allclose(a.mean(0), 0.25, atol=0.03)
     assert abs((a == b).all(1).mean() - 0.25) < 0.03
+
+
+def test_what_is_misspelt_is_refused(initial, sparse, norm_net):
+    for name in ("params", "batch_stats", "optimizer", "schedule"):
+        with pytest.raises(ValueError, match=f"{name}: 'rewnd'; must be one of"):
+            tickets.Rewind(**{name: "rewnd"})
+    with pytest.raises(ValueError, match=r"arm: 'tiket'; must be one of ticket, reinit"):
+        key = jax.random.key(0)
+        tickets.start(
+            "tiket", initial, sparse, TX, init_key=key, mask_key=key, init=norm_net.init
+        )
+
+
+def test_forgotten_batch_statistics_are_an_error(initial, sparse, norm_net, examples):
+    state = tickets.initial_state(initial.params, TX)
+    steps = make_steps(norm_net.apply, TX)
+    with pytest.raises(ValueError, match="batch_stats: empty, but the module has some"):
+        steps(state, sparse, BATCHES, examples)

@@ -26,6 +26,18 @@ OPTIMIZERS = {
     "adamw": scheduled("adamw", weight_decay=0.1),
     "clipping": optax.chain(optax.clip_by_global_norm(0.1), scheduled("momentum")),
     "fixed rate": optax.rmsprop(0.01, momentum=0.9),
+    "moments of what is not masked": optax.chain(
+        optax.centralize(), optax.add_noise(0.1, 0.5, key=0), scheduled("momentum")
+    ),
+}
+# Their states hold more than moments of the params' shapes; params are 0 all the same.
+OTHER_OPTIMIZERS = {
+    "adafactor": optax.adafactor(0.01),
+    "muon": optax.contrib.muon(0.01),
+    "masked": optax.masked(
+        optax.adam(0.01), lambda p: jax.tree.map(lambda x: x.ndim > 1, p)
+    ),
+    "inject_hyperparams": optax.inject_hyperparams(optax.adam)(0.01),
 }
 
 
@@ -56,6 +68,19 @@ def test_pruned_entries_and_their_moments_are_exactly_zero(
     )
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, params)
     assert all(jax.tree.leaves(moved))
+
+
+@pytest.mark.parametrize("name", OTHER_OPTIMIZERS)
+def test_any_optax_optimizer_keeps_pruned_entries_zero(
+    name, network, params, half_masks, examples
+):
+    tx = OTHER_OPTIMIZERS[name]
+    steps = jax.jit(training.make_steps(network.apply, tx))
+    start = lth_jax.rewind(lth_jax.initial_state(params, tx), half_masks, tx)
+    state, losses = steps(start, half_masks, BATCHES, examples)
+    assert np.isfinite(losses).all()
+    for mask, leaf in zip(*map(jax.tree.leaves, (half_masks, state.params)), strict=True):
+        assert not np.asarray(leaf)[~np.asarray(mask)].any()
 
 
 def test_gradients_are_masked_before_the_optimizer_sees_them(

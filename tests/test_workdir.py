@@ -1,9 +1,11 @@
 import dataclasses
 import json
 import logging
+import shutil
 
 import pytest
 
+from lth_jax.study import workdir as workdir_module
 from lth_jax.study.workdir import Workdir, WorkdirError, check, opened
 
 
@@ -70,6 +72,31 @@ def test_two_processes_cannot_share_a_workdir(tiny_config, tmp_path):
         opened(tmp_path, tiny_config),
     ):
         pass
+
+
+def test_a_study_that_comes_second_does_not_take_over(tiny_config, tmp_path, monkeypatch):
+    # Another study claims the folder between our look and our lock.
+    other = dataclasses.replace(tiny_config, num_steps=80)
+    with opened(tmp_path / "other", other):
+        pass
+    first = workdir_module.check
+    calls = []
+
+    def check_then_lose_the_race(workdir, config):
+        if not calls:
+            first(workdir, config)
+            shutil.copytree(tmp_path / "other", tmp_path / "ours")
+        calls.append(workdir)
+        if len(calls) > 1:
+            first(workdir, config)
+
+    monkeypatch.setattr(workdir_module, "check", check_then_lose_the_race)
+    with (
+        pytest.raises(WorkdirError, match="num_steps: 80 there, 40 now"),
+        opened(tmp_path / "ours", tiny_config),
+    ):
+        pass
+    assert json.loads((tmp_path / "ours" / "config.json").read_text())["num_steps"] == 80
 
 
 def test_what_a_killed_start_leaves_is_no_hindrance(tiny_config, tmp_path):

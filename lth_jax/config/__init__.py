@@ -10,7 +10,7 @@ from lth_jax.config.fields import (
     RewindConfig,
     StudyConfig,
 )
-from lth_jax.config.reading import check_field, check_variant, default, read
+from lth_jax.config.reading import check_flag, check_variant, default, read
 
 __all__ = [
     "ConfigError",
@@ -21,7 +21,7 @@ __all__ = [
     "PruneConfig",
     "RewindConfig",
     "StudyConfig",
-    "check_field",
+    "check_flag",
     "check_variant",
     "default",
     "read",

@@ -1,5 +1,6 @@
 """Checks: which values the config's fields may have."""
 
+import itertools
 from collections.abc import Collection
 from typing import Any
 
@@ -59,7 +60,7 @@ def _check_budget(study: StudyConfig) -> None:
 
 
 def _check_members(study: StudyConfig) -> None:
-    _at_least("seed", study.seed, 0)
+    _require("seed", study.seed, 0 <= study.seed < 2**32, "from 0 to below 2**32")
     _at_least("num_replicates", study.num_replicates, 1)
     arms = study.arms
     for arm in arms:
@@ -82,8 +83,15 @@ def _check_optimizer(optimizer: OptimizerConfig) -> None:
     may_decay = not (decay and name == "adam")
     _require("optimizer.weight_decay", decay, may_decay, "0 for 'adam'; use 'adamw'")
     _at_least("optimizer.warmup_steps", optimizer.warmup_steps, 0)
-    for step in optimizer.drop_steps:
+    drops = optimizer.drop_steps
+    for step in drops:
         _at_least("optimizer.drop_steps", step, 1)
+    given = bool(drops) == (optimizer.schedule == "step_drops")
+    _require(
+        "optimizer.drop_steps", drops, given, "given for 'step_drops', and for it alone"
+    )
+    distinct = len(set(drops)) == len(drops)
+    _require("optimizer.drop_steps", drops, distinct, "free of repetitions")
     _require(
         "optimizer.drop_factor",
         optimizer.drop_factor,
@@ -99,19 +107,18 @@ def _check_prune(prune: PruneConfig, num_levels: int) -> None:
     _inside_unit("prune.output_fraction", prune.output_fraction)
     for density in prune.densities:
         _inside_unit("prune.densities", density)
+    decreasing = all(a > b for a, b in itertools.pairwise(prune.densities))
+    _require("prune.densities", prune.densities, decreasing, "decreasing")
     _require(
         "prune.densities",
         prune.densities,
         len(prune.densities) in (0, num_levels - 1),
-        f"empty, or one for each of the {num_levels - 1} levels after the first",
+        f"empty, or one for each of the {num_levels - 1} levels after the first"
+        " (num_levels - 1)",
     )
 
 
 def _check_rewind(rewind: RewindConfig, num_steps: int) -> None:
-    _one_of("rewind.params", rewind.params, ("rewind", "keep"))
-    _one_of("rewind.batch_stats", rewind.batch_stats, ("rewind", "keep"))
-    _one_of("rewind.optimizer", rewind.optimizer, ("fresh", "rewind"))
-    _one_of("rewind.schedule", rewind.schedule, ("rewind", "restart"))
     _require(
         "rewind.step",
         rewind.step,

@@ -115,6 +115,8 @@ class StudyConfig:
         first: "reinit", "shuffle", "random", "continue".
       member_axis: how members share the device: "vmap" (together), "map" (one after
         the other), or "auto" (map on CPU, vmap elsewhere; see scripts/bench_step.py).
+        Both add in another order, so results agree up to rounding, which grows as a net
+        trains.
       members_per_call: at most so many members train in one compiled call, but never
         fewer than one arm's replicates. None: those of one arm on CPU, 256 elsewhere.
       data, model, init, optimizer, prune, rewind: see their classes.

@@ -54,12 +54,22 @@ def read(config: Mapping[str, Any]) -> StudyConfig:
     return study
 
 
-def check_field(name: str) -> None:
-    """Checks that there is a field of a name, such as "prune.fraction".
+def check_flag(name: str) -> None:
+    """Checks that a flag can set a field of a name, such as "prune.fraction".
 
     Raises:
-      ConfigError: naming the fields that there are beside it.
+      ConfigError: naming the fields that there are.
     """
+    group = _check_field(name)
+    if dataclasses.is_dataclass(group):
+        inside = sorted(typing.get_type_hints(group))
+        raise ConfigError(
+            f"{name}: a group of fields ({', '.join(inside)}); set one of them"
+        )
+
+
+def _check_field(name: str) -> Any:
+    """The type of a field; an error that names its neighbours if there is none."""
     group: type = StudyConfig
     prefix = ""
     for part in name.split("."):
@@ -68,6 +78,7 @@ def check_field(name: str) -> None:
             there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
             raise ConfigError(f"{prefix}{part}: no such field{there_are}")
         group, prefix = hints[part], f"{prefix}{part}."
+    return group
 
 
 def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
@@ -75,14 +86,17 @@ def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
     fields = {}
     for name, value in values.items():
         field = f"{prefix}{name}"
-        check_field(field)
+        _check_field(field)
         if dataclasses.is_dataclass(hints[name]):
             if not isinstance(value, Mapping | ml_collections.ConfigDict):
                 raise ConfigError(f"{field}: {value!r}; must be a group of fields")
             fields[name] = _from_dict(hints[name], value, f"{field}.")
         else:
             fields[name] = _typed(field, value, hints[name])
-    return cls(**fields)
+    try:
+        return cls(**fields)
+    except ValueError as error:
+        raise ConfigError(f"{prefix}{error}") from None
 
 
 def _typed(field: str, value: Any, annotation: Any) -> Any:
@@ -95,6 +109,8 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
     if typing.get_origin(annotation) is tuple:
         if not isinstance(value, tuple | list):
             raise ConfigError(f"{field}: {value!r}; must be a tuple")
+        if args[0] is str:  # --config.arms=ticket,reinit comes as one string
+            value = [part for item in value for part in str(item).split(",")]
         return tuple(_typed(field, item, args[0]) for item in value)
     if annotation is float and type(value) is int:
         return float(value)

@@ -17,9 +17,7 @@ Params = Any  # a pytree of arrays
 Masks = Any  # a pytree of bool arrays, same structure and shapes as the params
 Prunable = Callable[[str, jax.Array], bool]  # (path such as "dense_0/kernel", leaf)
 
-_NEVER_PRUNED = frozenset(
-    {"bias", "b", "scale", "offset", "embedding", "gamma", "beta", "mean", "var"}
-)
+_NEVER_PRUNED = frozenset({"bias", "scale", "offset", "embedding", "embeddings"})
 
 
 class LayerCount(NamedTuple):

@@ -87,19 +87,25 @@ def make_optimizer(
     raise ValueError(f"optimizer: {name!r}; must be one of {OPTIMIZERS}")
 
 
+# Of a learning rate that is a schedule, and of `optax.inject_hyperparams`; optax does not
+# export the second.
+_SCHEDULE_STATES = ("ScaleByScheduleState", "WrappedScheduleState")
+
+
 def with_schedule_step(opt_state: optax.OptState, step: Any) -> optax.OptState:
-    """The same optimizer state, standing at a given step of its schedule.
+    """The same optimizer state, standing at a given step of its schedules.
 
     Moments, and Adam's own count that corrects their bias, are left as they are;
     an optimizer with a fixed learning rate comes back unchanged.
 
     Args:
-      opt_state: of any optax optimizer whose learning rate is a schedule.
+      opt_state: of an optax optimizer whose schedules are optax's own: a learning rate
+        given as a schedule, or `optax.inject_hyperparams`.
       step: int32 scalar.
     """
 
     def is_schedule(node: Any) -> bool:
-        return isinstance(node, optax.ScaleByScheduleState)
+        return type(node).__name__ in _SCHEDULE_STATES
 
     def move(node: Any) -> Any:
         return node._replace(count=jnp.int32(step)) if is_schedule(node) else node

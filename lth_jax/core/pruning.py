@@ -22,9 +22,9 @@ Fraction = float | Mapping[str, float]  # one for all layers, or one per leaf pa
 
 def _ascending_bits(scores: jax.Array) -> jax.Array:
     """Maps float32 to uint32 so that integer order is the floats' order."""
-    # + 0.0 makes -0.0 and 0.0 the same score.
-    bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float32) + 0.0, jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float32), jnp.uint32)
     sign = jnp.uint32(1 << 31)
+    bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0 is the same score as 0.0
     return jnp.where(bits & sign, ~bits, bits | sign)
 
 
@@ -91,7 +91,8 @@ def prune(
     appendix I.1). `round` is Python's: halves go to the even neighbour.
 
     Args:
-      scores: float leaves, the structure and shapes of `masks`; low goes first.
+      scores: float leaves, the structure and shapes of `masks`; low goes first, so for
+        magnitude pruning the absolute values of the params.
       masks: bool leaves, `True` = kept.
       fraction: in (0, 1). For `layerwise` also a mapping from the path of every
         prunable leaf (such as "dense_0/kernel") to its own fraction.
@@ -101,6 +102,7 @@ def prune(
     Raises:
       ValueError: on a fraction outside (0, 1), an unknown scope, a mapping that
         does not fit the prunable leaves, or NaN scores (naming the leaf).
+      TypeError: under `jit` or `vmap`.
     """
     if isinstance(fraction, Mapping):
         names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
@@ -186,6 +188,13 @@ def _remove(
     if scope not in ("layerwise", "global"):
         raise ValueError(f"scope: {scope!r}; must be 'layerwise' or 'global'")
     masks_lib.check(masks, scores)
+    if any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((scores, masks))
+    ):
+        raise TypeError(
+            "counts are made on the host: call this outside jit and vmap, once a member;"
+            " or vmap `remove_lowest` over members with counts of your own"
+        )
     layers = masks_lib.layer_counts(masks, prunable)
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.named_leaves(masks))

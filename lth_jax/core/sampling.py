@@ -45,16 +45,20 @@ def batch_indices(
       int32[num_steps, batch_size], indices into the training set.
 
     Raises:
-      ValueError: on a batch larger than the data.
+      ValueError: on a batch larger than the data, or several keys.
     """
     if not 0 < batch_size <= num_examples:
         raise ValueError(
             f"batch_size: {batch_size}; must be from 1 to {num_examples}, the number"
             " of training examples"
         )
+    if key.shape:
+        raise ValueError(f"key: of shape {key.shape}; must be one key, of one member")
     start, stop = start_step * batch_size, (start_step + num_steps) * batch_size
     epochs = range(start // num_examples, -(-stop // num_examples))
     orders = [epoch_order(key, epoch, num_examples) for epoch in epochs]
     offset = start - epochs.start * num_examples
-    indices = np.concatenate(orders)[offset : offset + stop - start]
+    indices = np.concatenate([*orders, np.empty(0, np.int32)])[
+        offset : offset + stop - start
+    ]
     return indices.reshape(num_steps, batch_size)

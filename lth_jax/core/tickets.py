@@ -35,7 +35,17 @@ ARMS = {
     "reinit": Arm("fresh", shuffled=False),  # section 3, figure 3 right
     "shuffle": Arm("rewound", shuffled=True),  # Frankle et al. 2021, section 5
     "random": Arm("fresh", shuffled=True),  # section 2, figure 1
-    "continue": Arm("trained", shuffled=False),  # appendix B, strategy 2
+    # The ticket's mask, and its weights at the end of the level before. Appendix B's
+    # strategy 2 starts a level so too, but follows a lineage of its own.
+    "continue": Arm("trained", shuffled=False),
+}
+
+
+REWIND_CHOICES = {
+    "params": ("rewind", "keep"),
+    "batch_stats": ("rewind", "keep"),
+    "optimizer": ("fresh", "rewind"),
+    "schedule": ("rewind", "restart"),
 }
 
 
@@ -54,6 +64,15 @@ class Rewind:
     batch_stats: str = "rewind"
     optimizer: str = "fresh"
     schedule: str = "rewind"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError on a value that is not allowed."""
+        for name, allowed in REWIND_CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"{name}: {value!r}; must be one of {', '.join(allowed)}"
+                )
 
 
 class Start(NamedTuple):
@@ -103,7 +122,7 @@ def rewind(
     opt_state = tx.init(params) if what.optimizer == "fresh" else point.opt_state
     schedule_step = point.step if what.schedule == "rewind" else jnp.int32(0)
     opt_state = with_schedule_step(opt_state, schedule_step)
-    return project(TrainState(point.step, params, stats, opt_state), masks, tx)
+    return project(TrainState(point.step, params, stats, opt_state), masks)
 
 
 def shuffle_masks(
@@ -111,15 +130,13 @@ def shuffle_masks(
 ) -> Masks:
     """Masks permuted within each prunable leaf: same counts, other places."""
 
-    def shuffle(path: str, mask: jax.Array) -> jax.Array:
-        if not prunable(path, mask):
-            return mask
-        leaf_key = jax.random.fold_in(key, names.index(path))
+    def shuffle(leaf_key: jax.Array, mask: jax.Array) -> jax.Array:
         return jax.random.permutation(leaf_key, mask.ravel()).reshape(mask.shape)
 
-    named = masks_lib.named_leaves(masks)
-    names = [path for path, _ in named]
-    leaves = [shuffle(path, mask) for path, mask in named]
+    leaves = [
+        shuffle(jax.random.fold_in(key, i), mask) if prunable(path, mask) else mask
+        for i, (path, mask) in enumerate(masks_lib.named_leaves(masks))
+    ]
     return jax.tree.unflatten(jax.tree.structure(masks), leaves)
 
 
@@ -154,8 +171,10 @@ def start(
       prunable: which leaves may be pruned.
 
     Raises:
-      KeyError: on an unknown arm.
+      ValueError: on an unknown arm.
     """
+    if arm not in ARMS:
+        raise ValueError(f"arm: {arm!r}; must be one of {', '.join(ARMS)}")
     spec = ARMS[arm]
     if spec.shuffled:
         masks = shuffle_masks(mask_key, masks, prunable)

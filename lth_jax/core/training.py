@@ -46,7 +46,7 @@ class TrainState:
     """All that changes while a member trains: arrays alone.
 
     Attributes:
-      step: int32 scalar, steps trained since the original init.
+      step: int32 scalar, where in its budget the member is.
       params: the weights; pruned entries are exactly 0.
       batch_stats: running statistics of batch normalisation.
       opt_state: the optimizer's; its moments are 0 where params are pruned.
@@ -62,19 +62,30 @@ Steps = Callable[[TrainState, Masks, jax.Array, Examples], tuple[TrainState, jax
 Evaluate = Callable[[TrainState, Examples], Metrics]
 
 
-def project(
-    state: TrainState, masks: Masks, tx: optax.GradientTransformation
-) -> TrainState:
-    """The state with every pruned entry of params and of their moments exactly 0."""
+def project(state: TrainState, masks: Masks) -> TrainState:
+    """The state with every pruned entry of params and of their moments exactly 0.
+
+    Moments are the parts of the optimizer state that have the params' structure, leaf
+    by leaf where the shape is the param's too.
+    """
+    structure: Any = jax.tree.structure(masks)
+
+    def is_moments(node: Any) -> bool:
+        return bool(structure == jax.tree.structure(node))
+
+    def mask_moments(node: Any) -> Any:
+        if not is_moments(node):
+            return node
+        return jax.tree.map(
+            lambda m, x: jnp.where(m, x, jnp.zeros_like(x)) if x.shape == m.shape else x,
+            masks,
+            node,
+        )
+
     return dataclasses.replace(
         state,
         params=masks_lib.apply(masks, state.params),
-        opt_state=optax.tree.map_params(
-            tx,
-            lambda moment, mask: jnp.where(mask, moment, jnp.zeros((), moment.dtype)),
-            state.opt_state,
-            masks,
-        ),
+        opt_state=jax.tree.map(mask_moments, state.opt_state, is_leaf=is_moments),
     )
 
 
@@ -85,9 +96,9 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     `lax.scan` over examples that are on the device, and returns the batches' mean
     cross-entropies, float32[T].
 
-    The state is projected on entry and the params after every update, so the
-    forward pass always sees masked params; gradients are masked before `tx.update`,
-    so clipping and moments see live weights only.
+    The state is projected on entry and after every update, so the forward pass always
+    sees masked params; gradients are masked before `tx.update`, so clipping and moments
+    see live weights only.
     """
 
     def loss_fn(
@@ -102,27 +113,23 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     ) -> tuple[TrainState, jax.Array]:
         chex.assert_rank(batch_indices, 2)
         chex.assert_type(batch_indices, int)
-        chex.assert_rank(examples.labels, 1)
+        inputs, labels = examples
+        chex.assert_rank(labels, 1)
 
         def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, jax.Array]:
             (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
                 state.params,
                 state.batch_stats,
-                examples.inputs[indices],
-                examples.labels[indices],
+                inputs[indices],
+                labels[indices],
             )
             gradients = masks_lib.apply(masks, gradients)
             updates, opt_state = tx.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
-            new_state = TrainState(
-                step=state.step + 1,
-                params=masks_lib.apply(masks, params),
-                batch_stats=batch_stats,
-                opt_state=opt_state,
-            )
-            return new_state, loss
+            state = TrainState(state.step + 1, params, batch_stats, opt_state)
+            return project(state, masks), loss
 
-        return jax.lax.scan(step, project(state, masks, tx), batch_indices)
+        return jax.lax.scan(step, project(state, masks), batch_indices)
 
     return steps
 

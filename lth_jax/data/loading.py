@@ -1,6 +1,7 @@
 """Loading: a data set by name into memory."""
 
 import logging
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ def load(name: str, raw_dir: str | None = None) -> Source:
         raise DataError(
             f"data.raw_dir: {raw_dir!r}; only for data.name one of {_OWN_BUILDERS}"
         )
+    if raw_dir is not None and not pathlib.Path(raw_dir).is_dir():
+        raise DataError(f"data.raw_dir: {raw_dir!r}; no such folder")
     if name == "mnist1d":
         return mnist1d.make()
     if name in _OWN_BUILDERS:
@@ -36,8 +39,6 @@ def load(name: str, raw_dir: str | None = None) -> Source:
 
 
 def _prepare(name: str, raw_dir: str | None) -> Any:
-    import pathlib
-
     import tensorflow_datasets as tfds
 
     from lth_jax.data import raw
@@ -86,6 +87,12 @@ def _read(builder: Any) -> Source:
             " supervised keys (image, label)"
         )
     image, label = keys
+    if builder.info.file_format.value != "array_record":
+        raise DataError(
+            f"data.name: {builder.name!r} is prepared as"
+            f" {builder.info.file_format.value}, which needs TensorFlow to read; prepare"
+            " it as array_record (tfds build --file_format=array_record)"
+        )
 
     def split(name: str) -> Split:
         records = builder.as_data_source(split=name)

@@ -1,10 +1,10 @@
 """Raw files of MNIST and Fashion-MNIST: where from, what they must hold, reading."""
 
-import concurrent.futures
 import gzip
 import hashlib
 import pathlib
 import struct
+import threading
 import zlib
 from typing import NamedTuple
 
@@ -97,18 +97,25 @@ def check_online(url: str) -> None:
     """
     import requests
 
-    # In a thread of its own: a name server that does not answer outlasts requests'
-    # time limit.
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    try:
-        head = pool.submit(requests.head, url, timeout=_ONLINE_WITHIN_SECONDS)
-        head.result(timeout=_ONLINE_WITHIN_SECONDS)
-    except (requests.RequestException, TimeoutError) as error:
+    answer: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=_ONLINE_WITHIN_SECONDS)
+            answer.append(None)
+        except requests.RequestException as error:
+            answer.append(error)
+
+    # A thread that may be left behind: a name server that does not answer outlasts
+    # requests' time limit.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_ONLINE_WITHIN_SECONDS)
+    if not answer or answer[0] is not None:
+        reason = type(answer[0]).__name__ if answer else "no answer"
         raise DataError(
-            f"cannot reach {url} ({type(error).__name__}), and the data set is not"
-            " prepared. Either go online, or give the folder of the raw .gz files with"
+            f"cannot reach {url} ({reason}), and the data set is not prepared. Either go"
+            " online, or give the folder of the raw .gz files with"
             " --config.data.raw_dir, or copy a prepared data set to the TFDS data folder"
             " (the TFDS_DATA_DIR environment variable, else ~/tensorflow_datasets)"
-        ) from None
-    finally:
-        pool.shutdown(wait=False)
+        )

@@ -46,6 +46,12 @@ def from_linen(
         logits, updated = module.apply(
             variables, preprocess(inputs), train=train, mutable=["batch_stats"]
         )
-        return logits, updated["batch_stats"] if batch_stats else batch_stats
+        found = updated.get("batch_stats", {})
+        if jax.tree.leaves(found) and not jax.tree.leaves(batch_stats):
+            raise ValueError(
+                "batch_stats: empty, but the module has some; give `initial_state` those"
+                " that `init` returned beside the params"
+            )
+        return logits, found if jax.tree.leaves(found) else batch_stats
 
     return Network(init, apply)

@@ -20,7 +20,7 @@ COLOURS = {
     "continue": "#E69F00",
 }
 NAMES = {
-    "ticket": "ticket (rewound init)",
+    "ticket": "ticket (rewound)",
     "reinit": "reinit (fresh init)",
     "shuffle": "shuffle (other mask)",
     "random": "random (mask and init)",
@@ -42,9 +42,8 @@ def accuracy_and_speed(
     left, right = figure.subplots(1, 2)
     _panel(left, summaries, lambda s: s.early_stop_accuracy, 100)
     left.set_title("Test accuracy at early stop, % (higher is better)", loc="left")
-    _panel(right, summaries, lambda s: s.early_stop_step, 1)
+    _panel(right, summaries, lambda s: s.early_stop_step, 1, from_zero=True)
     right.set_title("Early-stop step (lower is faster)", loc="left")
-    right.set_ylim(bottom=0)
     figure.suptitle(f"{title}: {_subtitle(summaries)}", fontsize=10, x=0.01, ha="left")
     with whole(path) as unfinished:
         figure.savefig(unfinished, dpi=150)
@@ -62,6 +61,8 @@ def _panel(
     summaries: Sequence[Summary],
     measure: Callable[[Summary], Estimate],
     scale: float,
+    *,
+    from_zero: bool = False,
 ) -> None:
     """One line and band an arm, all from the dense net at the left."""
     dense = next(s for s in summaries if s.level == 0)
@@ -70,7 +71,7 @@ def _panel(
     ends = []
     for arm in [a for a in COLOURS if any(s.arm == a for s in summaries)]:
         line = [s for s in summaries if s.arm == arm and s.level > 0]
-        line = [dense, *sorted(line, key=lambda s: s.level)]
+        line = [dense, *sorted(line, key=lambda s: -s.density)]
         x = [100 * s.density for s in line]
         y = [scale * measure(s).mean for s in line]
         half = [_zero_if_none(scale * measure(s).half_width) for s in line]
@@ -86,6 +87,8 @@ def _panel(
         )
         ends.append((y[-1], arm))
     _density_axis(axes, summaries)
+    if from_zero:
+        axes.set_ylim(bottom=0)
     sparsest = 100 * min(s.density for s in summaries)
     _label_ends(axes, [*ends, (reference, "dense net")], sparsest)
 
@@ -99,10 +102,11 @@ def _density_axis(axes: Axes, summaries: Sequence[Summary]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(130, 100 * min(s.density for s in summaries) / 1.1)
     densities = sorted({100 * s.density for s in summaries}, reverse=True)
+    apart = (densities[0] / densities[-1]) ** (1 / 10)  # room for ten labels
     ticks = [densities[0]]
-    for d in densities[1:]:
-        if ticks[-1] / d > 1.38:
-            ticks.append(d)
+    for density in densities[1:]:
+        if ticks[-1] / density >= apart:
+            ticks.append(density)
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -46,7 +46,7 @@ def load(path: pathlib.Path, like: Any) -> Any:
 
     Raises:
       FileNotFoundError: if there is no checkpoint.
-      DamagedCheckpoint: if a file changed, or is missing.
+      DamagedCheckpoint: if a file changed, is missing, or holds another structure.
     """
     if not path.exists():
         raise FileNotFoundError(path)
@@ -59,10 +59,13 @@ def load(path: pathlib.Path, like: Any) -> Any:
         changed = [n for n in recorded if found.get(n) != recorded[n]]
         raise DamagedCheckpoint(f"{path}: damaged in {', '.join(changed) or 'its files'}")
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(
-            path.absolute(), args=ocp.args.StandardRestore(abstract)
-        )
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            return checkpointer.restore(
+                path.absolute(), args=ocp.args.StandardRestore(abstract)
+            )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedCheckpoint(f"{path}: of another structure ({error})") from error
 
 
 def load_or_none(path: pathlib.Path, like: Any) -> Any:
@@ -72,7 +75,7 @@ def load_or_none(path: pathlib.Path, like: Any) -> Any:
     except FileNotFoundError:
         return None
     except DamagedCheckpoint as error:
-        _log.warning("%s; going back to the good state before it", error)
+        _log.warning("%s; making it again from what is good", error)
         return None
 
 

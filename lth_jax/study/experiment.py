@@ -59,6 +59,11 @@ def build(config: StudyConfig) -> Experiment:
             f" {len(train.labels)}, the number of training examples"
         )
     mean, std = data.channel_statistics(train.inputs)
+    if not std.all():
+        raise data.DataError(
+            f"data.name: {config.data.name!r}; an input channel is constant, so it cannot"
+            " be normalised"
+        )
 
     def normalize(inputs: jax.Array) -> jax.Array:
         return (inputs.astype(jnp.float32) - mean) / std

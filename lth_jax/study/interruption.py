@@ -24,7 +24,10 @@ def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
 
     def receive(signum: int, frame: FrameType | None) -> None:
         received.append(signum)
-        announce(f"{signal.Signals(signum).name}: saving at the end of this segment")
+        announce(
+            f"{signal.Signals(signum).name}: saving at the end of this segment; once more"
+            " stops at once, and loses the segment"
+        )
         for s in (signal.SIGINT, signal.SIGTERM):
             signal.signal(s, previous[s])
 

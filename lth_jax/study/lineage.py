@@ -140,14 +140,17 @@ class Lineage:
 
     def level(self, level: int) -> Start:
         """The tickets at the end of a level: their trained states, and their masks."""
-        if level not in self._trained:
-            like = Start(self.init(), self.masks(0))
-            found = checkpoint.load_or_none(self._workdir.level(level), like)
-            if found is None:
-                self._remake(level)
-            else:
-                self._remember(level, Start(*found))
+        if level not in self._trained and not self._found(level):
+            self._remake(level)
         return self._trained[level]
+
+    def _found(self, level: int) -> bool:
+        """Whether a level is among the checkpoints, and good; remembers it then."""
+        like = Start(self.init(), self.masks(0))
+        found = checkpoint.load_or_none(self._workdir.level(level), like)
+        if found is not None:
+            self._remember(level, Start(*found))
+        return found is not None
 
     def keep_level(self, level: int, trained: Start) -> None:
         """Saves the tickets at the end of a level."""
@@ -167,7 +170,7 @@ class Lineage:
         """The tickets' masks at a level."""
         if level == 0:
             return masks.full(self.init().params)
-        if level in self._trained:
+        if level in self._trained or self._found(level):
             return self._trained[level].masks
         parent = self.level(self._parent(level))
         pruned = [self._prune(level, r, parent) for r in self._replicates]

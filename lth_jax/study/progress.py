@@ -34,9 +34,13 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def advance(self, num_member_steps: int, call: Call = ()) -> None:
+    def advance(self, num_member_steps: int, call: Call) -> None:
         """Counts steps as done, those of all members together."""
-        if call:
-            last = call[-1]
-            self._bar.set_description(f"level {last.level} {last.arm}", refresh=False)
+        self._bar.set_description(f"level {call[-1].level} {call[-1].arm}", refresh=False)
         self._bar.update(num_member_steps)
+
+    def skip(self, num_member_steps: int) -> None:
+        """Counts steps that were done before, which say nothing of the speed."""
+        self._bar.initial += num_member_steps
+        self._bar.last_print_n += num_member_steps
+        self._bar.n += num_member_steps

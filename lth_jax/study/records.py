@@ -80,12 +80,27 @@ def read(folder: pathlib.Path) -> list[Run]:
     """Reads all runs, by level, arm and replicate.
 
     Raises:
-      RecordsError: if there are none, or a row is not whole.
+      RecordsError: if there are none, or a file is damaged or cut short, naming it.
     """
-    paths = sorted(folder.glob("level_*.csv"))
-    if not paths:
+    files = {path: _read_file(path) for path in sorted(folder.glob("level_*.csv"))}
+    if not files:
         raise RecordsError(f"{folder}: no records")
-    return [run for path in paths for run in _read_file(path)]
+    everyone = {run.replicate for runs in files.values() for run in runs}
+    for path, runs in files.items():
+        names = {path_of(folder, run.arm, run.level).name for run in runs}
+        if names - {path.name}:
+            raise RecordsError(
+                f"{path}: holds what {', '.join(names)} should; move it away"
+            )
+        shapes = {
+            tuple((key, len(curve.steps)) for key, curve in run.curves.items())
+            for run in runs
+        }
+        if {run.replicate for run in runs} != everyone or len(shapes) != 1:
+            raise RecordsError(
+                f"{path}: cut short; delete it, and the study's command makes it again"
+            )
+    return [run for runs in files.values() for run in runs]
 
 
 def _read_file(path: pathlib.Path) -> list[Run]:
@@ -101,7 +116,10 @@ def _read_file(path: pathlib.Path) -> list[Run]:
                 run = Run(arm, int(replicate), int(level), float(density), {})
                 point = int(step), float(value)
             except ValueError:
-                raise RecordsError(f"{path}: line {reader.line_num} is damaged") from None
+                raise RecordsError(
+                    f"{path}: line {reader.line_num} is damaged; delete the file, and the"
+                    " study's command makes it again"
+                ) from None
             runs.setdefault(run.replicate, run)
             points.setdefault((run.replicate, split, metric), []).append(point)
     for (number, split, metric), pairs in points.items():

@@ -31,7 +31,8 @@ _MEMBERS_PER_CALL = 256  # off CPU, where the config says nothing
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     """Whether nothing of a study is left to run."""
     calls = plan(config.num_levels, config.arms, groups_per_call=1)
-    return all(_is_done(workdir, call) for call in calls)
+    left_over = workdir.checkpoints.glob("in_flight_*")
+    return all(_is_done(workdir, call) for call in calls) and not any(left_over)
 
 
 def _is_done(workdir: Workdir, call: Call) -> bool:
@@ -62,7 +63,7 @@ class Runner:
             for call in self._calls:
                 if _is_done(self._workdir, call):
                     self._flights(call).clear()  # left by a kill in the last instant
-                    progress.advance(self._num_member_steps(call))
+                    progress.skip(self._num_member_steps(call))
                 else:
                     self._run_call(call, progress)
 
@@ -84,7 +85,7 @@ class Runner:
         return num_steps * len(self._members(call))
 
     def _flights(self, call: Call) -> Newest:
-        return Newest(self._workdir.in_flight(self._calls.index(call)))
+        return Newest(self._workdir.in_flight(*call[0], num_groups=len(call)))
 
     def _run_call(
         self, call: Call, progress: Progress, *, until_rewind_step: bool = False
@@ -122,7 +123,7 @@ class Runner:
         """Trains a call to its end, saving at every segment boundary before it."""
         members, start_step = self._members(call), self._start_step(call)
         reached = int(flight.state.step[0])
-        progress.advance((reached - start_step) * len(members))
+        progress.skip((reached - start_step) * len(members))
         segments = self._trainer.train(members, call_masks, flight, start_step)
         for step, state_then in segments:
             flight = state_then
@@ -132,7 +133,7 @@ class Runner:
                 self._lineage.keep_rewind_point(flight.state)
                 if until_rewind_step:
                     break
-            if step < self._config.num_steps:
+            if step < self._config.num_steps and not until_rewind_step:
                 flights.save(step, flight)
                 self._check_interrupted()
         return flight

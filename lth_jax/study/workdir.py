@@ -19,8 +19,9 @@ from lth_jax.config import StudyConfig
 from lth_jax.errors import UserError
 from lth_jax.study.files import whole
 
-# Where the same bytes are read from is no part of what the study is.
-_MAY_DIFFER = frozenset({"data.raw_dir"})
+# Where the bytes are read from, and how many nets share a call, is no part of what the
+# study is.
+_MAY_DIFFER = frozenset({"data.raw_dir", "members_per_call"})
 _PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _log = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ class Workdir:
         """The checkpoint of the dense nets at the rewind step, where that is not 0."""
         return self.checkpoints / "rewind"
 
-    def in_flight(self, call: int) -> pathlib.Path:
-        """The folder of the checkpoints within a call."""
-        return self.checkpoints / f"in_flight_{call:03d}"
+    def in_flight(self, arm: str, level: int, num_groups: int) -> pathlib.Path:
+        """The folder of the checkpoints within a call, named by what trains in it."""
+        return self.checkpoints / f"in_flight_{level:02d}-{arm}-{num_groups}"
 
 
 @contextlib.contextmanager
@@ -76,7 +77,7 @@ def opened(root: pathlib.Path, config: StudyConfig) -> Iterator[Workdir]:
     workdir = Workdir(root)
     check(workdir, config)
     try:
-        _claim(workdir, config)
+        root.mkdir(parents=True, exist_ok=True)
         lock = (root / ".lock").open("w")
     except OSError as error:
         raise WorkdirError(f"workdir: {root} cannot be written ({error})") from None
@@ -88,6 +89,8 @@ def opened(root: pathlib.Path, config: StudyConfig) -> Iterator[Workdir]:
                 f"workdir: {root} is in use by another process; wait, or choose another"
                 " with --workdir"
             ) from None
+        check(workdir, config)  # again: another process may have been faster
+        _claim(workdir, config)
         _note_environment(workdir)
         yield workdir
 
@@ -115,7 +118,6 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
 
 
 def _claim(workdir: Workdir, config: StudyConfig) -> None:
-    workdir.root.mkdir(parents=True, exist_ok=True)
     if not workdir.config.exists():  # first of all: it marks the folder as a study's
         with whole(workdir.config) as path:
             path.write_text(json.dumps(_plain(config), indent=2) + "\n")
@@ -165,9 +167,12 @@ def _note_environment(workdir: Workdir) -> None:
         "commit": _commit(),
     }
     if workdir.environment.exists():
-        then = json.loads(workdir.environment.read_text())
-        before, after = _flat(then), _flat(now)
-        changed = [n for n in after if n != "command" and after[n] != before.get(n)]
+        try:
+            before = _flat(json.loads(workdir.environment.read_text()))
+        except ValueError as error:
+            raise WorkdirError(f"workdir: {workdir.environment}: {error}") from None
+        after = _flat(now)
+        changed = [name for name in after if after[name] != before.get(name)]
         if changed:
             _log.warning(
                 "the study began elsewhere: %s; what is still to run may differ from an"

@@ -1,1 +1,0 @@
-"""Configs: one study a file."""
