@@ -11,7 +11,8 @@ repeats: machines are shared and noisy.
   in a large float32 matrix product. The step's FLOPs are counted twice: by the usual
   convention, three times the forward pass's, and as they are executed, without the
   first layer's input gradient, which nobody needs.
-- `member_cost`: time a member when M train in one call, against one alone, not batched.
+- `member_cost`: time a member when M train in one call, against one alone, not batched;
+  both by the wall clock, and the call spreads its members over all devices (cores).
 - `segment_vs_bare`: what a study runs (segment with both evaluations every 100 steps).
 
 On a GPU: --members=1,5,50,500 --steps=1000.
@@ -30,7 +31,7 @@ import optax
 
 import lth_jax
 from lth_jax.core import optimizers, sampling
-from lth_jax.parallel import over_members
+from lth_jax.parallel import over_members, replicated, use_all_cores
 
 BATCH_SIZE = 60
 WEIGHTS = 266_200
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
 
+    use_all_cores()
     key = jax.random.key(0)
     inputs = jax.random.randint(key, (55_000, 28, 28, 1), 0, 256).astype(jnp.uint8)
     labels = jax.random.randint(key, (55_000,), 0, 10)
@@ -147,9 +149,10 @@ def main() -> None:
         bare_us=step_us["bare"],
     )
     rates = [2 * size**3 / s for s in seconds["matmul"]]
+    executed = 2 * BATCH_SIZE * (3 * WEIGHTS - FIRST_LAYER)
     for convention, flops in (
         ("three forward passes", 6 * BATCH_SIZE * WEIGHTS),
-        ("as executed", 2 * BATCH_SIZE * (3 * WEIGHTS - FIRST_LAYER)),
+        ("as executed", executed),
     ):
         achieved = [flops * args.steps / s for s in seconds["masked"]]
         report(
@@ -167,7 +170,10 @@ def main() -> None:
     )
 
     # Members in one call, by both ways of sharing the device, against one alone.
-    functions = {"alone": lambda: masked(state, masks, indices, train)}
+    functions = {
+        "alone": lambda: masked(state, masks, indices, train),
+        "matmul": lambda: product(matrix),
+    }
     counts = [int(n) for n in args.members.split(",")]
     for how in ("vmap", "map"):
         steps = lth_jax.make_steps(network.apply, tx)
@@ -177,8 +183,10 @@ def main() -> None:
                 lambda x, n=count: jnp.stack([x] * n),
                 (state, masks, jnp.asarray(indices)),
             )
-            functions[f"{how} {count}"] = lambda f=batched, s=stacked: f(*s, train)
+            data = replicated(train, count)
+            functions[f"{how} {count}"] = lambda f=batched, s=stacked, d=data: f(*s, d)
     seconds = timed(functions, args.repeats)
+    rates = [2 * size**3 / s for s in seconds["matmul"]]
     for how in ("vmap", "map"):
         for count in counts:
             members = seconds[f"{how} {count}"]
@@ -188,8 +196,10 @@ def main() -> None:
                 members=count,
                 ratio=ratio([s / count for s in members], seconds["alone"]),
                 member_steps_per_s=round(count * args.steps / statistics.median(members)),
+                matmul_fraction_as_executed=ratio(
+                    [count * args.steps * executed / s for s in members], rates
+                ),
             )
-    report("compilations", segment=segment._cache_size(), masked=masked._cache_size())
 
 
 if __name__ == "__main__":

@@ -96,9 +96,10 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     `lax.scan` over examples that are on the device, and returns the batches' mean
     cross-entropies, float32[T].
 
-    The state is projected on entry and after every update, so the forward pass always
+    The params are projected on entry and after every update, so the forward pass always
     sees masked params; gradients are masked before `tx.update`, so clipping and moments
-    see live weights only.
+    see live weights only. Moments are projected on entry and at the end, for optimizers
+    that fill them with more than gradients.
     """
 
     def loss_fn(
@@ -126,10 +127,11 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
             gradients = masks_lib.apply(masks, gradients)
             updates, opt_state = tx.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
-            state = TrainState(state.step + 1, params, batch_stats, opt_state)
-            return project(state, masks), loss
+            params = masks_lib.apply(masks, params)
+            return TrainState(state.step + 1, params, batch_stats, opt_state), loss
 
-        return jax.lax.scan(step, project(state, masks), batch_indices)
+        state, losses = jax.lax.scan(step, project(state, masks), batch_indices)
+        return project(state, masks), losses
 
     return steps
 
