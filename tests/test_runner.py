@@ -125,7 +125,9 @@ def test_all_levels_compile_once(tiny_config, built, tmp_path, caplog):
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
         run(tiny_config, tmp_path, built)
     compiled = [m for m in caplog.messages if m.startswith("Compiling jit(segment)")]
-    assert len(compiled) == 1  # of seven calls and fourteen segments
+    # Of five calls and ten segments: once for tickets (two members), once for controls
+    # (four, to keep four devices busy).
+    assert len(compiled) == 2
 
 
 def test_interrupted_at_every_boundary_equals_uninterrupted(
@@ -142,7 +144,7 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(
             break
         except Stop:
             interruptions += 1
-    assert interruptions == 7 * 2  # seven calls of two segments
+    assert interruptions == 5 * 2  # five calls of two segments
     assert texts(files) == texts(finished)
     assert not list(files.checkpoints.glob("in_flight*"))
     for level in range(3):
@@ -163,6 +165,7 @@ def test_a_damaged_checkpoint_is_made_again(
 ):
     for path in copy.records.glob("level_02-*"):
         path.unlink()
+    shutil.rmtree(copy.level(2))
     if victim == "level_00":  # needed only if what follows from it is gone
         shutil.rmtree(copy.level(1))
         copy.records.joinpath("level_01-ticket.csv").unlink()

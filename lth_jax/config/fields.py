@@ -118,7 +118,8 @@ class StudyConfig:
         Both add in another order, so results agree up to rounding, which grows as a net
         trains.
       members_per_call: at most so many members train in one compiled call, but never
-        fewer than one arm's replicates. None: those of one arm on CPU, 256 elsewhere.
+        fewer than one arm's replicates. None: as few as keep every core busy on CPU,
+        256 elsewhere.
       data, model, init, optimizer, prune, rewind: see their classes.
     """
 

@@ -4,6 +4,7 @@ A call whose records are there is done; any other is trained from where it was l
 running again is resuming.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -68,10 +69,12 @@ class Runner:
                     self._run_call(call, progress)
 
     def _groups_per_call(self) -> int:
-        members = self._config.members_per_call
-        if members is None and jax.default_backend() != "cpu":
+        replicates, members = self._config.num_replicates, self._config.members_per_call
+        if members is None and jax.default_backend() == "cpu":
+            members = math.lcm(replicates, jax.local_device_count())  # no core idles
+        elif members is None:
             members = _MEMBERS_PER_CALL
-        return max(1, (members or 0) // self._config.num_replicates)
+        return max(1, members // replicates)
 
     def _members(self, call: Call) -> list[Member]:
         replicates = range(self._config.num_replicates)
