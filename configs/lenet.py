@@ -11,8 +11,8 @@ Expected:  dense test accuracy at early stop 97.7 to 98.4, early stop near step 
            density stop 38% earlier, those of 13.5% are 0.3 points better, and those of
            3.6% equal the dense net. One replicate here: dense 98.12 at step 8,400; at
            21.1% the ticket 98.23 at 2,800, a fresh init 97.92 at 5,000.
-Time:      about 0.9 ms a step and net on 2 CPU cores, evaluations included, nearly all of
-           it matrix products: 45 s a net, 4 hours in all. Not measured on a GPU yet.
+Time:      about 1 ms a step and net on 2 CPU cores, evaluations included, nearly all of
+           it matrix products: 50 s a net, 4 hours in all. Not measured on a GPU yet.
 Variant:   ":smoke", 4 levels of 1,000 steps, halving the weights: 40 s on 2 CPU cores;
            dense 96.7 ± 0.2, at 25% the ticket 97.6 ± 0.5, a fresh init 96.0 ± 0.4.
 """

@@ -153,6 +153,27 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(
                 np.testing.assert_array_equal(a[name], b[name])
 
 
+def test_a_study_goes_on_where_calls_hold_other_members(
+    tiny_config, built, finished, tmp_path
+):
+    """As on a machine with another number of devices."""
+    alone = dataclasses.replace(tiny_config, members_per_call=2)
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) == 4:  # in the first control's call
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(alone, tmp_path, built._replace(config=alone), stop)
+    assert [p.name for p in tmp_path.glob("checkpoints/in_flight*")] == [
+        "in_flight_01-reinit-1"
+    ]
+    files = run(tiny_config, tmp_path, built)
+    assert texts(files) == texts(finished)
+    assert is_finished(tiny_config, files)
+
+
 def test_a_finished_study_is_left_as_it_is(tiny_config, built, finished):
     before = {p: p.stat().st_mtime_ns for p in finished.records.iterdir()}
     run(tiny_config, finished.root, built)

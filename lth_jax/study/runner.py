@@ -5,6 +5,7 @@ running again is resuming.
 """
 
 import math
+import shutil
 from collections.abc import Callable
 
 import jax
@@ -32,8 +33,8 @@ _MEMBERS_PER_CALL = 256  # off CPU, where the config says nothing
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     """Whether nothing of a study is left to run."""
     calls = plan(config.num_levels, config.arms, groups_per_call=1)
-    left_over = workdir.checkpoints.glob("in_flight_*")
-    return all(_is_done(workdir, call) for call in calls) and not any(left_over)
+    done = all(_is_done(workdir, call) for call in calls)
+    return done and not workdir.all_in_flight()
 
 
 def _is_done(workdir: Workdir, call: Call) -> bool:
@@ -63,10 +64,12 @@ class Runner:
         with Progress(sum(map(self._num_member_steps, self._calls))) as progress:
             for call in self._calls:
                 if _is_done(self._workdir, call):
-                    self._flights(call).clear()  # left by a kill in the last instant
                     progress.skip(self._num_member_steps(call))
                 else:
                     self._run_call(call, progress)
+        # Left by a kill in the last instant, or by other calls on another machine.
+        for folder in self._workdir.all_in_flight():
+            shutil.rmtree(folder)
 
     def _groups_per_call(self) -> int:
         replicates, members = self._config.num_replicates, self._config.members_per_call

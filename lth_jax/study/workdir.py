@@ -65,6 +65,10 @@ class Workdir:
         """The folder of the checkpoints within a call, named by what trains in it."""
         return self.checkpoints / f"in_flight_{level:02d}-{arm}-{num_groups}"
 
+    def all_in_flight(self) -> list[pathlib.Path]:
+        """All such folders that are there."""
+        return sorted(self.checkpoints.glob("in_flight_*"))
+
 
 @contextlib.contextmanager
 def opened(root: pathlib.Path, config: StudyConfig) -> Iterator[Workdir]:
