@@ -10,7 +10,9 @@ Expected:  dense test accuracy at early stop 97.7 to 98.4, early stop near step 
            reproduction with five seeds: 3,900 to 7,500). In the paper, tickets of 21.1%
            density stop 38% earlier, those of 13.5% are 0.3 points better, and those of
            3.6% equal the dense net. One replicate here: dense 98.12 at step 8,400; at
-           21.1% the ticket 98.23 at 2,800, a fresh init 97.92 at 5,000.
+           21.1% the ticket 98.23 at 2,800, a fresh init 97.92 at 5,000. One replicate is
+           noise: its tickets of 80% to 33% are 0.1 to 0.3 points below dense, and at 80%,
+           64% and 51% its fresh inits stop earlier than its tickets.
 Time:      about 1 ms a step and net on 2 CPU cores, evaluations included, nearly all of
            it matrix products: 50 s a net, 4 hours in all. Not measured on a GPU yet.
 Variant:   ":smoke", 4 levels of 1,000 steps, halving the weights: 40 s on 2 CPU cores;
