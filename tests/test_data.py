@@ -14,9 +14,9 @@ from conftest import FASHION_MNIST
 from PIL import Image
 
 from lth_jax import data
-from lth_jax.data import DataError, Split, mnist1d, raw
+from lth_jax.data import DataError, Split, idx, mnist1d
 
-NAMES = [file.name for file in raw.MNIST.files]
+NAMES = [*idx.MNIST.urls]
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_offline_and_not_prepared_fails_at_once_and_names_the_remedies(
 ):
     nowhere = "http://127.0.0.1:9/"  # the discard port: nothing listens
     monkeypatch.setattr(
-        "lth_jax.data.builders.LthMnist.RAW", raw.MNIST._replace(url=nowhere)
+        "lth_jax.data.builders.LthMnist.RAW", idx.MNIST._replace(url=nowhere)
     )
     began = time.monotonic()
     with pytest.raises(DataError, match=r"--config\.data\.raw_dir.*TFDS_DATA_DIR"):
@@ -173,7 +173,7 @@ def test_a_bad_download_is_not_kept(raw_mnist, data_dir, monkeypatch, tmp_path):
     good = labels.read_bytes()
     with serving(bad) as url:
         monkeypatch.setattr(
-            "lth_jax.data.builders.LthMnist.RAW", raw.MNIST._replace(url=url)
+            "lth_jax.data.builders.LthMnist.RAW", idx.MNIST._replace(url=url)
         )
         labels.write_bytes(b"<html>a login page</html>")
         with pytest.raises(DataError, match="truncated or damaged gzip"):

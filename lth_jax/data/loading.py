@@ -33,22 +33,26 @@ def load(name: str, raw_dir: str | None = None) -> Source:
         raise DataError(f"data.raw_dir: {raw_dir!r}; no such folder")
     if name == "mnist1d":
         return mnist1d.make()
-    if name in _OWN_BUILDERS:
-        return _read(_prepare(name, raw_dir))
-    return _read(_prepared(name))
+    if name not in _OWN_BUILDERS:
+        return _read(_prepared(name))
+    raw = None if raw_dir is None else _raw(name, pathlib.Path(raw_dir))
+    return _read(_prepare(name, raw))
 
 
-def _prepare(name: str, raw_dir: str | None) -> Any:
-    import tensorflow_datasets as tfds
-
-    from lth_jax.data import raw
+def _raw(name: str, folder: pathlib.Path) -> Source:
     from lth_jax.data.builders import BUILDERS
 
-    builder = BUILDERS[name](raw_dir=raw_dir)
+    files = BUILDERS[name].RAW
+    return files.read(files.find(folder))
+
+
+def _prepare(name: str, raw: Source | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    from lth_jax.data.builders import BUILDERS
+
+    builder = BUILDERS[name](source=raw)
     if builder.info.splits:
-        if raw_dir is not None:
-            for file in builder.RAW.files:
-                raw.read(pathlib.Path(raw_dir) / file.name, file)
         return builder
     _log.warning("preparing %s in %s (10 s, once)", name, builder.data_dir)
     tfds.disable_progress_bar()
