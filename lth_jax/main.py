@@ -57,7 +57,7 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     else:
         _use_compilation_cache()
         built = experiment.build(config)
-        with workdir.opened(root, config):
+        with workdir.opened(root, config, built.data_note):
             try:
                 with interruption.deferred(_say) as check_interrupted:
                     runner.Runner(built, files, check_interrupted).run()

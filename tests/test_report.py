@@ -47,6 +47,28 @@ def test_with_one_replicate_no_interval_is_invented():
     assert "One replicate, so no intervals" in text
 
 
+def test_a_note_on_the_data_ends_the_table():
+    note = "cifar10: these files are not the official ones"
+    without, with_note = (table.render(make_summaries(), n) for n in (None, note))
+    assert with_note == f"{without}\n{note}"
+
+
+def test_a_note_on_the_data_stands_at_the_foot_of_the_figure(tmp_path):
+    note = "cifar10: these files are not the official ones (SHA-256 0123456789abcdef…);"
+    note += " accuracies may differ from those on the original"
+    feet = []
+    for name, data_note in (("without.png", None), ("with.png", note)):
+        figures.accuracy_and_speed(
+            make_summaries(), tmp_path / name, "a study", data_note
+        )
+        pixels = image.imread(tmp_path / name)[..., :3]
+        assert pixels.shape[:2] == (780, 1650)
+        dark = pixels[-25:].min(-1) < 0.9
+        feet.append(np.flatnonzero(dark.any(0)))
+    assert feet[1].min() < 30 < feet[0].min()  # from the left edge
+    assert 800 < feet[1].max() < 1620  # and not beyond the right one
+
+
 def test_figures_are_whole_png_files_with_a_colour_for_every_arm(tmp_path):
     assert figures.COLOURS.keys() == figures.NAMES.keys() == ARMS.keys()
     path = tmp_path / "figure.png"

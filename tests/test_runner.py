@@ -12,6 +12,7 @@ from conftest import assert_trees_equal
 from test_checkpoint import flip_a_byte
 
 import lth_jax
+from lth_jax import data, report
 from lth_jax.analysis.summary import early_stop
 from lth_jax.core import sampling
 from lth_jax.study import experiment, records, ticket_files, workdir
@@ -26,7 +27,7 @@ class Stop(Exception):
 def run(config, root, built=None, check_interrupted=lambda: None):
     """Runs a study; returns its workdir."""
     built = experiment.build(config) if built is None else built
-    with workdir.opened(root, config) as files:
+    with workdir.opened(root, config, built.data_note) as files:
         Runner(built, files, check_interrupted).run()
     return files
 
@@ -60,6 +61,16 @@ def built(tiny_config):
 def finished(tiny_config, built, tmp_path_factory):
     """An uninterrupted study."""
     return run(tiny_config, tmp_path_factory.mktemp("study") / "finished", built)
+
+
+def test_the_note_on_the_data_reaches_the_report(tiny_config, tmp_path, monkeypatch):
+    source = data.load("mnist1d")._replace(note="these data are odd")
+    monkeypatch.setattr(data, "load", lambda *_: source)
+    config = dataclasses.replace(tiny_config, num_levels=1)
+    files = run(config, tmp_path / "study")
+    printed = report.write(files, "a study")
+    assert "these data are odd" in printed.splitlines()
+    assert files.table.read_text().splitlines()[-1] == "these data are odd"
 
 
 @pytest.fixture

@@ -6,7 +6,13 @@ import shutil
 import pytest
 
 from lth_jax.study import workdir as workdir_module
-from lth_jax.study.workdir import Workdir, WorkdirError, check, opened
+from lth_jax.study.workdir import (
+    Workdir,
+    WorkdirError,
+    check,
+    opened,
+    read_data_note,
+)
 
 
 def contents(folder):
@@ -114,3 +120,40 @@ def test_a_changed_environment_is_a_warning(tiny_config, tmp_path, caplog):
     with caplog.at_level(logging.WARNING), opened(tmp_path, tiny_config):
         pass
     assert "versions.jax was 0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("first", [None, "odd data"])
+@pytest.mark.parametrize("second", [None, "odd data", "other odd data"])
+def test_one_study_has_one_data_note(tiny_config, tmp_path, first, second, caplog):
+    with opened(tmp_path, tiny_config, first) as workdir:
+        assert read_data_note(workdir) == first
+    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    if first == second:
+        with opened(tmp_path, tiny_config, second):
+            pass
+        assert not caplog.records
+    else:
+        expected = f"other data \\(data_note: {first!r} there, {second!r} now\\)"
+        with (
+            pytest.raises(WorkdirError, match=expected),
+            opened(tmp_path, tiny_config, second),
+        ):
+            pass
+    assert {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+def test_workdirs_from_before_there_were_data_notes_go_on(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        environment = json.loads(workdir.environment.read_text())
+    del environment["data_note"]
+    workdir.environment.write_text(json.dumps(environment))
+    with opened(tmp_path, tiny_config):
+        assert read_data_note(workdir) is None
+
+
+def test_a_damaged_data_note_is_told(tmp_path):
+    workdir = Workdir(tmp_path)
+    assert read_data_note(workdir) is None
+    workdir.environment.write_text("{")
+    with pytest.raises(WorkdirError, match=r"environment\.json"):
+        read_data_note(workdir)

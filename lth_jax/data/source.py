@@ -19,11 +19,19 @@ class Split(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set as it comes: the whole training set and the test set."""
+    """A data set as it comes: the whole training set and the test set.
+
+    Attributes:
+      train: all training examples.
+      test: the test examples.
+      num_classes: labels lie below it.
+      note: what a reader of results must know of the data, if anything.
+    """
 
     train: Split
     test: Split
     num_classes: int
+    note: str | None = None
 
 
 def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Split, Split]:

@@ -29,7 +29,10 @@ NAMES = {
 
 
 def accuracy_and_speed(
-    summaries: Sequence[Summary], path: pathlib.Path, title: str
+    summaries: Sequence[Summary],
+    path: pathlib.Path,
+    title: str,
+    data_note: str | None = None,
 ) -> None:
     """Test accuracy and early-stop step against density, as one PNG.
 
@@ -37,6 +40,7 @@ def accuracy_and_speed(
       summaries: of all levels and arms.
       path: where to; the file appears whole.
       title: what was studied.
+      data_note: a small line at the foot, if any.
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -45,6 +49,8 @@ def accuracy_and_speed(
     _panel(right, summaries, lambda s: s.early_stop_step, 1, from_zero=True)
     right.set_title("Early-stop step (lower is faster)", loc="left")
     figure.suptitle(f"{title}: {_subtitle(summaries)}", fontsize=10, x=0.01, ha="left")
+    if data_note is not None:
+        figure.supxlabel(data_note, fontsize=8, x=0.01, ha="left", color="0.4")
     with whole(path) as unfinished:
         figure.savefig(unfinished, dpi=150)
 

@@ -8,8 +8,8 @@ from lth_jax.analysis.summary import Estimate, Summary
 _MEASURES = ("stop step", "acc at stop", "acc at end")
 
 
-def render(summaries: Sequence[Summary]) -> str:
-    """The table of a study, with a note that says how to read it."""
+def render(summaries: Sequence[Summary], data_note: str | None = None) -> str:
+    """The table of a study, with notes on how to read it and on its data, if any."""
     found = {s.arm for s in summaries}
     arms = sorted(found, key=lambda arm: (arm != "ticket", arm))
     cells = {(s.level, s.arm): s for s in summaries}
@@ -30,7 +30,8 @@ def render(summaries: Sequence[Summary]) -> str:
     for i, arm in enumerate(arms):
         block = widths[3 + 3 * i : 6 + 3 * i]
         titles += "  " + f" {arm} ".center(sum(block) + 2 * 2, "-")
-    return "\n".join([titles, *lines, "", _note(summaries)])
+    notes = [_note(summaries)] if data_note is None else [_note(summaries), data_note]
+    return "\n".join([titles, *lines, "", *notes])
 
 
 def _note(summaries: Sequence[Summary]) -> str:

@@ -32,6 +32,7 @@ class Experiment(NamedTuple):
       tx: the optimizer.
       fraction: what a level prunes, by leaf for layer-wise pruning.
       splits: the data.
+      data_note: what a reader of results must know of them, if anything.
     """
 
     config: StudyConfig
@@ -39,6 +40,7 @@ class Experiment(NamedTuple):
     tx: optax.GradientTransformation
     fraction: Fraction
     splits: Splits
+    data_note: str | None
 
 
 def build(config: StudyConfig) -> Experiment:
@@ -87,7 +89,9 @@ def build(config: StudyConfig) -> Experiment:
         spec.name, schedule, momentum=spec.momentum, weight_decay=spec.weight_decay
     )
     splits = Splits(*(_on_device(split) for split in (train, validation, source.test)))
-    return Experiment(config, network, tx, _fraction(config, network), splits)
+    return Experiment(
+        config, network, tx, _fraction(config, network), splits, source.note
+    )
 
 
 def _on_device(split: data.Split) -> Examples:

@@ -71,12 +71,20 @@ class Workdir:
 
 
 @contextlib.contextmanager
-def opened(root: pathlib.Path, config: StudyConfig) -> Iterator[Workdir]:
+def opened(
+    root: pathlib.Path, config: StudyConfig, data_note: str | None = None
+) -> Iterator[Workdir]:
     """Makes the workdir, or goes on in one of the same study; locked meanwhile.
+
+    Args:
+      root: where.
+      config: the study's.
+      data_note: the data's (see `Source`); the same whenever the study goes on.
 
     Raises:
       WorkdirError: if it cannot be written, belongs to another study (naming the
-        fields that differ), is no study's, or another process is using it.
+        fields that differ) or to one of other data, is no study's, or another process
+        is using it.
     """
     workdir = Workdir(root)
     check(workdir, config)
@@ -95,7 +103,8 @@ def opened(root: pathlib.Path, config: StudyConfig) -> Iterator[Workdir]:
             ) from None
         check(workdir, config)  # again: another process may have been faster
         _claim(workdir, config)
-        _note_environment(workdir)
+        _check_same_data(workdir, data_note)
+        _note_environment(workdir, data_note)
         yield workdir
 
 
@@ -119,6 +128,16 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
             f"workdir: {root} is not empty and holds no study; choose another with"
             " --workdir"
         )
+
+
+def read_data_note(workdir: Workdir) -> str | None:
+    """What a reader of the study's results must know of its data, if anything.
+
+    Raises:
+      WorkdirError: if the file that says so is damaged.
+    """
+    note: str | None = _environment(workdir).get("data_note")
+    return note
 
 
 def _claim(workdir: Workdir, config: StudyConfig) -> None:
@@ -158,7 +177,27 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _note_environment(workdir: Workdir) -> None:
+def _environment(workdir: Workdir) -> dict[str, Any]:
+    """As it was when the study began; empty before that."""
+    try:
+        found: dict[str, Any] = json.loads(workdir.environment.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise WorkdirError(f"workdir: {workdir.environment}: {error}") from None
+    return found
+
+
+def _check_same_data(workdir: Workdir, ours: str | None) -> None:
+    theirs = read_data_note(workdir)
+    if workdir.environment.exists() and ours != theirs:
+        raise WorkdirError(
+            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
+            f" there, {ours!r} now); choose another with --workdir"
+        )
+
+
+def _note_environment(workdir: Workdir, data_note: str | None) -> None:
     """Writes where the study runs; warns where a resumed one ran elsewhere."""
     device = jax.devices()[0]
     now = {
@@ -169,12 +208,10 @@ def _note_environment(workdir: Workdir) -> None:
         "device": device.device_kind,
         "num_devices": jax.device_count(),
         "commit": _commit(),
+        "data_note": data_note,
     }
     if workdir.environment.exists():
-        try:
-            before = _flat(json.loads(workdir.environment.read_text()))
-        except ValueError as error:
-            raise WorkdirError(f"workdir: {workdir.environment}: {error}") from None
+        before = _flat(_environment(workdir))
         after = _flat(now)
         changed = [name for name in after if after[name] != before.get(name)]
         if changed:
