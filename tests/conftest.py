@@ -6,7 +6,10 @@ import os
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import dataclasses
+import fcntl
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +20,9 @@ import lth_jax
 from lth_jax import config as lth_config
 from lth_jax.core import optimizers
 
-SHARED_MNIST = pathlib.Path(__file__).parents[2] / "shared" / "data" / "mnist"
+SHARED = pathlib.Path(__file__).parents[2] / "shared"
+SHARED_MNIST = SHARED / "data" / "mnist"
+UNPACK_CIFAR10 = SHARED / "tools" / "unpack_cifar10.py"
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -38,6 +43,26 @@ def raw_mnist() -> pathlib.Path:
     if not folder.exists():
         pytest.skip(f"no raw MNIST in {folder}; set LTH_RAW_MNIST")
     return folder
+
+
+@pytest.fixture(scope="session")
+def raw_cifar10(tmp_path_factory) -> pathlib.Path:
+    """The folder of CIFAR-10's cifar-10-batches-bin; skips where there is none."""
+    if named := os.environ.get("LTH_RAW_CIFAR10"):
+        folder = pathlib.Path(named)
+        if not folder.exists():
+            pytest.skip(f"no raw CIFAR-10 in {folder}")
+        return folder
+    if not UNPACK_CIFAR10.exists():
+        pytest.skip(f"no {UNPACK_CIFAR10}; set LTH_RAW_CIFAR10")
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers; the first one unpacks
+    with (root / "cifar10.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, str(UNPACK_CIFAR10), str(root / "cifar10")]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return root / "cifar10"
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,26 @@
 import contextlib
 import gzip
+import hashlib
 import io
+import logging
 import pathlib
 import random
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from conftest import FASHION_MNIST
+from hypothesis import given
 from PIL import Image
 
 from lth_jax import data
-from lth_jax.data import DataError, Split, idx, mnist1d
+from lth_jax.data import DataError, Split, cifar, idx, mnist1d
 
 NAMES = [*idx.MNIST.urls]
 
@@ -186,6 +192,236 @@ def test_a_bad_download_is_not_kept(raw_mnist, data_dir, monkeypatch, tmp_path):
     assert source.train.inputs.shape == (60_000, 28, 28, 1)
 
 
+def read_bin(*paths: pathlib.Path, num_label_bytes=1) -> tuple[np.ndarray, np.ndarray]:
+    """An independent reading of CIFAR files: every pixel is looked up by its place."""
+    images, labels = [], []
+    for path in paths:
+        content = np.fromfile(path, np.uint8)
+        i, y, x, c = np.ogrid[: len(content) // (num_label_bytes + 3072), :32, :32, :3]
+        starts = i * (num_label_bytes + 3072)
+        images.append(content[starts + num_label_bytes + 1024 * c + 32 * y + x])
+        labels.append(content[starts.ravel() + num_label_bytes - 1])
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def pack(folder: pathlib.Path, archive: pathlib.Path, suffix=".bin") -> None:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, folder.name, recursive=False)
+        for path in sorted(folder.glob(f"*{suffix}")):
+            tar.add(path, f"{folder.name}/{path.name}")
+
+
+def tiny_cifar(folder: pathlib.Path, name: str, seed=0) -> cifar.CifarFiles:
+    """Ten records a file, unpacked and packed in a folder; what is official there."""
+    like = {"cifar10": cifar.CIFAR10, "cifar100": cifar.CIFAR100}[name]
+    rng = np.random.default_rng(seed)
+    (folder / like.folder).mkdir(parents=True)
+    files = []
+    for file in like.files:
+        records = rng.integers(0, 256, (10, like.num_label_bytes + 3072), np.uint8)
+        records[:, 0] = rng.integers(0, 20 if name == "cifar100" else 10, 10)
+        if name == "cifar100":
+            records[:, 1] = rng.permutation(100)[:10]
+        path = folder / like.folder / file.name
+        records.tofile(path)
+        files.append(file._replace(num_records=10, sha256=sha256(path)))
+    archive = folder / like.archive
+    pack(folder / like.folder, archive)
+    return like._replace(train=(*files[:-1],), test=files[-1], sha256=sha256(archive))
+
+
+@pytest.fixture(params=["cifar10", "cifar100"])
+def tiny(request, tmp_path, monkeypatch):
+    """A tiny CIFAR set taken for the official one: its name, folder and files."""
+    folder = tmp_path / "official"
+    files = tiny_cifar(folder, request.param)
+    builder = {"cifar10": "LthCifar10", "cifar100": "LthCifar100"}[request.param]
+    monkeypatch.setattr(f"lth_jax.data.builders.{builder}.RAW", files)
+    return request.param, folder, files
+
+
+def prepared(data_dir: pathlib.Path) -> list[pathlib.Path]:
+    return list(data_dir.rglob("*.array_record*"))
+
+
+@pytest.mark.parametrize("place", ["archive", "parent", "folder"])
+def test_official_cifar_files_are_prepared_once_and_read_back(place, tiny, data_dir):
+    name, folder, files = tiny
+    unpacked = folder / files.folder
+    if place == "parent":
+        (folder / files.archive).unlink()
+    source = data.load(name, str(unpacked if place == "folder" else folder))
+    paths = [unpacked / file.name for file in files.files]
+    for split, of_split in ((source.train, paths[:-1]), (source.test, paths[-1:])):
+        images, labels = read_bin(*of_split, num_label_bytes=files.num_label_bytes)
+        assert_same_examples(split, images, labels)
+        assert (split.inputs.dtype, split.labels.dtype) == (np.uint8, np.int32)
+    assert source.note is None
+    assert source.num_classes == {"cifar10": 10, "cifar100": 100}[name]
+    assert prepared(data_dir)
+    again = data.load(name)  # prepared: it needs neither raw files nor network
+    np.testing.assert_array_equal(again.train.inputs, source.train.inputs)
+
+
+def test_official_cifar_files_in_an_archive_of_ones_own_are_official(tiny, data_dir):
+    name, folder, files = tiny
+    with tarfile.open(folder / files.archive, "w:gz") as tar:  # flat, and reversed
+        for file in files.files[::-1]:
+            tar.add(folder / files.folder / file.name, file.name)
+    assert sha256(folder / files.archive) != files.sha256
+    assert data.load(name, str(folder)).note is None
+
+
+def test_other_cifar_files_are_a_warning_and_never_prepared(
+    tiny, data_dir, tmp_path, caplog
+):
+    name, _, files = tiny
+    other = tiny_cifar(tmp_path / "other", name, seed=1)
+    with caplog.at_level(logging.WARNING):
+        source = data.load(name, str(tmp_path / "other"))
+    assert source.note.startswith(f"{name}: these files are not the official ones (SHA-")
+    assert [record.getMessage() for record in caplog.records] == [source.note]
+    unpacked = tmp_path / "other" / files.folder
+    images, labels = read_bin(
+        *(unpacked / file.name for file in other.train),
+        num_label_bytes=files.num_label_bytes,
+    )
+    np.testing.assert_array_equal(source.train.inputs, images)  # in the files' order
+    np.testing.assert_array_equal(source.train.labels, labels)
+    # The note tells data from data, wherever they lie.
+    assert data.load(name, str(unpacked)).note == source.note
+    tiny_cifar(tmp_path / "third", name, seed=2)
+    assert data.load(name, str(tmp_path / "third")).note != source.note
+    assert not prepared(data_dir)
+
+
+def test_a_builder_stores_nothing_under_an_official_name_that_is_not(tiny, data_dir):
+    from lth_jax.data.builders import BUILDERS
+
+    name, folder, files = tiny
+    source = files.read(files.find(folder))._replace(note="odd data")
+    with pytest.raises(DataError, match="odd data"):
+        BUILDERS[name](source=source).download_and_prepare()
+    assert not prepared(data_dir)
+
+
+@given(st.integers(1, 4), st.integers(1, 2), st.integers(0, 2**32 - 1))
+def test_cifar_records_are_read_pixel_by_pixel(num_records, num_label_bytes, seed):
+    records = np.random.default_rng(seed).integers(
+        0, 256, (2, num_records, num_label_bytes + 3072), np.uint8
+    )
+    files = cifar.CIFAR100._replace(
+        train=(cifar.BinFile("train.bin", num_records, ""),),
+        test=cifar.BinFile("test.bin", num_records, ""),
+        num_label_bytes=num_label_bytes,
+        num_classes=256,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for of_split, file in zip(records, files.files, strict=True):
+            of_split.tofile(folder / file.name)
+        source = files.read(files.find(folder))
+        for split, file in zip(source[:2], files.files, strict=True):
+            expected = read_bin(folder / file.name, num_label_bytes=num_label_bytes)
+            for found, wanted in zip(split, expected, strict=True):
+                np.testing.assert_array_equal(found, wanted)
+
+
+def replace_label(path: pathlib.Path, label: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[3 * 3073] = label
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.unlink(), "no such file; data.raw_dir must hold cifar-10-binary"),
+        (
+            lambda p: p.write_bytes(p.read_bytes()[:-1]),
+            "30729 bytes; must be 30730, 10 records of 3073",
+        ),
+        (lambda p: p.write_bytes(p.read_bytes()[3073:]), "27657 bytes; must be 30730"),
+        (lambda p: replace_label(p, 10), "label 10, in record 3; must be below 10"),
+    ],
+    ids=["missing", "truncated", "a record less", "label out of range"],
+)
+@pytest.mark.parametrize("tiny", ["cifar10"], indirect=True)
+@pytest.mark.parametrize("packed", [False, True], ids=["unpacked", "archive"])
+def test_a_bad_cifar_file_is_told_and_nothing_is_prepared(
+    damage, message, packed, tiny, data_dir
+):
+    name, folder, files = tiny
+    damage(folder / files.folder / "data_batch_3.bin")
+    (folder / files.archive).unlink()
+    if packed:
+        pack(folder / files.folder, folder / files.archive)
+        if "no such file" in message:
+            message = r"truncated or damaged archive \(no data_batch_3.bin\)"
+    with pytest.raises(DataError, match=message) as caught:
+        data.load(name, str(folder))
+    assert str(folder / (files.archive if packed else files.folder)) in str(caught.value)
+    assert "data_batch_3.bin" in str(caught.value)
+    assert not prepared(data_dir)
+
+
+@pytest.mark.parametrize("tiny", ["cifar10"], indirect=True)
+@pytest.mark.parametrize(
+    "damage",
+    [lambda c: c[: len(c) // 2], lambda c: b"not gzip at all", lambda c: b""],
+    ids=["truncated", "no gzip", "empty"],
+)
+def test_a_bad_archive_is_told(damage, tiny, data_dir):
+    name, folder, files = tiny
+    archive = folder / files.archive
+    archive.write_bytes(damage(archive.read_bytes()))
+    with pytest.raises(DataError, match=f"{archive}: truncated or damaged archive"):
+        data.load(name, str(folder))
+    assert not prepared(data_dir)
+
+
+def test_a_bad_cifar_download_is_not_kept(tiny, data_dir, monkeypatch, tmp_path):
+    from lth_jax.data.builders import BUILDERS
+
+    name, folder, files = tiny
+    tiny_cifar(tmp_path / "other", name, seed=1)
+    archive = folder / files.archive
+    good = archive.read_bytes()
+    with serving(folder) as url:
+        monkeypatch.setattr(BUILDERS[name], "RAW", files._replace(url=url))
+        archive.write_bytes(b"<html>a login page</html>")
+        with pytest.raises(DataError, match="truncated or damaged archive"):
+            data.load(name)
+        archive.write_bytes((tmp_path / "other" / files.archive).read_bytes())
+        with pytest.raises(DataError, match=f"downloaded from {url}.* not the official"):
+            data.load(name)
+        archive.unlink()
+        with pytest.raises(DataError, match="cannot download"):
+            data.load(name)
+        assert not prepared(data_dir)
+        archive.write_bytes(good)
+        source = data.load(name)
+    assert source.note is None
+    assert source.test.inputs.shape == (10, 32, 32, 3)
+
+
+def test_cifar10_itself_is_read_whole(raw_cifar10, data_dir):
+    source = data.load("cifar10", str(raw_cifar10))
+    folder = raw_cifar10 / "cifar-10-batches-bin"
+    for split, paths, per_class in (
+        (source.train, [folder / f"data_batch_{i}.bin" for i in range(1, 6)], 5000),
+        (source.test, [folder / "test_batch.bin"], 1000),
+    ):
+        assert split.inputs.shape == (10 * per_class, 32, 32, 3)
+        assert np.bincount(split.labels).tolist() == [per_class] * 10
+        assert_same_examples(split, *read_bin(*paths))
+    assert (source.note is None) == bool(prepared(data_dir))  # official or not
+
+
 def test_any_prepared_tfds_set_works_by_its_name(data_dir):
     import tensorflow_datasets as tfds
 
@@ -238,8 +474,12 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
 @pytest.mark.parametrize(
     ("name", "raw_dir", "message"),
     [
-        ("nope", None, "'nope'; must be one of mnist1d, mnist, fashion_mnist, or"),
-        ("cifar10", None, "'cifar10' is not prepared in"),
+        (
+            "nope",
+            None,
+            "'nope'; must be one of mnist1d, mnist, fashion_mnist, cifar10, c",
+        ),
+        ("svhn_cropped", None, "'svhn_cropped' is not prepared in"),
         ("mnist1d", "/x", r"data.raw_dir: '/x'; only for"),
         ("mnist", "/x", r"data.raw_dir: '/x'; no such folder"),
     ],

@@ -10,10 +10,10 @@ class DataConfig:
     """Which data, and how they are split.
 
     Attributes:
-      name: "mnist1d", "mnist", "fashion_mnist", or any prepared TFDS
-        image-classification data set.
-      raw_dir: where the raw files of mnist or fashion_mnist lie; they are
-        downloaded if it is None.
+      name: "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", or any prepared
+        TFDS image-classification data set.
+      raw_dir: where the raw files of mnist, fashion_mnist, cifar10 or cifar100 lie; they
+        are downloaded if it is None.
       num_validation: training examples held out at random for validation.
     """
 

@@ -1,4 +1,4 @@
-"""TFDS builders that need no TensorFlow: MNIST and Fashion-MNIST.
+"""TFDS builders that need no TensorFlow: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100.
 
 TFDS's own builders of these sets extract and read through TensorFlow. These read
 the same raw files with NumPy and store array_record.
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.util import DownloadError
 
-from lth_jax.data import idx
+from lth_jax.data import cifar, idx
 from lth_jax.data.online import check_online
 from lth_jax.data.raw import RawFiles
 from lth_jax.data.source import DataError, Source, Split
@@ -46,6 +46,8 @@ class _FromRaw(  # type: ignore[call-arg]
         # Read here, not in the generator, so that a bad file stops it before anything
         # is written.
         source = self._downloaded(dl_manager) if self._source is None else self._source
+        if source.note is not None:  # nothing else is stored under the official name
+            raise DataError(source.note)
         return {
             "train": self._generate_examples(source.train),
             "test": self._generate_examples(source.test),
@@ -60,12 +62,15 @@ class _FromRaw(  # type: ignore[call-arg]
             raise DataError(f"cannot download {url}: {error}") from None
         paths = {name: pathlib.Path(path) for name, path in found.items()}
         try:
-            return self.RAW.read(paths)
+            source = self.RAW.read(paths)
+            if source.note is not None:
+                raise DataError(f"downloaded from {url}: {source.note}")
         except DataError:  # else TFDS would take it as downloaded for ever
             for path in paths.values():
                 path.unlink(missing_ok=True)
                 path.with_name(f"{path.name}.INFO").unlink(missing_ok=True)
             raise
+        return source
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
         for i, (image, label) in enumerate(zip(*split, strict=True)):
@@ -84,4 +89,21 @@ class LthFashionMnist(_FromRaw):
     RAW = idx.FASHION_MNIST
 
 
-BUILDERS = {"mnist": LthMnist, "fashion_mnist": LthFashionMnist}
+class LthCifar10(_FromRaw):
+    """CIFAR-10 (Krizhevsky 2009)."""
+
+    RAW = cifar.CIFAR10
+
+
+class LthCifar100(_FromRaw):
+    """CIFAR-100 (Krizhevsky 2009), with the 100 fine labels."""
+
+    RAW = cifar.CIFAR100
+
+
+BUILDERS = {
+    "mnist": LthMnist,
+    "fashion_mnist": LthFashionMnist,
+    "cifar10": LthCifar10,
+    "cifar100": LthCifar100,
+}

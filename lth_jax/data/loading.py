@@ -9,7 +9,7 @@ import numpy as np
 from lth_jax.data import mnist1d
 from lth_jax.data.source import DataError, Source, Split
 
-_OWN_BUILDERS = ("mnist", "fashion_mnist")  # the keys of builders.BUILDERS
+_OWN_BUILDERS = ("mnist", "fashion_mnist", "cifar10", "cifar100")  # builders.BUILDERS
 _log = logging.getLogger(__name__)
 
 
@@ -17,10 +17,14 @@ def load(name: str, raw_dir: str | None = None) -> Source:
     """Loads a data set into memory.
 
     Args:
-      name: "mnist1d"; "mnist" or "fashion_mnist" (prepared at the first use, in
-        TFDS's data folder); or any image-classification set that TFDS has prepared.
-      raw_dir: for "mnist" and "fashion_mnist": where the raw .gz files lie. They are
-        read when the set is not prepared yet, and checked in any case.
+      name: "mnist1d"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (prepared at
+        the first use, in TFDS's data folder); or any image-classification set that TFDS
+        has prepared.
+      raw_dir: for those prepared at the first use: where the raw files lie (the four .gz
+        files; or CIFAR's binary archive, or the folder that it unpacks to). They are
+        read when the set is not prepared yet, and checked in any case. CIFAR files that
+        are not the official ones are a warning and the source's note; they are read from
+        there every time, and never prepared.
 
     Raises:
       DataError: if the data are unknown, missing, damaged, or do not classify images.
@@ -36,6 +40,9 @@ def load(name: str, raw_dir: str | None = None) -> Source:
     if name not in _OWN_BUILDERS:
         return _read(_prepared(name))
     raw = None if raw_dir is None else _raw(name, pathlib.Path(raw_dir))
+    if raw is not None and raw.note is not None:
+        _log.warning("%s", raw.note)
+        return raw
     return _read(_prepare(name, raw))
 
 
@@ -54,7 +61,7 @@ def _prepare(name: str, raw: Source | None) -> Any:
     builder = BUILDERS[name](source=raw)
     if builder.info.splits:
         return builder
-    _log.warning("preparing %s in %s (10 s, once)", name, builder.data_dir)
+    _log.warning("preparing %s in %s (10 to 20 s, once)", name, builder.data_dir)
     tfds.disable_progress_bar()
     try:
         builder.download_and_prepare()

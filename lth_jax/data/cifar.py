@@ -1,0 +1,220 @@
+"""Binary files of CIFAR-10 and CIFAR-100: where from, what they must hold, reading."""
+
+import hashlib
+import pathlib
+import tarfile
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.data.source import DataError, Source, Split
+
+_SIDE = 32
+
+
+class BinFile(NamedTuple):
+    """A file of records: label bytes, then the red, green and blue planes of an image."""
+
+    name: str
+    num_records: int
+    sha256: str
+
+
+class CifarFiles(NamedTuple):
+    """The files of a CIFAR data set, and the archive that they are published in.
+
+    Attributes:
+      name: of the data set, for messages.
+      url: the folder that the archive is published in.
+      archive: its name.
+      sha256: the archive's.
+      folder: what it unpacks to.
+      train: its training files, in order.
+      test: its test file.
+      num_label_bytes: before each image; the last of them is the label.
+      num_classes: labels lie below it.
+    """
+
+    name: str
+    url: str
+    archive: str
+    sha256: str
+    folder: str
+    train: tuple[BinFile, ...]
+    test: BinFile
+    num_label_bytes: int
+    num_classes: int
+
+    @property
+    def files(self) -> tuple[BinFile, ...]:
+        """The training files, then the test file."""
+        return *self.train, self.test
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return _SIDE, _SIDE, 3
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The archive's address by its name."""
+        return {self.archive: self.url + self.archive}
+
+    def find(self, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+        """The archive by its name if the folder holds it, else the unpacked files."""
+        if (folder / self.archive).exists():
+            return {self.archive: folder / self.archive}
+        if (folder / self.folder).is_dir():
+            folder = folder / self.folder
+        return {file.name: folder / file.name for file in self.files}
+
+    def read(self, paths: Mapping[str, pathlib.Path]) -> Source:
+        """The examples in the archive or the unpacked files, in the order of the files.
+
+        Images are uint8[N, 32, 32, 3]. Examples that are well-formed but not the official
+        ones have a note that says so.
+
+        Raises:
+          DataError: naming the file, if one is missing, damaged, of another size, or
+            holds a label out of range.
+        """
+        archive = paths.get(self.archive)
+        if archive is None:
+            contents = {
+                str(paths[file.name]): self._content(paths[file.name])
+                for file in self.files
+            }
+        else:
+            contents = _unpacked(archive, self.files)
+        *train, test = (
+            self._split(place, content, file)
+            for (place, content), file in zip(contents.items(), self.files, strict=True)
+        )
+        official = archive is not None and _sha256(archive.read_bytes()) == self.sha256
+        return Source(
+            Split(*(np.concatenate(arrays) for arrays in zip(*train, strict=True))),
+            test,
+            self.num_classes,
+            note=None if official else self._note([*contents.values()]),
+        )
+
+    def _content(self, path: pathlib.Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise DataError(
+                f"{path}: no such file; data.raw_dir must hold {self.archive}, or what it"
+                " unpacks to"
+            ) from None
+
+    def _split(self, place: str, content: bytes, file: BinFile) -> Split:
+        record = self.num_label_bytes + 3 * _SIDE**2
+        if len(content) != file.num_records * record:
+            raise DataError(
+                f"{place}: {len(content)} bytes; must be {file.num_records * record},"
+                f" {file.num_records} records of {record}"
+            )
+        records = np.frombuffer(content, np.uint8).reshape(-1, record)
+        labels = records[:, self.num_label_bytes - 1].astype(np.int32)
+        if labels.max() >= self.num_classes:
+            raise DataError(
+                f"{place}: label {labels.max()}, in record {labels.argmax()}; must be"
+                f" below {self.num_classes}"
+            )
+        planes = records[:, self.num_label_bytes :].reshape(-1, 3, _SIDE, _SIDE)
+        return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
+
+    def _note(self, contents: list[bytes]) -> str | None:
+        """None for the official files, whatever archive they came in.
+
+        Other files are told apart by a digest of all contents, in the files' order.
+        """
+        if [_sha256(content) for content in contents] == [f.sha256 for f in self.files]:
+            return None
+        return (
+            f"{self.name}: these files are not the official ones (SHA-256"
+            f" {_sha256(*contents)[:16]}…); accuracies may differ from those on the"
+            " original"
+        )
+
+
+def _sha256(*contents: bytes) -> str:
+    """Of the contents one after the other."""
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _unpacked(archive: pathlib.Path, files: tuple[BinFile, ...]) -> dict[str, bytes]:
+    """The contents of files in an archive, in their order, by how to name them."""
+    wanted = {file.name for file in files}
+    found = {}
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                name = pathlib.PurePosixPath(member.name).name
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is not None and name in wanted:
+                    found[name] = content.read()
+    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
+        raise DataError(f"{archive}: truncated or damaged archive ({error})") from None
+    missing = sorted(wanted - found.keys())
+    if missing:
+        raise DataError(f"{archive}: truncated or damaged archive (no {missing[0]})")
+    return {f"{archive}: {file.name}": found[file.name] for file in files}
+
+
+_URL = "https://www.cs.toronto.edu/~kriz/"
+# The archives' checksums are those of tensorflow_datasets' url_checksums. The files'
+# are those that torchvision for Ruby checks after it has unpacked the same archives.
+CIFAR10 = CifarFiles(
+    name="cifar10",
+    url=_URL,
+    archive="cifar-10-binary.tar.gz",
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    folder="cifar-10-batches-bin",
+    train=tuple(
+        BinFile(f"data_batch_{i}.bin", 10_000, sha256)
+        for i, sha256 in enumerate(
+            (
+                "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+                "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+                "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+                "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+                "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+            ),
+            start=1,
+        )
+    ),
+    test=BinFile(
+        "test_batch.bin",
+        10_000,
+        "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+    ),
+    num_label_bytes=1,
+    num_classes=10,
+)
+CIFAR100 = CifarFiles(
+    name="cifar100",
+    url=_URL,
+    archive="cifar-100-binary.tar.gz",
+    sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    folder="cifar-100-binary",
+    train=(
+        BinFile(
+            "train.bin",
+            50_000,
+            "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29",
+        ),
+    ),
+    test=BinFile(
+        "test.bin",
+        10_000,
+        "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
+    ),
+    num_label_bytes=2,  # coarse, fine
+    num_classes=100,
+)
