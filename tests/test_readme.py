@@ -83,7 +83,7 @@ def test_iterative_magnitude_pruning_on_any_tree(kind):
     inputs = jax.random.normal(jax.random.key(1), (200, 8))
     data = lth.Examples(inputs, inputs.argmax(-1))
 
-    def apply_fn(params, batch_stats, inputs, train):
+    def apply_fn(params, batch_stats, inputs, train, key):
         logits = net(params, inputs)
         return (logits.T if kind == "equinox" else logits), batch_stats
 

@@ -22,9 +22,13 @@ from lth_jax.core.masks import Masks, Params
 BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisation
 Array = jax.Array | np.ndarray
 
-# A network as a pure function: (params, batch_stats, inputs, train) to logits and, in
-# training, the new batch statistics; otherwise those it was given.
-Apply = Callable[[Params, BatchStats, jax.Array, bool], tuple[jax.Array, BatchStats]]
+# A network as a pure function: (params, batch_stats, inputs, train, key) to logits and,
+# in training, the new batch statistics; otherwise those it was given. The key, for
+# dropout and augmentation, is None in evaluation, and where training was given none.
+Apply = Callable[
+    [Params, BatchStats, jax.Array, bool, jax.Array | None],
+    tuple[jax.Array, BatchStats],
+]
 
 
 class Examples(NamedTuple):
@@ -58,7 +62,7 @@ class TrainState:
     opt_state: optax.OptState
 
 
-Steps = Callable[[TrainState, Masks, jax.Array, Examples], tuple[TrainState, jax.Array]]
+Steps = Callable[..., tuple[TrainState, jax.Array]]
 Evaluate = Callable[[TrainState, Examples], Metrics]
 
 
@@ -90,11 +94,12 @@ def project(state: TrainState, masks: Masks) -> TrainState:
 
 
 def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
-    """Makes `steps(state, masks, batch_indices, examples) -> (state, losses)`.
+    """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
 
     It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a
     `lax.scan` over examples that are on the device, and returns the batches' mean
-    cross-entropies, float32[T].
+    cross-entropies, float32[T]. The key, by default None, is the member's, for nets that
+    draw (dropout, augmentation); a step draws with `fold_in(key, step)`.
 
     The params are projected on entry and after every update, so the forward pass always
     sees masked params; gradients are masked before `tx.update`, so clipping and moments
@@ -103,14 +108,22 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     """
 
     def loss_fn(
-        params: Params, batch_stats: BatchStats, inputs: jax.Array, labels: jax.Array
+        params: Params,
+        batch_stats: BatchStats,
+        inputs: jax.Array,
+        labels: jax.Array,
+        key: jax.Array | None,
     ) -> tuple[jax.Array, BatchStats]:
-        logits, batch_stats = apply_fn(params, batch_stats, inputs, True)
+        logits, batch_stats = apply_fn(params, batch_stats, inputs, True, key)
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), batch_stats
 
     def steps(
-        state: TrainState, masks: Masks, batch_indices: jax.Array, examples: Examples
+        state: TrainState,
+        masks: Masks,
+        batch_indices: jax.Array,
+        examples: Examples,
+        key: jax.Array | None = None,
     ) -> tuple[TrainState, jax.Array]:
         chex.assert_rank(batch_indices, 2)
         chex.assert_type(batch_indices, int)
@@ -123,6 +136,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
                 state.batch_stats,
                 inputs[indices],
                 labels[indices],
+                None if key is None else jax.random.fold_in(key, state.step),
             )
             gradients = masks_lib.apply(masks, gradients)
             updates, opt_state = tx.update(gradients, state.opt_state, state.params)
@@ -136,7 +150,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     return steps
 
 
-def make_evaluate(apply_fn: Apply, chunk_size: int = 1000) -> Evaluate:
+def make_evaluate(apply_fn: Apply, chunk_size: int = 250) -> Evaluate:
     """Makes `evaluate(state, examples) -> Metrics` over all the examples.
 
     The examples go through in chunks of `chunk_size`, which bounds the memory and
@@ -144,7 +158,7 @@ def make_evaluate(apply_fn: Apply, chunk_size: int = 1000) -> Evaluate:
     """
 
     def sums(state: TrainState, inputs: Any, labels: Any) -> Metrics:
-        logits, _ = apply_fn(state.params, state.batch_stats, inputs, False)
+        logits, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         return Metrics(losses.sum(), jnp.sum(logits.argmax(-1) == labels))
 
@@ -186,20 +200,17 @@ class Curves(NamedTuple):
     test: Metrics
 
 
-Segment = Callable[
-    [TrainState, Masks, jax.Array, Examples, Examples, Examples],
-    tuple[TrainState, Curves],
-]
+Segment = Callable[..., tuple[TrainState, Curves]]
 
 
 def make_segment(
-    apply_fn: Apply, tx: optax.GradientTransformation, chunk_size: int = 1000
+    apply_fn: Apply, tx: optax.GradientTransformation, chunk_size: int = 250
 ) -> Segment:
-    """Makes `segment(state, masks, batch_indices, train, validation, test)`.
+    """Makes `segment(state, masks, batch_indices, train, validation, test, key)`.
 
     A segment trains and evaluates in one compiled call: `batch_indices` is
     int32[V, T, B], and after every T steps both held-out splits are evaluated.
-    Returns the state at its end and the `Curves`.
+    The key is as for `make_steps`. Returns the state at its end and the `Curves`.
     """
     steps, evaluate = make_steps(apply_fn, tx), make_evaluate(apply_fn, chunk_size)
 
@@ -210,11 +221,12 @@ def make_segment(
         train: Examples,
         validation: Examples,
         test: Examples,
+        key: jax.Array | None = None,
     ) -> tuple[TrainState, Curves]:
         chex.assert_rank(batch_indices, 3)
 
         def interval(state: TrainState, indices: jax.Array) -> tuple[TrainState, Curves]:
-            state, losses = steps(state, masks, indices, train)
+            state, losses = steps(state, masks, indices, train, key)
             return state, Curves(
                 losses.mean(), evaluate(state, validation), evaluate(state, test)
             )

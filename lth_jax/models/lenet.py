@@ -1,10 +1,14 @@
 """LeNet-300-100 and its kin of other sizes: fully connected, ReLU."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.models.initializers import INITIALIZERS
+from lth_jax.models.layers import scaled
 
 
 class LeNet(nn.Module):
@@ -17,20 +21,24 @@ class LeNet(nn.Module):
     Attributes:
       num_classes: classes.
       hidden_sizes: units of each hidden layer.
+      width: factor of all hidden sizes.
       kernel_init: how kernels are drawn.
+      dtype: of the computation; params are float32.
     """
 
     num_classes: int = 10
     hidden_sizes: tuple[int, ...] = (300, 100)
+    width: float = 1.0
     kernel_init: Initializer = INITIALIZERS["glorot_normal"]
+    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
         """Logits of a batch."""
         del train  # nothing here depends on it
+        kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         x = inputs.reshape(inputs.shape[0], -1)
-        for i, size in enumerate(self.hidden_sizes):
-            x = nn.relu(
-                nn.Dense(size, kernel_init=self.kernel_init, name=f"dense_{i}")(x)
-            )
-        return nn.Dense(self.num_classes, kernel_init=self.kernel_init, name="output")(x)
+        for i, units in enumerate(self.hidden_sizes):
+            size = scaled(self.width, units)
+            x = nn.relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
+        return nn.Dense(self.num_classes, name="output", **kinds)(x)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 OUTPUT_LAYER = "output"  # every model names its last layer so
 
@@ -14,37 +15,56 @@ class Network(NamedTuple):
 
     Attributes:
       init: key to (params, batch statistics; empty without batch normalisation).
-      apply: params, batch statistics, inputs, train to (logits, batch statistics).
+      apply: params, batch statistics, inputs, train, key to (float32 logits, batch
+        statistics); see `lth_jax.training.Apply`.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
-    apply: Callable[[Any, Any, jax.Array, bool], tuple[jax.Array, Any]]
+    apply: Callable[..., tuple[jax.Array, Any]]
 
 
 def from_linen(
     module: nn.Module,
     example_inputs: Any,
     preprocess: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
 ) -> Network:
     """A linen module, called as `module(inputs, train=...)`, as a `Network`.
 
     Args:
-      module: with "params" and, optionally, "batch_stats" collections.
+      module: with "params" and, optionally, "batch_stats" collections; dropout draws
+        from the key of `apply`.
       example_inputs: an array or `ShapeDtypeStruct` [N, ...], before preprocessing.
       preprocess: applied to every batch on the device, such as normalisation.
+      augment: (key, inputs) to inputs, applied to training batches before that.
     """
 
     def init(key: jax.Array) -> tuple[Any, Any]:
-        inputs = jax.numpy.zeros(example_inputs.shape, example_inputs.dtype)
+        inputs = jnp.zeros(example_inputs.shape, example_inputs.dtype)
         variables = module.init(key, preprocess(inputs), train=False)
         return variables["params"], variables.get("batch_stats", {})
 
     def apply(
-        params: Any, batch_stats: Any, inputs: jax.Array, train: bool
+        params: Any,
+        batch_stats: Any,
+        inputs: jax.Array,
+        train: bool,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, Any]:
-        variables = {"params": params, "batch_stats": batch_stats}
+        rngs = None
+        if train and key is not None:
+            augment_key, dropout_key = jax.random.split(key)
+            rngs = {"dropout": dropout_key}
+            if augment is not None:
+                inputs = augment(augment_key, inputs)
+        elif train and augment is not None:
+            raise ValueError("key: None; augmentation needs one in training")
         logits, updated = module.apply(
-            variables, preprocess(inputs), train=train, mutable=["batch_stats"]
+            {"params": params, "batch_stats": batch_stats},
+            preprocess(inputs),
+            train=train,
+            rngs=rngs,
+            mutable=["batch_stats"],
         )
         found = updated.get("batch_stats", {})
         if jax.tree.leaves(found) and not jax.tree.leaves(batch_stats):
@@ -52,6 +72,7 @@ def from_linen(
                 "batch_stats: empty, but the module has some; give `initial_state` those"
                 " that `init` returned beside the params"
             )
-        return logits, found if jax.tree.leaves(found) else batch_stats
+        stats = found if jax.tree.leaves(found) else batch_stats
+        return logits.astype(jnp.float32), stats
 
     return Network(init, apply)

@@ -1,0 +1,53 @@
+"""VGG-16 and VGG-19 for small images, with batch normalisation."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+
+from lth_jax.models.initializers import INITIALIZERS
+from lth_jax.models.layers import BatchNorm, Conv, max_pool, scaled
+
+
+class VGG(nn.Module):
+    """VGG of Simonyan & Zisserman 2015 as adapted to 32x32 images.
+
+    Frankle & Carbin 2019, figure 2 and appendix I.2: max pools between the stages, the
+    average over what is left, and one dense layer. On 32x32x3 inputs VGG-19 has
+    20,024,000 weights, of which 5,120 in `output`, which the paper does not prune. Batch
+    normalisation follows each convolution, which has no bias. Inputs are [N, H, W, C]
+    with H and W divisible by 2 for each stage but the last; logits are [N, num_classes].
+
+    Attributes:
+      num_classes: classes.
+      convolutions: in each stage.
+      channels: of each stage.
+      width: factor of all channels.
+      kernel_init: how kernels are drawn.
+      dtype: of the computation; params and batch statistics are float32.
+    """
+
+    num_classes: int = 10
+    convolutions: tuple[int, ...] = (2, 2, 4, 4, 4)
+    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
+    width: float = 1.0
+    kernel_init: Initializer = INITIALIZERS["glorot_normal"]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
+        """Logits of a batch."""
+        kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        x, layer = inputs, 0
+        for stage, number in enumerate(self.convolutions):
+            if stage > 0:
+                x = max_pool(x)
+            for _ in range(number):
+                size = scaled(self.width, self.channels[stage])
+                x = Conv(size, use_bias=False, name=f"conv_{layer}", **kinds)(x)
+                norm = BatchNorm(not train, dtype=self.dtype, name=f"norm_{layer}")
+                x = nn.relu(norm(x))
+                layer += 1
+        return nn.Dense(self.num_classes, name="output", **kinds)(x.mean((1, 2)))
