@@ -72,6 +72,37 @@ def test_only_kernels_are_prunable_in_every_kind_of_tree(params):
     ]
 
 
+def test_excluded_layers_are_those_with_a_part_of_their_path_so_named():
+    leaf = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
+    tree = {
+        "conv": leaf,
+        "block_0": {"conv": leaf, "shortcut": leaf, "shortcut_norm": leaf},
+        "output": leaf,
+    }
+
+    def paths(*layers):
+        return [p for p, _ in masks.prunable_leaves(tree, masks.excluding(layers))]
+
+    every = [p for p, _ in masks.prunable_leaves(tree)]
+    assert paths() == paths("short", "unknown", "bias") == every
+    assert paths("output", "shortcut") == [
+        "block_0/conv/kernel",
+        "block_0/shortcut_norm/kernel",
+        "conv/kernel",
+    ]
+    assert paths("block_0") == ["conv/kernel", "output/kernel"]
+    assert paths("block_0", "conv") == ["output/kernel"]
+    with pytest.raises(ValueError, match="admits none"):
+        paths("kernel")
+
+
+def test_what_is_excluded_is_out_of_the_counts_and_in_those_by_default(half_masks):
+    some = masks.layer_counts(half_masks, masks.excluding(("output",)))
+    every = masks.layer_counts(half_masks)
+    assert set(every) - set(some) == {"output/kernel"}
+    assert all(every[path] == count for path, count in some.items())
+
+
 def test_a_tree_with_nothing_to_prune_is_an_error():
     with pytest.raises(ValueError, match=r"none of the leaves \(bias\)"):
         masks.density({"bias": jnp.ones(3, bool)})

@@ -25,6 +25,24 @@ def test_schedules_agree_with_their_formulas():
     )
 
 
+@pytest.mark.parametrize("warmup_steps", [0, 10, 30])
+@pytest.mark.parametrize("name", optimizers.SCHEDULES)
+def test_schedules_hold_their_last_rate_beyond_the_budget(name, warmup_steps):
+    schedule = optimizers.make_schedule(
+        name, 0.4, num_steps=20, warmup_steps=warmup_steps, drop_steps=(15, 25)
+    )
+    last = float(schedule(19))
+    assert last > 0
+    assert [float(schedule(jnp.int32(s))) for s in (20, 25, 30, 10_000)] == [last] * 4
+    base = {
+        "constant": 0.4,
+        "step_drops": 0.04,
+        "cosine": 0.2 * (1 + np.cos(np.pi * 19 / 20)),
+    }
+    warmth = 19 / 30 if warmup_steps == 30 else 1
+    np.testing.assert_allclose(last, base[name] * warmth, rtol=1e-4)
+
+
 def reference_steps(name, gradients, *, rate, momentum=0.9, decay=0.0):
     """Parameters after each step from 1.0, by the textbook formulas."""
     p, m, v, path = 1.0, 0.0, 0.0, []

@@ -136,10 +136,150 @@ def test_each_setting_acts_alone(norm_net, point_and_trained, sparse, examples):
     np.testing.assert_allclose(rate, SCHEDULE(0), rtol=1e-3)
     assert_trees_equal(restarted.params, usual.params)
 
+    kept = rewound(optimizer="keep")
+    at_end = optax.tree.get(trained.opt_state, "trace")
+    assert_trees_equal(
+        optax.tree.get(kept.opt_state, "trace"), masks.apply(sparse, at_end)
+    )
+    assert_trees_equal(kept.params, usual.params)
 
-def test_keeping_needs_a_trained_state(initial, sparse):
+
+# What each preset starts a level from: params, statistics, moments; and its first rate.
+PRESETS = {
+    "rewind": ("initial", "initial", None, SCHEDULE(0)),
+    "late_rewind": ("point", "point", None, SCHEDULE(8)),
+    "lr_rewind": ("trained", "trained", None, SCHEDULE(8)),
+    "fine_tune": ("trained", "trained", None, SCHEDULE(49)),
+    "continue": ("trained", "trained", "trained", SCHEDULE(49)),
+}
+
+
+@pytest.mark.parametrize("preset", tickets.REWINDS)
+def test_presets_start_a_level_as_their_papers_do(
+    preset, norm_net, initial, point_and_trained, sparse, examples
+):
+    point, trained = point_and_trained
+    states = {
+        "initial": initial,
+        "point": initial if preset == "rewind" else point,
+        "trained": trained.replace(step=jnp.int32(50)),  # the end of the budget
+    }
+    state = tickets.rewind(
+        states["point"],
+        sparse,
+        TX,
+        states["trained"],
+        tickets.REWINDS[preset],
+        states["initial"],
+    )
+    params, stats, moments, rate = PRESETS[preset]
+    assert_trees_equal(state.params, masks.apply(sparse, states[params].params))
+    assert_trees_equal(state.batch_stats, states[stats].batch_stats)
+    expected = (
+        jax.tree.map(jnp.zeros_like, initial.params)
+        if moments is None
+        else masks.apply(sparse, optax.tree.get(states[moments].opt_state, "trace"))
+    )
+    assert_trees_equal(optax.tree.get(state.opt_state, "trace"), expected)
+    assert int(state.step) == int(states["point"].step)
+    found = first_learning_rate(norm_net, state, sparse, examples)
+    np.testing.assert_allclose(found, rate, rtol=1e-3)
+
+
+def test_a_constant_schedule_stays_at_its_last_value(
+    norm_net, point_and_trained, sparse, examples
+):
+    point, trained = point_and_trained
+    trained = trained.replace(step=jnp.int32(50))
+    what = tickets.REWINDS["fine_tune"]
+    state = tickets.rewind(point, sparse, TX, trained, what)
+    steps = jax.jit(make_steps(norm_net.apply, TX))
+    later, _ = steps(state, sparse, BATCHES[:5], examples)
+    rate = first_learning_rate(norm_net, later, sparse, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(49), rtol=1e-3)
+
+
+def test_weights_can_go_to_the_init_and_the_schedule_to_step_k(
+    norm_net, initial, point_and_trained, sparse, examples
+):
+    point, _ = point_and_trained
+    what = tickets.Rewind(params="init", batch_stats="init")
+    state = tickets.rewind(point, sparse, TX, what=what, initial=initial)
+    assert_trees_equal(state.params, masks.apply(sparse, initial.params))
+    assert_trees_equal(state.batch_stats, initial.batch_stats)
+    rate = first_learning_rate(norm_net, state, sparse, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(8), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"params": "keep"},
+        {"batch_stats": "keep"},
+        {"optimizer": "keep"},
+        {"schedule": "constant"},
+    ],
+)
+def test_keeping_needs_a_trained_state(what, initial, sparse):
     with pytest.raises(ValueError, match="trained: needed"):
-        tickets.rewind(initial, sparse, TX, what=tickets.Rewind(params="keep"))
+        tickets.rewind(initial, sparse, TX, what=tickets.Rewind(**what))
+
+
+def test_going_back_to_the_init_needs_it(initial, sparse):
+    what = tickets.Rewind(params="init")
+    with pytest.raises(ValueError, match="initial: needed"):
+        tickets.rewind(initial, sparse, TX, what=what)
+
+
+@pytest.mark.parametrize("preset", tickets.REWINDS)
+def test_a_shuffled_arm_has_live_weights_wherever_its_mask_keeps_them(
+    preset, norm_net, initial, point_and_trained, sparse, examples
+):
+    """The ticket's trained weights are 0 outside its own mask."""
+    point, trained = point_and_trained
+    trained = tickets.project(trained, sparse).replace(step=jnp.int32(50))
+    start = tickets.start(
+        "shuffle",
+        point,
+        sparse,
+        TX,
+        init_key=jax.random.key(3),
+        mask_key=jax.random.key(4),
+        init=norm_net.init,
+        trained=trained,
+        what=tickets.REWINDS[preset],
+        initial=initial,
+    )
+    assert_trees_equal(start.state.params, masks.apply(start.masks, point.params))
+    for name in ("dense_0", "output"):
+        kept = start.masks[name]["kernel"]
+        assert (start.state.params[name]["kernel"] != 0).sum() == kept.sum()
+    assert_trees_equal(start.state.batch_stats, point.batch_stats)
+    rate = first_learning_rate(norm_net, start.state, start.masks, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(8), rtol=1e-3)
+
+
+def test_a_fresh_init_trains_by_the_schedule_where_the_ticket_stays_at_its_end(
+    norm_net, point_and_trained, sparse, examples
+):
+    point, trained = point_and_trained
+    start = tickets.start(
+        "reinit",
+        point,
+        sparse,
+        TX,
+        init_key=jax.random.key(3),
+        mask_key=jax.random.key(4),
+        init=norm_net.init,
+        trained=trained.replace(step=jnp.int32(50)),
+        what=tickets.REWINDS["continue"],
+    )
+    fresh, _ = norm_net.init(jax.random.key(3))
+    assert_trees_equal(start.state.params, masks.apply(sparse, fresh))
+    moments = optax.tree.get(start.state.opt_state, "trace")
+    assert not any(m.any() for m in jax.tree.leaves(moments))
+    rate = first_learning_rate(norm_net, start.state, sparse, examples)
+    np.testing.assert_allclose(rate, SCHEDULE(8), rtol=1e-3)
 
 
 @pytest.mark.parametrize("arm", tickets.ARMS)

@@ -5,7 +5,7 @@ pruned are all `True`. Which leaves may be pruned at all is a separate, static
 question, answered by a `Prunable` predicate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import chex
@@ -35,6 +35,18 @@ def default_prunable(path: str, leaf: jax.Array) -> bool:
     parameter or an embedding.
     """
     return leaf.ndim >= 2 and path.rsplit("/", 1)[-1] not in _NEVER_PRUNED
+
+
+def excluding(layers: Collection[str]) -> Prunable:
+    """As `default_prunable`, but without the layers of these names.
+
+    A layer's name is any part of its path: "shortcut" is in "block_0/shortcut/kernel".
+    """
+
+    def prunable(path: str, leaf: jax.Array) -> bool:
+        return default_prunable(path, leaf) and not set(path.split("/")) & set(layers)
+
+    return prunable
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -25,6 +25,8 @@ def make_schedule(
 ) -> optax.Schedule:
     """A learning-rate schedule: step (from 0) to learning rate.
 
+    Beyond its last step, num_steps - 1, it stays at that step's rate.
+
     Args:
       name: "constant"; "step_drops" (times drop_factor at each of drop_steps);
         "cosine" (to 0 at num_steps).
@@ -49,9 +51,14 @@ def make_schedule(
         base = optax.cosine_decay_schedule(learning_rate, num_steps)
     else:
         raise ValueError(f"schedule: {name!r}; must be one of {SCHEDULES}")
-    if not warmup_steps:
-        return base
-    return lambda step: base(step) * jnp.minimum(1.0, step / warmup_steps)
+
+    def schedule(step: Any) -> jax.Array:
+        step = jnp.minimum(step, num_steps - 1)
+        warmth = jnp.minimum(1.0, step / warmup_steps) if warmup_steps else 1.0
+        rate: jax.Array = base(step) * warmth
+        return rate
+
+    return schedule
 
 
 def make_optimizer(

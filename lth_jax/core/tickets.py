@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,9 @@ class Arm:
     """How a level starts from the ticket found so far.
 
     Attributes:
-      weights: "rewound" (to step k), "fresh" (a new init), or "trained" (those at
-        the end of the level before: no rewinding).
+      weights: "rewound" (as the ticket's; but where that keeps its trained ones, which
+        are 0 outside its mask, a shuffled arm has those of step k), "fresh" (a new init),
+        or "trained" (those at the end of the level before: no rewinding).
       shuffled: whether the ticket's mask is permuted within each layer.
     """
 
@@ -42,22 +43,24 @@ ARMS = {
 
 
 REWIND_CHOICES = {
-    "params": ("rewind", "keep"),
-    "batch_stats": ("rewind", "keep"),
-    "optimizer": ("fresh", "rewind"),
-    "schedule": ("rewind", "restart"),
+    "params": ("init", "rewind", "keep"),
+    "batch_stats": ("init", "rewind", "keep"),
+    "optimizer": ("fresh", "rewind", "keep"),
+    "schedule": ("restart", "rewind", "constant"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Rewind:
-    """What goes back to the rewind point when a level starts.
+    """What goes back when a level starts, and to where.
 
     Attributes:
-      params: "rewind", or "keep" those at the end of the level before.
-      batch_stats: "rewind" or "keep".
-      optimizer: "fresh", or "rewind" (moments as at the rewind point, masked).
-      schedule: "rewind" (to the rewind point's step) or "restart" (from 0).
+      params: to the "init", "rewind" (to step k), or "keep" those at the end of the
+        level before.
+      batch_stats: likewise.
+      optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
+      schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
+        value).
     """
 
     params: str = "rewind"
@@ -73,6 +76,28 @@ class Rewind:
                 raise ValueError(
                     f"{name}: {value!r}; must be one of {', '.join(allowed)}"
                 )
+
+    @property
+    def needs_trained(self) -> bool:
+        """Whether the end of the level before is needed."""
+        kept = "keep" in (self.params, self.batch_stats, self.optimizer)
+        return kept or self.schedule == "constant"
+
+
+# Every one trains from step k to the end of the budget.
+REWINDS = {
+    # k = 0: Frankle & Carbin 2019, section 2, and appendix B's strategy 1.
+    "rewind": Rewind(),
+    # The same to k > 0: Frankle et al. 2020, section 4.
+    "late_rewind": Rewind(),
+    # Renda et al. 2020, section 3: the schedule alone goes back.
+    "lr_rewind": Rewind(params="keep", batch_stats="keep"),
+    # Renda et al. 2020, section 3: at the last learning rate.
+    "fine_tune": Rewind(params="keep", batch_stats="keep", schedule="constant"),
+    # Training goes on as if nothing but the mask had changed, as between the prunings
+    # of Frankle & Carbin 2019, appendix B's strategy 2.
+    "continue": Rewind("keep", "keep", "keep", "constant"),
+}
 
 
 class Start(NamedTuple):
@@ -96,6 +121,7 @@ def rewind(
     tx: optax.GradientTransformation,
     trained: TrainState | None = None,
     what: Rewind = Rewind(),
+    initial: TrainState | None = None,
 ) -> TrainState:
     """A level's first state: bit for bit `apply(masks, params at step k)`.
 
@@ -103,25 +129,36 @@ def rewind(
       point: the state at step k of the dense net (k = 0: its init).
       masks: of the level that starts.
       tx: the optimizer.
-      trained: the state at the end of the level before; for what is kept.
-      what: what goes back.
+      trained: the state at the end of the level before; for what is kept, and for a
+        constant schedule.
+      what: what goes back, and to where.
+      initial: the state at step 0; for what goes back to the init.
 
     Returns:
-      A state at step k whose first learning rate is `schedule(k)`, or `schedule(0)`
-      where the schedule restarts.
+      A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
+      the schedule restarts, or that at the end of the level before where it is constant
+      (a schedule of `make_schedule` stays there).
 
     Raises:
-      ValueError: if something is to be kept and `trained` is not given.
+      ValueError: if `trained` or `initial` is needed and not given.
     """
-    keeps = "keep" in (what.params, what.batch_stats)
-    if keeps and trained is None:
-        raise ValueError("trained: needed, since params or batch_stats are kept")
-    kept = trained if trained is not None else point
-    params = kept.params if what.params == "keep" else point.params
-    stats = kept.batch_stats if what.batch_stats == "keep" else point.batch_stats
-    opt_state = tx.init(params) if what.optimizer == "fresh" else point.opt_state
-    schedule_step = point.step if what.schedule == "rewind" else jnp.int32(0)
-    opt_state = with_schedule_step(opt_state, schedule_step)
+    if what.needs_trained and trained is None:
+        raise ValueError("trained: needed, since something is kept")
+    if "init" in (what.params, what.batch_stats) and initial is None:
+        raise ValueError("initial: needed, since something goes back to the init")
+    origins: dict[str, Any] = {"init": initial, "rewind": point, "keep": trained}
+    params = origins[what.params].params
+    stats = origins[what.batch_stats].batch_stats
+    if what.optimizer == "fresh":
+        opt_state = tx.init(params)
+    else:
+        opt_state = origins[what.optimizer].opt_state
+    steps: dict[str, Any] = {
+        "restart": jnp.int32(0),
+        "rewind": point.step,
+        "constant": getattr(trained, "step", None),
+    }
+    opt_state = with_schedule_step(opt_state, steps[what.schedule])
     return project(TrainState(point.step, params, stats, opt_state), masks)
 
 
@@ -140,6 +177,11 @@ def shuffle_masks(
     return jax.tree.unflatten(jax.tree.structure(masks), leaves)
 
 
+def _full_schedule(what: Rewind) -> str:
+    """Weights that were not trained yet do not stay at the schedule's last value."""
+    return "restart" if what.schedule == "restart" else "rewind"
+
+
 def start(
     arm: str,
     point: TrainState,
@@ -151,6 +193,7 @@ def start(
     init: Init,
     trained: TrainState | None = None,
     what: Rewind = Rewind(),
+    initial: TrainState | None = None,
     prunable: Prunable = default_prunable,
 ) -> Start:
     """Where one member of a level starts. Pure; works under `jit` and `vmap`.
@@ -167,7 +210,9 @@ def start(
       mask_key: for shuffled masks.
       init: key to (params, batch statistics).
       trained: the ticket's state at the end of the level before.
-      what: what goes back.
+      what: what goes back, and to where. Fresh and shuffled arms keep nothing, and
+        train by the schedule from step k where the ticket stays at its last value.
+      initial: the state at step 0 of this replicate.
       prunable: which leaves may be pruned.
 
     Raises:
@@ -182,9 +227,13 @@ def start(
         params, batch_stats = init(init_key)
         fresh = initial_state(params, tx, batch_stats)
         point = dataclasses.replace(fresh, step=point.step)
-        what = dataclasses.replace(
-            what, params="rewind", batch_stats="rewind", optimizer="fresh"
+        what = Rewind(schedule=_full_schedule(what))
+    elif spec.shuffled and what.needs_trained:
+        what = Rewind(
+            params="init" if what.params == "init" else "rewind",
+            batch_stats="init" if what.batch_stats == "init" else "rewind",
+            schedule=_full_schedule(what),
         )
     elif spec.weights == "trained":
         what = dataclasses.replace(what, params="keep", batch_stats="keep")
-    return Start(rewind(point, masks, tx, trained, what), masks)
+    return Start(rewind(point, masks, tx, trained, what, initial), masks)
