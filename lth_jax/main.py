@@ -42,6 +42,13 @@ def main(argv: Sequence[str]) -> int:
         return _run(config, workdir)
     except (UserError, OSError) as error:
         return _fail(str(error))
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
+            raise
+        return _fail(
+            "the device's memory is full; a smaller members_per_call may help. What was"
+            " done before is kept, and the same command goes on"
+        )
 
 
 def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:

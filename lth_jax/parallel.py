@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from lth_jax.errors import UserError
+
 
 def use_all_cores() -> None:
     """Makes every CPU core a device of its own; call it before anything runs.
@@ -22,6 +24,21 @@ def use_all_cores() -> None:
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
+
+
+def free_memory_bytes() -> int:
+    """What the local devices together have free.
+
+    Raises:
+      UserError: where they do not tell.
+    """
+    free = 0
+    for device in jax.local_devices():
+        stats = device.memory_stats() or {}
+        if not {"bytes_limit", "bytes_in_use"} <= stats.keys():
+            raise UserError(f"{device} does not tell its memory; set members_per_call")
+        free += stats["bytes_limit"] - stats["bytes_in_use"]
+    return free
 
 
 def member_mesh(num_members: int) -> Mesh:

@@ -12,6 +12,7 @@ from conftest import assert_trees_equal
 from test_checkpoint import flip_a_byte
 
 import lth_jax
+from lth_jax import config as lth_config
 from lth_jax import data, report
 from lth_jax.analysis.summary import early_stop
 from lth_jax.core import sampling
@@ -233,7 +234,7 @@ def test_a_damaged_segment_goes_back_to_the_one_before(
 
 
 def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
-    late = dataclasses.replace(tiny_config.rewind, step=13)
+    late = lth_config.RewindConfig("late_rewind", "13")
     config = dataclasses.replace(tiny_config, rewind=late, num_levels=2)
     built = experiment.build(config)
     files = run(config, tmp_path / "whole", built)
@@ -340,8 +341,8 @@ def test_a_loss_that_diverges_is_told_and_what_was_done_stays(
     # From level 2 on the net is broken: as if its loss had become NaN there.
     apply = built.network.apply
 
-    def broken(params, batch_stats, inputs, train):
-        logits, batch_stats = apply(params, batch_stats, inputs, train)
+    def broken(params, batch_stats, inputs, train, key):
+        logits, batch_stats = apply(params, batch_stats, inputs, train, key)
         sparse = jnp.sum(params["dense_0"]["kernel"] == 0) > 100
         return jnp.where(sparse, jnp.nan, logits), batch_stats
 

@@ -24,7 +24,7 @@ class Summary(NamedTuple):
     """One arm at one level; accuracies in [0, 1], all read on the test split.
 
     Attributes:
-      density, weights_left: of the prunable weights, means over the replicates.
+      density, weights_left: of all kernels' weights, means over the replicates.
       early_stop_step: the first evaluation with the least validation loss.
       early_stop_accuracy: test accuracy there.
       final_accuracy: test accuracy at the end of the budget.

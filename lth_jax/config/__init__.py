@@ -1,6 +1,6 @@
 """Config: what a study is; `default` to start from, `read` to check one."""
 
-from lth_jax.config.checks import ConfigError
+from lth_jax.config.checks import ConfigError, rewind_step
 from lth_jax.config.fields import (
     DataConfig,
     InitConfig,
@@ -10,7 +10,7 @@ from lth_jax.config.fields import (
     RewindConfig,
     StudyConfig,
 )
-from lth_jax.config.reading import check_flag, check_variant, default, read
+from lth_jax.config.reading import check_flag, default, read, variants
 
 __all__ = [
     "ConfigError",
@@ -22,7 +22,8 @@ __all__ = [
     "RewindConfig",
     "StudyConfig",
     "check_flag",
-    "check_variant",
     "default",
     "read",
+    "rewind_step",
+    "variants",
 ]

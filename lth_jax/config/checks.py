@@ -5,16 +5,18 @@ from collections.abc import Collection
 from typing import Any
 
 from lth_jax.config.fields import (
+    ModelConfig,
     OptimizerConfig,
     PruneConfig,
     RewindConfig,
     StudyConfig,
 )
 from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
-from lth_jax.core.tickets import ARMS
+from lth_jax.core.tickets import ARMS, REWIND_CHOICES, REWINDS
 from lth_jax.criteria import CRITERIA
+from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.errors import UserError
-from lth_jax.models import INITIALIZERS, MODELS
+from lth_jax.models import INITIALIZERS, MODELS, model_fields
 
 
 class ConfigError(UserError):
@@ -30,13 +32,12 @@ def check(study: StudyConfig) -> None:
     _check_budget(study)
     _check_members(study)
     _at_least("data.num_validation", study.data.num_validation, 1)
-    _one_of("model.name", study.model.name, MODELS)
-    for size in study.model.hidden_sizes:
-        _at_least("model.hidden_sizes", size, 1)
+    _one_of("data.augment", study.data.augment, AUGMENTATIONS)
+    _check_model(study.model)
     _one_of("init.name", study.init.name, INITIALIZERS)
-    _check_optimizer(study.optimizer)
+    _check_optimizer(study.optimizer, study.num_steps)
     _check_prune(study.prune, study.num_levels)
-    _check_rewind(study.rewind, study.num_steps)
+    _check_rewind(study)
 
 
 def _check_budget(study: StudyConfig) -> None:
@@ -68,11 +69,26 @@ def _check_members(study: StudyConfig) -> None:
     _require("arms", arms, "ticket" in arms, "a tuple with 'ticket' in it")
     _require("arms", arms, len(set(arms)) == len(arms), "free of repetitions")
     _one_of("member_axis", study.member_axis, ("auto", "vmap", "map"))
+    _one_of("compute_dtype", study.compute_dtype, ("float32", "bfloat16"))
     if study.members_per_call is not None:
         _at_least("members_per_call", study.members_per_call, 1)
 
 
-def _check_optimizer(optimizer: OptimizerConfig) -> None:
+def _check_model(model: ModelConfig) -> None:
+    _one_of("model.name", model.name, MODELS)
+    takes = model_fields(model.name)
+    for size in model.hidden_sizes:
+        _at_least("model.hidden_sizes", size, 1)
+    _require("model.width", model.width, 0 < model.width < float("inf"), "above 0")
+    rate = model.dropout_rate
+    _require("model.dropout_rate", rate, 0 <= rate < 1, "inside [0, 1)")
+    for name in ("hidden_sizes", "dropout_rate"):
+        value = getattr(model, name)
+        ok = not value or name in takes
+        _require(f"model.{name}", value, ok, f"left out for {model.name!r}")
+
+
+def _check_optimizer(optimizer: OptimizerConfig, num_steps: int) -> None:
     name, rate, decay = optimizer.name, optimizer.learning_rate, optimizer.weight_decay
     _one_of("optimizer.name", name, OPTIMIZERS)
     _one_of("optimizer.schedule", optimizer.schedule, SCHEDULES)
@@ -82,10 +98,12 @@ def _check_optimizer(optimizer: OptimizerConfig) -> None:
     _at_least("optimizer.weight_decay", decay, 0)
     may_decay = not (decay and name == "adam")
     _require("optimizer.weight_decay", decay, may_decay, "0 for 'adam'; use 'adamw'")
-    _at_least("optimizer.warmup_steps", optimizer.warmup_steps, 0)
+    within = f"to below num_steps ({num_steps})"
+    warmup = optimizer.warmup_steps
+    _require("optimizer.warmup_steps", warmup, 0 <= warmup < num_steps, f"0 {within}")
     drops = optimizer.drop_steps
     for step in drops:
-        _at_least("optimizer.drop_steps", step, 1)
+        _require("optimizer.drop_steps", step, 1 <= step < num_steps, f"from 1 {within}")
     given = bool(drops) == (optimizer.schedule == "step_drops")
     _require(
         "optimizer.drop_steps", drops, given, "given for 'step_drops', and for it alone"
@@ -104,9 +122,12 @@ def _check_prune(prune: PruneConfig, num_levels: int) -> None:
     _one_of("prune.criterion", prune.criterion, CRITERIA)
     _one_of("prune.scope", prune.scope, ("layerwise", "global"))
     _inside_unit("prune.fraction", prune.fraction)
+    _inside_unit("prune.conv_fraction", prune.conv_fraction)
     _inside_unit("prune.output_fraction", prune.output_fraction)
     for density in prune.densities:
         _inside_unit("prune.densities", density)
+    counted = not (prune.densities and prune.exclude)
+    _require("prune.densities", prune.densities, counted, "empty with prune.exclude")
     decreasing = all(a > b for a, b in itertools.pairwise(prune.densities))
     _require("prune.densities", prune.densities, decreasing, "decreasing")
     _require(
@@ -118,13 +139,52 @@ def _check_prune(prune: PruneConfig, num_levels: int) -> None:
     )
 
 
-def _check_rewind(rewind: RewindConfig, num_steps: int) -> None:
+def _check_rewind(study: StudyConfig) -> None:
+    rewind = study.rewind
+    _one_of("rewind.preset", rewind.preset, REWINDS)
+    for name, allowed in REWIND_CHOICES.items():
+        value = getattr(rewind, name)
+        if value is not None:
+            _one_of(f"rewind.{name}", value, allowed)
+    if rewind.step.endswith("ep"):  # how long an epoch is, the data tell
+        _in_steps(rewind, 1.0)
+    else:
+        rewind_step(rewind, 1.0, study.num_steps)
+    what, schedule = rewind.what, study.optimizer.schedule
     _require(
-        "rewind.step",
-        rewind.step,
-        0 <= rewind.step < num_steps,
-        f"from 0 to below num_steps ({num_steps})",
+        "optimizer.schedule",
+        schedule,
+        not (what.schedule == "constant" and schedule == "cosine"),
+        "another where levels go on at its last rate, which is 0",
     )
+    repeated = "continue" in study.arms and what.params == "keep"
+    _require(
+        "arms", study.arms, not repeated, "without 'continue' where the ticket does so"
+    )
+
+
+def _in_steps(rewind: RewindConfig, steps_per_epoch: float) -> int:
+    try:
+        return rewind.num_steps(steps_per_epoch)
+    except ValueError as error:
+        raise ConfigError(f"rewind.{error}") from None
+
+
+def rewind_step(rewind: RewindConfig, steps_per_epoch: float, num_steps: int) -> int:
+    """The rewind step k, in steps.
+
+    Raises:
+      ConfigError: if it does not fit the preset or the budget.
+    """
+    step = _in_steps(rewind, steps_per_epoch)
+    given = rewind.step if rewind.step == str(step) else f"{rewind.step} (step {step})"
+    allowed = f"from 0 to below num_steps ({num_steps})"
+    _require("rewind.step", given, 0 <= step < num_steps, allowed)
+    if rewind.preset == "rewind":
+        _require("rewind.step", given, step == 0, "0 for 'rewind'; see rewind.preset")
+    if rewind.preset == "late_rewind":
+        _require("rewind.step", given, step > 0, "above 0 for 'late_rewind'")
+    return step
 
 
 def _require(field: str, value: Any, ok: bool, allowed: str) -> None:

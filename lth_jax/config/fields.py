@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lth_jax.core.tickets import Rewind
+from lth_jax.core.tickets import REWINDS, Rewind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +15,13 @@ class DataConfig:
       raw_dir: where the raw files of mnist, fashion_mnist, cifar10 or cifar100 lie; they
         are downloaded if it is None.
       num_validation: training examples held out at random for validation.
+      augment: "none" or "flip_and_crop", drawn anew at every step of every member.
     """
 
     name: str = "mnist1d"
     raw_dir: str | None = None
     num_validation: int = 1000
+    augment: str = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +30,16 @@ class ModelConfig:
 
     Attributes:
       name: a name in `lth_jax.models.MODELS`.
-      hidden_sizes: units of each hidden layer.
+      hidden_sizes: units of each hidden dense layer of lenet, conv2, conv4 and conv6;
+        empty for the paper's.
+      width: factor of all channels and hidden units.
+      dropout_rate: of conv2, conv4 and conv6, after each hidden dense layer.
     """
 
     name: str = "lenet"
-    hidden_sizes: tuple[int, ...] = (300, 100)
+    hidden_sizes: tuple[int, ...] = ()
+    width: float = 1.0
+    dropout_rate: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,27 +82,73 @@ class PruneConfig:
       criterion: a name in `lth_jax.criteria.CRITERIA`.
       scope: "layerwise" or "global".
       fraction: of each layer's (or the net's) surviving weights, at each level.
+      conv_fraction: the convolutions' own, for "layerwise".
       output_fraction: the output layer's own, for "layerwise".
+      exclude: layers that are never pruned, by name, such as "output" or "shortcut".
+        Their weights count in densities all the same, as in the paper.
       densities: one-shot pruning: level i prunes the trained dense net straight to
-        densities[i - 1]. Empty: iterative pruning by the fractions.
+        densities[i - 1]. Empty: iterative pruning by the fractions. Not with exclude.
     """
 
     criterion: str = "magnitude"
     scope: str = "layerwise"
     fraction: float = 0.2
+    conv_fraction: float = 0.1
     output_fraction: float = 0.1
+    exclude: tuple[str, ...] = ()
     densities: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class RewindConfig(Rewind):
-    """What goes back when a level starts (see `Rewind`), and to which step.
+class RewindConfig:
+    """What goes back when a level starts, and to where.
 
     Attributes:
-      step: k, the step of the dense net's training to rewind to; 0 is its init.
+      preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),
+        "lr_rewind" (the schedule alone), "fine_tune" or "continue"; see
+        `lth_jax.core.tickets.REWINDS`.
+      step: k, a step of the dense net's training, or an epoch such as "2ep"; levels
+        after the first train from there to the end of the budget. A multiple of
+        eval_every_steps saves compilations.
+      params, batch_stats, optimizer, schedule: other than the preset's; see
+        `lth_jax.core.tickets.Rewind`.
     """
 
-    step: int = 0
+    preset: str = "rewind"
+    step: str = "0"
+    params: str | None = None
+    batch_stats: str | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+
+    @property
+    def what(self) -> Rewind:
+        """The preset with the other fields in place of its own."""
+        own = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(Rewind)
+            if getattr(self, field.name) is not None
+        }
+        return dataclasses.replace(REWINDS[self.preset], **own)
+
+    def num_steps(self, steps_per_epoch: float) -> int:
+        """The step in steps; an epoch's is rounded.
+
+        Raises:
+          ValueError: if it is neither a number of steps nor of epochs.
+        """
+        number = self.step.removesuffix("ep")
+        try:
+            return (
+                int(self.step)
+                if number == self.step
+                else round(float(number) * steps_per_epoch)
+            )
+        except (ValueError, OverflowError):
+            raise ValueError(
+                f"step: {self.step!r}; must be a step such as '500', or an epoch such as"
+                " '2ep'"
+            ) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +166,17 @@ class StudyConfig:
         the study can be interrupted and resumed; a multiple of eval_every_steps.
       arms: "ticket", and the controls trained beside it at every level but the
         first: "reinit", "shuffle", "random", "continue".
+      compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
+        moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after
-        the other), or "auto" (map on CPU, vmap elsewhere; see scripts/bench_step.py).
+        the other), or "auto": map on CPU, where it is the faster for every net
+        (scripts/bench_step.py, scripts/bench_models.py), vmap elsewhere (not measured).
         Both add in another order, so results agree up to rounding, which grows as a net
         trains.
-      members_per_call: at most so many members train in one compiled call, but never
-        fewer than one arm's replicates. None: as few as keep every core busy on CPU,
-        256 elsewhere.
+      members_per_call: at most so many members train in one compiled call. None: on
+        CPU as few as keep every core busy, elsewhere as many as fit the device's memory;
+        half as many, with a warning, when they turn out not to. With vmap results depend
+        on it in the last bits: set it where a resumed study must not differ at all.
       data, model, init, optimizer, prune, rewind: see their classes.
     """
 
@@ -131,6 +188,7 @@ class StudyConfig:
     eval_every_steps: int = 100
     checkpoint_every_steps: int = 5_000
     arms: tuple[str, ...] = ("ticket", "reinit", "shuffle")
+    compute_dtype: str = "float32"
     member_axis: str = "auto"
     members_per_call: int | None = None
     data: DataConfig = DataConfig()

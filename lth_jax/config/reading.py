@@ -17,16 +17,18 @@ def default() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(_to_dict(StudyConfig, StudyConfig())).lock()
 
 
-def check_variant(variant: str, allowed: Collection[str]) -> None:
-    """Checks what stands after the colon in `--config=configs/lenet.py:smoke`.
+def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
+    """What stands after the colon in `--config=configs/conv2.py:dropout,smoke`.
 
     Raises:
       ConfigError: naming the variants that the config has.
     """
-    if variant and variant not in allowed:
+    chosen = frozenset(text.split(",")) if text else frozenset()
+    for variant in sorted(chosen - set(allowed)):
         raise ConfigError(
             f"config variant: {variant!r}; must be one of {', '.join(allowed)}"
         )
+    return chosen
 
 
 def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
@@ -93,10 +95,7 @@ def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
             fields[name] = _from_dict(hints[name], value, f"{field}.")
         else:
             fields[name] = _typed(field, value, hints[name])
-    try:
-        return cls(**fields)
-    except ValueError as error:
-        raise ConfigError(f"{prefix}{error}") from None
+    return cls(**fields)
 
 
 def _typed(field: str, value: Any, annotation: Any) -> Any:
@@ -110,10 +109,12 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
         if not isinstance(value, tuple | list):
             raise ConfigError(f"{field}: {value!r}; must be a tuple")
         if args[0] is str:  # --config.arms=ticket,reinit comes as one string
-            value = [part for item in value for part in str(item).split(",")]
+            value = [part for item in value for part in str(item).split(",") if part]
         return tuple(_typed(field, item, args[0]) for item in value)
     if annotation is float and type(value) is int:
         return float(value)
+    if annotation is str and type(value) is int:  # such as rewind.step=500
+        return str(value)
     if type(value) is not annotation:
         raise ConfigError(f"{field}: {value!r}; must be of type {annotation.__name__}")
     return value

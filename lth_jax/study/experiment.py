@@ -8,11 +8,20 @@ import numpy as np
 import optax
 
 from lth_jax import data
-from lth_jax.config import ConfigError, StudyConfig
+from lth_jax.config import ConfigError, StudyConfig, rewind_step
 from lth_jax.core import keys, masks, optimizers, sampling
+from lth_jax.core.masks import Prunable
 from lth_jax.core.pruning import Fraction
 from lth_jax.core.training import Examples
-from lth_jax.models import INITIALIZERS, MODELS, OUTPUT_LAYER, Network, from_linen
+from lth_jax.data.augment import AUGMENTATIONS
+from lth_jax.models import (
+    INITIALIZERS,
+    MODELS,
+    OUTPUT_LAYER,
+    LeNet,
+    Network,
+    from_linen,
+)
 
 
 class Splits(NamedTuple):
@@ -30,7 +39,9 @@ class Experiment(NamedTuple):
       config: as read.
       network: init and apply; normalises its inputs itself.
       tx: the optimizer.
+      prunable: which leaves may be pruned.
       fraction: what a level prunes, by leaf for layer-wise pruning.
+      rewind_step: k, in steps.
       splits: the data.
       data_note: what a reader of results must know of them, if anything.
     """
@@ -38,7 +49,9 @@ class Experiment(NamedTuple):
     config: StudyConfig
     network: Network
     tx: optax.GradientTransformation
+    prunable: Prunable
     fraction: Fraction
+    rewind_step: int
     splits: Splits
     data_note: str | None
 
@@ -60,6 +73,23 @@ def build(config: StudyConfig) -> Experiment:
             f"batch_size: {config.batch_size} is not allowed; must be at most"
             f" {len(train.labels)}, the number of training examples"
         )
+    network = _network(config, train, source.num_classes)
+    steps_per_epoch = len(train.labels) / config.batch_size
+    prunable = masks.excluding(config.prune.exclude)
+    return Experiment(
+        config=config,
+        network=network,
+        tx=_optimizer(config),
+        prunable=prunable,
+        fraction=_fraction(config, network, prunable),
+        rewind_step=rewind_step(config.rewind, steps_per_epoch, config.num_steps),
+        splits=Splits(*map(_on_device, (train, validation, source.test))),
+        data_note=source.note,
+    )
+
+
+def _network(config: StudyConfig, train: data.Split, num_classes: int) -> Network:
+    """The net, which augments and normalises its inputs itself."""
     mean, std = data.channel_statistics(train.inputs)
     if not std.all():
         raise data.DataError(
@@ -70,12 +100,36 @@ def build(config: StudyConfig) -> Experiment:
     def normalize(inputs: jax.Array) -> jax.Array:
         return (inputs.astype(jnp.float32) - mean) / std
 
-    module = MODELS[config.model.name](
-        num_classes=source.num_classes,
-        hidden_sizes=config.model.hidden_sizes,
+    model, shape = config.model, train.inputs.shape[1:]
+    are_images = len(shape) == 3
+    if config.data.augment != "none" and not are_images:
+        raise ConfigError(
+            f"data.augment: {config.data.augment!r} is not allowed; must be 'none' for"
+            f" inputs of shape {shape}"
+        )
+    given = {"hidden_sizes": model.hidden_sizes, "dropout_rate": model.dropout_rate}
+    module = MODELS[model.name](
+        num_classes=num_classes,
+        width=model.width,
         kernel_init=INITIALIZERS[config.init.name],
+        dtype=jnp.dtype(config.compute_dtype),
+        **{name: value for name, value in given.items() if value},
     )
-    network = from_linen(module, train.inputs[:1], normalize)
+    augment = AUGMENTATIONS[config.data.augment]
+    network = from_linen(module, train.inputs[:1], normalize, augment)
+    try:
+        if not are_images and not isinstance(module, LeNet):
+            raise ValueError("it takes images [height, width, channels]")
+        jax.eval_shape(network.init, jax.random.key(0))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model.name: {model.name!r} is not allowed for inputs of shape {shape}"
+            f" ({str(error).splitlines()[0]})"
+        ) from None
+    return network
+
+
+def _optimizer(config: StudyConfig) -> optax.GradientTransformation:
     spec = config.optimizer
     schedule = optimizers.make_schedule(
         spec.schedule,
@@ -85,12 +139,8 @@ def build(config: StudyConfig) -> Experiment:
         drop_steps=spec.drop_steps,
         drop_factor=spec.drop_factor,
     )
-    tx = optimizers.make_optimizer(
+    return optimizers.make_optimizer(
         spec.name, schedule, momentum=spec.momentum, weight_decay=spec.weight_decay
-    )
-    splits = Splits(*(_on_device(split) for split in (train, validation, source.test)))
-    return Experiment(
-        config, network, tx, _fraction(config, network), splits, source.note
     )
 
 
@@ -98,14 +148,30 @@ def _on_device(split: data.Split) -> Examples:
     return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels, np.int32))
 
 
-def _fraction(config: StudyConfig, network: Network) -> Fraction:
+def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Fraction:
+    """What a level prunes of each leaf, by its kind; of all together if global."""
     prune = config.prune
+    params, _ = jax.eval_shape(network.init, jax.random.key(0))
+    paths = [path for path, _ in masks.prunable_leaves(params)]
+    layers = {layer for path in paths for layer in path.split("/")[:-1]}
+    for name in prune.exclude:
+        if name not in layers:
+            raise ConfigError(
+                f"prune.exclude: {name!r} is no layer of {config.model.name}; there are"
+                f" {', '.join(sorted(layers))}"
+            )
+    try:
+        leaves = masks.prunable_leaves(params, prunable)
+    except ValueError:
+        raise ConfigError(
+            f"prune.exclude: {prune.exclude!r} is not allowed; must leave a layer"
+        ) from None
     if prune.scope == "global":
         return prune.fraction
-    params, _ = jax.eval_shape(network.init, jax.random.key(0))
-    return {
-        path: prune.output_fraction
-        if path.startswith(f"{OUTPUT_LAYER}/")
-        else prune.fraction
-        for path, _ in masks.prunable_leaves(params)
-    }
+
+    def own(path: str, leaf: jax.Array) -> float:
+        if path.startswith(f"{OUTPUT_LAYER}/"):
+            return prune.output_fraction
+        return prune.conv_fraction if leaf.ndim > 2 else prune.fraction
+
+    return {path: own(path, leaf) for path, leaf in leaves}

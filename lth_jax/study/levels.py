@@ -1,25 +1,36 @@
 """Levels: trains a batch of members from one step to another, segment by segment."""
 
+import concurrent.futures
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from lth_jax import parallel
 from lth_jax.core import keys, sampling
+from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks
-from lth_jax.core.tickets import Start
+from lth_jax.core.tickets import Start, initial_state
 from lth_jax.core.training import (
     Curves,
+    Examples,
     Metrics,
     TrainState,
     make_evaluate,
     make_segment,
 )
 from lth_jax.errors import UserError
-from lth_jax.parallel import over_members, replicated
 from lth_jax.study.experiment import Experiment, Splits
+from lth_jax.study.parts import Parts
+from lth_jax.study.segments import Segment, eval_steps, segments
+
+_MEMORY_FRACTION = 0.8  # the rest for what XLA and others keep
+_MOST_MEMBERS = 1024  # beyond, a device is busy all the same
+_STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
 
 
 class Member(NamedTuple):
@@ -46,66 +57,65 @@ class TrainingDiverged(UserError):
     """A loss that is no longer finite."""
 
 
-class Segment(NamedTuple):
-    """`num_evals` evaluations, `num_steps` training steps before each."""
-
-    start_step: int
-    num_evals: int
-    num_steps: int
-
-    @property
-    def stop_step(self) -> int:
-        """The step that it ends at."""
-        return self.start_step + self.num_evals * self.num_steps
-
-
-def eval_steps(start: int, stop: int, every: int, rewind_step: int) -> list[int]:
-    """Where members are evaluated: multiples of `every`, the rewind step, the end."""
-    steps = {step for step in range(0, stop, every) if step > start}
-    return sorted(steps | {s for s in (rewind_step, stop) if s > start})
-
-
-def segments(
-    start: int, stop: int, *, every: int, checkpoint_every: int, rewind_step: int
-) -> list[Segment]:
-    """Cuts a level into segments.
-
-    One ends at every multiple of `checkpoint_every`, at the rewind step, and where
-    the distance between evaluations changes.
-    """
-    result: list[Segment] = []
-    step = start
-    for eval_step in eval_steps(start, stop, every, rewind_step):
-        length = eval_step - step
-        last = result[-1] if result else None
-        if (
-            last is None
-            or last.num_steps != length
-            or step % checkpoint_every == 0
-            or step == rewind_step
-        ):
-            result.append(Segment(step, 1, length))
-        else:
-            result[-1] = last._replace(num_evals=last.num_evals + 1)
-        step = eval_step
-    return result
-
-
 class Trainer:
     """Trains members of one experiment; holds the compiled functions."""
 
     def __init__(self, experiment: Experiment):
         self._experiment = experiment
+        self._parts = Parts(experiment.config.members_per_call)
+
+    def members_per_call(self) -> int:
+        """How many members a call should have: as the config says, or the memory."""
+        config = self._experiment.config
+        if config.members_per_call is None and jax.default_backend() == "cpu":
+            # No core idles, and there are not many more members than cores.
+            cores, replicates = jax.local_device_count(), config.num_replicates
+            return min(math.lcm(replicates, cores), 2 * max(replicates, cores))
+        if self._parts.at_once is None:
+            room = _MEMORY_FRACTION * parallel.free_memory_bytes()
+            fitting = int(room) // self.bytes_per_member()
+            self._parts.at_once = min(max(1, fitting), _MOST_MEMBERS)
+        return self._parts.at_once
+
+    def bytes_per_member(self) -> int:
+        """The device memory that a member takes while it trains: one is compiled."""
+        network, tx = self._experiment.network, self._experiment.tx
+        splits = jax.tree.map(_shape, self._experiment.splits)
+        batch = (1, 1, self._experiment.config.batch_size)
+
+        def begin(key: jax.Array) -> tuple[TrainState, Masks, jax.Array]:
+            params, batch_stats = network.init(key)
+            state = initial_state(params, tx, batch_stats)
+            return state, masks_lib.full(params), key
+
+        state, masks, key = jax.eval_shape(begin, jax.random.key(0))
+        indices = jax.ShapeDtypeStruct(batch, np.int32)
+        segment = jax.jit(make_segment(network.apply, tx, _evaluation_chunk()))
+        lowered = segment.lower(state, masks, indices, *splits, key)
+        memory: Any = lowered.compile().memory_analysis()
+        leaves = jax.tree.leaves((state, masks))
+        num_bytes: int = sum(x.size * x.dtype.itemsize for x in leaves)
+        return int(memory.temp_size_in_bytes) + _STATES_KEPT * num_bytes
 
     @functools.cache  # noqa: B019 - a trainer lives as long as its study
     def _compiled(self, num_members: int) -> tuple[Callable[..., Any], Splits]:
         """The segment for so many members, and the data where it wants them."""
         network, tx = self._experiment.network, self._experiment.tx
+        segment = make_segment(network.apply, tx, _evaluation_chunk())
+
+        def run(
+            state: TrainState,
+            masks: Masks,
+            indices: jax.Array,
+            key: jax.Array,
+            *splits: Examples,
+        ) -> tuple[TrainState, Curves]:
+            return segment(state, masks, indices, *splits, key)
+
         how = self._experiment.config.member_axis
-        segment = make_segment(network.apply, tx)
         return (
-            over_members(segment, num_members, num_shared=3, how=how),
-            replicated(self._experiment.splits, num_members),
+            parallel.over_members(run, num_members, num_shared=3, how=how),
+            parallel.replicated(self._experiment.splits, num_members),
         )
 
     def segments(self, start_step: int) -> list[Segment]:
@@ -116,14 +126,17 @@ class Trainer:
             config.num_steps,
             every=config.eval_every_steps,
             checkpoint_every=config.checkpoint_every_steps,
-            rewind_step=config.rewind.step,
+            rewind_step=self._experiment.rewind_step,
         )
 
     def eval_steps(self, start_step: int) -> list[int]:
         """The steps of the evaluations from a step to the end of the budget."""
         config = self._experiment.config
         return eval_steps(
-            start_step, config.num_steps, config.eval_every_steps, config.rewind.step
+            start_step,
+            config.num_steps,
+            config.eval_every_steps,
+            self._experiment.rewind_step,
         )
 
     def begin(self, members: list[Member], start: Start, start_step: int) -> InFlight:
@@ -151,34 +164,49 @@ class Trainer:
         todo = [s for s in self.segments(start_step) if s.start_step >= reached]
         all_evals = self.eval_steps(start_step)
         state, curves = flight
-        run_segment, splits = self._compiled(len(members))
-        indices = self._indices(members, todo[0]) if todo else None
-        for segment, following in zip(todo, [*todo[1:], None], strict=True):
-            state, found = run_segment(state, masks, indices, *splits)
-            if following:  # on the host, while the device trains
-                indices = self._indices(members, following)
-            found = jax.device_get(found)
-            first = all_evals.index(segment.start_step + segment.num_steps)
-            steps = all_evals[first : first + segment.num_evals]
-            _check_finite(members, steps, found)
-            curves = jax.tree.map(
-                lambda whole, part, at=first: _written(whole, part, at), curves, found
-            )
-            yield segment.stop_step, InFlight(state, curves)
+        draw_keys = self._keys(members, "draws")
+
+        def run(num_members: int) -> Callable[..., Any]:
+            run_segment, splits = self._compiled(num_members)
+            return lambda *parts: run_segment(*parts, *splits)
+
+        # Batches are drawn on the host while the device trains.
+        with concurrent.futures.ThreadPoolExecutor(1) as host:
+            drawn = [host.submit(self._indices, members, s) for s in todo[:1]]
+            for segment, following in zip(todo, [*todo[1:], None], strict=True):
+                indices = drawn.pop().result()
+                if following:
+                    drawn.append(host.submit(self._indices, members, following))
+                state, found = self._parts.run(run, state, masks, indices, draw_keys)
+                found = jax.device_get(found)
+                first = all_evals.index(segment.start_step + segment.num_steps)
+                steps = all_evals[first : first + segment.num_evals]
+                _check_finite(members, steps, found)
+                curves = jax.tree.map(
+                    lambda whole, part, at=first: _written(whole, part, at), curves, found
+                )
+                yield segment.stop_step, InFlight(state, curves)
 
     def evaluate_train(self, state: TrainState) -> Metrics:
         """Metrics on the whole training split, float32[M]."""
-        num_members = len(state.step)
-        evaluate = self._compiled_evaluate(num_members)
-        _, splits = self._compiled(num_members)
-        metrics: Metrics = jax.device_get(evaluate(state, splits.train))
+
+        def run(num_members: int) -> Callable[..., Any]:
+            _, splits = self._compiled(num_members)
+            evaluate = self._compiled_evaluate(num_members)
+            return lambda part: evaluate(part, splits.train)
+
+        metrics: Metrics = jax.device_get(self._parts.run(run, state))
         return metrics
 
     @functools.cache  # noqa: B019
     def _compiled_evaluate(self, num_members: int) -> Callable[..., Any]:
         how = self._experiment.config.member_axis
-        evaluate = make_evaluate(self._experiment.network.apply)
-        return over_members(evaluate, num_members, num_shared=1, how=how)
+        evaluate = make_evaluate(self._experiment.network.apply, _evaluation_chunk())
+        return parallel.over_members(evaluate, num_members, num_shared=1, how=how)
+
+    def _keys(self, members: list[Member], purpose: str) -> jax.Array:
+        seed = self._experiment.config.seed
+        return jnp.stack([keys.member_key(seed, *m, purpose) for m in members])
 
     def _indices(self, members: list[Member], segment: Segment) -> np.ndarray:
         config = self._experiment.config
@@ -195,6 +223,15 @@ class Trainer:
         return np.stack(batches).reshape(
             len(members), segment.num_evals, segment.num_steps, config.batch_size
         )
+
+
+def _evaluation_chunk() -> int:
+    """Examples evaluated at once: on CPU few stay in cache, elsewhere many fill it."""
+    return 250 if jax.default_backend() == "cpu" else 1000
+
+
+def _shape(x: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
 
 def _written(whole: np.ndarray, part: np.ndarray, at: int) -> np.ndarray:

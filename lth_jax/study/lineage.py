@@ -52,11 +52,8 @@ class Lineage:
         arm, level = group
         if level == 0:
             return Start(self.init(), self.masks(0))
-        rewind = self._config.rewind
-        needs_trained = tickets.ARMS[arm].weights == "trained" or "keep" in (
-            rewind.params,
-            rewind.batch_stats,
-        )
+        continues = tickets.ARMS[arm].weights == "trained"
+        needs_trained = continues or self._config.rewind.what.needs_trained
         trained = self.level(self._parent(level)).state if needs_trained else None
         start: Start = self._starter(arm)(
             self.rewind_point(),
@@ -64,6 +61,7 @@ class Lineage:
             self._keys(arm, level, "init"),
             self._keys(arm, level, "masks"),
             trained,
+            self.init(),
         )
         return start
 
@@ -77,6 +75,7 @@ class Lineage:
             init_key: jax.Array,
             mask_key: jax.Array,
             trained: TrainState | None,
+            initial: TrainState,
         ) -> Start:
             return tickets.start(
                 arm,
@@ -87,7 +86,9 @@ class Lineage:
                 mask_key=mask_key,
                 init=self._experiment.network.init,
                 trained=trained,
-                what=self._config.rewind,
+                what=self._config.rewind.what,
+                initial=initial,
+                prunable=self._experiment.prunable,
             )
 
         return jax.jit(jax.vmap(start))
@@ -120,7 +121,7 @@ class Lineage:
 
     def rewind_point(self) -> TrainState:
         """The dense nets at step k, as saved or trained again."""
-        if self._config.rewind.step == 0:
+        if self._experiment.rewind_step == 0:
             return self.init()
         if self._at_rewind_step is None:
             self._at_rewind_step = checkpoint.load_or_none(
@@ -186,8 +187,11 @@ class Lineage:
         key = keys.member_key(config.seed, replicate, "ticket", level, "criterion")
         evidence = Evidence(params, init_params, kept, key)
         scores = CRITERIA[config.prune.criterion](evidence)
-        scope = config.prune.scope
+        how: dict[str, Any] = {
+            "scope": config.prune.scope,
+            "prunable": self._experiment.prunable,
+        }
         if config.prune.densities:
             density = config.prune.densities[level - 1]
-            return pruning.prune_to_density(scores, kept, density, scope=scope)
-        return pruning.prune(scores, kept, self._experiment.fraction, scope=scope)
+            return pruning.prune_to_density(scores, kept, density, **how)
+        return pruning.prune(scores, kept, self._experiment.fraction, **how)

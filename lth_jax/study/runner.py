@@ -4,7 +4,6 @@ A call whose records are there is done; any other is trained from where it was l
 running again is resuming.
 """
 
-import math
 import shutil
 from collections.abc import Callable
 
@@ -27,8 +26,6 @@ from lth_jax.study.progress import Progress
 from lth_jax.study.records import Curve, Run
 from lth_jax.study.workdir import Workdir
 
-_MEMBERS_PER_CALL = 256  # off CPU, where the config says nothing
-
 
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     """Whether nothing of a study is left to run."""
@@ -50,6 +47,7 @@ class Runner:
         workdir: Workdir,
         check_interrupted: Callable[[], None] = lambda: None,
     ):
+        self._experiment = experiment
         self._config = experiment.config
         self._workdir = workdir
         self._check_interrupted = check_interrupted
@@ -72,19 +70,14 @@ class Runner:
             shutil.rmtree(folder)
 
     def _groups_per_call(self) -> int:
-        replicates, members = self._config.num_replicates, self._config.members_per_call
-        if members is None and jax.default_backend() == "cpu":
-            members = math.lcm(replicates, jax.local_device_count())  # no core idles
-        elif members is None:
-            members = _MEMBERS_PER_CALL
-        return max(1, members // replicates)
+        return max(1, self._trainer.members_per_call() // self._config.num_replicates)
 
     def _members(self, call: Call) -> list[Member]:
         replicates = range(self._config.num_replicates)
         return [Member(r, group.arm, group.level) for group in call for r in replicates]
 
     def _start_step(self, call: Call) -> int:
-        return 0 if call[0].level == 0 else self._config.rewind.step
+        return 0 if call[0].level == 0 else self._experiment.rewind_step
 
     def _num_member_steps(self, call: Call) -> int:
         num_steps = self._config.num_steps - self._start_step(call)
@@ -135,7 +128,7 @@ class Runner:
             flight = state_then
             progress.advance((step - reached) * len(members), call)
             reached = step
-            if call[0].level == 0 and step == self._config.rewind.step:
+            if call[0].level == 0 and step == self._experiment.rewind_step:
                 self._lineage.keep_rewind_point(flight.state)
                 if until_rewind_step:
                     break
@@ -153,7 +146,7 @@ class Runner:
     def _write_ticket(self, level: int, start: Start) -> None:
         provenance = {
             "level": level,
-            "rewind_step": self._config.rewind.step,
+            "rewind_step": self._experiment.rewind_step,
             "num_replicates": self._config.num_replicates,
             "seed": self._config.seed,
             "lth_jax": lth_jax.__version__,

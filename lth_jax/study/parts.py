@@ -1,0 +1,71 @@
+"""Parts: the members of a call, as many at once as the memory holds."""
+
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lth_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+class Parts:
+    """Runs stacked members in equal parts; halves them when they do not fit.
+
+    Attributes:
+      at_once: at most so many members run together; None is all of them.
+    """
+
+    def __init__(self, at_once: int | None):
+        self.at_once = at_once
+
+    def run(self, make: Callable[[int], Callable[..., Any]], *members: Any) -> Any:
+        """The results of all members, stacked.
+
+        Args:
+          make: of a number of members, to a function of so many.
+          *members: its arguments, pytrees with a leading axis M.
+
+        Raises:
+          UserError: if not even one member fits.
+        """
+        num_members = len(jax.tree.leaves(members)[0])
+        while True:
+            at_once = min(self.at_once or num_members, num_members)
+            try:
+                return _run(make, members, num_members, at_once)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                if at_once == 1:
+                    raise UserError(
+                        "one member alone does not fit the device's memory; a smaller"
+                        " batch_size or model.width may"
+                    ) from error
+            self.at_once = -(-at_once // 2)
+            _log.warning(
+                "%d members at once do not fit the device's memory; going on with %d",
+                at_once,
+                self.at_once,
+            )
+
+
+def _run(
+    make: Callable[[int], Callable[..., Any]],
+    members: tuple[Any, ...],
+    num_members: int,
+    at_once: int,
+) -> Any:
+    num_parts = -(-num_members // at_once)
+    if num_parts == 1:
+        return jax.block_until_ready(make(num_members)(*members))
+    ends = [num_members * i // num_parts for i in range(num_parts + 1)]
+    results = []
+    for begin, end in itertools.pairwise(ends):
+        part = jax.tree.map(lambda x, b=begin, e=end: x[b:e], members)
+        results.append(jax.block_until_ready(make(end - begin)(*part)))
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)

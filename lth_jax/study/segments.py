@@ -1,0 +1,48 @@
+"""Segments: where a level is cut into compiled calls, and where it is evaluated."""
+
+from typing import NamedTuple
+
+
+class Segment(NamedTuple):
+    """`num_evals` evaluations, `num_steps` training steps before each."""
+
+    start_step: int
+    num_evals: int
+    num_steps: int
+
+    @property
+    def stop_step(self) -> int:
+        """The step that it ends at."""
+        return self.start_step + self.num_evals * self.num_steps
+
+
+def eval_steps(start: int, stop: int, every: int, rewind_step: int) -> list[int]:
+    """Where members are evaluated: multiples of `every`, the rewind step, the end."""
+    steps = {step for step in range(0, stop, every) if step > start}
+    return sorted(steps | {s for s in (rewind_step, stop) if s > start})
+
+
+def segments(
+    start: int, stop: int, *, every: int, checkpoint_every: int, rewind_step: int
+) -> list[Segment]:
+    """Cuts a level into segments.
+
+    One ends at every multiple of `checkpoint_every`, at the rewind step, and where
+    the distance between evaluations changes.
+    """
+    result: list[Segment] = []
+    step = start
+    for eval_step in eval_steps(start, stop, every, rewind_step):
+        length = eval_step - step
+        last = result[-1] if result else None
+        if (
+            last is None
+            or last.num_steps != length
+            or step % checkpoint_every == 0
+            or step == rewind_step
+        ):
+            result.append(Segment(step, 1, length))
+        else:
+            result[-1] = last._replace(num_evals=last.num_evals + 1)
+        step = eval_step
+    return result
