@@ -26,7 +26,7 @@ from lth_jax import config as lth_config
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The study, or its small variant "smoke"."""
-    lth_config.check_variant(variant, ("smoke",))
+    chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.num_replicates = 5
     config.num_levels = 21
@@ -45,7 +45,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.prune.scope = "layerwise"
     config.prune.fraction = 0.2
     config.prune.output_fraction = 0.1
-    if variant == "smoke":
+    if "smoke" in chosen:
         config.num_replicates = 3
         config.num_levels = 4
         config.num_steps = 1_000

@@ -23,7 +23,7 @@ from lth_jax import config as lth_config
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The study, or its small variant "smoke"."""
-    lth_config.check_variant(variant, ("smoke",))
+    chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.num_replicates = 5
     config.num_levels = 18
@@ -39,7 +39,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 4e-3
     config.prune.fraction = 0.2
     config.prune.output_fraction = 0.1
-    if variant == "smoke":
+    if "smoke" in chosen:
         config.num_replicates = 2
         config.num_levels = 3
         config.num_steps = 200

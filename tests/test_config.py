@@ -7,6 +7,7 @@ from conftest import as_dict
 
 from lth_jax import config as lth_config
 from lth_jax.config import ConfigError
+from lth_jax.core import tickets
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -35,7 +36,7 @@ def test_every_config_file_is_valid(name, variant):
     assert study.num_steps % study.checkpoint_every_steps == 0
     if variant:
         assert study.num_steps <= 1_000
-    with pytest.raises(ConfigError, match="'nope'; must be one of smoke"):
+    with pytest.raises(ConfigError, match=r"'nope'; must be one of .*smoke"):
         get_config("nope")
 
 
@@ -45,6 +46,98 @@ def test_every_config_file_says_what_to_expect(name):
     for word in ("Frankle & Carbin 2019", "Command:", "Expected:", "Time:", "Variant:"):
         assert word in head
     assert "__" not in head
+
+
+# Steps, batch, rate, warm-up; conv, dense and output fractions, or the global one and
+# what it leaves out; levels. Frankle & Carbin 2019, figures 2, 6, 7 and 8, section 4.
+SHARES = (0.1, 0.2, 0.1)
+PAPER = {
+    "conv2": (20_000, 60, 2e-4, 0, SHARES),
+    "conv4": (25_000, 60, 3e-4, 0, SHARES),
+    "conv6": (30_000, 60, 3e-4, 0, (0.15, 0.2, 0.1)),
+    "conv2:dropout": (60_000, 60, 3e-4, 0, SHARES),
+    "conv4:dropout": (75_000, 60, 2e-4, 0, SHARES),
+    "conv6:dropout": (90_000, 60, 2e-4, 0, (0.15, 0.2, 0.1)),
+    "resnet20": (30_000, 128, 0.1, 0, ("shortcut", "output")),
+    "resnet20:low_lr": (30_000, 128, 0.01, 0, ("shortcut", "output")),
+    "resnet20:warmup": (30_000, 128, 0.03, 20_000, ("shortcut", "output")),
+    "vgg19": (112_000, 64, 0.1, 0, ("output",)),
+    "vgg19:low_lr": (112_000, 64, 0.01, 0, ("output",)),
+    "vgg19:warmup": (112_000, 64, 0.1, 10_000, ("output",)),
+    "vgg16": (56_250, 128, 0.1, 0, ("output",)),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_cifar_configs_are_the_papers_set_up(name):
+    stem, _, variant = name.partition(":")
+    get_config = runpy.run_path(str(CONFIGS / f"{stem}.py"))["get_config"]
+    study = lth_config.read(get_config(variant))
+    steps, batch, rate, warmup, pruned = PAPER[name]
+    assert (study.num_steps, study.batch_size) == (steps, batch)
+    optimizer, prune = study.optimizer, study.prune
+    assert (optimizer.learning_rate, optimizer.warmup_steps) == (rate, warmup)
+    assert (study.data.name, study.data.num_validation) == ("cifar10", 5_000)
+    assert study.model.name == stem
+    assert study.model.dropout_rate == (0.5 if variant == "dropout" else 0)
+    if stem.startswith("conv"):
+        fractions = prune.conv_fraction, prune.fraction, prune.output_fraction
+        assert (prune.scope, fractions, optimizer.name) == ("layerwise", pruned, "adam")
+        assert (study.eval_every_steps, study.data.augment) == (100, "none")
+    else:
+        assert (prune.scope, prune.fraction, prune.exclude) == ("global", 0.2, pruned)
+        assert (optimizer.name, optimizer.weight_decay) == ("momentum", 1e-4)
+        assert study.data.augment == "flip_and_crop"
+        assert optimizer.schedule == "step_drops"
+
+
+def test_variants_can_be_combined():
+    get_config = runpy.run_path(str(CONFIGS / "conv6.py"))["get_config"]
+    study = lth_config.read(get_config("dropout,smoke"))
+    assert (study.model.dropout_rate, study.num_steps) == (0.5, 100)
+
+
+@pytest.mark.parametrize(
+    ("step", "steps"), [("0", 0), ("500", 500), ("2ep", 1834), ("0.5ep", 458)]
+)
+def test_the_rewind_step_is_in_steps_or_epochs(step, steps):
+    preset = "late_rewind" if steps else "rewind"
+    rewind = lth_config.RewindConfig(preset, step)
+    assert lth_config.rewind_step(rewind, 55_000 / 60, 50_000) in (steps, steps - 1)
+
+
+def test_an_epoch_beyond_the_budget_is_told():
+    rewind = lth_config.RewindConfig("late_rewind", "55ep")
+    with pytest.raises(ConfigError, match=r"rewind\.step: '55ep \(step 50\d+\)' .*below"):
+        lth_config.rewind_step(rewind, 55_000 / 60, 50_000)
+
+
+def test_levels_cannot_go_on_at_a_rate_of_zero():
+    values = changed("optimizer.schedule", "cosine")
+    values["rewind"]["preset"] = "fine_tune"
+    with pytest.raises(ConfigError, match=r"optimizer\.schedule: 'cosine' .* is 0"):
+        lth_config.read(values)
+
+
+def test_no_arm_repeats_the_ticket():
+    values = changed("arms", ("ticket", "continue"))
+    values["rewind"]["preset"] = "lr_rewind"
+    with pytest.raises(ConfigError, match=r"arms: .* without 'continue'"):
+        lth_config.read(values)
+
+
+def test_densities_are_not_given_with_layers_left_out():
+    values = changed("prune.densities", (0.5,))
+    values["prune"]["exclude"] = ("output",)
+    values["num_levels"] = 2
+    with pytest.raises(ConfigError, match=r"prune\.densities: .* empty with prune"):
+        lth_config.read(values)
+
+
+def test_presets_can_be_changed_one_setting_at_a_time():
+    config = lth_config.RewindConfig("late_rewind", "500", optimizer="rewind")
+    assert config.what == tickets.Rewind(optimizer="rewind")
+    assert lth_config.RewindConfig("fine_tune").what == tickets.REWINDS["fine_tune"]
 
 
 def test_lenet_is_the_papers_set_up():
@@ -89,9 +182,11 @@ BAD = [
     ("optimizer.momentum", 1.0, r"inside \[0, 1\)"),
     ("optimizer.schedule", "linear", "one of constant"),
     ("optimizer.weight_decay", 0.1, "use 'adamw'"),
-    ("optimizer.drop_steps", (0,), "at least 1"),
+    ("optimizer.drop_steps", (0,), "from 1 to below num_steps"),
+    ("optimizer.warmup_steps", 50_000, "below num_steps"),
     ("optimizer.drop_steps", (10,), "for 'step_drops', and for it alone"),
     ("prune.densities", (0.2, 0.5), "decreasing"),
+    ("rewind.step", "xep", "an epoch such as"),
     ("prune.fraction", 0.0, r"inside \(0, 1\)"),
     ("prune.fraction", 1.0, r"inside \(0, 1\)"),
     ("prune.fraction", float("nan"), r"inside \(0, 1\)"),
@@ -99,11 +194,21 @@ BAD = [
     ("prune.criterion", "snip", "one of magnitude, random"),
     ("prune.scope", "net", "one of layerwise, global"),
     ("prune.densities", (0.5,), "one for each of the 20 levels"),
-    ("rewind.step", 50_000, "below num_steps"),
-    ("rewind.step", -1, "from 0"),
-    ("rewind.params", "init", "one of rewind, keep"),
-    ("rewind.optimizer", "keep", "one of fresh, rewind"),
-    ("rewind.schedule", "keep", "one of rewind, restart"),
+    ("prune.conv_fraction", 1.0, r"inside \(0, 1\)"),
+    ("model.width", 0.0, "above 0"),
+    ("model.dropout_rate", 1.0, r"inside \[0, 1\)"),
+    ("model.dropout_rate", 0.5, "left out for 'lenet'"),
+    ("data.augment", "mixup", "one of none, flip_and_crop"),
+    ("compute_dtype", "float16", "one of float32, bfloat16"),
+    ("rewind.step", "50000", "below num_steps"),
+    ("rewind.step", "-1", "from 0"),
+    ("rewind.step", "two", "an epoch such as '2ep'"),
+    ("rewind.step", "twoep", "an epoch such as '2ep'"),
+    ("rewind.step", "500", "0 for 'rewind'; see rewind.preset"),
+    ("rewind.preset", "none", "one of rewind, late_rewind, lr_rewind"),
+    ("rewind.params", "end", "one of init, rewind, keep"),
+    ("rewind.optimizer", "restart", "one of fresh, rewind, keep"),
+    ("rewind.schedule", "keep", "one of restart, rewind, constant"),
 ]
 
 

@@ -1,5 +1,6 @@
 """The command line, as a user types it, in processes of its own."""
 
+import json
 import os
 import pathlib
 import random
@@ -53,7 +54,7 @@ def run(start):
 
     def run(*flags):
         process = start(*flags)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=500)
         return process.returncode, out, err
 
     return run
@@ -109,6 +110,31 @@ def test_a_study_ends_with_table_figure_and_where_things_are(run, tmp_path):
     assert code == 2
     assert "num_replicates: 3 there, 2 now; prune.fraction: 0.2 there, 0.3 now" in err
     assert texts(workdir) == before
+
+
+def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
+    workdir = tmp_path / "conv2"
+    code, out, err = run(
+        "--config=configs/conv2.py:smoke",
+        f"--config.data.raw_dir={raw_cifar10}",
+        f"--workdir={workdir}",
+    )
+    assert code == 0, err
+    runs = records.read(workdir / "records")
+    assert [(r.level, r.arm, r.replicate) for r in runs] == [
+        (0, "ticket", 0),
+        (0, "ticket", 1),
+        (1, "reinit", 0),
+        (1, "reinit", 1),
+        (1, "ticket", 0),
+        (1, "ticket", 1),
+    ]
+    assert all(0.25 < r.density < 0.55 for r in runs if r.level == 1)
+    assert all(r.curves["train", "accuracy"].values[-1] > 0.1 for r in runs)
+    # A copy that is not the official one is told wherever results are.
+    note = json.loads((workdir / "environment.json").read_text())["data_note"]
+    assert note is None or (note in err and out.count(note) == 1)
+    assert ("not the official ones" in out) == (note is not None)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
