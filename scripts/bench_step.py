@@ -19,15 +19,13 @@ On a GPU: --members=1,5,50,500 --steps=1000.
 """
 
 import argparse
-import json
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from timing import matrix_product, ratio, report, timed
 
 import lth_jax
 from lth_jax.core import optimizers, sampling
@@ -36,33 +34,6 @@ from lth_jax.parallel import over_members, replicated, use_all_cores
 BATCH_SIZE = 60
 WEIGHTS = 266_200
 FIRST_LAYER = 784 * 300
-
-
-def timed(
-    functions: dict[str, Callable[[], Any]], repeats: int
-) -> dict[str, list[float]]:
-    """Seconds of each function, taken in turn; compiled and warmed up first."""
-    for function in functions.values():
-        jax.block_until_ready(function())
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats):
-        for name, function in functions.items():
-            began = time.perf_counter()
-            jax.block_until_ready(function())
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
-def ratio(numerator: list[float], denominator: list[float]) -> float:
-    """Median of the ratios of what was timed in turn."""
-    pairs = zip(numerator, denominator, strict=True)
-    return round(statistics.median(a / b for a, b in pairs), 3)
-
-
-def report(name: str, **values: Any) -> None:
-    """Prints one measurement."""
-    device = jax.devices()[0].device_kind
-    print(json.dumps({"measurement": name, "device": device, **values}), flush=True)
 
 
 def bare_steps(apply_fn: Any, tx: optax.GradientTransformation) -> Any:
@@ -120,9 +91,7 @@ def main() -> None:
     segment = jax.jit(lth_jax.make_segment(network.apply, tx))
     bare = bare_steps(network.apply, tx)
     evals = max(1, args.steps // 100)
-    size = 8192 if jax.default_backend() == "gpu" else 2048
-    matrix = jax.random.normal(key, (size, size))
-    product = jax.jit(lambda a: jnp.matmul(a, a))
+    product, product_flops = matrix_product()
     seconds = timed(
         {
             "masked": lambda: masked(state, masks, indices, train),
@@ -135,7 +104,7 @@ def main() -> None:
                 validation,
                 test,
             ),
-            "matmul": lambda: product(matrix),
+            "matmul": product,
         },
         args.repeats,
     )
@@ -148,7 +117,7 @@ def main() -> None:
         masked_us=step_us["masked"],
         bare_us=step_us["bare"],
     )
-    rates = [2 * size**3 / s for s in seconds["matmul"]]
+    rates = [product_flops / s for s in seconds["matmul"]]
     executed = 2 * BATCH_SIZE * (3 * WEIGHTS - FIRST_LAYER)
     for convention, flops in (
         ("three forward passes", 6 * BATCH_SIZE * WEIGHTS),
@@ -172,7 +141,7 @@ def main() -> None:
     # Members in one call, by both ways of sharing the device, against one alone.
     functions = {
         "alone": lambda: masked(state, masks, indices, train),
-        "matmul": lambda: product(matrix),
+        "matmul": product,
     }
     counts = [int(n) for n in args.members.split(",")]
     for how in ("vmap", "map"):
@@ -186,7 +155,7 @@ def main() -> None:
             data = replicated(train, count)
             functions[f"{how} {count}"] = lambda f=batched, s=stacked, d=data: f(*s, d)
     seconds = timed(functions, args.repeats)
-    rates = [2 * size**3 / s for s in seconds["matmul"]]
+    rates = [product_flops / s for s in seconds["matmul"]]
     for how in ("vmap", "map"):
         for count in counts:
             members = seconds[f"{how} {count}"]

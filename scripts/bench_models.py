@@ -1,0 +1,307 @@
+"""Times the masked training step of the paper's nets, one JSON line a measurement.
+
+  python scripts/bench_models.py [--models=conv2,resnet20] [--steps=10] [--repeats=5]
+      [--members=1,2] [--how=map] [--compute_dtype=bfloat16] [--segment] [--collapsed]
+
+Every ratio is between things timed in turn in this run, and is the median over the
+repeats: machines are shared and noisy. The data are random, which speed does not notice.
+Each net has its paper's batch, optimizer and augmentation; half of its weights are
+pruned.
+
+- `model_step`: one step of `make_steps`, inside its scan over `--steps` steps, which
+  takes its batch from the data on the device, augments and normalises it. FLOPs are, by
+  convention, three times the forward pass's, which are two for each multiply-add of its
+  convolutions (padding counted) and matrix products, read from the traced net; nothing
+  else counts. Conv-2's forward pass has 87.5 million an example. The fraction is of the
+  device's own rate in a large float32 matrix product, whatever `--compute_dtype` is;
+  on a GPU both may use TF32.
+- `scan_vs_loop`: the same against the same step jitted alone, its state donated, and
+  called from a Python loop; below 1 the scan is faster. Once with the package's own
+  convolution ("own"), and once with XLA's gradients, those of a plain `nn.Conv` ("xla").
+- `collapsed_scan` (--collapsed, Conv-2 alone): XLA's gradients inside a scan, which on
+  CPU take many seconds a step; two steps, since XLA takes a loop of one apart.
+- `segment` (--segment): what a study runs, `--steps` steps and then both evaluations, on
+  5,000 and 10,000 examples, against the loop followed by both, jitted.
+- `members`: M members in one call of `over_members`, against one alone, not batched:
+  the whole call's time, and the time a member. A call spreads its members over all
+  devices (cores). vmapped convolutions are slow on CPU, where only `map` runs by default.
+- `vs_pytorch`: against the same net in eager PyTorch on the same kind of device, in the
+  fastest of its two memory formats, on CPU each with one thread and with all, with fused
+  optimizers, TF32 and tuned convolutions on a GPU, and autocast for bfloat16. PyTorch
+  trains on one ready batch, and neither gathers, augments, normalises nor masks. Its
+  threads sleep while they wait, since spinning on shared cores takes them 50 times as
+  long; on a machine of one's own, set OMP_WAIT_POLICY=active.
+
+On a GPU: --models=conv6 --members=1,5 --how=vmap,map --steps=100
+          --models=lenet --members=1,100 --steps=1000
+"""
+
+import argparse
+import os
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from cases import Apply, Case, make_case, xla_gradients
+from timing import matrix_product, ratio, timed
+
+import lth_jax
+from lth_jax.core import masks as masks_lib
+from lth_jax.models import MODELS
+from lth_jax.parallel import over_members, replicated, use_all_cores
+
+Functions = dict[str, Callable[[], Any]]
+
+
+def python_loop(case: Case, apply: Apply) -> Callable[[], Any]:
+    """The masked step, jitted alone, in a Python loop that goes on at each call."""
+
+    def loss_fn(params: Any, stats: Any, inputs: Any, labels: Any, key: Any) -> Any:
+        logits, stats = apply(params, stats, inputs, True, key)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), stats
+
+    def step(state: Any, masks: Any, batch: Any, examples: Any, key: Any) -> Any:
+        (loss, stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.params,
+            state.batch_stats,
+            examples.inputs[batch],
+            examples.labels[batch],
+            jax.random.fold_in(key, state.step),
+        )
+        gradients = masks_lib.apply(masks, gradients)
+        updates, opt_state = case.tx.update(gradients, state.opt_state, state.params)
+        params = masks_lib.apply(masks, optax.apply_updates(state.params, updates))
+        return type(state)(state.step + 1, params, stats, opt_state), loss
+
+    jitted = jax.jit(step, donate_argnums=0)
+    state = jax.tree.map(jnp.copy, case.state)  # since it is donated
+
+    def loop() -> Any:
+        nonlocal state
+        losses = []
+        for batch in case.indices:
+            state, loss = jitted(state, case.masks, batch, case.train, case.key)
+            losses.append(loss)
+        return state.params, losses
+
+    return loop
+
+
+def scan(case: Case, apply: Apply, num_steps: int | None = None) -> Callable[[], Any]:
+    """The package's own steps, all or the first of them, in one call."""
+    steps = jax.jit(lth_jax.make_steps(apply, case.tx))
+    indices = case.indices[:num_steps]
+    return lambda: steps(case.state, case.masks, indices, case.train, case.key)
+
+
+def segments(case: Case, loop: Callable[[], Any]) -> Functions:
+    """A study's segment, and the loop with the same evaluations."""
+    held_out = [jax.tree.map(lambda x, n=n: x[:n], case.train) for n in (5_000, 10_000)]
+    segment = jax.jit(lth_jax.make_segment(case.apply, case.tx))
+    evaluate = jax.jit(lth_jax.make_evaluate(case.apply))
+    return {
+        "segment": lambda: segment(
+            case.state, case.masks, case.indices[None], case.train, *held_out, case.key
+        ),
+        "evaluated loop": lambda: (loop(), [evaluate(case.state, x) for x in held_out]),
+    }
+
+
+def torch_loops(case: Case) -> Functions:
+    """The same training in eager PyTorch, by memory format and threads.
+
+    Raises:
+      ValueError: where PyTorch cannot be compared with; says why.
+    """
+    try:
+        import torch
+        from torch_models import training_loop
+    except ImportError as error:
+        raise ValueError(f"no PyTorch ({error})") from error
+    on_gpu = jax.default_backend() == "gpu"
+    if on_gpu and not torch.cuda.is_available():
+        raise ValueError("PyTorch sees no GPU")
+    formats = {"contiguous": torch.contiguous_format}
+    if case.name != "lenet":
+        formats["channels_last"] = torch.channels_last
+    counts = [None] if on_gpu else sorted({1, jax.local_device_count()})
+    return {
+        f"torch {name}" + (f" threads_{threads}" if threads else ""): training_loop(
+            case.name,
+            case.indices.shape[1],
+            len(case.indices),
+            optimizer=case.optimizer,
+            memory_format=memory_format,
+            bfloat16=case.dtype == "bfloat16",
+            on_gpu=on_gpu,
+            threads=threads,
+        )
+        for name, memory_format in formats.items()
+        for threads in counts
+    }
+
+
+def measure_alone(case: Case, repeats: int, with_segment: bool) -> None:
+    """One member: the step, and what it is compared with."""
+    product, flops = matrix_product()
+    loop = python_loop(case, case.apply)
+    functions = {"matmul": product, "scan": scan(case, case.apply), "own": loop}
+    if case.name != "lenet":
+        functions["xla"] = python_loop(case, xla_gradients(case.apply))
+    if with_segment:
+        functions |= segments(case, loop)
+    skipped = None
+    try:
+        functions |= torch_loops(case)
+    except ValueError as error:
+        skipped = str(error)
+    seconds = timed(functions, repeats)
+
+    scanned, step_ms = seconds["scan"], case.step_ms
+    achieved = [case.step_flops * len(case.indices) / s for s in scanned]
+    rates = [flops / s for s in seconds["matmul"]]
+    case.report(
+        "model_step",
+        step_ms=step_ms(scanned),
+        steps_per_s=round(len(case.indices) / statistics.median(scanned), 2),
+        step_gflop=round(case.step_flops / 1e9, 3),
+        achieved_gflops=round(statistics.median(achieved) / 1e9, 1),
+        matmul_gflops=round(statistics.median(rates) / 1e9, 1),
+        matmul_fraction=ratio(achieved, rates),
+    )
+    for name in ("own", "xla"):
+        if name in seconds:
+            case.report(
+                "scan_vs_loop",
+                loop_convolution=name,
+                ratio=ratio(scanned, seconds[name]),
+                scan_step_ms=step_ms(scanned),
+                loop_step_ms=step_ms(seconds[name]),
+            )
+    if with_segment:
+        case.report(
+            "segment",
+            ratio=ratio(seconds["segment"], seconds["evaluated loop"]),
+            segment_ms=round(1e3 * statistics.median(seconds["segment"]), 1),
+            loop_ms=round(1e3 * statistics.median(seconds["evaluated loop"]), 1),
+        )
+    if skipped:
+        case.report("vs_pytorch", skipped=skipped)
+        return
+    by_format = {n: s for n, s in seconds.items() if n.startswith("torch ")}
+    fastest = min(by_format, key=lambda name: statistics.median(by_format[name]))
+    case.report(
+        "vs_pytorch",
+        ratio=ratio(scanned, by_format[fastest]),
+        against=fastest,
+        scan_step_ms=step_ms(scanned),
+        **{f"{n.replace(' ', '_')}_step_ms": step_ms(s) for n, s in by_format.items()},
+    )
+
+
+def measure_collapsed(case: Case) -> None:
+    """XLA's gradients inside a scan, once."""
+    seconds = timed({"scan": scan(case, xla_gradients(case.apply), 2)}, repeats=1)
+    case.report("collapsed_scan", step_ms=round(1e3 * seconds["scan"][0] / 2, 1))
+
+
+def measure_members(case: Case, repeats: int, ways: list[str], counts: list[int]) -> None:
+    """Members in one call, by the ways of sharing a device, against one alone."""
+    steps = lth_jax.make_steps(case.apply, case.tx)
+
+    def run(state: Any, masks: Any, indices: Any, key: Any, train: Any) -> Any:
+        return steps(state, masks, indices, train, key)
+
+    def call(how: str, count: int) -> Callable[[], Any]:
+        batched = over_members(run, count, num_shared=1, how=how)
+        member = (case.state, case.masks, jnp.asarray(case.indices), case.key)
+        stacked = jax.tree.map(lambda x: jnp.stack([x] * count), member)
+        train = replicated(case.train, count)
+        return lambda: batched(*stacked, train)
+
+    calls = [(how, count) for how in ways for count in counts]
+    functions = {"alone": scan(case, case.apply)}
+    functions |= {f"{how} {count}": call(how, count) for how, count in calls}
+    seconds = timed(functions, repeats)
+    for how, count in calls:
+        taken = seconds[f"{how} {count}"]
+        member_steps = count * len(case.indices)
+        case.report(
+            "members",
+            how=how,
+            members=count,
+            whole_call_ratio=ratio(taken, seconds["alone"]),
+            ratio_per_member=ratio([s / count for s in taken], seconds["alone"]),
+            member_steps_per_s=round(member_steps / statistics.median(taken), 2),
+        )
+
+
+def several_of(*choices: str) -> Callable[[str], list[str]]:
+    """A flag's type: names from a choice, parted by commas."""
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        for name in names:
+            if name not in choices:
+                raise argparse.ArgumentTypeError(
+                    f"{name!r}; must be of {', '.join(choices)}"
+                )
+        return names
+
+    return parse
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A flag's type: an integer."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}; must be an integer from {least} up"
+            )
+        return int(text)
+
+    return parse
+
+
+def numbers(text: str) -> list[int]:
+    """A flag's type: integers from 1, parted by commas."""
+    return [at_least(1)(part) for part in text.split(",")]
+
+
+def main() -> None:
+    """Runs all measurements, one net after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", type=several_of(*MODELS), default=list(MODELS))
+    parser.add_argument("--steps", type=at_least(2), default=10, help="in one call")
+    parser.add_argument("--repeats", type=at_least(1), default=5)
+    parser.add_argument("--members", type=numbers, help="1,2 on CPU, else 1,2,5")
+    parser.add_argument(
+        "--how", type=several_of("vmap", "map"), help="map on CPU, else vmap,map"
+    )
+    parser.add_argument(
+        "--compute_dtype", choices=("float32", "bfloat16"), default="float32"
+    )
+    parser.add_argument("--segment", action="store_true", help="slow on CPU")
+    parser.add_argument("--collapsed", action="store_true", help="very slow on CPU")
+    args = parser.parse_args()
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when PyTorch loads
+    use_all_cores()
+    on_cpu = jax.default_backend() == "cpu"
+    ways = args.how or (["map"] if on_cpu else ["vmap", "map"])
+    counts = args.members or ([1, 2] if on_cpu else [1, 2, 5])
+    for name in args.models:
+        case = make_case(name, args.steps, args.compute_dtype)
+        measure_alone(case, args.repeats, args.segment)
+        if args.collapsed and name == "conv2":
+            measure_collapsed(case)
+        measure_members(case, args.repeats, ways, counts)
+
+
+if __name__ == "__main__":
+    main()
