@@ -196,7 +196,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
             "prune.fractoin: no such field; allowed",
         ),
         (("--config", "configs/nope.py"), "--config: 'configs/nope.py'; no such file"),
-        ((*SMOKE, "--config.data=mnist"), "data: a group of fields (name, num_"),
+        ((*SMOKE, "--config.data=mnist"), "data: a group of fields (augment, name, num_"),
         ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
         ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
         ((*SMOKE, "--config.batch_size=3001"), "batch_size: 3001 is not allowed"),

@@ -101,20 +101,20 @@ class Trainer:
     def _compiled(self, num_members: int) -> tuple[Callable[..., Any], Splits]:
         """The segment for so many members, and the data where it wants them."""
         network, tx = self._experiment.network, self._experiment.tx
-        segment = make_segment(network.apply, tx, _evaluation_chunk())
+        train_and_evaluate = make_segment(network.apply, tx, _evaluation_chunk())
 
-        def run(
+        def segment(
             state: TrainState,
             masks: Masks,
             indices: jax.Array,
             key: jax.Array,
             *splits: Examples,
         ) -> tuple[TrainState, Curves]:
-            return segment(state, masks, indices, *splits, key)
+            return train_and_evaluate(state, masks, indices, *splits, key)
 
         how = self._experiment.config.member_axis
         return (
-            parallel.over_members(run, num_members, num_shared=3, how=how),
+            parallel.over_members(segment, num_members, num_shared=3, how=how),
             parallel.replicated(self._experiment.splits, num_members),
         )
 
