@@ -10,7 +10,7 @@ Expected:  in Frankle et al. 2020 tickets match the dense net down to 1.2%, and 
            masks and fresh inits do not below 16.8%. Not run in full yet.
 Time:      on a GPU, for which it is, not measured yet.
 Variant:   ":low_lr" and ":warmup", as configs/vgg19.py, rewound to the init.
-           ":smoke", as configs/vgg19.py.
+           ":smoke", as configs/vgg19.py: 3 minutes, beside other work.
 """
 
 import pathlib
