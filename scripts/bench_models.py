@@ -24,7 +24,7 @@ pruned.
   5,000 and 10,000 examples, against the loop followed by both, jitted.
 - `members`: M members in one call of `over_members`, against one alone, not batched:
   the whole call's time, and the time a member. A call spreads its members over all
-  devices (cores). vmapped convolutions are slow on CPU, where only `map` runs by default.
+  devices (cores). On CPU only `map` runs by default.
 - `vs_pytorch`: against the same net in eager PyTorch on the same kind of device, in the
   fastest of its two memory formats, on CPU each with one thread and with all, with fused
   optimizers, TF32 and tuned convolutions on a GPU, and autocast for bfloat16. PyTorch

@@ -169,8 +169,9 @@ class StudyConfig:
       compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
         moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after
-        the other), or "auto": map on CPU, where it is the faster for every net
-        (scripts/bench_step.py, scripts/bench_models.py), vmap elsewhere (not measured).
+        the other), or "auto": map on CPU, where it is the faster for LeNet
+        (scripts/bench_step.py; convolutions were not compared), vmap elsewhere (not
+        measured).
         Both add in another order, so results agree up to rounding, which grows as a net
         trains.
       members_per_call: at most so many members train in one compiled call. None: on
