@@ -44,7 +44,7 @@ def test_every_path_named_is_there():
     words = README.replace("`", " ").replace("(", " ").replace(")", " ").split()
     for word in words:
         name = word.split("=")[-1].split(":")[0].rstrip(".,;")
-        if name.startswith(("lth_jax/", "configs/", "scripts/", "tests/")):
+        if name.startswith(("lth_jax/", "configs/", "notebooks/", "scripts/", "tests/")):
             assert (root / name).exists(), name
 
 
