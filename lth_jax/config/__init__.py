@@ -2,6 +2,7 @@
 
 from lth_jax.config.checks import ConfigError, rewind_step
 from lth_jax.config.fields import (
+    Claim,
     DataConfig,
     InitConfig,
     ModelConfig,
@@ -9,10 +10,12 @@ from lth_jax.config.fields import (
     PruneConfig,
     RewindConfig,
     StudyConfig,
+    VerdictConfig,
 )
 from lth_jax.config.reading import check_flag, default, read, variants
 
 __all__ = [
+    "Claim",
     "ConfigError",
     "DataConfig",
     "InitConfig",
@@ -21,6 +24,7 @@ __all__ = [
     "PruneConfig",
     "RewindConfig",
     "StudyConfig",
+    "VerdictConfig",
     "check_flag",
     "default",
     "read",

@@ -10,6 +10,7 @@ from lth_jax.config.fields import (
     PruneConfig,
     RewindConfig,
     StudyConfig,
+    VerdictConfig,
 )
 from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
 from lth_jax.core.tickets import ARMS, REWIND_CHOICES, REWINDS
@@ -17,6 +18,8 @@ from lth_jax.criteria import CRITERIA
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.errors import UserError
 from lth_jax.models import INITIALIZERS, MODELS, model_fields
+
+MEASURES = ("accuracy", "final_accuracy", "early_stop_step", "speedup")
 
 
 class ConfigError(UserError):
@@ -38,6 +41,7 @@ def check(study: StudyConfig) -> None:
     _check_optimizer(study.optimizer, study.num_steps)
     _check_prune(study.prune, study.num_levels)
     _check_rewind(study)
+    _check_verdict(study.verdict)
 
 
 def _check_budget(study: StudyConfig) -> None:
@@ -185,6 +189,23 @@ def rewind_step(rewind: RewindConfig, steps_per_epoch: float, num_steps: int) ->
     if rewind.preset == "late_rewind":
         _require("rewind.step", given, step > 0, "above 0 for 'late_rewind'")
     return step
+
+
+def _check_verdict(verdict: VerdictConfig) -> None:
+    margin = verdict.accuracy_margin
+    _require("verdict.accuracy_margin", margin, 0 <= margin < 1, "inside [0, 1)")
+    for i, claim in enumerate(verdict.claims):
+        name = f"verdict.claims[{i}]"
+        _require(f"{name}.density", claim.density, 0 < claim.density <= 1, "in (0, 1]")
+        _one_of(f"{name}.measure", claim.measure, MEASURES)
+        _one_of(f"{name}.arm", claim.arm, ARMS)
+        _one_of(f"{name}.reference", claim.reference, ("dense", "none", *ARMS))
+        compared = claim.measure != "speedup" or claim.reference != "none"
+        _require(f"{name}.reference", claim.reference, compared, "given for 'speedup'")
+        bounds = claim.low, claim.high
+        low, high = bounds
+        ordered = low is None or high is None or low < high
+        _require(f"{name}.low, high", bounds, ordered, "in order")
 
 
 def _require(field: str, value: Any, ok: bool, allowed: str) -> None:

@@ -152,6 +152,46 @@ class RewindConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class Claim:
+    """What a paper states of an arm at a density, to stand beside what is measured.
+
+    Attributes:
+      density: P_m, in (0, 1].
+      measure: "accuracy" (on test data at early stop), "final_accuracy",
+        "early_stop_step", or "speedup" (early-stop step of the reference over the
+        arm's).
+      paper: the value that the paper gives; accuracies in [0, 1].
+      low, high: measured values between these agree with the claim; None: no bound.
+      source: where it stands, such as "figure 4a".
+      arm: whose.
+      reference: "dense" or an arm, for a difference or a speed-up; "none" for the
+        measure itself.
+    """
+
+    density: float
+    measure: str
+    paper: float
+    low: float | None
+    high: float | None
+    source: str
+    arm: str = "ticket"
+    reference: str = "dense"
+
+
+@dataclasses.dataclass(frozen=True)
+class VerdictConfig:
+    """How the study is judged; no part of what it runs.
+
+    Attributes:
+      accuracy_margin: a ticket at most so far below the dense net matches it, in [0, 1].
+      claims: what a paper says that should be found.
+    """
+
+    accuracy_margin: float = 0.002
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class StudyConfig:
     """A whole study.
 
@@ -178,7 +218,7 @@ class StudyConfig:
         CPU as few as keep every core busy, elsewhere as many as fit the device's memory;
         half as many, with a warning, when they turn out not to. With vmap results depend
         on it in the last bits: set it where a resumed study must not differ at all.
-      data, model, init, optimizer, prune, rewind: see their classes.
+      data, model, init, optimizer, prune, rewind, verdict: see their classes.
     """
 
     seed: int = 0
@@ -198,3 +238,4 @@ class StudyConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     prune: PruneConfig = PruneConfig()
     rewind: RewindConfig = RewindConfig()
+    verdict: VerdictConfig = VerdictConfig()

@@ -9,7 +9,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from lth_jax.config.checks import ConfigError, check
-from lth_jax.config.fields import StudyConfig
+from lth_jax.config.fields import Claim, StudyConfig
 
 
 def default() -> ml_collections.ConfigDict:
@@ -71,16 +71,21 @@ def check_flag(name: str) -> None:
 
 
 def _check_field(name: str) -> Any:
-    """The type of a field; an error that names its neighbours if there is none."""
+    """The type of a field by its dotted name."""
     group: type = StudyConfig
     prefix = ""
     for part in name.split("."):
-        hints = typing.get_type_hints(group) if dataclasses.is_dataclass(group) else {}
-        if part not in hints:
-            there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
-            raise ConfigError(f"{prefix}{part}: no such field{there_are}")
-        group, prefix = hints[part], f"{prefix}{part}."
+        group, prefix = _type_of(group, part, prefix), f"{prefix}{part}."
     return group
+
+
+def _type_of(group: type, name: str, prefix: str) -> Any:
+    """The type of a group's field; an error naming its neighbours if there is none."""
+    hints = typing.get_type_hints(group) if dataclasses.is_dataclass(group) else {}
+    if name not in hints:
+        there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
+        raise ConfigError(f"{prefix}{name}: no such field{there_are}")
+    return hints[name]
 
 
 def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
@@ -88,7 +93,7 @@ def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
     fields = {}
     for name, value in values.items():
         field = f"{prefix}{name}"
-        _check_field(field)
+        _type_of(cls, name, prefix)
         if dataclasses.is_dataclass(hints[name]):
             if not isinstance(value, Mapping | ml_collections.ConfigDict):
                 raise ConfigError(f"{field}: {value!r}; must be a group of fields")
@@ -111,6 +116,8 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
         if args[0] is str:  # --config.arms=ticket,reinit comes as one string
             value = [part for item in value for part in str(item).split(",") if part]
         return tuple(_typed(field, item, args[0]) for item in value)
+    if isinstance(value, Mapping) and annotation is Claim:  # from JSON
+        return _from_dict(annotation, value, f"{field}.")
     if annotation is float and type(value) is int:
         return float(value)
     if annotation is str and type(value) is int:  # such as rewind.step=500

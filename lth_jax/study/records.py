@@ -100,7 +100,24 @@ def read(folder: pathlib.Path) -> list[Run]:
             raise RecordsError(
                 f"{path}: cut short; delete it, and the study's command makes it again"
             )
-    return [run for runs in files.values() for run in runs]
+    runs = [run for found in files.values() for run in found]
+    _check_no_level_is_missing(folder, runs)
+    return runs
+
+
+def _check_no_level_is_missing(folder: pathlib.Path, runs: Iterable[Run]) -> None:
+    """An arm's levels follow one another; the dense net is the ticket's first."""
+    levels: dict[str, set[int]] = {"ticket": set()}
+    for run in runs:
+        levels.setdefault(run.arm, set()).add(run.level)
+    for arm, found in levels.items():
+        first = 0 if arm == "ticket" else 1
+        missing = set(range(first, max(found, default=0) + 1)) - found
+        if missing:
+            raise RecordsError(
+                f"{path_of(folder, arm, min(missing))}: missing; the study's command"
+                " makes it again"
+            )
 
 
 def _read_file(path: pathlib.Path) -> list[Run]:

@@ -16,7 +16,7 @@ from lth_jax.core import masks
 from lth_jax.core.masks import Masks
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Curves, Metrics
-from lth_jax.study import records, ticket_files
+from lth_jax.study import records, ticket_files, weight_histograms
 from lth_jax.study.checkpoint import Newest
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.levels import InFlight, Member, Trainer
@@ -105,6 +105,13 @@ class Runner:
             return
         if is_ticket:
             self._lineage.keep_level(level, Start(flight.state, start.masks))
+            weight_histograms.save(
+                self._workdir.weight_histograms(level),
+                start.state.params,
+                flight.state.params,
+                start.masks,
+                self._experiment.prunable,
+            )
         train_metrics = self._trainer.evaluate_train(flight.state)
         self._write_records(call, start.masks, flight.curves, train_metrics)
         flights.clear()
@@ -150,6 +157,7 @@ class Runner:
             "num_replicates": self._config.num_replicates,
             "seed": self._config.seed,
             "lth_jax": lth_jax.__version__,
+            "input_shape": self._experiment.splits.train.inputs.shape[1:],
             "config": self._workdir.config.read_text(),
         }
         path = self._workdir.ticket(level)

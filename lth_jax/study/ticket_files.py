@@ -6,10 +6,12 @@ replicates):
 - `weights/<path>`: float32[R, ...], the weights the level starts from, 0 where pruned;
 - `mask/<path>`: uint8[R, ceil(size / 8)], the mask bit-packed in C order (`np.packbits`);
 
-and `provenance`, a JSON text: level, rewind step, config and package version.
+and `provenance`, a JSON text: level, rewind step, config, package version, the shape of
+an input, and that of every mask.
 """
 
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -33,8 +35,9 @@ def save(
       provenance: what can be written as JSON.
     """
     params, masks = jax.device_get((params, masks))
+    shapes = {name: leaf.shape[1:] for name, leaf in masks_lib.named_leaves(masks)}
     arrays = {
-        "provenance": np.array(json.dumps(provenance)),
+        "provenance": np.array(json.dumps({**provenance, "shapes": shapes})),
         **{f"weights/{name}": leaf for name, leaf in masks_lib.named_leaves(params)},
         **{
             f"mask/{name}": np.packbits(leaf.reshape(len(leaf), -1), axis=1)
@@ -64,6 +67,18 @@ def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, A
             _insert(params, name, weights)
             _insert(masks, name, mask.reshape(weights.shape))
         return params, masks, json.loads(str(arrays["provenance"]))
+
+
+def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """All replicates' masks by path, bool[R, ...], and the provenance; no weights."""
+    found = {}
+    with np.load(path) as arrays:
+        provenance: dict[str, Any] = json.loads(str(arrays["provenance"]))
+        for name, shape in provenance["shapes"].items():
+            bits = arrays[f"mask/{name}"]
+            kept = np.unpackbits(bits, axis=1, count=math.prod(shape)).astype(bool)
+            found[name] = kept.reshape(-1, *shape)
+    return found, provenance
 
 
 def _insert(tree: dict[str, Any], name: str, leaf: np.ndarray) -> None:

@@ -15,13 +15,15 @@ from typing import Any
 
 import jax
 
-from lth_jax.config import StudyConfig
+from lth_jax.config import StudyConfig, read
 from lth_jax.errors import UserError
 from lth_jax.study.files import whole
 
-# Where the bytes are read from, and how many nets share a call, is no part of what the
-# study is.
-_MAY_DIFFER = frozenset({"data.raw_dir", "members_per_call"})
+# Where the bytes are read from, how many nets share a call and how results are judged
+# is no part of what the study is.
+_MAY_DIFFER = frozenset(
+    {"data.raw_dir", "members_per_call", "verdict.accuracy_margin", "verdict.claims"}
+)
 _PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _log = logging.getLogger(__name__)
 
@@ -40,12 +42,19 @@ class Workdir:
         self.records = root / "records"
         self.tickets = root / "tickets"
         self.checkpoints = root / "checkpoints"
+        self.weights = root / "weights"
         self.table = root / "table.txt"
-        self.figure = root / "figure.png"
+        self.verdict = root / "verdict.json"
+        self.page = root / "report.html"
+        self.figures = root / "figures"
 
     def ticket(self, level: int) -> pathlib.Path:
         """The ticket file of a level."""
         return self.tickets / f"level_{level:02d}.npz"
+
+    def weight_histograms(self, level: int) -> pathlib.Path:
+        """How the tickets' surviving weights are spread at a level."""
+        return self.weights / f"level_{level:02d}.npz"
 
     def level(self, level: int) -> pathlib.Path:
         """The checkpoint of the tickets at the end of a level."""
@@ -130,21 +139,48 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
         )
 
 
-def read_data_note(workdir: Workdir) -> str | None:
-    """What a reader of the study's results must know of its data, if anything.
+def read_environment(workdir: Workdir) -> dict[str, Any]:
+    """Where a study began, with what; "data_note" is what a reader must know of its data.
+
+    Empty before it begins.
 
     Raises:
       WorkdirError: if the file that says so is damaged.
     """
-    note: str | None = _environment(workdir).get("data_note")
-    return note
+    try:
+        found: dict[str, Any] = json.loads(workdir.environment.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise WorkdirError(f"workdir: {workdir.environment}: {error}") from None
+    return found
+
+
+def read_config(workdir: Workdir) -> StudyConfig:
+    """The config that a workdir's study was begun with.
+
+    Raises:
+      WorkdirError: if there is no study, or its config is damaged.
+    """
+    try:
+        values = json.loads(workdir.config.read_text())
+    except FileNotFoundError:
+        raise WorkdirError(f"workdir: {workdir.root} holds no study") from None
+    except ValueError as error:
+        raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
+    return read(values)
 
 
 def _claim(workdir: Workdir, config: StudyConfig) -> None:
     if not workdir.config.exists():  # first of all: it marks the folder as a study's
         with whole(workdir.config) as path:
             path.write_text(json.dumps(_plain(config), indent=2) + "\n")
-    for folder in (workdir.records, workdir.tickets, workdir.checkpoints):
+    for folder in (
+        workdir.records,
+        workdir.tickets,
+        workdir.weights,
+        workdir.checkpoints,
+    ):
         folder.mkdir(exist_ok=True)
 
 
@@ -177,19 +213,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _environment(workdir: Workdir) -> dict[str, Any]:
-    """As it was when the study began; empty before that."""
-    try:
-        found: dict[str, Any] = json.loads(workdir.environment.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise WorkdirError(f"workdir: {workdir.environment}: {error}") from None
-    return found
-
-
 def _check_same_data(workdir: Workdir, ours: str | None) -> None:
-    theirs = read_data_note(workdir)
+    theirs = read_environment(workdir).get("data_note")
     if workdir.environment.exists() and ours != theirs:
         raise WorkdirError(
             f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
@@ -211,7 +236,7 @@ def _note_environment(workdir: Workdir, data_note: str | None) -> None:
         "data_note": data_note,
     }
     if workdir.environment.exists():
-        before = _flat(_environment(workdir))
+        before = _flat(read_environment(workdir))
         after = _flat(now)
         changed = [name for name in after if after[name] != before.get(name)]
         if changed:
