@@ -1,0 +1,85 @@
+"""Anatomy: where in the net a study's masks keep weights."""
+
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.core import masks
+from lth_jax.models import OUTPUT_LAYER
+from lth_jax.study import ticket_files
+
+
+class LayerDensities(NamedTuple):
+    """How much of each layer a level keeps, means over the replicates.
+
+    Attributes:
+      density: of all the net's prunable weights together.
+      layers: of each prunable leaf, by path, in the net's order.
+    """
+
+    density: float
+    layers: dict[str, float]
+
+
+class FirstLayer(NamedTuple):
+    """What a level keeps of the layer that sees the input.
+
+    Attributes:
+      name: its path.
+      kept: of a dense layer, for every input the share of its weights kept, mean over
+        the replicates, float64 [*input_shape]; of a convolution, the first replicate's
+        kept input channels of every filter and place, int64 [filters, height, width].
+      is_convolution: which of the two.
+    """
+
+    name: str
+    kept: np.ndarray
+    is_convolution: bool
+
+
+class Anatomy(NamedTuple):
+    """The masks of one level."""
+
+    level: int
+    layers: LayerDensities
+    first: FirstLayer
+
+
+def anatomy(paths: Sequence[pathlib.Path]) -> list[Anatomy]:
+    """Of the ticket files of several levels, in their order."""
+    return [_read(path) for path in paths]
+
+
+def _read(path: pathlib.Path) -> Anatomy:
+    found, provenance = ticket_files.load_masks(path)
+    kernels = {
+        name: found[name]
+        for name in sorted(found, key=_depth)
+        if masks.default_prunable(name, found[name][0])
+    }
+    num_kept = sum(int(mask.sum()) for mask in kernels.values())
+    num_all = sum(mask.size for mask in kernels.values())
+    layers = {name: float(mask.mean()) for name, mask in kernels.items()}
+    first = next(iter(kernels))
+    return Anatomy(
+        provenance["level"],
+        LayerDensities(num_kept / num_all, layers),
+        _first_layer(first, kernels[first], provenance["input_shape"]),
+    )
+
+
+def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
+    """Orders paths as the nets have them: numbers by size, the output last."""
+    parts = re.findall(r"(\D*)(\d*)", name)
+    return name.startswith(f"{OUTPUT_LAYER}/"), [(a, int(b or 0)) for a, b in parts]
+
+
+def _first_layer(name: str, mask: np.ndarray, input_shape: Sequence[int]) -> FirstLayer:
+    if mask.ndim == 5:  # [R, height, width, channels, filters]
+        return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)
+    return FirstLayer(
+        name, np.squeeze(mask.mean(axis=(0, 2)).reshape(input_shape)), False
+    )

@@ -1,0 +1,127 @@
+"""Intervals: what a few independent replicates say of a mean, a difference or a ratio.
+
+All are Student's t, on the logarithm for ratios, and not the percentile bootstrap:
+with 5 replicates the bootstrap's 95% interval holds the truth in 82 to 85% of
+simulated studies, these in 93 to 96% (`tests/test_intervals.py` simulates both).
+Replicates that do not vary, or fewer than two, give no interval, and no p-value.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+CONFIDENCE = 0.95
+POWER = 0.8
+MOST_REPLICATES = 1000  # beyond, the question is whether a difference is nil
+_NO_VARIATION = 1e-9
+
+Values = Sequence[float] | np.ndarray
+
+
+class Estimate(NamedTuple):
+    """A value and the ends of its interval; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half of an interval that lies evenly about its value."""
+        return self.high - self.value
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the replicates give one."""
+        return not math.isnan(self.low)
+
+
+def mean(values: Values, confidence: float = CONFIDENCE) -> Estimate:
+    """The mean of independent values; of paired differences, the mean difference."""
+    n, center = len(values), float(np.mean(values))
+    quantile = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) if n > 1 else math.nan
+    half = float(quantile) * _standard_error(values)
+    return Estimate(center, center - half, center + half)
+
+
+def ratio_of_means(
+    numerators: Values, denominators: Values, confidence: float = CONFIDENCE
+) -> Estimate:
+    """mean(numerators) / mean(denominators), of positive values paired by replicate."""
+    estimate = _exp(mean(log_ratio_of_means(numerators, denominators), confidence))
+    return estimate._replace(value=float(np.mean(numerators) / np.mean(denominators)))
+
+
+def mean_of_ratios(
+    numerators: Values, denominators: Values, confidence: float = CONFIDENCE
+) -> Estimate:
+    """mean(numerators / denominators), of positive values paired by replicate."""
+    ratios = np.asarray(numerators, float) / np.asarray(denominators, float)
+    estimate = _exp(mean(_log_of_mean(ratios), confidence))
+    return estimate._replace(value=float(ratios.mean()))
+
+
+def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
+    """Values whose mean is the log of the ratio of means, and vary as it does.
+
+    float64[R], by the delta method; for `mean` and `p_value`.
+    """
+    above, below = np.asarray(numerators, float), np.asarray(denominators, float)
+    logs: np.ndarray = _log_of_mean(above) - _log_of_mean(below)
+    return logs
+
+
+def p_value(values: Values, null: float = 0.0) -> float:
+    """Two-sided p of Student's t test that the mean is `null`; NaN if there is none."""
+    error = _standard_error(values)
+    if math.isnan(error):
+        return math.nan
+    t = abs(float(np.mean(values)) - null) / error
+    return 2 * float(scipy.stats.t.sf(t, len(values) - 1))
+
+
+def holm(p_values: Values) -> list[float]:
+    """p-values adjusted for their number (Holm 1979); NaNs stay, and do not count."""
+    p = np.asarray(p_values, float)
+    adjusted = np.full(p.shape, math.nan)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaNs are sorted last
+    stepped = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return [float(x) for x in adjusted]
+
+
+def replicates_needed(values: Values, null: float, alpha: float) -> int | None:
+    """About how many replicates would tell a mean like this one from `null`.
+
+    With the mean and the variation of `values`, two-sided at `alpha`, with 80% power.
+    None where they say nothing of it, or it would be more than `MOST_REPLICATES`.
+    """
+    error = _standard_error(values)
+    if math.isnan(error):
+        return None
+    n = np.arange(2, MOST_REPLICATES + 1)
+    reach = sum(scipy.stats.t.ppf(q, n - 1) for q in (1 - alpha / 2, POWER))
+    half = reach * error * np.sqrt(len(values) / n)
+    enough = half <= abs(float(np.mean(values)) - null)
+    return int(n[enough.argmax()]) if enough.any() else None
+
+
+def _standard_error(values: Values) -> float:
+    """Of the mean; NaN where the values cannot say."""
+    if len(values) < 2 or np.ptp(values) < _NO_VARIATION:
+        return math.nan
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+def _log_of_mean(values: np.ndarray) -> np.ndarray:
+    """Values whose mean is the log of the mean, by the delta method."""
+    center = values.mean()
+    logs: np.ndarray = np.log(center) + values / center - 1
+    return logs
+
+
+def _exp(estimate: Estimate) -> Estimate:
+    return Estimate(*(float(np.exp(x)) for x in estimate))

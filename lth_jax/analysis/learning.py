@@ -1,0 +1,63 @@
+"""Learning: curves over training, means over the replicates."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from lth_jax.analysis.intervals import Estimate, mean
+from lth_jax.study.records import Run
+
+_T = TypeVar("_T")
+_MOST_POINTS = 150  # more cannot be seen in a panel
+
+
+class LearningCurve(NamedTuple):
+    """One metric of one arm at one level, over training.
+
+    Attributes:
+      arm, level, density: whose.
+      steps: int64[V], at most 150 of them, evenly chosen, the last among them.
+      estimates: means over the replicates with their intervals, at each.
+    """
+
+    arm: str
+    level: int
+    density: float
+    steps: np.ndarray
+    estimates: list[Estimate]
+
+
+def learning_curves(
+    runs: Sequence[Run], levels: Sequence[int], split: str, metric: str
+) -> list[LearningCurve]:
+    """The curves of all arms at some levels, by level, the ticket first."""
+    groups: dict[tuple[int, bool, str], list[Run]] = {}
+    for run in runs:
+        if run.level in levels:
+            key = (run.level, run.arm != "ticket", run.arm)
+            groups.setdefault(key, []).append(run)
+    return [_curve(groups[key], split, metric) for key in sorted(groups)]
+
+
+def _curve(runs: Sequence[Run], split: str, metric: str) -> LearningCurve:
+    curves = [run.curves[split, metric] for run in runs]
+    steps = curves[0].steps
+    stride = -(-len(steps) // _MOST_POINTS)
+    at = np.arange(len(steps) - 1, -1, -stride)[::-1]
+    values = np.stack([curve.values for curve in curves])
+    return LearningCurve(
+        runs[0].arm,
+        runs[0].level,
+        float(np.mean([run.density for run in runs])),
+        steps[at],
+        [mean(values[:, i]) for i in at],
+    )
+
+
+def spread(items: Sequence[_T], most: int) -> list[_T]:
+    """At most so many of the items, evenly chosen, the first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    chosen = np.linspace(0, len(items) - 1, most).round().astype(int)
+    return [items[i] for i in chosen]

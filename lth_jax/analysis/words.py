@@ -1,0 +1,200 @@
+"""Words: a verdict in sentences, each of which the records support."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.verdict import Choice, LevelVerdict, Place, Verdict
+
+CONTROLS = {
+    "ticket": "the ticket",
+    "reinit": "a fresh init of its mask",
+    "shuffle": "its weights under a shuffled mask",
+    "random": "a random mask and init",
+    "continue": "the net that is not rewound",
+}
+
+
+def sentences(verdict: Verdict) -> list[str]:
+    """The verdict for a reader in a hurry, the most important first."""
+    if not verdict.levels:
+        return ["Only the dense net has been trained so far: there is no ticket yet."]
+    answers = verdict.answers
+    found = [
+        _winning(verdict),
+        _matching(verdict, answers.sparsest_matching),
+        _best(answers.best, len(verdict.levels)),
+        _fastest(answers.fastest, len(verdict.levels)),
+        _below(answers.below_dense_from),
+        _still_improving(verdict),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def percent(density: float) -> str:
+    """A density for a reader."""
+    return f"{100 * density:.3g}%"
+
+
+def points(estimate: Estimate) -> str:
+    """A difference of accuracies in percentage points, with its interval."""
+    value = f"{_signed(estimate.value)}"
+    if not estimate.has_interval:
+        return value
+    return f"{value} [{_signed(estimate.low)}, {_signed(estimate.high)}]"
+
+
+def accuracy(estimate: Estimate) -> str:
+    """An accuracy in percent, with half of its interval."""
+    return _plus_minus(100 * estimate.value, 100 * estimate.half_width, ".2f")
+
+
+def steps(estimate: Estimate) -> str:
+    """A number of steps, with half of its interval."""
+    return _plus_minus(estimate.value, estimate.half_width, ",.0f")
+
+
+def _plus_minus(value: float, half_width: float, form: str) -> str:
+    if math.isnan(half_width):
+        return f"{value:{form}}"
+    return f"{value:{form}} ± {half_width:{form}}"
+
+
+def times(estimate: Estimate) -> str:
+    """A ratio, with its interval."""
+    value = f"{estimate.value:.2f}"
+    if not estimate.has_interval:
+        return value
+    return f"{value} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def value(number: float, show: Callable[[Estimate], str]) -> str:
+    """A number as one of these functions shows an estimate without interval."""
+    return show(Estimate(number, math.nan, math.nan))
+
+
+def _signed(difference: float) -> str:
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _winning(verdict: Verdict) -> str:
+    by_answer: dict[str, list[LevelVerdict]] = {}
+    for level in verdict.levels:
+        by_answer.setdefault(level.winning.answer, []).append(level)
+    yes = by_answer.get("yes", [])
+    undecided = by_answer.get("undecided", [])
+    if "not tested" in by_answer:
+        return (
+            "Whether there is a winning ticket was not tested: that takes the arm"
+            " 'reinit'."
+        )
+    if yes:
+        found = (
+            f"There are winning tickets, at {_densities(yes)} of the weights: they match"
+            " the dense net and beat a fresh init of their mask."
+        )
+    else:
+        found = f"No winning ticket is shown by {_replicates(verdict.num_replicates)}."
+    return " ".join(filter(None, (found, _undecided(undecided, verdict))))
+
+
+def _undecided(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
+    if not levels:
+        return ""
+    which = (
+        "all levels"
+        if len(levels) == len(verdict.levels)
+        else f"{len(levels)} of {len(verdict.levels)} levels"
+    )
+    needed = [n for n in (x.winning.replicates_needed for x in levels) if n]
+    if not needed:
+        return f"At {which} there are too few replicates to tell."
+    least, most = min(needed), max(needed)
+    about = f"{least}" if least == most else f"{least} to {most}"
+    return (
+        f"At {which} there are too few replicates to tell; about {about} would, were"
+        " these differences the true ones."
+    )
+
+
+def _matching(verdict: Verdict, place: Place | None) -> str:
+    margin = f"{100 * verdict.accuracy_margin:g} points below it at most"
+    if place is None:
+        return (
+            f"The ticket is not shown to match the dense net ({margin}) at any density."
+        )
+    return (
+        f"The ticket matches the dense net ({margin}) down to {percent(place.density)}."
+    )
+
+
+def _best(best: Choice | None, num_levels: int) -> str:
+    if best is None:
+        return ""
+    return (
+        f"It is most accurate at {percent(best.density)}:"
+        f" {points(best.estimate)} points from dense{_chosen(best.estimate, num_levels)}."
+    )
+
+
+def _fastest(fastest: Choice | None, num_levels: int) -> str:
+    if fastest is None:
+        return ""
+    return (
+        f"It learns fastest at {percent(fastest.density)}: the dense net's early stop"
+        f" takes {times(fastest.estimate)} times as many steps"
+        f"{_chosen(fastest.estimate, num_levels)}."
+    )
+
+
+def _chosen(estimate: Estimate, num_levels: int) -> str:
+    """What a reader must know of an interval of the best among several."""
+    if not estimate.has_interval or num_levels == 1:
+        return ""
+    return f" (95% interval, widened for the choice among {num_levels} levels)"
+
+
+def _below(below: dict[str, Place | None]) -> str:
+    parts = [
+        f"{CONTROLS[arm]} from {percent(place.density)}"
+        if place
+        else f"{CONTROLS[arm]} at no density"
+        for arm, place in below.items()
+    ]
+    return f"Shown to be below dense: {'; '.join(parts)}."
+
+
+def _still_improving(verdict: Verdict) -> str:
+    """Early stops that the budget cut short."""
+    cut = [s for s in verdict.summaries if 2 * s.num_still_improving > s.num_replicates]
+    if not cut:
+        return ""
+    arms: dict[str, list[float]] = {}
+    for summary in cut:
+        arms.setdefault(summary.arm, []).append(summary.density)
+    parts = [f"{arm} from {percent(max(d))} on" for arm, d in arms.items()]
+    return (
+        "Most early stops are the last evaluation, so a larger budget might move them:"
+        f" {'; '.join(parts)}."
+    )
+
+
+def _densities(levels: Sequence[LevelVerdict]) -> str:
+    """Densities of levels, runs of them as ranges."""
+    runs: list[list[LevelVerdict]] = []
+    for level in levels:
+        if runs and level.level == runs[-1][-1].level + 1:
+            runs[-1].append(level)
+        else:
+            runs.append([level])
+    return ", ".join(
+        percent(run[0].density)
+        if len(run) == 1
+        else f"{percent(run[0].density)} to {percent(run[-1].density)}"
+        for run in runs
+    )
+
+
+def _replicates(n: int) -> str:
+    return "one replicate" if n == 1 else f"{n} replicates"
