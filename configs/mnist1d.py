@@ -25,8 +25,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The study, or its small variant "smoke"."""
     chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
-    config.num_replicates = 5
-    config.num_levels = 18
+    config.num_replicates = 10
+    config.num_levels = 9
     config.num_steps = 2_000
     config.batch_size = 50
     config.eval_every_steps = 50
@@ -37,8 +37,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.model.hidden_sizes = (100, 100)
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 4e-3
-    config.prune.fraction = 0.2
-    config.prune.output_fraction = 0.1
+    config.prune.fraction = 0.35
+    config.prune.output_fraction = 0.2
     if "smoke" in chosen:
         config.num_replicates = 2
         config.num_levels = 3

@@ -71,7 +71,7 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
             except interruption.Interrupted as interrupted:
                 _say(f"saved in {root}; go on with the same command")
                 return 128 + interrupted.signum
-    print(report.write(files, title=root.name))
+    print(report.write(files, config.verdict))
     return 0
 
 

@@ -1,31 +1,83 @@
-"""Report: a study's records as a table and a figure."""
+"""Report: a workdir as a page, figures, a table and a verdict."""
 
-from lth_jax.analysis.summary import summarize
-from lth_jax.report import figures, table
-from lth_jax.study import records
+import json
+import pathlib
+from collections.abc import Sequence
+
+from lth_jax.analysis import words
+from lth_jax.analysis.verdict import as_json
+from lth_jax.config import VerdictConfig
+from lth_jax.report import page, table
+from lth_jax.report.comparison_page import comparison_page
+from lth_jax.report.material import gather
+from lth_jax.report.panels import sections
 from lth_jax.study.files import whole
-from lth_jax.study.workdir import Workdir, read_data_note
+from lth_jax.study.workdir import Workdir
 
 
-def write(workdir: Workdir, title: str) -> str:
-    """Writes table and figure from the records; returns what to print.
+def compare(
+    workdirs: Sequence[Workdir],
+    path: pathlib.Path,
+    settings: Sequence[VerdictConfig | None],
+) -> str:
+    """Writes one page of several studies; returns what to print.
+
+    Args:
+      workdirs: of the studies.
+      path: of the page.
+      settings: how to judge each, as for `write`.
+
+    Raises:
+      RecordsError, WorkdirError: as `write` does.
+      UserError: if there are more than can be told apart.
+    """
+    materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
+    titles = [material.title for material in materials]
+    names = titles if len(set(titles)) == len(titles) else [str(w.root) for w in workdirs]
+    content = comparison_page(materials, names)
+    with whole(path) as unfinished:
+        unfinished.write_text(content)
+    return f"page     {path}"
+
+
+def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
+    """Writes page, figures, table and verdict of a study; returns what to print.
+
+    The study may be running: then they are of what is finished.
+
+    Args:
+      workdir: of the study.
+      settings: how to judge it; its config's own if None.
 
     Raises:
       RecordsError: if the records are missing or damaged.
-      WorkdirError: if what is noted of the data is damaged.
+      WorkdirError: if it holds no study, or what it says of one is damaged.
     """
-    runs = records.read(workdir.records)
-    summaries = summarize(runs)
-    data_note = read_data_note(workdir)
-    text = table.render(summaries, data_note)
-    with whole(workdir.table) as path:
-        path.write_text(text + "\n")
-    figures.accuracy_and_speed(summaries, workdir.figure, title, data_note)
+    material = gather(workdir, settings)
+    shown = sections(material)
+    text = table.render(material.verdict.summaries, material.environment.get("data_note"))
+    outputs = {
+        workdir.table: f"{text}\n",
+        workdir.verdict: json.dumps(as_json(material.verdict), indent=1) + "\n",
+        workdir.page: page.study_page(material, shown),
+    }
+    for path, content in outputs.items():
+        with whole(path) as unfinished:
+            unfinished.write_text(content)
+    workdir.figures.mkdir(exist_ok=True)
+    for panel in (panel for section in shown for panel in section.panels):
+        for suffix in ("png", "pdf"):
+            with whole(workdir.figures / f"{panel.name}.{suffix}") as unfinished:
+                panel.figure.savefig(unfinished, dpi=200)
     return "\n".join(
         (
             text,
             "",
-            f"figure   {workdir.figure}",
+            *words.sentences(material.verdict),
+            "",
+            f"page     {workdir.page}",
+            f"figures  {workdir.figures}",
+            f"verdict  {workdir.verdict}",
             f"table    {workdir.table}",
             f"records  {workdir.records} (CSV)",
             f"tickets  {workdir.tickets} (for numpy.load)",

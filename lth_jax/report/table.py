@@ -1,9 +1,9 @@
 """Table: one row a level, as plain text."""
 
-import math
 from collections.abc import Sequence
 
-from lth_jax.analysis.summary import Estimate, Summary
+from lth_jax.analysis import words
+from lth_jax.analysis.summary import Summary
 
 _MEASURES = ("stop step", "acc at stop", "acc at end")
 
@@ -53,14 +53,7 @@ def _cells(summary: Summary | None) -> list[str]:
     if summary is None:
         return [""] * len(_MEASURES)
     return [
-        _text(summary.early_stop_step, 1, 0),
-        _text(summary.early_stop_accuracy, 100, 2),
-        _text(summary.final_accuracy, 100, 2),
+        words.steps(summary.early_stop_step),
+        words.accuracy(summary.early_stop_accuracy),
+        words.accuracy(summary.final_accuracy),
     ]
-
-
-def _text(estimate: Estimate, scale: float, digits: int) -> str:
-    mean = f"{scale * estimate.mean:.{digits}f}"
-    if math.isnan(estimate.half_width):
-        return mean
-    return f"{mean} ± {scale * estimate.half_width:.{digits}f}"

@@ -1,0 +1,74 @@
+"""Makes the page of a study again, or one page of several.
+
+  python -m lth_jax.report --workdir=runs/mnist1d
+  python -m lth_jax.report --workdir=runs/mnist1d --workdir=runs/thirty
+
+The study may still be running: the page is then of what is finished.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+
+from lth_jax.errors import UserError
+
+_WORKDIRS = flags.DEFINE_multi_string(
+    "workdir", [], "A study's folder; several make one page that compares them."
+)
+_OUT = flags.DEFINE_string(
+    "out", "comparison.html", "Where the page that compares several studies is written."
+)
+_ACCURACY_MARGIN = flags.DEFINE_float(
+    "accuracy_margin",
+    None,
+    "How far below the dense net a ticket still matches it, in [0, 1]; by default as the"
+    " study's config has it.",
+    lower_bound=0,
+    upper_bound=1,
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Writes what the flags ask for; returns the exit code."""
+    if len(argv) > 1:
+        return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
+    if not _WORKDIRS.value:
+        return _fail("--workdir: missing; such as --workdir=runs/mnist1d")
+    try:
+        print(_report([pathlib.Path(path) for path in _WORKDIRS.value]))
+    except (UserError, OSError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _report(roots: Sequence[pathlib.Path]) -> str:
+    from lth_jax import report  # here, so that a wrong flag is told at once
+    from lth_jax.study.workdir import Workdir, read_config
+
+    workdirs = [Workdir(root) for root in roots]
+    settings = [read_config(workdir).verdict for workdir in workdirs]
+    if (margin := _ACCURACY_MARGIN.value) is not None:
+        settings = [dataclasses.replace(s, accuracy_margin=margin) for s in settings]
+    if len(workdirs) == 1:
+        return report.write(workdirs[0], settings[0])
+    return report.compare(workdirs, pathlib.Path(_OUT.value), settings)
+
+
+def _fail(text: str) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return 2
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        rest: list[str] = flags.FLAGS(list(argv))
+    except flags.Error as error:
+        sys.exit(_fail(" ".join(str(error).split())))
+    return rest
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_parse_flags)

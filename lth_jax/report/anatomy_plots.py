@@ -1,0 +1,145 @@
+"""Anatomy plots: what the masks keep, layer by layer and input by input."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from lth_jax.analysis.anatomy import Anatomy, FirstLayer
+from lth_jax.analysis.words import percent
+from lth_jax.report import style
+from lth_jax.study.weight_histograms import Histogram
+
+_DEPTHS = matplotlib.colormaps["viridis"]
+_KEPT = matplotlib.colormaps["magma_r"]
+_MOST_LABELS = 6
+_MOST_FILTERS = 256
+
+
+def layer_densities(levels: Sequence[Anatomy]) -> Figure:
+    """How much of each layer is left, against how much of the net is."""
+    figure, axes = style.panel("Weights kept in each layer, % (log scale)")
+    names = list(levels[0].layers.layers)
+    x = [100 * level.layers.density for level in levels]
+    ends: dict[float, list[tuple[str, str]]] = {}
+    shown = {round(i) for i in np.linspace(0, len(names) - 1, _MOST_LABELS)}
+    for i, name in enumerate(names):
+        colour = matplotlib.colors.to_hex(_DEPTHS(0.9 * i / max(1, len(names) - 1)))
+        y = [100 * max(level.layers.layers[name], 1e-6) for level in levels]
+        axes.plot(x, y, color=colour, linewidth=1.5, marker="o", markersize=3)
+        if i in shown:
+            ends.setdefault(round(y[-1], 2), []).append((layer_name(name), colour))
+    style.density_axis(axes, [level.layers.density for level in levels])
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    labels = [
+        style.Label(y, ", ".join(name for name, _ in same), same[0][1], "layer")
+        for y, same in ends.items()
+    ]
+    style.label_ends(axes, labels, x[-1])
+    return figure
+
+
+def first_layer(levels: Sequence[Anatomy]) -> dict[int, Figure]:
+    """What is kept of the layer that sees the input, by level."""
+    if levels[0].first.kept.ndim == 1:
+        return {levels[-1].level: _input_strip(levels)}
+    return {level.level: _first_layer_image(level) for level in levels}
+
+
+def _first_layer_image(level: Anatomy) -> Figure:
+    first = level.first
+    title = f"level {level.level}: {percent(level.layers.density)} of the weights"
+    figure, axes = style.panel(title, (style.SMALL[0], style.SMALL[0] + 0.35))
+    if first.is_convolution:
+        image, most, unit = _filter_tiles(first), int(first.kept.max()), "channels kept"
+    else:
+        image = first.kept[..., 0] if first.kept.ndim == 3 else first.kept
+        image, most, unit = 100 * image, None, "% of an input's weights kept"
+    shown = axes.imshow(image, cmap=_KEPT, vmin=0, vmax=most, interpolation="nearest")
+    axes.set_axis_off()
+    bar = figure.colorbar(shown, ax=axes, location="bottom", fraction=0.06, pad=0.03)
+    bar.set_label(unit, fontsize=8, color=style.INK)
+    bar.ax.tick_params(labelsize=8, colors=style.INK)
+    bar.outline.set_visible(False)
+    bar.locator = matplotlib.ticker.MaxNLocator(4, integer=first.is_convolution)
+    return figure
+
+
+def _filter_tiles(first: FirstLayer) -> np.ndarray:
+    """Filters side by side, a gap of NaN between them."""
+    filters = first.kept[:_MOST_FILTERS].astype(float)
+    padded = np.pad(filters, ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
+    columns = int(np.ceil(np.sqrt(len(padded))))
+    missing = -len(padded) % columns
+    blank = np.full((missing, *padded.shape[1:]), np.nan)
+    grid = np.concatenate([padded, blank]).reshape(-1, columns, *padded.shape[1:])
+    rows, _, height, width = grid.shape
+    tiles: np.ndarray = grid.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    return tiles[:-1, :-1]
+
+
+def _input_strip(levels: Sequence[Anatomy]) -> Figure:
+    """Inputs along a line, levels down: the share kept over the layer's own share."""
+    figure, axes = style.panel("Weights kept of each input, over the layer's mean")
+    image = np.stack([level.first.kept / level.first.kept.mean() for level in levels])
+    shown = axes.imshow(image, aspect="auto", cmap=_KEPT, vmin=0, interpolation="nearest")
+    axes.grid(visible=False)
+    axes.set_xlabel("input")
+    axes.set_ylabel("weights kept of the net")
+    axes.set_yticks(range(len(levels)), [percent(x.layers.density) for x in levels])
+    bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
+    bar.ax.tick_params(labelsize=8, colors=style.INK)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def weight_distributions(
+    levels: Mapping[int, tuple[float, Mapping[str, Histogram]]], names: Sequence[str]
+) -> dict[tuple[int, str], Figure]:
+    """How the survivors of some layers are spread, at the start and the end of levels.
+
+    Args:
+      levels: by level its density, and its histograms by leaf.
+      names: of the leaves to show.
+    """
+    return {
+        (level, name): _distribution(level, density, name, histograms[name])
+        for name in names
+        for level, (density, histograms) in levels.items()
+    }
+
+
+def _distribution(level: int, density: float, name: str, found: Histogram) -> Figure:
+    where = "dense net" if level == 0 else f"{percent(density)} of the weights"
+    figure, axes = style.panel(f"{layer_name(name)}, {where}", style.SMALL)
+    edges, start, end = found
+    heights = [counts / max(1, counts.sum()) / np.diff(edges) for counts in (start, end)]
+    axes.stairs(heights[0], edges, fill=True, color=style.GRID)
+    axes.stairs(heights[0], edges, color=style.FAINT, linewidth=1)
+    axes.stairs(heights[1], edges, color=style.COLOURS["ticket"], linewidth=1.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    reach = _reach(edges, start + end)
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
+    axes.set_xlabel("weight")
+    return figure
+
+
+def _reach(edges: np.ndarray, counts: np.ndarray) -> float:
+    """Within how much of 0 all but a thousandth of the weights lie."""
+    centers = np.abs(edges[:-1] + edges[1:]) / 2
+    order = np.argsort(centers)
+    within = np.cumsum(counts[order]) >= 0.999 * counts.sum()
+    reach: float = centers[order][within.argmax()] + edges[1] - edges[0]
+    return reach
+
+
+def layer_name(path: str) -> str:
+    """A layer for a reader."""
+    return path.removesuffix("/kernel").replace("/", " ").replace("_", " ")

@@ -1,0 +1,167 @@
+"""Comparison page: the tickets of several studies side by side."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lth_jax.analysis import words
+from lth_jax.analysis.comparison import Comparison
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.summary import Summary
+from lth_jax.analysis.verdict import Choice, Place, as_json
+from lth_jax.errors import UserError
+from lth_jax.report import density_plots, page, style
+from lth_jax.report.density_plots import Series
+from lth_jax.report.material import Material
+from lth_jax.report.page import Cell
+from lth_jax.report.panels import Panel, Section
+
+_HEADS = (
+    "replicates",
+    "dense net, % accuracy",
+    "matches dense down to",
+    "most accurate at",
+    "minus dense",
+    "fastest at",
+    "speed-up",
+    "winning tickets",
+)
+
+
+class _Study(NamedTuple):
+    """One study, and how the page tells it from the others."""
+
+    material: Material
+    key: str
+    name: str
+    variable: str
+
+
+def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
+    """One page of several studies, a colour each.
+
+    Raises:
+      UserError: if there are more than can be told apart.
+    """
+    if len(materials) > len(style.PALETTE):
+        raise UserError(
+            f"--workdir: {len(materials)} studies; at most {len(style.PALETTE)} can be"
+            " told apart on one page"
+        )
+    studies = [
+        _Study(material, f"study{i}", name, variable)
+        for i, (material, name, variable) in enumerate(
+            zip(materials, names, style.PALETTE, strict=False)
+        )
+    ]
+    return page.render(
+        "comparison.html",
+        _sections(studies),
+        legend=[(s.key, s.name) for s in studies],
+        colours={s.key: s.variable for s in studies},
+        verdict={s.name: as_json(s.material.verdict) for s in studies},
+        heads=_HEADS,
+        rows=[(s.name, s.variable, _cells(s.material)) for s in studies],
+        differing=_differing(studies),
+        notes=[f"{s.name}: {note}" for s in studies for note in page.notes(s.material)],
+    )
+
+
+def _cells(material: Material) -> list[Cell]:
+    verdict = material.verdict
+    answers, num_levels = verdict.answers, len(verdict.levels)
+    winning = len(answers.winning)
+    return [
+        Cell(str(verdict.num_replicates)),
+        Cell(words.accuracy(verdict.summaries[0].early_stop_accuracy)),
+        Cell(_density(answers.sparsest_matching)),
+        Cell(_density(answers.best)),
+        Cell(words.points(answers.best.estimate) if answers.best else ""),
+        Cell(_density(answers.fastest)),
+        Cell(words.times(answers.fastest.estimate) if answers.fastest else ""),
+        Cell(f"{winning} of {num_levels} levels", "yes" if winning else "undecided"),
+    ]
+
+
+def _density(place: Place | Choice | None) -> str:
+    return "not shown" if place is None else words.percent(place.density)
+
+
+def _differing(studies: Sequence[_Study]) -> list[tuple[str, list[str]]]:
+    """The config fields in which the studies differ, with the value of each."""
+    configs = [dict(page.flat(dataclasses.asdict(s.material.config))) for s in studies]
+    return [
+        (name, values)
+        for name in configs[0]
+        if len(set(values := [config[name] for config in configs])) > 1
+        and not name.startswith("verdict.")
+    ]
+
+
+def _sections(studies: Sequence[_Study]) -> list[Section]:
+    def reached(measure: Callable[[Summary], Estimate]) -> list[Series]:
+        return [
+            _series(s, found, [measure(x) for x in found])
+            for s in studies
+            if (found := [x for x in s.material.verdict.summaries if x.arm == "ticket"])
+        ]
+
+    def compared(measure: Callable[[Comparison], Estimate]) -> list[Series]:
+        return [
+            _series(s, found, [measure(x) for x in found])
+            for s in studies
+            if (
+                found := [
+                    x
+                    for x in s.material.verdict.comparisons
+                    if (x.arm, x.reference) == ("ticket", "dense")
+                ]
+            )
+        ]
+
+    figures = {
+        "accuracy": density_plots.draw(
+            "Test accuracy of the ticket at early stop, %",
+            reached(lambda s: s.early_stop_accuracy),
+            100,
+        ),
+        "early_stop_step": density_plots.draw(
+            "Early-stop step of the ticket (lower is faster)",
+            reached(lambda s: s.early_stop_step),
+            from_zero=True,
+        ),
+    }
+    if any(s.material.verdict.levels for s in studies):
+        figures["difference"] = density_plots.draw(
+            "At early stop: points above or below its own dense net",
+            compared(lambda c: c.early_stop_difference),
+            100,
+            reference=0,
+        )
+        figures["speedup"] = density_plots.draw(
+            "Speed-up over its own dense net (higher is faster)",
+            compared(lambda c: c.speedup),
+            reference=1,
+        )
+    return [
+        Section(
+            "Tickets side by side",
+            "Each point is one level of a study's ticket: the mean over its replicates,"
+            " with a 95% band.",
+            [Panel(name, plot.figure, plot.hover) for name, plot in figures.items()],
+            "wide",
+        )
+    ]
+
+
+def _series(
+    study: _Study, line: Sequence[Summary | Comparison], estimates: Sequence[Estimate]
+) -> Series:
+    return Series(
+        study.key,
+        study.name,
+        style.PALETTE[study.variable],
+        [x.level for x in line],
+        [x.density for x in line],
+        estimates,
+    )

@@ -1,0 +1,76 @@
+"""Material: all that a report is made of, read from a workdir."""
+
+from typing import Any, NamedTuple
+
+from lth_jax.analysis.anatomy import Anatomy, anatomy
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.verdict import Verdict, judge
+from lth_jax.config import StudyConfig, VerdictConfig
+from lth_jax.study import records, weight_histograms
+from lth_jax.study.plan import plan
+from lth_jax.study.records import Run
+from lth_jax.study.weight_histograms import Histogram
+from lth_jax.study.workdir import Workdir, read_config, read_environment
+
+
+class Material(NamedTuple):
+    """One study, or so much of it as has run.
+
+    Attributes:
+      title: the workdir's name.
+      config, environment: as the study noted them.
+      runs: what was measured.
+      verdict: on them.
+      num_groups, num_planned: arms and levels that are finished, and of the whole study.
+      anatomies: of the masks of some levels after the first.
+      histograms: of the weights of some levels, the dense net's among them.
+    """
+
+    title: str
+    config: StudyConfig
+    environment: dict[str, Any]
+    runs: list[Run]
+    verdict: Verdict
+    num_groups: int
+    num_planned: int
+    anatomies: list[Anatomy]
+    histograms: dict[int, dict[str, Histogram]]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the study goes on."""
+        return self.num_groups < self.num_planned
+
+
+def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
+    """Reads a workdir, whose study may still be running.
+
+    Args:
+      workdir: of a study.
+      settings: how to judge it; the config's own if None.
+
+    Raises:
+      RecordsError: if the records are missing or damaged.
+      WorkdirError: if it holds no study, or what it says of one is damaged.
+    """
+    config = read_config(workdir)
+    runs = records.read(workdir.records)
+    planned = plan(config.num_levels, config.arms, groups_per_call=1)
+    tickets = sorted({run.level for run in runs if run.arm == "ticket" and run.level})
+    masks = [workdir.ticket(level) for level in tickets]
+    weights = [workdir.weight_histograms(level) for level in spread([0, *tickets], 3)]
+    return Material(
+        title=workdir.root.resolve().name,
+        config=config,
+        environment=read_environment(workdir),
+        runs=runs,
+        verdict=judge(runs, settings or config.verdict),
+        num_groups=len({(run.arm, run.level) for run in runs}),
+        num_planned=sum(len(call) for call in planned),
+        anatomies=anatomy([path for path in masks if path.exists()]),
+        histograms={
+            int(path.stem.removeprefix("level_")): weight_histograms.load(path)
+            for path in weights
+            if path.exists()
+        },
+    )

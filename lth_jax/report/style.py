@@ -1,0 +1,119 @@
+"""Style: colours, names and axes that all figures share."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+INK = "#1b1b1b"
+FAINT = "#767676"
+GRID = "#e4e4e4"
+# Okabe and Ito's palette, told apart by colour-blind readers; one per arm everywhere.
+COLOURS = {
+    "ticket": "#0072b2",
+    "reinit": "#d55e00",
+    "shuffle": "#009e73",
+    "random": "#cc79a7",
+    "continue": "#e69f00",
+}
+NAMES = {
+    "ticket": "ticket",
+    "reinit": "fresh init",
+    "shuffle": "shuffled mask",
+    "random": "random mask, init",
+    "continue": "not rewound",
+}
+# By the names that the style sheet has for them; for several studies side by side.
+PALETTE = {**COLOURS, "sixth": "#56b4e9", "seventh": "#b8a800"}
+WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
+_FONT_SIZE = 10
+_LABEL_GAP = 0.062  # of the axes' height
+
+
+def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
+    """An empty figure with one pair of axes, and its title at the left."""
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    scale = 1 if size == WIDE else 0.85
+    axes.set_title(title, loc="left", fontsize=_FONT_SIZE * scale, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=0.9 * _FONT_SIZE * scale, color=FAINT)
+    axes.xaxis.label.set(color=INK, fontsize=0.9 * _FONT_SIZE * scale)
+    axes.yaxis.label.set(color=INK, fontsize=0.9 * _FONT_SIZE * scale)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def density_axis(axes: Axes, densities: Sequence[float]) -> None:
+    """Logarithmic, the dense net at the left as in the paper; ticks at levels."""
+    percents = sorted({100 * density for density in densities}, reverse=True)
+    most, least = percents[0], percents[-1]
+    axes.set_xscale("log")
+    margin = (most / least) ** 0.04 if most > least else 1.2
+    axes.set_xlim(most * margin, least / margin)
+    ticks = [most]
+    apart = (most / least) ** (1 / 8)  # room for eight labels
+    for percent in percents[1:]:
+        if ticks[-1] / percent >= apart:
+            ticks.append(percent)
+    axes.set_xticks(ticks)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("weights kept, % (log scale; sparser to the right)")
+
+
+def hover_zones(axes: Axes, levels: Sequence[tuple[int, float]]) -> None:
+    """Invisible zones about levels, which the page makes answer to the pointer.
+
+    Args:
+      axes: with their limits as they will stay.
+      levels: and their densities, decreasing.
+    """
+    percents = [100 * density for _, density in levels]
+    left, right = axes.get_xlim()
+    between = [math.sqrt(a * b) for a, b in itertools.pairwise(percents)]
+    edges = itertools.pairwise([left, *between, right])
+    for (level, _), (a, b) in zip(levels, edges, strict=bool(levels)):
+        zone = axes.axvspan(a, b, alpha=0, linewidth=0, zorder=10)
+        zone.set_gid(f"data-level-{level}")
+
+
+class Label(NamedTuple):
+    """A name for the end of a line."""
+
+    y: float
+    text: str
+    colour: str
+    key: str
+
+
+def label_ends(axes: Axes, labels: Sequence[Label], x: float) -> None:
+    """Names the lines at their ends, apart enough to be read."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ordered = sorted(labels)
+    ends = [float(to_axes.transform((x, label.y))[1]) for label in ordered]
+    heights: list[float] = []
+    for end in ends:
+        heights.append(max(end, heights[-1] + _LABEL_GAP) if heights else end)
+    excess = max(0.0, heights[-1] - 1)  # all of them down, where they leave the axes
+    for label, height in zip(ordered, heights, strict=True):
+        text = axes.annotate(
+            label.text,
+            (x, height - excess),
+            xycoords=("data", "axes fraction"),
+            xytext=(8, 0),
+            textcoords="offset points",
+            color=label.colour,
+            fontsize=0.9 * _FONT_SIZE,
+            va="center",
+            annotation_clip=False,
+        )
+        text.set_gid(f"data-series-{label.key}")

@@ -1,0 +1,40 @@
+"""SVG: figures as parts of a page, which colours and switches what they show."""
+
+import io
+import re
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from lth_jax.report import style
+
+# What the page's style sheet gives a colour of its own by day and by night.
+_VARIABLES = {
+    style.INK: "--ink",
+    style.FAINT: "--faint",
+    style.GRID: "--grid",
+    **{colour: f"--{name}" for name, colour in style.PALETTE.items()},
+}
+
+
+def inline(figure: Figure, name: str) -> str:
+    """A figure as an SVG element.
+
+    Args:
+      figure: artists whose gid is `data-<key>-<value>` become elements with the
+        attribute data-<key>="<value>" (up to the value's first hyphen).
+      name: unlike any other figure's on the page; its ids begin with it.
+    """
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="data-([a-z]+)-([^"-]+)[^"]*"', r'data-\1="\2"', svg)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\1{name}-", svg)
+    svg = re.sub(r"(font: (?:[a-z0-9]+ )*[\d.]+px) [^;\"]+", r"\1 var(--font)", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg.replace("#000000", "var(--ink)").strip()
