@@ -200,6 +200,7 @@ BAD = [
     ("model.dropout_rate", 0.5, "left out for 'lenet'"),
     ("data.augment", "mixup", "one of none, flip_and_crop"),
     ("compute_dtype", "float16", "one of float32, bfloat16"),
+    ("log.tensorboard", "runs", "of type bool"),
     ("rewind.step", "50000", "below num_steps"),
     ("rewind.step", "-1", "from 0"),
     ("rewind.step", "two", "an epoch such as '2ep'"),

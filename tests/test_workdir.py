@@ -29,11 +29,12 @@ def test_a_new_workdir_says_what_the_study_is_and_where_it_runs(tiny_config, tmp
     assert environment["versions"]["jax"]
 
 
-def test_the_same_study_goes_on_and_raw_dir_may_differ(tiny_config, tmp_path):
+def test_the_same_study_goes_on_and_what_it_is_not_may_differ(tiny_config, tmp_path):
     with opened(tmp_path, tiny_config):
         pass
     data = dataclasses.replace(tiny_config.data, raw_dir="/elsewhere")
-    with opened(tmp_path, dataclasses.replace(tiny_config, data=data)):
+    log = dataclasses.replace(tiny_config.log, tensorboard=True)
+    with opened(tmp_path, dataclasses.replace(tiny_config, data=data, log=log)):
         pass
 
 
@@ -149,6 +150,15 @@ def test_workdirs_from_before_there_were_data_notes_go_on(tiny_config, tmp_path)
     workdir.environment.write_text(json.dumps(environment))
     with opened(tmp_path, tiny_config):
         assert read_data_note(workdir) is None
+
+
+def test_workdirs_from_before_anything_could_be_watched_go_on(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        config = json.loads(workdir.config.read_text())
+    del config["log"]
+    workdir.config.write_text(json.dumps(config))
+    with opened(tmp_path, tiny_config):
+        pass
 
 
 def test_a_damaged_data_note_is_told(tmp_path):

@@ -192,6 +192,18 @@ class VerdictConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """What can be watched while a study trains.
+
+    Attributes:
+      tensorboard: writes every evaluation, the mean over the replicates, to tensorboard/
+        in the workdir at the end of each segment.
+    """
+
+    tensorboard: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class StudyConfig:
     """A whole study.
 
@@ -218,7 +230,7 @@ class StudyConfig:
         CPU as few as keep every core busy, elsewhere as many as fit the device's memory;
         half as many, with a warning, when they turn out not to. With vmap results depend
         on it in the last bits: set it where a resumed study must not differ at all.
-      data, model, init, optimizer, prune, rewind, verdict: see their classes.
+      data, model, init, optimizer, prune, rewind, verdict, log: see their classes.
     """
 
     seed: int = 0
@@ -239,3 +251,4 @@ class StudyConfig:
     prune: PruneConfig = PruneConfig()
     rewind: RewindConfig = RewindConfig()
     verdict: VerdictConfig = VerdictConfig()
+    log: LogConfig = LogConfig()

@@ -19,10 +19,16 @@ from lth_jax.config import StudyConfig, read
 from lth_jax.errors import UserError
 from lth_jax.study.files import whole
 
-# Where the bytes are read from, how many nets share a call and how results are judged
-# is no part of what the study is.
+# Where the bytes are read from, how many nets share a call, what can be watched and how
+# results are judged is no part of what the study is.
 _MAY_DIFFER = frozenset(
-    {"data.raw_dir", "members_per_call", "verdict.accuracy_margin", "verdict.claims"}
+    {
+        "data.raw_dir",
+        "log.tensorboard",
+        "members_per_call",
+        "verdict.accuracy_margin",
+        "verdict.claims",
+    }
 )
 _PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _log = logging.getLogger(__name__)
@@ -59,6 +65,10 @@ class Workdir:
     def level(self, level: int) -> pathlib.Path:
         """The checkpoint of the tickets at the end of a level."""
         return self.checkpoints / f"level_{level:02d}"
+
+    def scalars(self, arm: str, level: int) -> pathlib.Path:
+        """The folder of the TensorBoard run of one arm at one level."""
+        return self.root / "tensorboard" / arm / f"level_{level:02d}"
 
     @property
     def init(self) -> pathlib.Path:
