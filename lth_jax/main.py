@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
     from lth_jax import parallel, report
-    from lth_jax.study import experiment, interruption, runner, workdir
+    from lth_jax.study import experiment, interruption, runner, scalars, workdir
 
     parallel.use_all_cores()
     files = workdir.Workdir(root)
@@ -62,6 +62,7 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     if runner.is_finished(config, files):
         _say(f"{root}: this study is finished; nothing is left to run")
     else:
+        scalars.check(config)
         _use_compilation_cache()
         built = experiment.build(config)
         with workdir.opened(root, config, built.data_note):

@@ -35,11 +35,11 @@ def environment(tmp_path_factory):
 def start(environment):
     """Starts the command; gives its process."""
 
-    def start(*flags):
+    def start(*flags, **variables):
         return subprocess.Popen(
             [sys.executable, "-m", "lth_jax.main", *flags],
             cwd=ROOT,
-            env=environment,
+            env={**environment, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -52,8 +52,8 @@ def start(environment):
 def run(start):
     """Runs the command to its end; gives exit code, stdout, stderr."""
 
-    def run(*flags):
-        process = start(*flags)
+    def run(*flags, **variables):
+        process = start(*flags, **variables)
         out, err = process.communicate(timeout=500)
         return process.returncode, out, err
 
@@ -216,6 +216,16 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, run, t
     (line,) = err.strip().splitlines()
     assert line.startswith("error: ")
     assert message in line
+    assert not (tmp_path / "study").exists()
+
+
+def test_tensorboard_without_its_writer_is_told_and_leaves_nothing(run, tmp_path):
+    (tmp_path / "tensorboardX.py").write_text("raise ImportError('not there')")
+    flags = ("--config.log.tensorboard=True", f"--workdir={tmp_path / 'study'}")
+    code, out, err = run(*SMOKE, *flags, PYTHONPATH=str(tmp_path))
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: log.tensorboard: True needs tensorboardX")
     assert not (tmp_path / "study").exists()
 
 

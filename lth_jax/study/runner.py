@@ -24,6 +24,7 @@ from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Call, Group, plan
 from lth_jax.study.progress import Progress
 from lth_jax.study.records import Curve, Run
+from lth_jax.study.scalars import Scalars
 from lth_jax.study.workdir import Workdir
 
 
@@ -52,6 +53,7 @@ class Runner:
         self._workdir = workdir
         self._check_interrupted = check_interrupted
         self._trainer = Trainer(experiment)
+        self._scalars = Scalars(self._config, workdir)
         self._lineage = Lineage(experiment, workdir, self._remake)
         self._calls = list(
             plan(self._config.num_levels, self._config.arms, self._groups_per_call())
@@ -130,10 +132,12 @@ class Runner:
         members, start_step = self._members(call), self._start_step(call)
         reached = int(flight.state.step[0])
         progress.skip((reached - start_step) * len(members))
+        eval_steps = self._trainer.eval_steps(start_step)
         segments = self._trainer.train(members, call_masks, flight, start_step)
         for step, state_then in segments:
             flight = state_then
             progress.advance((step - reached) * len(members), call)
+            self._scalars.write(call, eval_steps, flight.curves, since=reached)
             reached = step
             if call[0].level == 0 and step == self._experiment.rewind_step:
                 self._lineage.keep_rewind_point(flight.state)
