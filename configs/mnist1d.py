@@ -8,8 +8,8 @@ of nine levels rather than fewer of more: that tells a winning ticket at the sam
 Command:   python -m lth_jax.main --config=configs/mnist1d.py
 Expected:  winning tickets at 43.7% and 29.0% density, on this seed and on seed 1. Test
            accuracy at early stop (mean, half of the 95% interval): dense 56.6 ± 1.3 at
-           step 520; the ticket at 29.0% density 59.5 ± 0.9 at step 420, where a fresh init
-           has 53.6 ± 0.8 at 865 and a shuffled mask 51.3 ± 1.5 at 845. Net, batch and rate
+           step 520; the ticket at 29.0% 59.5 ± 0.9 at step 420, where a fresh init has
+           53.6 ± 0.8 at 865 and a shuffled mask 51.3 ± 1.5 at 845. Net, batch and rate
            were chosen among six on seed 0, by such tables, so read the effect on another:
            with --config.seed=1 the ticket of 29.0% is 1.9 points above dense, with an
            interval, widened for the choice of the level, from 0.5 to 3.3.
