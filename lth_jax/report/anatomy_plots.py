@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lth_jax.analysis.anatomy import Anatomy, FirstLayer
 from lth_jax.analysis.words import percent
@@ -33,13 +33,14 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
             ends.setdefault(round(y[-1], 2), []).append((layer_name(name), colour))
     style.density_axis(axes, [level.layers.density for level in levels])
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     labels = [
         style.Label(y, ", ".join(name for name, _ in same), same[0][1], "layer")
         for y, same in ends.items()
     ]
-    style.label_ends(axes, labels, x[-1])
+    style.label_ends(axes, labels)
     return figure
 
 
@@ -108,8 +109,8 @@ def weight_distributions(
     """
     return {
         (level, name): _distribution(level, density, name, histograms[name])
-        for name in names
         for level, (density, histograms) in levels.items()
+        for name in names
     }
 
 

@@ -66,9 +66,16 @@ def draw(
     for order, line in enumerate(reversed(series), start=2):
         x = [100 * density for density in line.densities]
         y, low, high = scale * np.array(line.estimates).T
-        seen = ~np.isnan(low)
+        # A single point has no band to fill: its interval is the band's edge.
+        width = 6 if len(x) == 1 else 0
         band = axes.fill_between(
-            x, low, high, where=seen, alpha=0.16, linewidth=0, color=line.colour
+            x,
+            low,
+            high,
+            where=~np.isnan(low),
+            alpha=0.16,
+            linewidth=width,
+            color=line.colour,
         )
         (curve,) = axes.plot(
             x,
@@ -92,7 +99,7 @@ def draw(
         )
         label = style.Label(scale * reference, "dense net", style.FAINT, "reference")
         labels.append(label)
-    style.label_ends(axes, labels, 100 * min(everything))
+    style.label_ends(axes, labels)
     hover = {} if text is None else _hover(series, text)
     style.hover_zones(axes, [(level, density) for level, (density, _) in hover.items()])
     return DensityPlot(

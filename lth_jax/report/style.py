@@ -95,11 +95,12 @@ class Label(NamedTuple):
     key: str
 
 
-def label_ends(axes: Axes, labels: Sequence[Label], x: float) -> None:
-    """Names the lines at their ends, apart enough to be read."""
+def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
+    """Names lines at the right edge, level with their ends if that leaves room."""
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(labels)
-    ends = [float(to_axes.transform((x, label.y))[1]) for label in ordered]
+    right = axes.get_xlim()[1]
+    ends = [float(to_axes.transform((right, label.y))[1]) for label in ordered]
     heights: list[float] = []
     for end in ends:
         heights.append(max(end, heights[-1] + _LABEL_GAP) if heights else end)
@@ -107,9 +108,9 @@ def label_ends(axes: Axes, labels: Sequence[Label], x: float) -> None:
     for label, height in zip(ordered, heights, strict=True):
         text = axes.annotate(
             label.text,
-            (x, height - excess),
-            xycoords=("data", "axes fraction"),
-            xytext=(8, 0),
+            (1, height - excess),
+            xycoords="axes fraction",
+            xytext=(4, 0),
             textcoords="offset points",
             color=label.colour,
             fontsize=0.9 * _FONT_SIZE,
