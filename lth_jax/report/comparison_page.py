@@ -13,8 +13,8 @@ from lth_jax.errors import UserError
 from lth_jax.report import density_plots, page, style
 from lth_jax.report.density_plots import Series
 from lth_jax.report.material import Material
-from lth_jax.report.page import Cell
 from lth_jax.report.panels import Panel, Section
+from lth_jax.report.verdict_table import Cell
 
 _HEADS = (
     "replicates",
