@@ -124,4 +124,5 @@ def _log_of_mean(values: np.ndarray) -> np.ndarray:
 
 
 def _exp(estimate: Estimate) -> Estimate:
-    return Estimate(*(float(np.exp(x)) for x in estimate))
+    with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
+        return Estimate(*(float(np.exp(x)) for x in estimate))

@@ -137,8 +137,8 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
 
 
 def as_json(verdict: Any) -> Any:
-    """A verdict as plain dicts and lists; a number that is not there is None."""
-    if isinstance(verdict, float) and math.isnan(verdict):
+    """A verdict as plain dicts and lists; a number that is NaN or infinite is None."""
+    if isinstance(verdict, float) and not math.isfinite(verdict):
         return None
     if hasattr(verdict, "_asdict"):
         verdict = verdict._asdict()
