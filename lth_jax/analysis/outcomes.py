@@ -41,9 +41,11 @@ def early_stop(run: Run) -> tuple[int, float]:
     """Early-stop step and test accuracy there (Frankle & Carbin 2019, appendix C).
 
     Found afterwards: every run trains its full budget; among equal losses the first.
+    Once a net diverges its loss may be NaN, which is not the least.
     """
     validation = run.curves["validation", "loss"]
-    at = int(np.argmin(validation.values))
+    losses = validation.values
+    at = int(np.argmin(np.where(np.isnan(losses), np.inf, losses)))
     test = run.curves["test", "accuracy"]
     return int(validation.steps[at]), float(test.values[at])
 
