@@ -51,9 +51,9 @@ def early_stop(run: Run) -> tuple[int, float]:
 
 
 def outcomes(runs: Sequence[Run]) -> Outcomes:
-    """All outcomes by (arm, level), by level and then in the order of the runs."""
+    """All outcomes by (arm, level), ordered by level and then arm."""
     groups: dict[tuple[str, int], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.level, run.replicate)):
+    for run in sorted(runs, key=lambda run: (run.level, run.arm, run.replicate)):
         groups.setdefault((run.arm, run.level), []).append(run)
     return {key: _outcome(group) for key, group in groups.items()}
 
