@@ -208,7 +208,7 @@ def _ask_beats(asked: Sequence[Pair], margin: float) -> dict[int, Finding]:
 
 def _winning(matches: Finding, beats: Finding, slower: Finding) -> Finding:
     answers = matches.answer, beats.answer
-    p = max(matches.p, beats.p)  # both must hold
+    p = float(np.maximum(matches.p, beats.p))  # both must hold; NaN if one is
     if "no" in answers or slower.answer == "yes":
         return Finding("no")
     if "not tested" in answers:
