@@ -56,6 +56,9 @@ def test_an_interval_may_end_at_a_bound():
     assert check("accuracy", estimate.low, estimate.high).answer == "holds"
     assert check("accuracy", estimate.high, None).answer == "undecided"
     assert check("accuracy", None, estimate.low).answer == "undecided"
+    inside = (estimate.value + estimate.low) / 2, (estimate.value + estimate.high) / 2
+    assert check("accuracy", inside[0], None).answer == "undecided"
+    assert check("accuracy", None, inside[1]).answer == "undecided"
 
 
 @pytest.mark.parametrize(

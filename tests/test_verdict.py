@@ -189,6 +189,9 @@ def test_a_fresh_init_that_does_as_well_within_the_margin_is_a_no():
     # Not for want of a difference alone: it must be shown to be less than the margin.
     few = one_level((0.955, 3_000), (0.955, 3_000), num_replicates=3, noise=0.004, seed=1)
     assert few.beats_reinit.answer == "undecided"
+    # Nor is it a no where it is shown to be above, be it by less than the margin.
+    above = one_level((0.955, 3_000), (0.9545, 3_000), noise=0.001, seed=1)
+    assert above.beats_reinit.answer == "yes"
     better = one_level((0.955, 3_000), (0.960, 3_000), seed=1)
     assert better.beats_reinit.answer == "no"
 
@@ -266,15 +269,20 @@ def test_without_variation_all_is_undecided(num_replicates):
     assert found.answers.winning == []
 
 
-def test_a_question_without_p_leaves_winning_without_one():
-    runs = study({DENSE: (0.95, 4_000), ("ticket", 1): (0.96, 3_000)}, 5)
-    accuracies = outcomes(runs)["ticket", 1].early_stop_accuracy
-    runs += [
+@pytest.mark.parametrize(
+    ("ticket", "matches", "needed"), [(0.96, "yes", False), (0.950, "undecided", True)]
+)
+def test_a_question_without_p_leaves_winning_without_one(ticket, matches, needed):
+    runs = study({DENSE: (0.95, 4_000), ("ticket", 1): (ticket, 3_000)}, 5, noise=0.004)
+    runs += [  # the same below the ticket for every replicate
         make_run("reinit", 1, replicate, 4_000, round(accuracy - 0.01, 4))
-        for replicate, accuracy in enumerate(accuracies)
+        for replicate, accuracy in enumerate(
+            outcomes(runs)["ticket", 1].early_stop_accuracy
+        )
     ]
     (level,) = verdict_on(runs).levels
-    assert level.matches_dense.answer == "yes"
+    assert level.matches_dense.answer == matches
+    assert (level.matches_dense.replicates_needed is not None) == needed
     for finding in (level.beats_reinit, level.winning):
         assert finding.answer == "undecided"
         assert math.isnan(finding.p)
