@@ -1,4 +1,6 @@
 import ast
+import dataclasses
+import json
 import pathlib
 import runpy
 
@@ -210,6 +212,11 @@ BAD = [
     ("rewind.params", "end", "one of init, rewind, keep"),
     ("rewind.optimizer", "restart", "one of fresh, rewind, keep"),
     ("rewind.schedule", "keep", "one of restart, rewind, constant"),
+    ("verdict.accuracy_margin", -0.001, r"inside \[0, 1\)"),
+    ("verdict.accuracy_margin", 1.0, r"inside \[0, 1\)"),
+    ("verdict.accuracy_margin", float("nan"), r"inside \[0, 1\)"),
+    ("verdict.claims", ("figure 4a",), "of type Claim"),
+    ("verdict.claims", "figure 4a", "a tuple"),
 ]
 
 
@@ -232,3 +239,73 @@ def test_an_unknown_field_is_told_with_those_there_are(field):
 def test_a_group_cannot_be_a_value():
     with pytest.raises(ConfigError, match=r"prune: 0\.2; must be a group"):
         lth_config.read(changed("prune", 0.2))
+
+
+# Claims.
+
+CLAIM = lth_config.Claim(0.211, "speedup", 1.61, 1.11, None, "figure 4a")
+BAD_CLAIMS = [
+    ("density", 0.0, r"\[1\]\.density: 0\.0 .*in \(0, 1\]"),
+    ("density", 1.5, r"\[1\]\.density: 1\.5 .*in \(0, 1\]"),
+    ("density", float("nan"), r"\[1\]\.density: nan .*in \(0, 1\]"),
+    ("density", "0.2", r"\.density: '0\.2'; must be of type float"),
+    ("measure", "speed", r"\[1\]\.measure: 'speed' .*one of accuracy, final_accuracy"),
+    ("paper", None, r"\.paper: None; must be of type float"),
+    ("low", "1", r"\.low: '1'; must be of type float"),
+    ("high", 1.11, r"\[1\]\.low, high: \(1\.11, 1\.11\) .*in order"),
+    ("high", 1.0, r"\[1\]\.low, high: \(1\.11, 1\.0\) .*in order"),
+    ("high", float("nan"), r"\[1\]\.low, high: \(1\.11, nan\) .*in order"),
+    ("source", None, r"\.source: None; must be of type str"),
+    ("arm", "dense", r"\[1\]\.arm: 'dense' .*one of ticket, reinit"),
+    ("reference", "paper", r"\[1\]\.reference: 'paper' .*one of dense, none, ticket"),
+    ("reference", "none", r"\[1\]\.reference: 'none' .*given for 'speedup'"),
+]
+
+
+def with_claims(*claims):
+    config = lth_config.default()
+    config.verdict.claims = claims
+    return config
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        CLAIM,
+        dataclasses.replace(CLAIM, low=None),
+        dataclasses.replace(CLAIM, arm="reinit", reference="shuffle"),
+        dataclasses.replace(CLAIM, measure="accuracy", reference="none", density=1.0),
+    ],
+)
+def test_claims_are_read_from_a_config_and_from_json(claim):
+    study = lth_config.read(with_claims(CLAIM, claim))
+    assert study.verdict.claims == (CLAIM, claim)
+    values = json.loads(json.dumps(as_dict(study)))
+    assert isinstance(values["verdict"]["claims"][0], dict)
+    assert lth_config.read(values) == study
+
+
+def test_whole_numbers_in_claims_become_floats():
+    claim = dataclasses.replace(CLAIM, density=1, paper=2, low=0, high=3)
+    (found,) = lth_config.read(with_claims(claim)).verdict.claims
+    assert found == claim
+    numbers = found.density, found.paper, found.low, found.high
+    assert [type(number) for number in numbers] == [float] * 4
+
+
+@pytest.mark.parametrize(("field", "value", "message"), BAD_CLAIMS)
+def test_a_bad_claim_is_told_with_field_value_and_what_is_allowed(field, value, message):
+    claims = CLAIM, dataclasses.replace(CLAIM, **{field: value})
+    plain = [dataclasses.asdict(claim) for claim in claims]
+    for config in (with_claims(*claims), changed("verdict.claims", plain)):
+        with pytest.raises(ConfigError, match=rf"^verdict\.claims{message}"):
+            lth_config.read(config)
+
+
+def test_a_claim_with_a_field_too_many_or_too_few_is_told():
+    plain = dataclasses.asdict(CLAIM)
+    with pytest.raises(ConfigError, match=r"claims\.figure: no such field; allowed are"):
+        lth_config.read(changed("verdict.claims", [{**plain, "figure": "4a"}]))
+    del plain["paper"], plain["arm"]  # the arm has a default
+    with pytest.raises(ConfigError, match=r"^verdict\.claims\.paper: missing$"):
+        lth_config.read(changed("verdict.claims", [plain]))

@@ -5,13 +5,15 @@ import shutil
 
 import pytest
 
+from lth_jax.config import Claim, ConfigError, VerdictConfig
 from lth_jax.study import workdir as workdir_module
 from lth_jax.study.workdir import (
     Workdir,
     WorkdirError,
     check,
     opened,
-    read_data_note,
+    read_config,
+    read_environment,
 )
 
 
@@ -127,7 +129,7 @@ def test_a_changed_environment_is_a_warning(tiny_config, tmp_path, caplog):
 @pytest.mark.parametrize("second", [None, "odd data", "other odd data"])
 def test_one_study_has_one_data_note(tiny_config, tmp_path, first, second, caplog):
     with opened(tmp_path, tiny_config, first) as workdir:
-        assert read_data_note(workdir) == first
+        assert read_environment(workdir)["data_note"] == first
     before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
     if first == second:
         with opened(tmp_path, tiny_config, second):
@@ -149,7 +151,7 @@ def test_workdirs_from_before_there_were_data_notes_go_on(tiny_config, tmp_path)
     del environment["data_note"]
     workdir.environment.write_text(json.dumps(environment))
     with opened(tmp_path, tiny_config):
-        assert read_data_note(workdir) is None
+        assert read_environment(workdir).get("data_note") is None
 
 
 def test_workdirs_from_before_anything_could_be_watched_go_on(tiny_config, tmp_path):
@@ -161,9 +163,50 @@ def test_workdirs_from_before_anything_could_be_watched_go_on(tiny_config, tmp_p
         pass
 
 
-def test_a_damaged_data_note_is_told(tmp_path):
+def test_a_damaged_environment_is_told(tmp_path):
     workdir = Workdir(tmp_path)
-    assert read_data_note(workdir) is None
+    assert read_environment(workdir) == {}
     workdir.environment.write_text("{")
     with pytest.raises(WorkdirError, match=r"environment\.json"):
-        read_data_note(workdir)
+        read_environment(workdir)
+
+
+CLAIMS = (
+    Claim(0.211, "speedup", 1.61, 1.11, None, "figure 4a", reference="reinit"),
+    Claim(0.135, "accuracy", 0.003, 0.0, 0.006, "figure 4a"),
+)
+
+
+def test_a_config_is_read_back_with_its_claims(tiny_config, tmp_path):
+    judged = dataclasses.replace(tiny_config, verdict=VerdictConfig(0.005, CLAIMS))
+    for name, config in (("plain", tiny_config), ("judged", judged)):
+        with opened(tmp_path / name, config) as workdir:
+            pass
+        assert read_config(workdir) == config
+
+
+def test_a_study_goes_on_however_it_is_judged(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        written = json.loads(workdir.config.read_text())
+    judged = dataclasses.replace(tiny_config, verdict=VerdictConfig(0.005, CLAIMS))
+    with opened(tmp_path, judged):
+        pass
+    del written["verdict"]  # of a study from before there were verdicts
+    workdir.config.write_text(json.dumps(written))
+    assert read_config(workdir) == tiny_config
+    with opened(tmp_path, judged):
+        pass
+
+
+def test_a_config_that_cannot_be_read_is_told(tiny_config, tmp_path):
+    with pytest.raises(WorkdirError, match="holds no study"):
+        read_config(Workdir(tmp_path / "nowhere"))
+    with opened(tmp_path, tiny_config) as workdir:
+        pass
+    text = workdir.config.read_text()
+    workdir.config.write_text("{")
+    with pytest.raises(WorkdirError, match=r"config\.json"):
+        read_config(workdir)
+    workdir.config.write_text(text.replace('"num_levels": 3', '"num_levels": "three"'))
+    with pytest.raises(ConfigError, match="num_levels: 'three'; must be of type int"):
+        read_config(workdir)

@@ -41,17 +41,19 @@ def early_stop(run: Run) -> tuple[int, float]:
     """Early-stop step and test accuracy there (Frankle & Carbin 2019, appendix C).
 
     Found afterwards: every run trains its full budget; among equal losses the first.
+    Once a net diverges its loss may be NaN, which is not the least.
     """
     validation = run.curves["validation", "loss"]
-    at = int(np.argmin(validation.values))
+    losses = validation.values
+    at = int(np.argmin(np.where(np.isnan(losses), np.inf, losses)))
     test = run.curves["test", "accuracy"]
     return int(validation.steps[at]), float(test.values[at])
 
 
 def outcomes(runs: Sequence[Run]) -> Outcomes:
-    """All outcomes by (arm, level), by level and then in the order of the runs."""
+    """All outcomes by (arm, level), ordered by level and then arm."""
     groups: dict[tuple[str, int], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.level, run.replicate)):
+    for run in sorted(runs, key=lambda run: (run.level, run.arm, run.replicate)):
         groups.setdefault((run.arm, run.level), []).append(run)
     return {key: _outcome(group) for key, group in groups.items()}
 

@@ -41,8 +41,8 @@ class LevelVerdict(NamedTuple):
     Attributes:
       level, density, weights_left: of the ticket.
       matches_dense: is its accuracy at early stop at most the margin below dense?
-      beats_reinit: is it above a fresh init of the same mask? "no" if by less than the
-        margin.
+      beats_reinit: is it above a fresh init of the same mask? "no" where that is not
+        shown, but is shown not to be so by as much as the margin.
       slower_than_dense: is its early stop later?
       winning: a winning ticket (Frankle & Carbin 2019, section 1): it matches dense,
         beats a fresh init, and was not shown to be slower.
@@ -137,8 +137,8 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
 
 
 def as_json(verdict: Any) -> Any:
-    """A verdict as plain dicts and lists; a number that is not there is None."""
-    if isinstance(verdict, float) and math.isnan(verdict):
+    """A verdict as plain dicts and lists; a number that is NaN or infinite is None."""
+    if isinstance(verdict, float) and not math.isfinite(verdict):
         return None
     if hasattr(verdict, "_asdict"):
         verdict = verdict._asdict()
@@ -208,7 +208,7 @@ def _ask_beats(asked: Sequence[Pair], margin: float) -> dict[int, Finding]:
 
 def _winning(matches: Finding, beats: Finding, slower: Finding) -> Finding:
     answers = matches.answer, beats.answer
-    p = max(matches.p, beats.p)  # both must hold
+    p = float(np.maximum(matches.p, beats.p))  # both must hold; NaN if one is
     if "no" in answers or slower.answer == "yes":
         return Finding("no")
     if "not tested" in answers:

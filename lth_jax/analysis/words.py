@@ -84,7 +84,8 @@ def _winning(verdict: Verdict) -> str:
         by_answer.setdefault(level.winning.answer, []).append(level)
     yes = by_answer.get("yes", [])
     undecided = by_answer.get("undecided", [])
-    if "not tested" in by_answer:
+    untested = by_answer.get("not tested", [])
+    if untested and all(x.beats_reinit.answer == "not tested" for x in verdict.levels):
         return (
             "Whether there is a winning ticket was not tested: that takes the arm"
             " 'reinit'."
@@ -96,17 +97,14 @@ def _winning(verdict: Verdict) -> str:
         )
     else:
         found = f"No winning ticket is shown by {_replicates(verdict.num_replicates)}."
-    return " ".join(filter(None, (found, _undecided(undecided, verdict))))
+    sentences = found, _undecided(undecided, verdict), _untested(untested, verdict)
+    return " ".join(filter(None, sentences))
 
 
 def _undecided(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
     if not levels:
         return ""
-    which = (
-        "all levels"
-        if len(levels) == len(verdict.levels)
-        else f"{len(levels)} of {len(verdict.levels)} levels"
-    )
+    which = _which(levels, verdict)
     needed = [n for n in (x.winning.replicates_needed for x in levels) if n]
     if not needed:
         return f"At {which} there are too few replicates to tell."
@@ -118,6 +116,19 @@ def _undecided(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
     )
 
 
+def _untested(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
+    """The fresh init is trained beside the ticket at every level, but may be behind."""
+    if not levels:
+        return ""
+    return f"At {_which(levels, verdict)} the arm 'reinit' is still to run."
+
+
+def _which(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
+    if len(levels) == len(verdict.levels):
+        return "all levels"
+    return f"{len(levels)} of {len(verdict.levels)} levels"
+
+
 def _matching(verdict: Verdict, place: Place | None) -> str:
     margin = f"{100 * verdict.accuracy_margin:g} points below it at most"
     if place is None:
@@ -125,7 +136,8 @@ def _matching(verdict: Verdict, place: Place | None) -> str:
             f"The ticket is not shown to match the dense net ({margin}) at any density."
         )
     return (
-        f"The ticket matches the dense net ({margin}) down to {percent(place.density)}."
+        f"The sparsest ticket that matches the dense net ({margin}) keeps"
+        f" {percent(place.density)} of the weights."
     )
 
 
@@ -157,7 +169,7 @@ def _chosen(estimate: Estimate, num_levels: int) -> str:
 
 def _below(below: dict[str, Place | None]) -> str:
     parts = [
-        f"{CONTROLS[arm]} from {percent(place.density)}"
+        f"{CONTROLS[arm]} first at {percent(place.density)}"
         if place
         else f"{CONTROLS[arm]} at no density"
         for arm, place in below.items()

@@ -204,8 +204,11 @@ def _check_verdict(verdict: VerdictConfig) -> None:
         _require(f"{name}.reference", claim.reference, compared, "given for 'speedup'")
         bounds = claim.low, claim.high
         low, high = bounds
+        one_given = low is not None or high is not None
         ordered = low is None or high is None or low < high
-        _require(f"{name}.low, high", bounds, ordered, "in order")
+        _require(f"{name}.low, high", bounds, one_given and ordered, "one or both, in order")
+        other = claim.arm != claim.reference
+        _require(f"{name}.reference", claim.reference, other, "another than the arm")
 
 
 def _require(field: str, value: Any, ok: bool, allowed: str) -> None:

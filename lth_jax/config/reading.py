@@ -100,6 +100,9 @@ def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
             fields[name] = _from_dict(hints[name], value, f"{field}.")
         else:
             fields[name] = _typed(field, value, hints[name])
+    for needed in dataclasses.fields(cls):
+        if needed.name not in fields and needed.default is dataclasses.MISSING:
+            raise ConfigError(f"{prefix}{needed.name}: missing")
     return cls(**fields)
 
 
@@ -116,8 +119,9 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
         if args[0] is str:  # --config.arms=ticket,reinit comes as one string
             value = [part for item in value for part in str(item).split(",") if part]
         return tuple(_typed(field, item, args[0]) for item in value)
-    if isinstance(value, Mapping) and annotation is Claim:  # from JSON
-        return _from_dict(annotation, value, f"{field}.")
+    if annotation is Claim and isinstance(value, Claim | Mapping):  # a dict from JSON
+        values = value if isinstance(value, Mapping) else vars(value)
+        return _from_dict(Claim, values, f"{field}.")
     if annotation is float and type(value) is int:
         return float(value)
     if annotation is str and type(value) is int:  # such as rewind.step=500

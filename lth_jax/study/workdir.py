@@ -178,7 +178,10 @@ def read_config(workdir: Workdir) -> StudyConfig:
         raise WorkdirError(f"workdir: {workdir.root} holds no study") from None
     except ValueError as error:
         raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
-    return read(values)
+    try:
+        return read(values)
+    except (AttributeError, UserError) as error:
+        raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
 
 
 def _claim(workdir: Workdir, config: StudyConfig) -> None:
