@@ -272,7 +272,7 @@ def with_claims(*claims):
     "claim",
     [
         CLAIM,
-        dataclasses.replace(CLAIM, low=None),
+        dataclasses.replace(CLAIM, low=None, high=0.5),
         dataclasses.replace(CLAIM, arm="reinit", reference="shuffle"),
         dataclasses.replace(CLAIM, measure="accuracy", reference="none", density=1.0),
     ],

@@ -51,7 +51,8 @@ def test_a_study_of_many_replicates_is_told_as_it_is():
         " dense net and beat a fresh init of their mask."
     )
     assert matching == (
-        "The ticket matches the dense net (0.2 points below it at most) down to 6.25%."
+        "The sparsest ticket that matches the dense net (0.2 points below it at most)"
+        " keeps 6.25% of the weights."
     )
     chosen = verdict().answers.best.estimate, verdict().answers.fastest.estimate
     of_levels = "(95% interval, widened for the choice among 5 levels)."
@@ -64,8 +65,8 @@ def test_a_study_of_many_replicates_is_told_as_it_is():
         f" {words.times(chosen[1])} times as many steps {of_levels}"
     )
     assert below == (
-        "Shown to be below dense: the ticket from 3.12%; a random mask and init from 50%;"
-        " a fresh init of its mask from 25%."
+        "Shown to be below dense: the ticket first at 3.12%; a random mask and init first"
+        " at 50%; a fresh init of its mask first at 25%."
     )
 
 
@@ -82,8 +83,8 @@ def test_no_winning_ticket_is_told_without_a_doubt_that_there_is_none():
         " any density."
     )
     assert found[4] == (
-        "Shown to be below dense: the ticket from 3.12%; a fresh init of its mask from"
-        " 3.12%."
+        "Shown to be below dense: the ticket first at 3.12%; a fresh init of its mask"
+        " first at 3.12%."
     )
 
 

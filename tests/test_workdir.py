@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lth_jax.config import Claim, ConfigError, VerdictConfig
+from lth_jax.config import Claim, VerdictConfig
 from lth_jax.study import workdir as workdir_module
 from lth_jax.study.workdir import (
     Workdir,
@@ -208,5 +208,6 @@ def test_a_config_that_cannot_be_read_is_told(tiny_config, tmp_path):
     with pytest.raises(WorkdirError, match=r"config\.json"):
         read_config(workdir)
     workdir.config.write_text(text.replace('"num_levels": 3', '"num_levels": "three"'))
-    with pytest.raises(ConfigError, match="num_levels: 'three'; must be of type int"):
+    expected = r"config\.json: num_levels: 'three'; must be of type int"
+    with pytest.raises(WorkdirError, match=expected):
         read_config(workdir)

@@ -206,7 +206,9 @@ def _check_verdict(verdict: VerdictConfig) -> None:
         low, high = bounds
         one_given = low is not None or high is not None
         ordered = low is None or high is None or low < high
-        _require(f"{name}.low, high", bounds, one_given and ordered, "one or both, in order")
+        _require(
+            f"{name}.low, high", bounds, one_given and ordered, "one or both, in order"
+        )
         other = claim.arm != claim.reference
         _require(f"{name}.reference", claim.reference, other, "another than the arm")
 
