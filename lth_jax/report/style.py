@@ -116,5 +116,6 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
             fontsize=0.9 * _FONT_SIZE,
             va="center",
             annotation_clip=False,
+            parse_math=False,  # a study's name may have dollars
         )
         text.set_gid(f"data-series-{label.key}")
