@@ -30,7 +30,8 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
         y = [100 * max(level.layers.layers[name], 1e-6) for level in levels]
         axes.plot(x, y, color=colour, linewidth=1.5, marker="o", markersize=3)
         if i in shown:
-            ends.setdefault(round(y[-1], 2), []).append((layer_name(name), colour))
+            end = float(f"{y[-1]:.3g}")
+            ends.setdefault(end, []).append((layer_name(name), colour))
     style.density_axis(axes, [level.layers.density for level in levels])
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -86,7 +87,8 @@ def _filter_tiles(first: FirstLayer) -> np.ndarray:
 def _input_strip(levels: Sequence[Anatomy]) -> Figure:
     """Inputs along a line, levels down: the share kept over the layer's own share."""
     figure, axes = style.panel("Weights kept of each input, over the layer's mean")
-    image = np.stack([level.first.kept / level.first.kept.mean() for level in levels])
+    kept = [level.first.kept for level in levels]
+    image = np.stack([inputs / (inputs.mean() or 1) for inputs in kept])
     shown = axes.imshow(image, aspect="auto", cmap=_KEPT, vmin=0, interpolation="nearest")
     axes.grid(visible=False)
     axes.set_xlabel("input")
