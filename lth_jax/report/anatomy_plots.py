@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -12,7 +13,8 @@ from lth_jax.analysis.words import percent
 from lth_jax.report import style
 from lth_jax.study.weight_histograms import Histogram
 
-_DEPTHS = matplotlib.colormaps["viridis"]
+# From the input to the output; to be seen on white and on the page's black alike.
+_DEPTHS = LinearSegmentedColormap.from_list("depths", ("#00878a", "#7a6fd0", "#d0487a"))
 _KEPT = matplotlib.colormaps["magma_r"]
 _MOST_LABELS = 6
 _MOST_FILTERS = 256
@@ -26,7 +28,7 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     ends: dict[float, list[tuple[str, str]]] = {}
     shown = {round(i) for i in np.linspace(0, len(names) - 1, _MOST_LABELS)}
     for i, name in enumerate(names):
-        colour = matplotlib.colors.to_hex(_DEPTHS(0.9 * i / max(1, len(names) - 1)))
+        colour = matplotlib.colors.to_hex(_DEPTHS(i / max(1, len(names) - 1)))
         y = [100 * max(level.layers.layers[name], 1e-6) for level in levels]
         axes.plot(x, y, color=colour, linewidth=1.5, marker="o", markersize=3)
         if i in shown:
