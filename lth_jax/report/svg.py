@@ -34,7 +34,8 @@ def inline(figure: Figure, name: str) -> str:
     svg = re.sub(r'\bid="data-([a-z]+)-([^"-]+)[^"]*"', r'data-\1="\2"', svg)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\1{name}-", svg)
-    svg = re.sub(r"(font: (?:[a-z0-9]+ )*[\d.]+px) [^;\"]+", r"\1 var(--font)", svg)
+    font = r"(font-family: |font: (?:[a-z0-9]+ )*[\d.]+px )"  # by matplotlib's version
+    svg = re.sub(rf'{font}[^;"]+', r"\1var(--font)", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg.replace("#000000", "var(--ink)").strip()
