@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from lth_jax.config import StudyConfig, VerdictConfig
+from lth_jax.config.checks import check
 from lth_jax.errors import UserError
 
 _WORKDIRS = flags.DEFINE_multi_string(
@@ -24,10 +26,8 @@ _OUT = flags.DEFINE_string(
 _ACCURACY_MARGIN = flags.DEFINE_float(
     "accuracy_margin",
     None,
-    "How far below the dense net a ticket still matches it, in [0, 1]; by default as the"
+    "How far below the dense net a ticket still matches it, in [0, 1); by default as the"
     " study's config has it.",
-    lower_bound=0,
-    upper_bound=1,
 )
 
 
@@ -49,12 +49,18 @@ def _report(roots: Sequence[pathlib.Path]) -> str:
     from lth_jax.study.workdir import Workdir, read_config
 
     workdirs = [Workdir(root) for root in roots]
-    settings = [read_config(workdir).verdict for workdir in workdirs]
-    if (margin := _ACCURACY_MARGIN.value) is not None:
-        settings = [dataclasses.replace(s, accuracy_margin=margin) for s in settings]
+    settings = [_settings(read_config(workdir)) for workdir in workdirs]
     if len(workdirs) == 1:
         return report.write(workdirs[0], settings[0])
     return report.compare(workdirs, pathlib.Path(_OUT.value), settings)
+
+
+def _settings(config: StudyConfig) -> VerdictConfig:
+    if (margin := _ACCURACY_MARGIN.value) is None:
+        return config.verdict
+    verdict = dataclasses.replace(config.verdict, accuracy_margin=margin)
+    check(dataclasses.replace(config, verdict=verdict))
+    return verdict
 
 
 def _fail(text: str) -> int:
