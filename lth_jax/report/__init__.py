@@ -1,6 +1,7 @@
 """Report: a workdir as a page, figures, a table and a verdict."""
 
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -33,11 +34,19 @@ def compare(
     """
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     titles = [material.title for material in materials]
-    names = titles if len(set(titles)) == len(titles) else [str(w.root) for w in workdirs]
+    distinct = len(set(titles)) == len(titles)
+    names = titles if distinct else _paths([workdir.root for workdir in workdirs])
     content = comparison_page(materials, names)
     with whole(path) as unfinished:
         unfinished.write_text(content)
     return f"page     {path}"
+
+
+def _paths(roots: Sequence[pathlib.Path]) -> list[str]:
+    """The paths without what they have in common, which no reader needs."""
+    paths = [root.absolute() for root in roots]
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
 
 
 def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:

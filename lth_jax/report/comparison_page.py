@@ -26,6 +26,7 @@ _HEADS = (
     "speed-up",
     "winning tickets",
 )
+_MOST_LETTERS = 22
 
 
 class _Study(NamedTuple):
@@ -154,12 +155,18 @@ def _sections(studies: Sequence[_Study]) -> list[Section]:
     ]
 
 
+def _short(name: str) -> str:
+    """A name that leaves room for the figure that it stands in."""
+    half = _MOST_LETTERS // 2
+    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half:]}"
+
+
 def _series(
     study: _Study, line: Sequence[Summary | Comparison], estimates: Sequence[Estimate]
 ) -> Series:
     return Series(
         study.key,
-        study.name,
+        _short(study.name),
         style.PALETTE[study.variable],
         [x.level for x in line],
         [x.density for x in line],
