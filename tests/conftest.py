@@ -5,12 +5,16 @@ import os
 # Before jax is imported anywhere.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
+import contextlib
 import dataclasses
 import fcntl
+import json
 import pathlib
 import subprocess
 import sys
+from typing import NamedTuple
 
+import browsing
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +23,11 @@ import pytest
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax.core import optimizers
+from lth_jax.study import experiment, workdir
+from lth_jax.study.runner import Runner, is_finished
+from lth_jax.study.workdir import Workdir
 
+ROOT = pathlib.Path(__file__).parents[1]
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 SHARED_MNIST = SHARED / "data" / "mnist"
 UNPACK_CIFAR10 = SHARED / "tools" / "unpack_cifar10.py"
@@ -37,6 +45,28 @@ def compilation_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def user_environment(tmp_path_factory) -> dict[str, str]:
+    """One device, as a user has it, and a cache of compiled programs of its own."""
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return {**env, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> pathlib.Path:
+    """A folder of all workers, for what the first one of them makes."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path):
+    """Other workers wait meanwhile."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
 def raw_mnist() -> pathlib.Path:
     """The folder of MNIST's raw files; skips where there is none."""
     folder = pathlib.Path(os.environ.get("LTH_RAW_MNIST", SHARED_MNIST))
@@ -46,7 +76,7 @@ def raw_mnist() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def raw_cifar10(tmp_path_factory) -> pathlib.Path:
+def raw_cifar10(shared_folder) -> pathlib.Path:
     """The folder of CIFAR-10's cifar-10-batches-bin; skips where there is none."""
     if named := os.environ.get("LTH_RAW_CIFAR10"):
         folder = pathlib.Path(named)
@@ -55,14 +85,11 @@ def raw_cifar10(tmp_path_factory) -> pathlib.Path:
         return folder
     if not UNPACK_CIFAR10.exists():
         pytest.skip(f"no {UNPACK_CIFAR10}; set LTH_RAW_CIFAR10")
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # of all workers; the first one unpacks
-    with (root / "cifar10.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = [sys.executable, str(UNPACK_CIFAR10), str(root / "cifar10")]
+    folder = shared_folder / "cifar10"
+    with locked(folder):
+        command = [sys.executable, str(UNPACK_CIFAR10), str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return root / "cifar10"
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +144,86 @@ def tiny_config() -> lth_config.StudyConfig:
         model=lth_config.ModelConfig(hidden_sizes=(12, 8)),
         optimizer=lth_config.OptimizerConfig(learning_rate=1e-2),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tiny_config, shared_folder) -> Workdir:
+    """The tiny study, finished, without a report; not to be written to."""
+    root = shared_folder / "tiny"
+    with locked(root):
+        if not is_finished(tiny_config, Workdir(root)):
+            built = experiment.build(tiny_config)
+            with workdir.opened(root, tiny_config, built.data_note) as files:
+                Runner(built, files).run()
+    return Workdir(root)
+
+
+class Finished(NamedTuple):
+    """A study that the command line ran; `printed` at its end, after `command`."""
+
+    files: Workdir
+    command: str
+    printed: str
+
+
+def run_study(shared_folder, environment, name, *flags) -> Finished:
+    """Runs a study as a user does, once for all workers."""
+    root = shared_folder / name
+    notes = root.with_suffix(".json")
+    command = ["-m", "lth_jax.main", *flags, f"--workdir={root}"]
+    with locked(root):
+        if not notes.exists():
+            run = subprocess.run(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            notes.write_text(json.dumps(run.stdout))
+    printed = json.loads(notes.read_text())
+    return Finished(Workdir(root), " ".join(["python", *command]), printed)
+
+
+@pytest.fixture(scope="session")
+def mnist1d_study(shared_folder, user_environment) -> Finished:
+    """The whole of configs/mnist1d.py, which takes a minute."""
+    flags = ("--config=configs/mnist1d.py",)
+    return run_study(shared_folder, user_environment, "mnist1d", *flags)
+
+
+@pytest.fixture(scope="session")
+def lenet_study(shared_folder, user_environment, raw_mnist) -> Finished:
+    """The small variant of configs/lenet.py, which takes a minute."""
+    flags = ("--config=configs/lenet.py:smoke", f"--config.data.raw_dir={raw_mnist}")
+    return run_study(shared_folder, user_environment, "lenet_smoke", *flags)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; skips where there is none.
+
+    While it is open no other event loop can run in this thread, so no study either.
+    """
+    with browsing.chromium() as found:
+        if found is None:
+            pytest.skip(f"no browser; any of {', '.join(browsing.NAMES)}")
+        yield found
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a file in a context of its own; gives a `browsing.Visit`."""
+    contexts = []
+
+    def visit(path: pathlib.Path, **settings) -> browsing.Visit:
+        contexts.append(browser.new_context(**settings))
+        return browsing.visit(contexts[-1], path)
+
+    yield visit
+    for context in contexts:
+        context.close()
 
 
 def as_dict(config) -> dict:

@@ -14,7 +14,7 @@ from test_checkpoint import flip_a_byte
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data, report
-from lth_jax.analysis.summary import early_stop
+from lth_jax.analysis.outcomes import early_stop
 from lth_jax.core import sampling
 from lth_jax.study import experiment, records, ticket_files, workdir
 from lth_jax.study.levels import TrainingDiverged
@@ -58,10 +58,10 @@ def built(tiny_config):
     return experiment.build(tiny_config)
 
 
-@pytest.fixture(scope="module")
-def finished(tiny_config, built, tmp_path_factory):
+@pytest.fixture
+def finished(tiny_study):
     """An uninterrupted study."""
-    return run(tiny_config, tmp_path_factory.mktemp("study") / "finished", built)
+    return tiny_study
 
 
 def test_the_note_on_the_data_reaches_the_report(tiny_config, tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_the_note_on_the_data_reaches_the_report(tiny_config, tmp_path, monkeypa
     monkeypatch.setattr(data, "load", lambda *_: source)
     config = dataclasses.replace(tiny_config, num_levels=1)
     files = run(config, tmp_path / "study")
-    printed = report.write(files, "a study")
+    printed = report.write(files)
     assert "these data are odd" in printed.splitlines()
     assert files.table.read_text().splitlines()[-1] == "these data are odd"
 
