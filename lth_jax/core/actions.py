@@ -1,0 +1,123 @@
+"""Actions: what a ticket's weights become, other than rewound or zero.
+
+Zhou et al. 2019 tell mask-1 actions, on the weights that a mask keeps, from mask-0
+actions, on those it prunes. All act on prunable leaves alone; they are pure, and work
+under `jit` and `vmap`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lth_jax.core import masks as masks_lib
+from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
+from lth_jax.core.training import Apply, BatchStats
+
+
+def reshuffle(
+    key: jax.Array, params: Params, masks: Masks, prunable: Prunable = default_prunable
+) -> Params:
+    """The weights that each leaf keeps, permuted among themselves (mask-1 "reshuffle").
+
+    Args:
+      key: for the permutations; each leaf has its own.
+      params: float leaves.
+      masks: bool leaves, the structure and shapes of params.
+      prunable: which leaves it acts on; the others stay as they are.
+    """
+    masks_lib.check(masks, params)
+
+    def act(i: int, p: jax.Array, m: jax.Array) -> jax.Array:
+        order = jax.random.permutation(jax.random.fold_in(key, i), p.size)
+        kept = m.ravel()
+        # Kept places first, by index; and in random order, which of all is so of some.
+        to = jnp.argsort(~kept, stable=True)
+        source = order[jnp.argsort(~kept[order], stable=True)]
+        return p.ravel().at[to].set(p.ravel()[source]).reshape(p.shape)
+
+    return _map_prunable(act, prunable, params, masks)
+
+
+def constant(
+    key: jax.Array, params: Params, prunable: Prunable = default_prunable
+) -> Params:
+    """Every weight +alpha or -alpha, as likely the one as the other (mask-1 "constant").
+
+    Alpha is the leaf's standard deviation, over all of its weights.
+
+    Args:
+      key: for the signs; each leaf has its own.
+      params: the original init, which tells alpha.
+      prunable: which leaves it acts on; the others stay as they are.
+    """
+
+    def act(i: int, p: jax.Array) -> jax.Array:
+        leaf_key = jax.random.fold_in(key, i)
+        return jnp.std(p) * jax.random.rademacher(leaf_key, p.shape, p.dtype)
+
+    return _map_prunable(act, prunable, params)
+
+
+def with_signs(
+    params: Params, signs: Params, prunable: Prunable = default_prunable
+) -> Params:
+    """The magnitudes of one pytree with the signs of another; 0 counts as positive.
+
+    So every mask-1 action becomes its variant that keeps the signs.
+    """
+    return _map_prunable(
+        lambda _, p, s: jnp.where(s < 0, -jnp.abs(p), jnp.abs(p)), prunable, params, signs
+    )
+
+
+def replace_prunable(
+    params: Params, new: Params, prunable: Prunable = default_prunable
+) -> Params:
+    """Params with the prunable leaves of another pytree."""
+    return _map_prunable(lambda _, p, n: n, prunable, params, new)
+
+
+def frozen(params: Params, masks: Masks) -> Params:
+    """The weights that masks prune, and 0 where they keep: for `with_frozen`."""
+    return masks_lib.apply(jax.tree.map(jnp.logical_not, masks), params)
+
+
+def with_frozen(apply_fn: Apply, constants: Params | None) -> Apply:
+    """A net that adds constants to its params (mask-0 "freeze").
+
+    With `frozen(init, masks)` its pruned weights stay at their init: params have exact
+    zeros there, and so no decay and no moments, while the net sees the constants.
+
+    Args:
+      apply_fn: the net.
+      constants: float leaves like the params, 0 where these train. May be traced. None:
+        the net as it is.
+    """
+    if constants is None:
+        return apply_fn
+
+    def apply(
+        params: Params,
+        batch_stats: BatchStats,
+        inputs: jax.Array,
+        train: bool,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, BatchStats]:
+        params = jax.tree.map(jnp.add, params, constants)
+        return apply_fn(params, batch_stats, inputs, train, key)
+
+    return apply
+
+
+def _map_prunable(fn: Callable[..., jax.Array], prunable: Prunable, *trees: Any) -> Any:
+    """Maps `fn(i, *leaves)` over prunable leaves; the others are the first tree's."""
+    leaves = zip(
+        masks_lib.named_leaves(trees[0]), *map(jax.tree.leaves, trees[1:]), strict=True
+    )
+    mapped = [
+        fn(i, leaf, *others) if prunable(path, leaf) else leaf
+        for i, ((path, leaf), *others) in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(trees[0]), mapped)
