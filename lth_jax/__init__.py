@@ -5,7 +5,16 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 """
 
 from lth_jax import criteria, models
-from lth_jax.core import keys, masks, optimizers, pruning, sampling, tickets, training
+from lth_jax.core import (
+    actions,
+    keys,
+    masks,
+    optimizers,
+    pruning,
+    sampling,
+    tickets,
+    training,
+)
 from lth_jax.core.pruning import one_shot, prune, prune_to_density, remove_lowest
 from lth_jax.core.tickets import initial_state, rewind
 from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
@@ -16,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Examples",
     "LeNet",
+    "actions",
     "criteria",
     "from_linen",
     "initial_state",

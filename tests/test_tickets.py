@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_trees_equal
 
 import lth_jax
-from lth_jax import masks, optimizers, tickets
+from lth_jax import actions, masks, optimizers, tickets
 from lth_jax.core import sampling
 from lth_jax.core.training import make_steps
 
@@ -282,8 +282,30 @@ def test_a_fresh_init_trains_by_the_schedule_where_the_ticket_stays_at_its_end(
     np.testing.assert_allclose(rate, SCHEDULE(8), rtol=1e-3)
 
 
+def act(arm, rewound, initial, kept, fresh, key):
+    """A mask-1 action on one pytree, by its name."""
+    if arm.startswith("reinit"):
+        params = fresh
+    elif arm.startswith("reshuffle"):
+        params = actions.reshuffle(key, rewound, kept)
+    else:
+        params = actions.constant(key, initial)
+    if arm.endswith("_signs"):
+        params = actions.with_signs(params, rewound)
+    return actions.replace_prunable(rewound, params)
+
+
+ACTIONS = (
+    "reshuffle",
+    "constant",
+    "reinit_signs",
+    "reshuffle_signs",
+    "constant_signs",
+)
+
+
 @pytest.mark.parametrize("arm", tickets.ARMS)
-def test_arms_start_as_their_names_say(arm, norm_net, point_and_trained, sparse):
+def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained, sparse):
     point, trained = point_and_trained
 
     def start(mask_key):
@@ -296,20 +318,152 @@ def test_arms_start_as_their_names_say(arm, norm_net, point_and_trained, sparse)
             mask_key=mask_key,
             init=norm_net.init,
             trained=trained,
+            initial=initial,
         )
 
     state, kept = jax.jit(start)(jax.random.key(7))
     shuffled = arm in ("shuffle", "random")
     assert masks.layer_counts(kept) == masks.layer_counts(sparse)
     assert (masks.overlap(kept, sparse) < 1) == shuffled
+    key, fresh = jax.random.key(42), norm_net.init(jax.random.key(42))[0]
     source = {
-        "reinit": norm_net.init(jax.random.key(42))[0],
-        "random": norm_net.init(jax.random.key(42))[0],
+        "reinit": fresh,
+        "random": fresh,
         "continue": trained.params,
-    }.get(arm, point.params)
-    assert_trees_equal(state.params, masks.apply(kept, source))
+    } | {a: act(a, point.params, initial.params, sparse, fresh, key) for a in ACTIONS}
+    expected = masks.apply(kept, source.get(arm, point.params))
+    if arm.startswith("constant"):  # compiled, the sum behind a std has another order
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+            state.params,
+            expected,
+        )
+    else:
+        assert_trees_equal(state.params, expected)
     assert int(state.step) == int(point.step) == 8
     assert int(optax.tree.get(state.opt_state, "count")) == 8
+
+
+@pytest.mark.parametrize("preset", ["late_rewind", "continue"])
+@pytest.mark.parametrize("arm", (*ACTIONS, "freeze"))
+def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
+    arm, preset, norm_net, initial, point_and_trained, sparse
+):
+    point, trained = point_and_trained
+    trained = tickets.project(trained, sparse).replace(step=jnp.int32(50))
+    what = tickets.REWINDS[preset]
+    key = jax.random.key(3)
+    state, kept = tickets.start(
+        arm,
+        point,
+        sparse,
+        TX,
+        init_key=key,
+        mask_key=jax.random.key(4),
+        init=norm_net.init,
+        trained=trained,
+        what=what,
+        initial=initial,
+    )
+    assert_trees_equal(kept, sparse)
+    assert_trees_equal(state.batch_stats, point.batch_stats)
+    for name in ("bias", "scale"):
+        assert_trees_equal(state.params["norm"][name], point.params["norm"][name])
+    moments = optax.tree.get(state.opt_state, "trace")
+    assert not any(m.any() for m in jax.tree.leaves(moments))
+    assert int(optax.tree.get(state.opt_state, "count")) == 8
+    for name in ("dense_0", "output"):
+        mask = np.asarray(sparse[name]["kernel"])
+        found, rewound = (
+            np.asarray(p[name]["kernel"])[mask] for p in (state.params, point.params)
+        )
+        assert (found != 0).all()
+        same_signs = (np.sign(found) == np.sign(rewound)).mean()
+        if arm.endswith("_signs") or arm == "freeze":
+            assert same_signs == 1
+        else:
+            assert same_signs < 0.9
+        if arm.startswith("reshuffle"):
+            np.testing.assert_array_equal(
+                np.sort(np.abs(found)), np.sort(np.abs(rewound))
+            )
+        elif arm.startswith("constant"):
+            alpha = np.asarray(initial.params[name]["kernel"]).std()
+            np.testing.assert_allclose(np.abs(found), alpha, rtol=1e-5)
+        elif arm == "reinit_signs":
+            fresh = np.asarray(norm_net.init(key)[0][name]["kernel"])[mask]
+            np.testing.assert_array_equal(np.abs(found), np.abs(fresh))
+        else:
+            np.testing.assert_array_equal(found, rewound)
+        pruned = np.asarray(point.params[name]["kernel"]) * ~mask
+        frozen = tickets.frozen(arm, point, sparse, what, initial)[name]["kernel"]
+        np.testing.assert_array_equal(frozen, pruned if arm == "freeze" else 0 * pruned)
+
+
+def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, sparse):
+    point, _ = point_and_trained
+    what = tickets.Rewind(params="init", batch_stats="init")
+    for arm in (*ACTIONS, "freeze"):
+        state, kept = tickets.start(
+            arm,
+            point,
+            sparse,
+            TX,
+            init_key=jax.random.key(3),
+            mask_key=jax.random.key(4),
+            init=norm_net.init,
+            what=what,
+            initial=initial,
+        )
+        assert_trees_equal(state.batch_stats, initial.batch_stats)
+        bias = state.params["norm"]["bias"]
+        assert_trees_equal(bias, initial.params["norm"]["bias"])
+        frozen = tickets.frozen(arm, point, kept, what, initial)
+        seen = jax.tree.map(jnp.add, state.params, frozen)
+        same = [
+            bool((a == b).all())
+            for a, b in zip(*map(jax.tree.leaves, (seen, initial.params)), strict=True)
+        ]
+        assert all(same) == (arm == "freeze")
+
+
+def test_actions_of_one_key_are_the_same_and_of_others_not(norm_net, initial, sparse):
+    def start(arm, seed):
+        return tickets.start(
+            arm,
+            initial,
+            sparse,
+            TX,
+            init_key=jax.random.key(seed),
+            mask_key=jax.random.key(9),
+            init=norm_net.init,
+            initial=initial,
+        ).state.params["dense_0"]["kernel"]
+
+    for arm in ACTIONS:
+        assert_trees_equal(start(arm, 0), start(arm, 0))
+        differs = bool((start(arm, 0) != start(arm, 1)).any())
+        assert differs == (arm != "constant_signs")  # which draws nothing
+
+
+def test_what_an_action_needs_is_asked_for(norm_net, initial, sparse):
+    def start(arm, what):
+        key = jax.random.key(0)
+        tickets.start(
+            arm,
+            initial,
+            sparse,
+            TX,
+            init_key=key,
+            mask_key=key,
+            init=norm_net.init,
+            what=what,
+        )
+
+    with pytest.raises(ValueError, match="initial: needed, since its weights tell"):
+        start("constant", tickets.Rewind())
+    with pytest.raises(ValueError, match="initial: needed, since something goes back"):
+        start("reshuffle", tickets.Rewind(params="init"))
 
 
 def test_reinit_is_never_the_original_init_but_drawn_alike():

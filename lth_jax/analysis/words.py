@@ -12,6 +12,12 @@ CONTROLS = {
     "shuffle": "its weights under a shuffled mask",
     "random": "a random mask and init",
     "continue": "the net that is not rewound",
+    "freeze": "the net with its pruned weights frozen, not zero",
+    "reshuffle": "its weights shuffled within its mask",
+    "constant": "constants of random signs in its mask",
+    "reinit_signs": "a fresh init of its mask with its signs",
+    "reshuffle_signs": "its weights shuffled within its mask, the signs kept",
+    "constant_signs": "constants of its signs in its mask",
 }
 
 

@@ -217,7 +217,9 @@ class StudyConfig:
       checkpoint_every_steps: the length of a segment, one compiled call, after which
         the study can be interrupted and resumed; a multiple of eval_every_steps.
       arms: "ticket", and the controls trained beside it at every level but the
-        first: "reinit", "shuffle", "random", "continue".
+        first: "reinit", "shuffle", "random", "continue"; and Zhou et al.'s actions
+        "freeze", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
+        "constant_signs"; see `lth_jax.core.tickets.ARMS`.
       compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
         moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after

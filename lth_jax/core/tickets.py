@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lth_jax.core import actions
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
 from lth_jax.core.optimizers import with_schedule_step
@@ -22,23 +23,38 @@ class Arm:
 
     Attributes:
       weights: "rewound" (as the ticket's; but where that keeps its trained ones, which
-        are 0 outside its mask, a shuffled arm has those of step k), "fresh" (a new init),
-        or "trained" (those at the end of the level before: no rewinding).
+        are 0 outside its mask, a shuffled or frozen arm has those of step k), "fresh" (a
+        new init), or "trained" (those at the end of the level before: no rewinding). Or
+        rewound but for the prunable leaves: "redrawn" (of a new init), "reshuffled" or
+        "constant" (see `lth_jax.core.actions`).
       shuffled: whether the ticket's mask is permuted within each layer.
+      same_signs: whether prunable leaves have the signs of the rewound ones.
+      frozen: whether pruned weights stay, untrained, where they would be rewound to.
     """
 
     weights: str
-    shuffled: bool
+    shuffled: bool = False
+    same_signs: bool = False
+    frozen: bool = False
 
 
 ARMS = {
-    "ticket": Arm("rewound", shuffled=False),  # Frankle & Carbin 2019, section 2
-    "reinit": Arm("fresh", shuffled=False),  # section 3, figure 3 right
+    "ticket": Arm("rewound"),  # Frankle & Carbin 2019, section 2
+    "reinit": Arm("fresh"),  # section 3, figure 3 right
     "shuffle": Arm("rewound", shuffled=True),  # Frankle et al. 2021, section 5
     "random": Arm("fresh", shuffled=True),  # section 2, figure 1
     # The ticket's mask, and its weights at the end of the level before. Appendix B's
     # strategy 2 starts a level so too, but follows a lineage of its own.
-    "continue": Arm("trained", shuffled=False),
+    "continue": Arm("trained"),
+    # Zhou et al. 2019, the mask-0 action that leaves pruned weights at their init.
+    "freeze": Arm("rewound", frozen=True),
+    # Zhou et al. 2019, mask-1 actions, free and with the signs kept. Their "reinit" is
+    # the one above but for biases and normalisation.
+    "reshuffle": Arm("reshuffled"),
+    "constant": Arm("constant"),
+    "reinit_signs": Arm("redrawn", same_signs=True),
+    "reshuffle_signs": Arm("reshuffled", same_signs=True),
+    "constant_signs": Arm("constant", same_signs=True),
 }
 
 
@@ -177,9 +193,73 @@ def shuffle_masks(
     return jax.tree.unflatten(jax.tree.structure(masks), leaves)
 
 
-def _full_schedule(what: Rewind) -> str:
-    """Weights that were not trained yet do not stay at the schedule's last value."""
-    return "restart" if what.schedule == "restart" else "rewind"
+def _untrained(what: Rewind) -> Rewind:
+    """The same for a member that keeps nothing: at step k where that would be kept.
+
+    Weights that were not trained yet do not stay at the schedule's last value either.
+    """
+    return Rewind(
+        params="init" if what.params == "init" else "rewind",
+        batch_stats="init" if what.batch_stats == "init" else "rewind",
+        schedule="restart" if what.schedule == "restart" else "rewind",
+    )
+
+
+def _rewound(point: TrainState, what: Rewind, initial: TrainState | None) -> Params:
+    """The weights that a member which keeps nothing goes back to, before any mask."""
+    if what.params != "init":
+        return point.params
+    if initial is None:
+        raise ValueError("initial: needed, since something goes back to the init")
+    return initial.params
+
+
+def _acted_on(
+    spec: Arm,
+    rewound: Params,
+    masks: Masks,
+    initial: TrainState | None,
+    key: jax.Array,
+    init: Init,
+    prunable: Prunable,
+) -> Params:
+    """The rewound weights after an arm's mask-1 action."""
+    if spec.weights == "redrawn":
+        params, _ = init(key)
+    elif spec.weights == "reshuffled":
+        params = actions.reshuffle(key, rewound, masks, prunable)
+    elif initial is None:
+        raise ValueError("initial: needed, since its weights tell the constant")
+    else:
+        params = actions.constant(key, initial.params, prunable)
+    if spec.same_signs:
+        params = actions.with_signs(params, rewound, prunable)
+    return actions.replace_prunable(rewound, params, prunable)
+
+
+def frozen(
+    arm: str,
+    point: TrainState,
+    masks: Masks,
+    what: Rewind = Rewind(),
+    initial: TrainState | None = None,
+) -> Params:
+    """What the pruned weights of one member stay at, for `actions.with_frozen`.
+
+    Args:
+      arm: a name in `ARMS`; but for one that freezes, it is 0.
+      point: the state at the rewind point of this replicate.
+      masks: of the member, as `start` gave them.
+      what: as for `start`.
+      initial: as for `start`.
+
+    Returns:
+      Float leaves like the params, 0 where the masks keep.
+    """
+    rewound = _rewound(point, what, initial)
+    if ARMS[arm].frozen:
+        return actions.frozen(rewound, masks)
+    return jax.tree.map(jnp.zeros_like, rewound)
 
 
 def start(
@@ -206,17 +286,18 @@ def start(
       point: the state at the rewind point (step k) of this replicate.
       masks: the ticket's masks of this level and replicate.
       tx: the optimizer.
-      init_key: for fresh weights; not the one of the original init.
+      init_key: for fresh weights and mask-1 actions; not the one of the original init.
       mask_key: for shuffled masks.
       init: key to (params, batch statistics).
       trained: the ticket's state at the end of the level before.
-      what: what goes back, and to where. Fresh and shuffled arms keep nothing, and
-        train by the schedule from step k where the ticket stays at its last value.
-      initial: the state at step 0 of this replicate.
+      what: what goes back, and to where. Only "ticket" and "continue" keep anything; the
+        others train by the schedule from step k where the ticket stays at its last value.
+      initial: the state at step 0 of this replicate; for what goes back to the init, and
+        for constant weights.
       prunable: which leaves may be pruned.
 
     Raises:
-      ValueError: on an unknown arm.
+      ValueError: on an unknown arm, or if `trained` or `initial` is needed and not given.
     """
     if arm not in ARMS:
         raise ValueError(f"arm: {arm!r}; must be one of {', '.join(ARMS)}")
@@ -227,13 +308,14 @@ def start(
         params, batch_stats = init(init_key)
         fresh = initial_state(params, tx, batch_stats)
         point = dataclasses.replace(fresh, step=point.step)
-        what = Rewind(schedule=_full_schedule(what))
-    elif spec.shuffled and what.needs_trained:
-        what = Rewind(
-            params="init" if what.params == "init" else "rewind",
-            batch_stats="init" if what.batch_stats == "init" else "rewind",
-            schedule=_full_schedule(what),
-        )
+        what = Rewind(schedule=_untrained(what).schedule)
+    elif spec.weights in ("redrawn", "reshuffled", "constant"):
+        rewound = _rewound(point, what, initial)
+        params = _acted_on(spec, rewound, masks, initial, init_key, init, prunable)
+        point = dataclasses.replace(point, params=params)
+        what = dataclasses.replace(_untrained(what), params="rewind")
+    elif (spec.shuffled or spec.frozen) and what.needs_trained:
+        what = _untrained(what)
     elif spec.weights == "trained":
         what = dataclasses.replace(what, params="keep", batch_stats="keep")
     return Start(rewind(point, masks, tx, trained, what, initial), masks)

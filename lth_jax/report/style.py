@@ -12,13 +12,20 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 INK = "#1b1b1b"
 FAINT = "#767676"
 GRID = "#e4e4e4"
-# Okabe and Ito's palette, told apart by colour-blind readers; one per arm everywhere.
+# Okabe and Ito's palette, told apart by colour-blind readers; one per arm everywhere. An
+# arm that keeps signs has the colour of the one that does not, but dark.
 COLOURS = {
     "ticket": "#0072b2",
     "reinit": "#d55e00",
     "shuffle": "#009e73",
     "random": "#cc79a7",
     "continue": "#e69f00",
+    "freeze": "#56b4e9",
+    "reshuffle": "#b8a800",
+    "constant": "#8f79d6",
+    "reinit_signs": "#8c3b00",
+    "reshuffle_signs": "#665d00",
+    "constant_signs": "#4b2e91",
 }
 NAMES = {
     "ticket": "ticket",
@@ -26,9 +33,15 @@ NAMES = {
     "shuffle": "shuffled mask",
     "random": "random mask, init",
     "continue": "not rewound",
+    "freeze": "pruned frozen",
+    "reshuffle": "shuffled weights",
+    "constant": "random signs",
+    "reinit_signs": "fresh init, signs kept",
+    "reshuffle_signs": "shuffled, signs kept",
+    "constant_signs": "signs alone",
 }
-# By the names that the style sheet has for them; for several studies side by side.
-PALETTE = {**COLOURS, "sixth": "#56b4e9", "seventh": "#b8a800"}
+# By the names that the style sheet has for them; also for several studies side by side.
+PALETTE = COLOURS
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 _FONT_SIZE = 10
 _LABEL_GAP = 0.062  # of the axes' height

@@ -13,7 +13,8 @@ import numpy as np
 from lth_jax import parallel
 from lth_jax.core import keys, sampling
 from lth_jax.core import masks as masks_lib
-from lth_jax.core.masks import Masks
+from lth_jax.core.actions import with_frozen
+from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start, initial_state
 from lth_jax.core.training import (
     Curves,
@@ -101,15 +102,17 @@ class Trainer:
     def _compiled(self, num_members: int) -> tuple[Callable[..., Any], Splits]:
         """The segment for so many members, and the data where it wants them."""
         network, tx = self._experiment.network, self._experiment.tx
-        train_and_evaluate = make_segment(network.apply, tx, _evaluation_chunk())
 
         def segment(
             state: TrainState,
             masks: Masks,
+            frozen: Params | None,
             indices: jax.Array,
             key: jax.Array,
             *splits: Examples,
         ) -> tuple[TrainState, Curves]:
+            apply = with_frozen(network.apply, frozen)
+            train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
             return train_and_evaluate(state, masks, indices, *splits, key)
 
         how = self._experiment.config.member_axis
@@ -147,7 +150,12 @@ class Trainer:
         return InFlight(start.state, curves)
 
     def train(
-        self, members: list[Member], masks: Masks, flight: InFlight, start_step: int
+        self,
+        members: list[Member],
+        masks: Masks,
+        flight: InFlight,
+        start_step: int,
+        frozen: Params | None = None,
     ) -> Iterator[tuple[int, InFlight]]:
         """Trains to the end of the budget, yielding (step, members) after each segment.
 
@@ -156,6 +164,7 @@ class Trainer:
           masks: of all members, leading axis M; they do not change.
           flight: from `begin`, or any that `train` yielded.
           start_step: the step at which the level began.
+          frozen: what pruned weights stay at, leading axis M; None: 0.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
@@ -177,7 +186,9 @@ class Trainer:
                 indices = drawn.pop().result()
                 if following:
                     drawn.append(host.submit(self._indices, members, following))
-                state, found = self._parts.run(run, state, masks, indices, draw_keys)
+                state, found = self._parts.run(
+                    run, state, masks, frozen, indices, draw_keys
+                )
                 found = jax.device_get(found)
                 first = all_evals.index(segment.start_step + segment.num_steps)
                 steps = all_evals[first : first + segment.num_evals]
@@ -187,21 +198,27 @@ class Trainer:
                 )
                 yield segment.stop_step, InFlight(state, curves)
 
-    def evaluate_train(self, state: TrainState) -> Metrics:
-        """Metrics on the whole training split, float32[M]."""
+    def evaluate_train(self, state: TrainState, frozen: Params | None = None) -> Metrics:
+        """Metrics on the whole training split, float32[M]; frozen as for `train`."""
 
         def run(num_members: int) -> Callable[..., Any]:
             _, splits = self._compiled(num_members)
             evaluate = self._compiled_evaluate(num_members)
-            return lambda part: evaluate(part, splits.train)
+            return lambda *parts: evaluate(*parts, splits.train)
 
-        metrics: Metrics = jax.device_get(self._parts.run(run, state))
+        metrics: Metrics = jax.device_get(self._parts.run(run, state, frozen))
         return metrics
 
     @functools.cache  # noqa: B019
     def _compiled_evaluate(self, num_members: int) -> Callable[..., Any]:
         how = self._experiment.config.member_axis
-        evaluate = make_evaluate(self._experiment.network.apply, _evaluation_chunk())
+
+        def evaluate(
+            state: TrainState, frozen: Params | None, examples: Examples
+        ) -> Metrics:
+            apply = with_frozen(self._experiment.network.apply, frozen)
+            return make_evaluate(apply, _evaluation_chunk())(state, examples)
+
         return parallel.over_members(evaluate, num_members, num_shared=1, how=how)
 
     def _keys(self, members: list[Member], purpose: str) -> jax.Array:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from lth_jax.core import keys, masks, pruning, tickets
-from lth_jax.core.masks import Masks
+from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import TrainState
 from lth_jax.criteria import CRITERIA, Evidence
@@ -92,6 +92,29 @@ class Lineage:
             )
 
         return jax.jit(jax.vmap(start))
+
+    def frozen(self, call: Call, members: Masks) -> Params | None:
+        """What pruned weights of all members of a call stay at: leading axis M.
+
+        None where that is 0 for all of them, so that nothing is added in vain.
+
+        Args:
+          call: the groups.
+          members: their masks, leading axis M.
+        """
+        if not any(tickets.ARMS[group.arm].frozen for group in call):
+            return None
+        size = len(self._replicates)
+        parts = [
+            jax.vmap(functools.partial(tickets.frozen, group.arm), (0, 0, None, 0))(
+                self.rewind_point(),
+                jax.tree.map(lambda m, i=i: m[i * size : (i + 1) * size], members),
+                self._config.rewind.what,
+                self.init(),
+            )
+            for i, group in enumerate(call)
+        ]
+        return jax.tree.map(lambda *groups: jnp.concatenate(groups), *parts)
 
     def _keys(self, arm: str, level: int, purpose: str) -> jax.Array:
         seed = self._config.seed

@@ -13,7 +13,7 @@ import numpy as np
 import lth_jax
 from lth_jax.config import StudyConfig
 from lth_jax.core import masks
-from lth_jax.core.masks import Masks
+from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Curves, Metrics
 from lth_jax.study import records, ticket_files, weight_histograms
@@ -96,12 +96,13 @@ class Runner:
         level, is_ticket = call[0].level, call[0].arm == "ticket"
         if is_ticket:
             self._write_ticket(level, start)
+        frozen = self._lineage.frozen(call, start.masks)
         flights = self._flights(call)
         flight = self._trainer.begin(self._members(call), start, self._start_step(call))
         if not until_rewind_step:
             flight = InFlight(*(flights.newest(flight) or flight))
         flight = self._train(
-            call, start.masks, flight, flights, progress, until_rewind_step
+            call, start.masks, frozen, flight, flights, progress, until_rewind_step
         )
         if until_rewind_step:
             return
@@ -114,7 +115,7 @@ class Runner:
                 start.masks,
                 self._experiment.prunable,
             )
-        train_metrics = self._trainer.evaluate_train(flight.state)
+        train_metrics = self._trainer.evaluate_train(flight.state, frozen)
         self._write_records(call, start.masks, flight.curves, train_metrics)
         flights.clear()
         self._check_interrupted()
@@ -123,6 +124,7 @@ class Runner:
         self,
         call: Call,
         call_masks: Masks,
+        frozen: Params | None,
         flight: InFlight,
         flights: Newest,
         progress: Progress,
@@ -133,7 +135,7 @@ class Runner:
         reached = int(flight.state.step[0])
         progress.skip((reached - start_step) * len(members))
         eval_steps = self._trainer.eval_steps(start_step)
-        segments = self._trainer.train(members, call_masks, flight, start_step)
+        segments = self._trainer.train(members, call_masks, flight, start_step, frozen)
         for step, state_then in segments:
             flight = state_then
             progress.advance((step - reached) * len(members), call)

@@ -1,0 +1,101 @@
+"""Studies with every arm, of a second or two each."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lth_jax.core.tickets import ARMS
+from lth_jax.study import experiment, records, workdir
+from lth_jax.study.runner import Runner
+
+
+class Stop(Exception):
+    """Stands for an interruption."""
+
+
+def run(config, root, check_interrupted=lambda: None):
+    """Runs a study; returns its records."""
+    built = experiment.build(config)
+    with workdir.opened(root, config, built.data_note) as files:
+        Runner(built, files, check_interrupted).run()
+    return files.records
+
+
+def texts(folder):
+    return {p.name: p.read_text() for p in sorted(folder.iterdir())}
+
+
+def values(folder):
+    """Every record's value, by what it is of."""
+    return {
+        (r.level, r.arm, r.replicate, *key): curve.values
+        for r in records.read(folder)
+        for key, curve in r.curves.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def every_arm(tiny_config):
+    """A call has the groups of four arms, so those that freeze have company."""
+    return dataclasses.replace(
+        tiny_config, arms=tuple(ARMS), num_levels=2, members_per_call=8
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(every_arm, tmp_path_factory):
+    return run(every_arm, tmp_path_factory.mktemp("whole"))
+
+
+def test_every_arm_trains_and_none_is_another(whole):
+    losses = {k: tuple(v) for k, v in values(whole).items() if k[4] == "loss"}
+    assert {arm for _, arm, *_ in losses} == ARMS.keys()
+    assert len(set(losses.values())) == len(losses)
+    kept = {
+        (r.level, r.replicate, r.curves["mask", "weights_left"].values[0])
+        for r in records.read(whole)
+    }
+    assert len(kept) == 2 * 2  # at a level all arms keep as many
+
+
+def test_every_arm_goes_on_bit_for_bit(every_arm, whole, tmp_path):
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) in (4, 6):  # within two calls of controls
+            raise Stop
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            run(every_arm, tmp_path, stop)
+    assert texts(run(every_arm, tmp_path, stop)) == texts(whole)
+
+
+def test_an_arm_that_freezes_changes_no_other(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, num_levels=2)
+    arms = (*config.arms, "freeze")
+    without = values(run(config, tmp_path / "without"))
+    found = values(
+        run(dataclasses.replace(config, arms=arms, members_per_call=8), tmp_path / "with")
+    )
+    for key, value in without.items():
+        if key[1] == "ticket":  # whose calls are the same
+            np.testing.assert_array_equal(found[key], value)
+        else:
+            np.testing.assert_allclose(found[key], value, rtol=2e-3, atol=3e-3)
+
+
+def test_a_net_whose_pruned_weights_freeze_begins_as_the_dense_net(tiny_config, tmp_path):
+    optimizer = dataclasses.replace(tiny_config.optimizer, learning_rate=1e-9)
+    arms = ("ticket", "freeze")
+    config = dataclasses.replace(tiny_config, optimizer=optimizer, arms=arms)
+    found = values(run(config, tmp_path))
+    for split in ("train", "validation", "test"):
+        for replicate in range(2):
+            dense, frozen, pruned = (
+                found[level, arm, replicate, split, "loss"][-1]
+                for level, arm in ((0, "ticket"), (2, "freeze"), (2, "ticket"))
+            )
+            np.testing.assert_allclose(frozen, dense, rtol=1e-5)
+            assert abs(pruned - dense) > 1e-3
