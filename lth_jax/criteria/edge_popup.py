@@ -1,0 +1,104 @@
+"""Edge-popup: of each layer of the init, the weights with the highest learned scores."""
+
+import jax
+import jax.numpy as jnp
+
+from lth_jax.core import masks as masks_lib
+from lth_jax.core.masks import Params, Prunable, default_prunable
+from lth_jax.core.optimizers import make_optimizer, make_schedule
+from lth_jax.core.pruning import Scores, remove_lowest
+from lth_jax.core.training import Apply, BatchStats, Examples
+from lth_jax.criteria.learned import Learned, train_scores
+
+# Kaiming-uniform with a = sqrt(5), PyTorch's own: within 1 / sqrt(fan_in).
+_SCORE_INIT: jax.nn.initializers.Initializer = jax.nn.initializers.variance_scaling(
+    1 / 3, "fan_in", "uniform"
+)
+
+
+def top_mask(scores: jax.Array, density: float) -> jax.Array:
+    """1 for the `round(density * size)` highest |scores|, else 0; of the gradient of |s|.
+
+    So exactly the mask that `prune_to_density` makes of |scores|.
+    """
+    magnitudes = jnp.abs(scores)
+    fixed = jax.lax.stop_gradient(magnitudes)
+    count = scores.size - round(density * scores.size)
+    kept = remove_lowest(fixed, jnp.ones(scores.shape, bool), count)
+    # What is subtracted from itself is 0, exactly, and has a gradient.
+    mask: jax.Array = kept.astype(scores.dtype) + (magnitudes - fixed)
+    return mask
+
+
+def edge_popup(
+    apply_fn: Apply,
+    params: Params,
+    batch_stats: BatchStats,
+    batch_indices: jax.Array,
+    examples: Examples,
+    key: jax.Array,
+    *,
+    density: float = 0.5,
+    learning_rate: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    prunable: Prunable = default_prunable,
+) -> Learned:
+    """Scores |s| of the net that keeps each layer's highest (Ramanujan et al. 2020).
+
+    Section 3; scores begin Kaiming-uniform, and learn by SGD with a cosine schedule to
+    the last batch. As in the authors' code it is |s| that is ranked, and the gradient of
+    s has its sign. Pure; works under `jit` and `vmap`.
+
+    Args:
+      apply_fn: the net; theirs has normalisation without scale and bias.
+      params: the weights, which stay as they are. The paper's best are +-a constant, as
+        `actions.constant` makes them.
+      batch_stats: the net's; empty without batch normalisation.
+      batch_indices: int32[T, B], of `sampling.batch_indices`; a step for each row.
+      examples: what they point into.
+      key: for the first scores, and for nets that draw.
+      density: the fraction of each layer that is kept in training, in (0, 1); theirs
+        is k.
+      learning_rate: the schedule's peak.
+      momentum: of SGD.
+      weight_decay: of the scores.
+      prunable: which leaves have a mask.
+
+    Returns:
+      Scores, of which `prune_to_density(…, density)` makes the mask of the next step, and
+      statistics.
+
+    Raises:
+      ValueError: on a density outside (0, 1).
+    """
+    if not 0 < density < 1:
+        raise ValueError(f"density: {density}; must be inside (0, 1)")
+    score_key, draw_key = jax.random.split(key)
+    num_steps = batch_indices.shape[0]
+    schedule = make_schedule("cosine", learning_rate, num_steps=num_steps)
+    learned = train_scores(
+        lambda _, scores: top_mask(scores, density),
+        make_optimizer(
+            "momentum", schedule, momentum=momentum, weight_decay=weight_decay
+        ),
+        _first_scores(score_key, params, prunable),
+        apply_fn,
+        params,
+        batch_stats,
+        batch_indices,
+        examples,
+        draw_key,
+        prunable=prunable,
+    )
+    return learned._replace(scores=jax.tree.map(jnp.abs, learned.scores))
+
+
+def _first_scores(key: jax.Array, params: Params, prunable: Prunable) -> Scores:
+    leaves = [
+        _SCORE_INIT(jax.random.fold_in(key, i), p.shape, p.dtype)
+        if prunable(path, p)
+        else jnp.zeros_like(p)
+        for i, (path, p) in enumerate(masks_lib.named_leaves(params))
+    ]
+    return jax.tree.unflatten(jax.tree.structure(params), leaves)

@@ -1,0 +1,148 @@
+"""Learned masks: scores trained by gradient descent, while the weights stay as they are.
+
+What the methods share; each has a file of its own. `prune_to_density` makes an exact mask
+of the scores, `evaluate_untrained` tells what the net under it is worth.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from lth_jax.core import masks as masks_lib
+from lth_jax.core.masks import Masks, Params, Prunable
+from lth_jax.core.pruning import Scores
+from lth_jax.core.training import (
+    Apply,
+    BatchStats,
+    Examples,
+    Metrics,
+    TrainState,
+    make_evaluate,
+)
+
+# Of one prunable leaf, (key, scores) to its mask: floats, 0 or 1 but for the gradient.
+LeafMask = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Learned(NamedTuple):
+    """What training a mask gives.
+
+    Attributes:
+      scores: float leaves like the params, of which low goes first; 0 where a leaf is
+        never pruned.
+      batch_stats: running statistics of the masked nets that were seen on the way.
+    """
+
+    scores: Scores
+    batch_stats: BatchStats
+
+
+def train_scores(
+    leaf_mask: LeafMask,
+    tx: optax.GradientTransformation,
+    scores: Scores,
+    apply_fn: Apply,
+    params: Params,
+    batch_stats: BatchStats,
+    batch_indices: jax.Array,
+    examples: Examples,
+    key: jax.Array,
+    *,
+    prunable: Prunable,
+    rescale: bool = False,
+) -> Learned:
+    """Trains scores for the mean cross-entropy of the masked net, a step for each batch.
+
+    Pure; works under `jit` and `vmap`. Leaves that are never pruned take part unmasked.
+
+    Args:
+      leaf_mask: scores to a mask; its gradient is what the scores learn by.
+      tx: the scores' optimizer.
+      scores: to begin with, float leaves like the params.
+      apply_fn: the net, in training.
+      params: the weights, which stay as they are.
+      batch_stats: the net's; empty without batch normalisation.
+      batch_indices: int32[T, B], of `sampling.batch_indices`.
+      examples: what they point into.
+      key: for masks that are drawn, and for nets that draw.
+      prunable: which leaves have a mask.
+      rescale: divides each leaf by the fraction that its mask keeps (Zhou et al. 2019,
+        dynamic weight rescaling); the gradient flows through it, as in their code.
+    """
+    chex.assert_trees_all_equal_shapes(scores, params)
+    chex.assert_rank(batch_indices, 2)
+    chex.assert_type(batch_indices, int)
+
+    def masked(scores: Scores, key: jax.Array) -> Params:
+        leaves = []
+        for i, (path, p) in enumerate(masks_lib.named_leaves(params)):
+            if prunable(path, p):
+                leaf_key = jax.random.fold_in(key, i)
+                mask = leaf_mask(leaf_key, jax.tree.leaves(scores)[i])
+                p = _masked(p, mask, rescale)
+            leaves.append(p)
+        return jax.tree.unflatten(jax.tree.structure(params), leaves)
+
+    def loss_fn(
+        scores: Scores, batch_stats: BatchStats, indices: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, BatchStats]:
+        mask_key, net_key = jax.random.split(key)
+        weights, inputs = masked(scores, mask_key), examples.inputs[indices]
+        logits, batch_stats = apply_fn(weights, batch_stats, inputs, True, net_key)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(
+            logits, examples.labels[indices]
+        )
+        return losses.mean(), batch_stats
+
+    def step(
+        carry: tuple[Scores, BatchStats, optax.OptState],
+        batch: tuple[jax.Array, jax.Array],
+    ) -> tuple[tuple[Scores, BatchStats, optax.OptState], None]:
+        scores, batch_stats, opt_state = carry
+        number, indices = batch
+        gradients, batch_stats = jax.grad(loss_fn, has_aux=True)(
+            scores, batch_stats, indices, jax.random.fold_in(key, number)
+        )
+        updates, opt_state = tx.update(gradients, opt_state, scores)
+        return (optax.apply_updates(scores, updates), batch_stats, opt_state), None
+
+    begin = scores, batch_stats, tx.init(scores)
+    batches = jnp.arange(batch_indices.shape[0]), batch_indices
+    (scores, batch_stats, _), _ = jax.lax.scan(step, begin, batches)
+    return Learned(scores, batch_stats)
+
+
+def evaluate_untrained(
+    apply_fn: Apply,
+    params: Params,
+    masks: Masks,
+    batch_stats: BatchStats,
+    examples: Examples,
+    *,
+    rescale: bool = False,
+) -> Metrics:
+    """What a net is worth under a mask, without any training of its weights.
+
+    Args:
+      apply_fn: the net.
+      params: the weights.
+      masks: bool leaves, such as of `prune_to_density`.
+      batch_stats: of `Learned`: those of the init fit no masked net.
+      examples: to evaluate on.
+      rescale: as the mask was trained.
+    """
+    masks_lib.check(masks, params)
+    weights = jax.tree.map(lambda p, m: _masked(p, m, rescale), params, masks)
+    state = TrainState(jnp.int32(0), weights, batch_stats, ())
+    return make_evaluate(apply_fn)(state, examples)
+
+
+def _masked(p: jax.Array, mask: jax.Array, rescale: bool) -> jax.Array:
+    if not rescale:
+        return p * mask
+    # Of an empty mask there is nothing to rescale.
+    return p * mask * (mask.size / jnp.maximum(mask.sum(), 1))
