@@ -62,6 +62,7 @@ class TrainState:
     opt_state: optax.OptState
 
 
+Loss = Callable[..., tuple[jax.Array, BatchStats]]
 Steps = Callable[..., tuple[TrainState, jax.Array]]
 Evaluate = Callable[[TrainState, Examples], Metrics]
 
@@ -93,6 +94,26 @@ def project(state: TrainState, masks: Masks) -> TrainState:
     )
 
 
+def make_loss(apply_fn: Apply) -> Loss:
+    """Makes `loss(params, batch_stats, inputs, labels, key)`.
+
+    Gives the batch's mean cross-entropy, and the new batch statistics.
+    """
+
+    def loss_fn(
+        params: Params,
+        batch_stats: BatchStats,
+        inputs: jax.Array,
+        labels: jax.Array,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, BatchStats]:
+        logits, batch_stats = apply_fn(params, batch_stats, inputs, True, key)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), batch_stats
+
+    return loss_fn
+
+
 def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
 
@@ -106,17 +127,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     see live weights only. Moments are projected on entry and at the end, for optimizers
     that fill them with more than gradients.
     """
-
-    def loss_fn(
-        params: Params,
-        batch_stats: BatchStats,
-        inputs: jax.Array,
-        labels: jax.Array,
-        key: jax.Array | None,
-    ) -> tuple[jax.Array, BatchStats]:
-        logits, batch_stats = apply_fn(params, batch_stats, inputs, True, key)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return losses.mean(), batch_stats
+    loss_fn = make_loss(apply_fn)
 
     def steps(
         state: TrainState,
@@ -203,6 +214,17 @@ class Curves(NamedTuple):
 Segment = Callable[..., tuple[TrainState, Curves]]
 
 
+def make_curves(evaluate: Evaluate) -> Callable[..., Curves]:
+    """Makes `curves(state, losses, validation, test)`, at one evaluation."""
+
+    def curves(
+        state: TrainState, losses: jax.Array, validation: Examples, test: Examples
+    ) -> Curves:
+        return Curves(losses.mean(), evaluate(state, validation), evaluate(state, test))
+
+    return curves
+
+
 def make_segment(
     apply_fn: Apply, tx: optax.GradientTransformation, chunk_size: int = 250
 ) -> Segment:
@@ -212,7 +234,8 @@ def make_segment(
     int32[V, T, B], and after every T steps both held-out splits are evaluated.
     The key is as for `make_steps`. Returns the state at its end and the `Curves`.
     """
-    steps, evaluate = make_steps(apply_fn, tx), make_evaluate(apply_fn, chunk_size)
+    steps = make_steps(apply_fn, tx)
+    curves = make_curves(make_evaluate(apply_fn, chunk_size))
 
     def segment(
         state: TrainState,
@@ -227,9 +250,7 @@ def make_segment(
 
         def interval(state: TrainState, indices: jax.Array) -> tuple[TrainState, Curves]:
             state, losses = steps(state, masks, indices, train, key)
-            return state, Curves(
-                losses.mean(), evaluate(state, validation), evaluate(state, test)
-            )
+            return state, curves(state, losses, validation, test)
 
         return jax.lax.scan(interval, state, batch_indices)
 
