@@ -7,6 +7,8 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 from lth_jax import criteria, models
 from lth_jax.core import (
     actions,
+    connections,
+    dynamics,
     keys,
     masks,
     optimizers,
@@ -15,6 +17,7 @@ from lth_jax.core import (
     tickets,
     training,
 )
+from lth_jax.core.dynamic_training import make_dynamic_segment, make_dynamic_steps
 from lth_jax.core.pruning import one_shot, prune, prune_to_density, remove_lowest
 from lth_jax.core.tickets import initial_state, rewind
 from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
@@ -26,10 +29,14 @@ __all__ = [
     "Examples",
     "LeNet",
     "actions",
+    "connections",
     "criteria",
+    "dynamics",
     "from_linen",
     "initial_state",
     "keys",
+    "make_dynamic_segment",
+    "make_dynamic_steps",
     "make_evaluate",
     "make_segment",
     "make_steps",
