@@ -128,6 +128,23 @@ def test_no_arm_repeats_the_ticket():
         lth_config.read(values)
 
 
+@pytest.mark.parametrize(
+    ("arm", "changes", "allowed"),
+    [
+        ("rigl", {"update_every_steps": 30}, r"divisor of eval_every_steps \(100\)"),
+        ("gradual", {"update_every_steps": 40_000}, "no later than step 37500"),
+        ("gradual", {"begin_fraction": 0.7499}, "no later than step 37500"),
+    ],
+)
+def test_updates_fit_the_budget_and_the_evaluations(arm, changes, allowed):
+    values = changed("arms", ("ticket", "reinit"))
+    values["dynamic"] |= changes
+    lth_config.read(values)  # no arm has anything to do with it
+    values["arms"] = ("ticket", arm)
+    with pytest.raises(ConfigError, match=rf"dynamic\.update_every_steps: .*{allowed}"):
+        lth_config.read(values)
+
+
 def test_densities_are_not_given_with_layers_left_out():
     values = changed("prune.densities", (0.5,))
     values["prune"]["exclude"] = ("output",)
@@ -189,6 +206,10 @@ BAD = [
     ("optimizer.drop_steps", (10,), "for 'step_drops', and for it alone"),
     ("prune.densities", (0.2, 0.5), "decreasing"),
     ("rewind.step", "xep", "an epoch such as"),
+    ("dynamic.drop_fraction", 1.0, r"inside \(0, 1\)"),
+    ("dynamic.begin_fraction", -0.1, r"inside \[0, 1\)"),
+    ("dynamic.end_fraction", 1.0, r"inside \(begin_fraction, 1\), .* above 0\.0"),
+    ("dynamic.update_every_steps", 0, "at least 1"),
     ("prune.fraction", 0.0, r"inside \(0, 1\)"),
     ("prune.fraction", 1.0, r"inside \(0, 1\)"),
     ("prune.fraction", float("nan"), r"inside \(0, 1\)"),

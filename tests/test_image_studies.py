@@ -220,9 +220,9 @@ def test_a_member_too_large_alone_is_told(built, monkeypatch):
     monkeypatch.setattr(parallel, "over_members", lambda *_, **__: fails)
     trainer = Trainer(built)
     members = [Member(r, "ticket", 0) for r in range(2)]
-    begun = trainer.begin(members, start(built), 0)
+    begun = trainer.begin(members, start(built))
     with pytest.raises(UserError, match="one member alone does not fit"):
-        next(trainer.train(members, start(built).masks, begun, 0))
+        next(trainer.train(members, begun))
 
 
 @pytest.mark.usefixtures("quick")

@@ -22,3 +22,18 @@ def test_controls_of_several_levels_share_a_call():
     for call in calls:  # a control trains after its level's ticket has been found
         for group in call:
             assert groups.index(Group("ticket", group.level)) <= groups.index(group)
+
+
+def test_arms_whose_masks_change_share_calls_with_their_like_alone():
+    arms = ("ticket", "rigl", "reinit", "gradual", "shuffle")
+    calls = list(plan(4, arms, groups_per_call=2))
+    groups = [group for call in calls for group in call]
+    assert len(set(groups)) == len(groups) == 1 + 3 * 5
+    kinds = {frozenset(group.arm for group in call) for call in calls}
+    assert kinds == {
+        frozenset(kind)
+        for kind in (["ticket"], ["rigl"], ["reinit", "shuffle"], ["gradual"])
+    }
+    for call in calls:
+        for group in call:
+            assert groups.index(Group("ticket", group.level)) <= groups.index(group)

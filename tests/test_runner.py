@@ -367,3 +367,53 @@ def test_a_batch_larger_than_the_data_is_refused(tiny_config):
     config = dataclasses.replace(tiny_config, batch_size=3001)
     with pytest.raises(lth_jax.config.ConfigError, match=r"batch_size: 3001 .* 3000"):
         experiment.build(config)
+
+
+@pytest.fixture(scope="module")
+def dynamic_config(tiny_config):
+    """Late rewinding, which is nothing to the arms whose masks change."""
+    return dataclasses.replace(
+        tiny_config,
+        arms=("ticket", "set", "rigl", "gradual"),
+        rewind=lth_config.RewindConfig("late_rewind", "13"),
+        dynamic=lth_config.DynamicConfig(update_every_steps=5),
+    )
+
+
+def test_masks_that_change_end_at_the_tickets_counts(dynamic_config, tmp_path, caplog):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        files = run(dynamic_config, whole)
+    compiled = [m for m in caplog.messages if m.startswith("Compiling jit(segment)")]
+    # Once for each arm whose masks change; four times for tickets, whose segments have
+    # one interval of 10, 3 and 7 steps, and two of 10.
+    assert len(compiled) == 3 + 4
+    found = {(r.level, r.arm, r.replicate): r for r in records.read(files.records)}
+    for level in (1, 2):
+        for replicate in range(2):
+            ticket = found[level, "ticket", replicate]
+            for arm, sparse_from in (("set", 0), ("rigl", 0), ("gradual", 31)):
+                own = found[level, arm, replicate]
+                assert own.density == ticket.density
+                left = own.curves["mask", "weights_left"]
+                assert left.steps.tolist() == [sparse_from]
+                assert left.values == ticket.curves["mask", "weights_left"].values
+                steps = own.curves["validation", "loss"].steps
+                assert steps.tolist() == [10, 20, 30, 40]  # the whole budget
+    losses = [tuple(r.curves["validation", "loss"].values) for r in found.values()]
+    assert len(set(losses)) == len(losses)
+
+    def stop():
+        raise Stop
+
+    interruptions = 0
+    while True:  # at every boundary
+        try:
+            files = run(dynamic_config, cut, check_interrupted=stop)
+            break
+        except Stop:
+            interruptions += 1
+    # Four segments of the dense nets, two of each level's tickets and of each other arm.
+    assert interruptions == 4 + 2 * 2 + 3 * 2
+    assert texts(files) == texts(workdir.Workdir(whole))
+    assert not list(files.checkpoints.glob("in_flight*"))

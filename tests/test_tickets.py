@@ -304,7 +304,11 @@ ACTIONS = (
 )
 
 
-@pytest.mark.parametrize("arm", tickets.ARMS)
+STATIC = [arm for arm, spec in tickets.ARMS.items() if spec.dynamics is None]
+DYNAMIC = [arm for arm in tickets.ARMS if arm not in STATIC]
+
+
+@pytest.mark.parametrize("arm", STATIC)
 def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained, sparse):
     point, trained = point_and_trained
 
@@ -464,6 +468,30 @@ def test_what_an_action_needs_is_asked_for(norm_net, initial, sparse):
         start("constant", tickets.Rewind())
     with pytest.raises(ValueError, match="initial: needed, since something goes back"):
         start("reshuffle", tickets.Rewind(params="init"))
+
+
+@pytest.mark.parametrize("arm", DYNAMIC)
+def test_arms_whose_masks_change_start_from_the_init_at_step_0(
+    arm, norm_net, initial, point_and_trained, sparse
+):
+    point, trained = point_and_trained
+    given = {
+        "init_key": jax.random.key(42),
+        "mask_key": jax.random.key(7),
+        "init": norm_net.init,
+        "trained": trained,
+        "what": tickets.REWINDS["continue"],
+    }
+    state, kept = tickets.start(arm, point, sparse, TX, initial=initial, **given)
+    if arm == "gradual":
+        assert_trees_equal(kept, masks.full(sparse))
+    else:
+        assert masks.layer_counts(kept) == masks.layer_counts(sparse)
+        assert masks.overlap(kept, sparse) < 1
+    expected = initial.replace(params=masks.apply(kept, initial.params))
+    assert_trees_equal(state, expected)
+    with pytest.raises(ValueError, match="initial: needed"):
+        tickets.start(arm, point, sparse, TX, **given)
 
 
 def test_reinit_is_never_the_original_init_but_drawn_alike():

@@ -40,12 +40,14 @@ Outcomes = dict[tuple[str, int], Outcome]
 def early_stop(run: Run) -> tuple[int, float]:
     """Early-stop step and test accuracy there (Frankle & Carbin 2019, appendix C).
 
-    Found afterwards: every run trains its full budget; among equal losses the first.
+    Found afterwards: every run trains its full budget; among equal losses the first. A
+    net that is pruned while it trains does not stop before it is as sparse as its run.
     Once a net diverges its loss may be NaN, which is not the least.
     """
     validation = run.curves["validation", "loss"]
-    losses = validation.values
-    at = int(np.argmin(np.where(np.isnan(losses), np.inf, losses)))
+    (sparse_from,) = run.curves["mask", "weights_left"].steps
+    may_stop = (validation.steps >= sparse_from) & ~np.isnan(validation.values)
+    at = int(np.argmin(np.where(may_stop, validation.values, np.inf)))
     test = run.curves["test", "accuracy"]
     return int(validation.steps[at]), float(test.values[at])
 

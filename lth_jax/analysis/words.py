@@ -18,6 +18,9 @@ CONTROLS = {
     "reinit_signs": "a fresh init of its mask with its signs",
     "reshuffle_signs": "its weights shuffled within its mask, the signs kept",
     "constant_signs": "constants of its signs in its mask",
+    "gradual": "the net that is pruned while it trains",
+    "set": "SET",
+    "rigl": "RigL",
 }
 
 

@@ -4,6 +4,7 @@ from lth_jax.config.checks import ConfigError, rewind_step
 from lth_jax.config.fields import (
     Claim,
     DataConfig,
+    DynamicConfig,
     InitConfig,
     LogConfig,
     ModelConfig,
@@ -19,6 +20,7 @@ __all__ = [
     "Claim",
     "ConfigError",
     "DataConfig",
+    "DynamicConfig",
     "InitConfig",
     "LogConfig",
     "ModelConfig",

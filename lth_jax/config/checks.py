@@ -12,6 +12,7 @@ from lth_jax.config.fields import (
     StudyConfig,
     VerdictConfig,
 )
+from lth_jax.core.dynamics import make_dynamics
 from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
 from lth_jax.core.tickets import ARMS, REWIND_CHOICES, REWINDS
 from lth_jax.criteria import CRITERIA
@@ -41,6 +42,7 @@ def check(study: StudyConfig) -> None:
     _check_optimizer(study.optimizer, study.num_steps)
     _check_prune(study.prune, study.num_levels)
     _check_rewind(study)
+    _check_dynamic(study)
     _check_verdict(study.verdict)
 
 
@@ -189,6 +191,29 @@ def rewind_step(rewind: RewindConfig, steps_per_epoch: float, num_steps: int) ->
     if rewind.preset == "late_rewind":
         _require("rewind.step", given, step > 0, "above 0 for 'late_rewind'")
     return step
+
+
+def _check_dynamic(study: StudyConfig) -> None:
+    dynamic, eval_every = study.dynamic, study.eval_every_steps
+    begin, end = dynamic.begin_fraction, dynamic.end_fraction
+    every = dynamic.update_every_steps
+    _inside_unit("dynamic.drop_fraction", dynamic.drop_fraction)
+    _require("dynamic.begin_fraction", begin, 0 <= begin < 1, "inside [0, 1)")
+    after = f"inside (begin_fraction, 1), which is above {begin}"
+    _require("dynamic.end_fraction", end, begin < end < 1, after)
+    _at_least("dynamic.update_every_steps", every, 1)
+    for arm in study.arms:
+        name = ARMS[arm].dynamics
+        if name is None:
+            continue
+        # Updates are due where a block of steps begins; evaluations cut blocks short.
+        fits = every % eval_every == 0 or eval_every % every == 0
+        allowed = f"a multiple or a divisor of eval_every_steps ({eval_every})"
+        _require("dynamic.update_every_steps", every, fits, allowed)
+        try:
+            make_dynamics(name, **dynamic.arguments(study.num_steps))
+        except ValueError as error:
+            raise ConfigError(f"dynamic.{error}") from None
 
 
 def _check_verdict(verdict: VerdictConfig) -> None:

@@ -1,6 +1,7 @@
 """Fields: all that a study can be told, as frozen dataclasses with their defaults."""
 
 import dataclasses
+from typing import Any
 
 from lth_jax.core.tickets import REWINDS, Rewind
 
@@ -152,6 +153,33 @@ class RewindConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DynamicConfig:
+    """How masks change while the arms "gradual", "set" and "rigl" train.
+
+    Attributes:
+      update_every_steps: steps between updates.
+      drop_fraction: of each layer's weights that "set" drops in an update, and "rigl" in
+        its first.
+      begin_fraction: of the budget, when "gradual" begins.
+      end_fraction: of the budget, after which no masks change.
+    """
+
+    update_every_steps: int = 100
+    drop_fraction: float = 0.3
+    begin_fraction: float = 0.0
+    end_fraction: float = 0.75
+
+    def arguments(self, num_steps: int) -> dict[str, Any]:
+        """What `lth_jax.core.dynamics.make_dynamics` takes, for a budget."""
+        return {
+            "update_every_steps": self.update_every_steps,
+            "drop_fraction": self.drop_fraction,
+            "begin_step": round(self.begin_fraction * num_steps),
+            "end_step": round(self.end_fraction * num_steps),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class Claim:
     """What a paper states of an arm at a density, to stand beside what is measured.
 
@@ -217,9 +245,10 @@ class StudyConfig:
       checkpoint_every_steps: the length of a segment, one compiled call, after which
         the study can be interrupted and resumed; a multiple of eval_every_steps.
       arms: "ticket", and the controls trained beside it at every level but the
-        first: "reinit", "shuffle", "random", "continue"; and Zhou et al.'s actions
-        "freeze", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
-        "constant_signs"; see `lth_jax.core.tickets.ARMS`.
+        first: "reinit", "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
+        "reshuffle", "constant", "reinit_signs", "reshuffle_signs", "constant_signs"; and
+        "gradual", "set", "rigl", which train the whole budget from the original init. See
+        `lth_jax.core.tickets.ARMS`.
       compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
         moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after
@@ -232,7 +261,8 @@ class StudyConfig:
         CPU as few as keep every core busy, elsewhere as many as fit the device's memory;
         half as many, with a warning, when they turn out not to. With vmap results depend
         on it in the last bits: set it where a resumed study must not differ at all.
-      data, model, init, optimizer, prune, rewind, verdict, log: see their classes.
+      data, model, init, optimizer, prune, rewind, dynamic, verdict, log: see their
+        classes.
     """
 
     seed: int = 0
@@ -252,5 +282,6 @@ class StudyConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     prune: PruneConfig = PruneConfig()
     rewind: RewindConfig = RewindConfig()
+    dynamic: DynamicConfig = DynamicConfig()
     verdict: VerdictConfig = VerdictConfig()
     log: LogConfig = LogConfig()

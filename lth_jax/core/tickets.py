@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lth_jax.core import actions
+from lth_jax.core import actions, connections
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
 from lth_jax.core.optimizers import with_schedule_step
@@ -24,18 +24,22 @@ class Arm:
     Attributes:
       weights: "rewound" (as the ticket's; but where that keeps its trained ones, which
         are 0 outside its mask, a shuffled or frozen arm has those of step k), "fresh" (a
-        new init), or "trained" (those at the end of the level before: no rewinding). Or
-        rewound but for the prunable leaves: "redrawn" (of a new init), "reshuffled" or
-        "constant" (see `lth_jax.core.actions`).
+        new init), "trained" (those at the end of the level before: no rewinding), or
+        "initial" (the original init, at step 0 even where the ticket goes back to step
+        k). Or rewound but for the prunable leaves: "redrawn" (of a new init),
+        "reshuffled" or "constant" (see `lth_jax.core.actions`).
       shuffled: whether the ticket's mask is permuted within each layer.
       same_signs: whether prunable leaves have the signs of the rewound ones.
       frozen: whether pruned weights stay, untrained, where they would be rewound to.
+      dynamics: a name in `lth_jax.core.dynamics.DYNAMICS`, for masks that change while
+        the arm trains, and end with the ticket's counts. Its weights are "initial".
     """
 
     weights: str
     shuffled: bool = False
     same_signs: bool = False
     frozen: bool = False
+    dynamics: str | None = None
 
 
 ARMS = {
@@ -55,6 +59,11 @@ ARMS = {
     "reinit_signs": Arm("redrawn", same_signs=True),
     "reshuffle_signs": Arm("reshuffled", same_signs=True),
     "constant_signs": Arm("constant", same_signs=True),
+    # Sparse at the end of one training: Zhu & Gupta 2017; sparse throughout: Mocanu et
+    # al. 2018, Evci et al. 2020.
+    "gradual": Arm("initial", dynamics="gradual"),
+    "set": Arm("initial", dynamics="set"),
+    "rigl": Arm("initial", dynamics="rigl"),
 }
 
 
@@ -278,8 +287,9 @@ def start(
 ) -> Start:
     """Where one member of a level starts. Pure; works under `jit` and `vmap`.
 
-    Every arm starts at step k with the masks' counts of the ticket, and so trains
-    as long as the ticket does.
+    An arm starts at step k with the masks' counts of the ticket, and so trains as long
+    as the ticket does; one whose masks change starts at step 0, from the original init
+    and full masks ("gradual") or random ones of the ticket's counts.
 
     Args:
       arm: a name in `ARMS`.
@@ -287,7 +297,7 @@ def start(
       masks: the ticket's masks of this level and replicate.
       tx: the optimizer.
       init_key: for fresh weights and mask-1 actions; not the one of the original init.
-      mask_key: for shuffled masks.
+      mask_key: for shuffled and random masks.
       init: key to (params, batch statistics).
       trained: the ticket's state at the end of the level before.
       what: what goes back, and to where. Only "ticket" and "continue" keep anything; the
@@ -302,6 +312,15 @@ def start(
     if arm not in ARMS:
         raise ValueError(f"arm: {arm!r}; must be one of {', '.join(ARMS)}")
     spec = ARMS[arm]
+    if spec.dynamics is not None:
+        if initial is None:
+            raise ValueError(f"initial: needed, since {arm!r} starts from the init")
+        if spec.dynamics == "gradual":
+            masks = masks_lib.full(initial.params)
+        else:
+            counts = connections.kept_counts(masks)
+            masks = connections.draw(mask_key, initial.params, counts, prunable)
+        return Start(rewind(initial, masks, tx), masks)
     if spec.shuffled:
         masks = shuffle_masks(mask_key, masks, prunable)
     if spec.weights == "fresh":

@@ -44,15 +44,15 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     Raises:
       UserError: if there are more than can be told apart.
     """
-    if len(materials) > len(style.PALETTE):
+    if len(materials) > len(style.COLOURS):
         raise UserError(
-            f"--workdir: {len(materials)} studies; at most {len(style.PALETTE)} can be"
+            f"--workdir: {len(materials)} studies; at most {len(style.COLOURS)} can be"
             " told apart on one page"
         )
     studies = [
         _Study(material, f"study{i}", name, variable)
         for i, (material, name, variable) in enumerate(
-            zip(materials, names, style.PALETTE, strict=False)
+            zip(materials, names, style.COLOURS, strict=False)
         )
     ]
     return page.render(
@@ -167,7 +167,7 @@ def _series(
     return Series(
         study.key,
         _short(study.name),
-        style.PALETTE[study.variable],
+        style.COLOURS[study.variable],
         [x.level for x in line],
         [x.density for x in line],
         estimates,

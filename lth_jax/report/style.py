@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 INK = "#1b1b1b"
 FAINT = "#767676"
 GRID = "#e4e4e4"
-# Okabe and Ito's palette, told apart by colour-blind readers; one per arm everywhere. An
-# arm that keeps signs has the colour of the one that does not, but dark.
+# Okabe and Ito's palette, and two of Tol's kind, told apart by colour-blind readers; one
+# per arm everywhere, and one per study where several are side by side. An arm that keeps
+# signs has the colour of the one that does not, but dark.
 COLOURS = {
     "ticket": "#0072b2",
     "reinit": "#d55e00",
@@ -26,6 +27,9 @@ COLOURS = {
     "reinit_signs": "#8c3b00",
     "reshuffle_signs": "#665d00",
     "constant_signs": "#4b2e91",
+    "gradual": "#6b6b6b",
+    "set": "#3a9d9d",
+    "rigl": "#c2185b",
 }
 NAMES = {
     "ticket": "ticket",
@@ -39,9 +43,10 @@ NAMES = {
     "reinit_signs": "fresh init, signs kept",
     "reshuffle_signs": "shuffled, signs kept",
     "constant_signs": "signs alone",
+    "gradual": "gradual pruning",
+    "set": "SET",
+    "rigl": "RigL",
 }
-# By the names that the style sheet has for them; also for several studies side by side.
-PALETTE = COLOURS
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 _FONT_SIZE = 10
 _LABEL_GAP = 0.062  # of the axes' height

@@ -13,7 +13,7 @@ _VARIABLES = {
     style.INK: "--ink",
     style.FAINT: "--faint",
     style.GRID: "--grid",
-    **{colour: f"--{name}" for name, colour in style.PALETTE.items()},
+    **{colour: f"--{name}" for name, colour in style.COLOURS.items()},
 }
 
 

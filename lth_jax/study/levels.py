@@ -14,8 +14,11 @@ from lth_jax import parallel
 from lth_jax.core import keys, sampling
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.actions import with_frozen
+from lth_jax.core.connections import Counts
+from lth_jax.core.dynamic_training import Changing, make_dynamic_segment
+from lth_jax.core.dynamics import Dynamics, make_dynamics
 from lth_jax.core.masks import Masks, Params
-from lth_jax.core.tickets import Start, initial_state
+from lth_jax.core.tickets import ARMS, Start, initial_state
 from lth_jax.core.training import (
     Curves,
     Examples,
@@ -47,10 +50,12 @@ class InFlight(NamedTuple):
 
     Attributes:
       state: of all members, leading axis M.
+      masks: likewise; as they are then, where they change.
       curves: float32[M, V] arrays for all V evaluations, NaN where still to come.
     """
 
     state: TrainState
+    masks: Masks
     curves: Curves
 
 
@@ -115,69 +120,114 @@ class Trainer:
             train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
             return train_and_evaluate(state, masks, indices, *splits, key)
 
+        return self._over_members(segment, num_members)
+
+    @functools.cache  # noqa: B019
+    def _compiled_dynamic(
+        self, dynamics: str, num_members: int
+    ) -> tuple[Callable[..., Any], Splits]:
+        """As `_compiled`, for members whose masks change."""
+        train_and_evaluate = make_dynamic_segment(
+            self._experiment.network.apply,
+            self._experiment.tx,
+            self._dynamics(dynamics),
+            _evaluation_chunk(),
+        )
+
+        def segment(
+            state: TrainState,
+            masks: Masks,
+            goal: Counts,
+            indices: jax.Array,
+            key: jax.Array,
+            mask_key: jax.Array,
+            *splits: Examples,
+        ) -> tuple[Changing, Curves]:
+            return train_and_evaluate(state, masks, goal, indices, *splits, key, mask_key)
+
+        return self._over_members(segment, num_members)
+
+    def _over_members(
+        self, segment: Callable[..., Any], num_members: int
+    ) -> tuple[Callable[..., Any], Splits]:
         how = self._experiment.config.member_axis
         return (
             parallel.over_members(segment, num_members, num_shared=3, how=how),
             parallel.replicated(self._experiment.splits, num_members),
         )
 
-    def segments(self, start_step: int) -> list[Segment]:
-        """The segments from a step to the end of the budget."""
+    def _dynamics(self, name: str) -> Dynamics:
+        config = self._experiment.config
+        arguments = config.dynamic.arguments(config.num_steps)
+        return make_dynamics(name, prunable=self._experiment.prunable, **arguments)
+
+    def final_counts_step(self, member: Member) -> int:
+        """The step from which a member's masks keep as many weights as at the end."""
+        dynamics = ARMS[member.arm].dynamics
+        if dynamics is None:
+            return self.start_step(member)
+        return self._dynamics(dynamics).goal_step
+
+    def start_step(self, member: Member) -> int:
+        """The step at which a member starts."""
+        return 0 if member.level == 0 else self._cut_at(member)
+
+    def _cut_at(self, member: Member) -> int:
+        """The rewind step, where a member's training is cut; 0 if it knows of none."""
+        is_static = ARMS[member.arm].dynamics is None
+        return self._experiment.rewind_step if is_static else 0
+
+    def segments(self, member: Member) -> list[Segment]:
+        """The segments of a member's training, to the end of the budget."""
         config = self._experiment.config
         return segments(
-            start_step,
+            self.start_step(member),
             config.num_steps,
             every=config.eval_every_steps,
             checkpoint_every=config.checkpoint_every_steps,
-            rewind_step=self._experiment.rewind_step,
+            rewind_step=self._cut_at(member),
         )
 
-    def eval_steps(self, start_step: int) -> list[int]:
-        """The steps of the evaluations from a step to the end of the budget."""
+    def eval_steps(self, member: Member) -> list[int]:
+        """The steps of a member's evaluations."""
         config = self._experiment.config
         return eval_steps(
-            start_step,
+            self.start_step(member),
             config.num_steps,
             config.eval_every_steps,
-            self._experiment.rewind_step,
+            self._cut_at(member),
         )
 
-    def begin(self, members: list[Member], start: Start, start_step: int) -> InFlight:
+    def begin(self, members: list[Member], start: Start) -> InFlight:
         """Members before their first segment."""
-        shape = (len(members), len(self.eval_steps(start_step)))
+        shape = (len(members), len(self.eval_steps(members[0])))
         empty = np.full(shape, np.nan, np.float32)
         curves = Curves(empty, Metrics(empty, empty), Metrics(empty, empty))
-        return InFlight(start.state, curves)
+        return InFlight(start.state, start.masks, curves)
 
     def train(
         self,
         members: list[Member],
-        masks: Masks,
         flight: InFlight,
-        start_step: int,
+        goal: Counts | None = None,
         frozen: Params | None = None,
     ) -> Iterator[tuple[int, InFlight]]:
         """Trains to the end of the budget, yielding (step, members) after each segment.
 
         Args:
-          members: M of them.
-          masks: of all members, leading axis M; they do not change.
+          members: M of them, that start together and whose masks change alike, or stay.
           flight: from `begin`, or any that `train` yielded.
-          start_step: the step at which the level began.
+          goal: where masks change, the counts they come to, leading axis M.
           frozen: what pruned weights stay at, leading axis M; None: 0.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
         """
         reached = int(np.asarray(flight.state.step)[0])
-        todo = [s for s in self.segments(start_step) if s.start_step >= reached]
-        all_evals = self.eval_steps(start_step)
-        state, curves = flight
-        draw_keys = self._keys(members, "draws")
-
-        def run(num_members: int) -> Callable[..., Any]:
-            run_segment, splits = self._compiled(num_members)
-            return lambda *parts: run_segment(*parts, *splits)
+        todo = [s for s in self.segments(members[0]) if s.start_step >= reached]
+        all_evals = self.eval_steps(members[0])
+        state, masks, curves = flight
+        run = self._runner(members, goal, frozen)
 
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
@@ -186,9 +236,7 @@ class Trainer:
                 indices = drawn.pop().result()
                 if following:
                     drawn.append(host.submit(self._indices, members, following))
-                state, found = self._parts.run(
-                    run, state, masks, frozen, indices, draw_keys
-                )
+                (state, masks), found = run(state, masks, indices)
                 found = jax.device_get(found)
                 first = all_evals.index(segment.start_step + segment.num_steps)
                 steps = all_evals[first : first + segment.num_evals]
@@ -196,7 +244,38 @@ class Trainer:
                 curves = jax.tree.map(
                     lambda whole, part, at=first: _written(whole, part, at), curves, found
                 )
-                yield segment.stop_step, InFlight(state, curves)
+                yield segment.stop_step, InFlight(state, masks, curves)
+
+    def _runner(
+        self, members: list[Member], goal: Counts | None, frozen: Params | None
+    ) -> Callable[..., Any]:
+        """Makes `run(state, masks, indices) -> ((state, masks), curves)`."""
+        dynamics, draw_keys = ARMS[members[0].arm].dynamics, self._keys(members, "draws")
+
+        def static(num_members: int) -> Callable[..., Any]:
+            segment, splits = self._compiled(num_members)
+            return lambda *parts: segment(*parts, *splits)
+
+        def run_static(state: TrainState, masks: Masks, indices: np.ndarray) -> Any:
+            state, found = self._parts.run(
+                static, state, masks, frozen, indices, draw_keys
+            )
+            return (state, masks), found
+
+        if dynamics is None:
+            return run_static
+        mask_keys = self._keys(members, "connections")
+
+        def changing(num_members: int) -> Callable[..., Any]:
+            segment, splits = self._compiled_dynamic(dynamics, num_members)
+            return lambda *parts: segment(*parts, *splits)
+
+        def run_changing(state: TrainState, masks: Masks, indices: np.ndarray) -> Any:
+            return self._parts.run(
+                changing, state, masks, goal, indices, draw_keys, mask_keys
+            )
+
+        return run_changing
 
     def evaluate_train(self, state: TrainState, frozen: Params | None = None) -> Metrics:
         """Metrics on the whole training split, float32[M]; frozen as for `train`."""

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from lth_jax.core import keys, masks, pruning, tickets
+from lth_jax.core import connections, keys, masks, pruning, tickets
+from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import TrainState
@@ -64,6 +65,11 @@ class Lineage:
             self.init(),
         )
         return start
+
+    def goal(self, call: Call) -> Counts:
+        """How many weights of each leaf the tickets keep, of all members of a call."""
+        kept = [jax.vmap(connections.kept_counts)(self.masks(g.level)) for g in call]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *kept)
 
     @functools.cache  # noqa: B019 - a lineage lives as long as its study
     def _starter(self, arm: str) -> Any:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from lth_jax.core.tickets import ARMS
+
 
 class Group(NamedTuple):
     """All replicates of one arm at one level."""
@@ -18,15 +20,22 @@ def plan(num_levels: int, arms: Sequence[str], groups_per_call: int) -> Iterator
     """The calls of a study, in order.
 
     The ticket's levels follow one another; controls, which feed no other level,
-    follow as soon as they fill a call.
+    follow as soon as they fill a call. A call's masks all change in the same way, or
+    none do.
     """
-    waiting: list[Group] = []
+    alike: dict[str | None, list[str]] = {}
+    for arm in arms:
+        if arm != "ticket":
+            alike.setdefault(ARMS[arm].dynamics, []).append(arm)
+    waiting: dict[str | None, list[Group]] = {dynamics: [] for dynamics in alike}
     for level in range(num_levels):
         yield (Group("ticket", level),)
-        if level > 0:
-            waiting += [Group(arm, level) for arm in arms if arm != "ticket"]
-        while len(waiting) >= groups_per_call:
-            yield tuple(waiting[:groups_per_call])
-            del waiting[:groups_per_call]
-    if waiting:
-        yield tuple(waiting)
+        for dynamics, groups in waiting.items():
+            if level > 0:
+                groups += [Group(arm, level) for arm in alike[dynamics]]
+            while len(groups) >= groups_per_call:
+                yield tuple(groups[:groups_per_call])
+                del groups[:groups_per_call]
+    for groups in waiting.values():
+        if groups:
+            yield tuple(groups)

@@ -12,7 +12,8 @@ import numpy as np
 
 import lth_jax
 from lth_jax.config import StudyConfig
-from lth_jax.core import masks
+from lth_jax.core import masks, tickets
+from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Curves, Metrics
@@ -78,12 +79,10 @@ class Runner:
         replicates = range(self._config.num_replicates)
         return [Member(r, group.arm, group.level) for group in call for r in replicates]
 
-    def _start_step(self, call: Call) -> int:
-        return 0 if call[0].level == 0 else self._experiment.rewind_step
-
     def _num_member_steps(self, call: Call) -> int:
-        num_steps = self._config.num_steps - self._start_step(call)
-        return num_steps * len(self._members(call))
+        members = self._members(call)
+        num_steps = self._config.num_steps - self._trainer.start_step(members[0])
+        return num_steps * len(members)
 
     def _flights(self, call: Call) -> Newest:
         return Newest(self._workdir.in_flight(*call[0], num_groups=len(call)))
@@ -98,12 +97,10 @@ class Runner:
             self._write_ticket(level, start)
         frozen = self._lineage.frozen(call, start.masks)
         flights = self._flights(call)
-        flight = self._trainer.begin(self._members(call), start, self._start_step(call))
+        flight = self._trainer.begin(self._members(call), start)
         if not until_rewind_step:
             flight = InFlight(*(flights.newest(flight) or flight))
-        flight = self._train(
-            call, start.masks, frozen, flight, flights, progress, until_rewind_step
-        )
+        flight = self._train(call, flight, frozen, flights, progress, until_rewind_step)
         if until_rewind_step:
             return
         if is_ticket:
@@ -116,26 +113,25 @@ class Runner:
                 self._experiment.prunable,
             )
         train_metrics = self._trainer.evaluate_train(flight.state, frozen)
-        self._write_records(call, start.masks, flight.curves, train_metrics)
+        self._write_records(call, flight.masks, flight.curves, train_metrics)
         flights.clear()
         self._check_interrupted()
 
     def _train(
         self,
         call: Call,
-        call_masks: Masks,
-        frozen: Params | None,
         flight: InFlight,
+        frozen: Params | None,
         flights: Newest,
         progress: Progress,
         until_rewind_step: bool,
     ) -> InFlight:
         """Trains a call to its end, saving at every segment boundary before it."""
-        members, start_step = self._members(call), self._start_step(call)
-        reached = int(flight.state.step[0])
+        members, reached = self._members(call), int(flight.state.step[0])
+        start_step = self._trainer.start_step(members[0])
         progress.skip((reached - start_step) * len(members))
-        eval_steps = self._trainer.eval_steps(start_step)
-        segments = self._trainer.train(members, call_masks, flight, start_step, frozen)
+        eval_steps = self._trainer.eval_steps(members[0])
+        segments = self._trainer.train(members, flight, self._goal(call), frozen)
         for step, state_then in segments:
             flight = state_then
             progress.advance((step - reached) * len(members), call)
@@ -149,6 +145,11 @@ class Runner:
                 flights.save(step, flight)
                 self._check_interrupted()
         return flight
+
+    def _goal(self, call: Call) -> Counts | None:
+        """The counts that a call's masks come to, where they change."""
+        is_static = tickets.ARMS[call[0].arm].dynamics is None
+        return None if is_static else self._lineage.goal(call)
 
     def _remake(self, level: int, *, until_rewind_step: bool = False) -> None:
         """Trains the tickets of a level again, whose checkpoint was damaged."""
@@ -172,10 +173,11 @@ class Runner:
     def _write_records(
         self, call: Call, call_masks: Masks, curves: Curves, train: Metrics
     ) -> None:
-        start_step = self._start_step(call)
-        steps = np.array(self._trainer.eval_steps(start_step))
+        members = self._members(call)
+        counted_at = self._trainer.final_counts_step(members[0])
+        steps = np.array(self._trainer.eval_steps(members[0]))
         runs = []
-        for m, member in enumerate(self._members(call)):
+        for m, member in enumerate(members):
             own_masks, own_curves, own_train = jax.tree.map(
                 lambda x, m=m: x[m], (call_masks, curves, train)
             )
@@ -183,7 +185,7 @@ class Runner:
             density = count.kept / count.total
             found = _curves(steps, own_curves, own_train)
             found["mask", "weights_left"] = Curve(
-                np.array([start_step]), np.array([count.kept])
+                np.array([counted_at]), np.array([count.kept])
             )
             runs.append(Run(member.arm, member.replicate, member.level, density, found))
         for group in call:
