@@ -110,7 +110,7 @@ def test_long_names_leave_room_for_the_figures(tiny_study, visit, tmp_path):
 
 
 def test_more_studies_than_colours_are_refused(tiny_study, tmp_path):
-    most = len(style.PALETTE)
+    most = len(style.COLOURS)
     path = tmp_path / "page.html"
     studies = []
     for i in range(most + 1):
