@@ -10,6 +10,7 @@ from lth_jax.core import (
     connections,
     dynamics,
     keys,
+    layer_densities,
     masks,
     optimizers,
     pruning,
@@ -18,7 +19,8 @@ from lth_jax.core import (
     training,
 )
 from lth_jax.core.dynamic_training import make_dynamic_segment, make_dynamic_steps
-from lth_jax.core.pruning import one_shot, prune, prune_to_density, remove_lowest
+from lth_jax.core.pruning import one_shot, prune, prune_in_rounds, prune_to_density
+from lth_jax.core.removal import remove_lowest
 from lth_jax.core.tickets import initial_state, rewind
 from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
 from lth_jax.models import LeNet, from_linen
@@ -35,6 +37,7 @@ __all__ = [
     "from_linen",
     "initial_state",
     "keys",
+    "layer_densities",
     "make_dynamic_segment",
     "make_dynamic_steps",
     "make_evaluate",
@@ -45,6 +48,7 @@ __all__ = [
     "one_shot",
     "optimizers",
     "prune",
+    "prune_in_rounds",
     "prune_to_density",
     "pruning",
     "remove_lowest",

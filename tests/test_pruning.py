@@ -1,3 +1,5 @@
+import itertools
+
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import jax
@@ -140,6 +142,67 @@ def test_one_shot_reaches_each_density_with_nested_masks(params, scope):
             assert total.kept == round(density * total.total)
         assert masks.is_subset(pruned, previous)
         previous = pruned
+
+
+def test_a_density_for_each_leaf_is_exact_and_one_is_dense(params):
+    densities = {"dense_0/kernel": 0.31, "dense_1/kernel": 1.0, "output/kernel": 0.0}
+    pruned = pruning.prune_to_density(magnitudes(params), masks.full(params), densities)
+    for name, layer in masks.layer_counts(pruned).items():
+        assert layer.kept == round(densities[name] * layer.total)
+
+
+@pytest.mark.parametrize(
+    ("densities", "scope", "message"),
+    [
+        ({"dense_0/kernel": 0.2}, "layerwise", "density: names .* the prunable leaves"),
+        ({"dense_0/kernel": 0.2}, "global", "density: .* for scope 'layerwise' alone"),
+    ],
+)
+def test_densities_that_do_not_fit_are_refused(params, densities, scope, message):
+    full = masks.full(params)
+    with pytest.raises(ValueError, match=message):
+        pruning.prune_to_density(magnitudes(params), full, densities, scope=scope)
+
+
+def test_a_density_above_one_is_refused(params):
+    full = masks.full(params)
+    densities = dict.fromkeys(masks.layer_counts(full), 1.1)
+    with pytest.raises(ValueError, match=r"1\.1 of dense_0/kernel; must be in \[0, 1\]"):
+        pruning.prune_to_density(magnitudes(params), full, densities)
+
+
+@pytest.mark.parametrize("scope", ["layerwise", "global"])
+def test_rounds_nest_and_end_exactly_at_the_density(params, scope):
+    seen = []
+
+    def score(kept):  # another order each time
+        seen.append(kept)
+        return jax.tree.map(lambda p: jnp.abs(jnp.sin(len(seen) * 50 * p)), params)
+
+    full = masks.full(params)
+    pruned = pruning.prune_in_rounds(score, full, 0.1, 7, scope=scope)
+    size = masks.total_count(full).total
+    for k, (before, after) in enumerate(itertools.pairwise([*seen, pruned])):
+        assert masks.is_subset(after, before)
+        if scope == "global":
+            assert masks.total_count(after).kept == round(0.1 ** ((k + 1) / 7) * size)
+    for name, layer in masks.layer_counts(pruned).items():
+        if scope == "layerwise":
+            assert layer.kept == round(0.1 * layer.total), name
+
+
+def test_one_round_is_one_shot_and_none_is_refused(params):
+    scores, full = magnitudes(params), masks.full(params)
+    densities = dict.fromkeys(masks.layer_counts(full), 0.3)
+    one = pruning.prune_in_rounds(lambda kept: scores, full, densities, 1)
+    assert_trees_equal(one, pruning.prune_to_density(scores, full, 0.3))
+    with pytest.raises(ValueError, match="num_rounds: 0; must be at least 1"):
+        pruning.prune_in_rounds(lambda kept: scores, full, 0.3, 0)
+
+
+def test_a_negative_floor_is_refused(params):
+    with pytest.raises(ValueError, match="floor: -1; must be at least 0"):
+        pruning.prune(magnitudes(params), masks.full(params), 0.3, floor=-1)
 
 
 def test_magnitude_pruning_keeps_the_largest(params):

@@ -3,77 +3,22 @@
 The lowest scores go first; among equal scores the higher flat index (C order)
 goes first; what is pruned never comes back. Counts are integers computed on the
 host; `remove_lowest`, which acts on them, is pure and works under `jit` and `vmap`.
+Under global scope no layer is emptied; see `lth_jax.core.floors`.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lth_jax.core import masks as masks_lib
+from lth_jax.core.floors import remove_above_floor
 from lth_jax.core.masks import LayerCount, Masks, Prunable, default_prunable
+from lth_jax.core.removal import Scores, remove_lowest
 
-Scores = Any  # a pytree of float arrays, same structure and shapes as the params
 Fraction = float | Mapping[str, float]  # one for all layers, or one per leaf path
-
-
-def _ascending_bits(scores: jax.Array) -> jax.Array:
-    """Maps float32 to uint32 so that integer order is the floats' order."""
-    bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float32), jnp.uint32)
-    sign = jnp.uint32(1 << 31)
-    bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0 is the same score as 0.0
-    return jnp.where(bits & sign, ~bits, bits | sign)
-
-
-@jax.jit
-def remove_lowest(scores: Scores, masks: Masks, count: jax.Array | int) -> Masks:
-    """Removes the `count` lowest-scored survivors of a whole pytree.
-
-    The threshold is found by bisecting the bit pattern of the scores: 32 counting
-    passes, which need no sort and no copy, and no float rounding decides a count.
-
-    Args:
-      scores: float leaves, free of NaN; order is compared in float32.
-      masks: bool leaves of the same structure and shapes.
-      count: int32, from 0 to the number of survivors.
-
-    Returns:
-      Masks with exactly `count` fewer entries kept, a subset of the given ones.
-    """
-    chex.assert_trees_all_equal_structs(masks, scores)
-    chex.assert_trees_all_equal_shapes(masks, scores)
-    kept, structure = jax.tree.flatten(masks)
-    bits = [_ascending_bits(leaf) for leaf in jax.tree.leaves(scores)]
-    count = jnp.asarray(count, jnp.int32)
-
-    def survivors_below(bound: jax.Array) -> jax.Array:
-        return sum(
-            (
-                jnp.sum(m & (b < bound), dtype=jnp.int32)
-                for m, b in zip(kept, bits, strict=True)
-            ),
-            jnp.int32(0),
-        )
-
-    def settle_bit(i: jax.Array, threshold: jax.Array) -> jax.Array:
-        candidate = threshold | (jnp.uint32(1) << (31 - i).astype(jnp.uint32))
-        return jnp.where(survivors_below(candidate) < count, candidate, threshold)
-
-    # The score of the last survivor to go: the largest bound with fewer than
-    # `count` survivors strictly below it.
-    threshold = jax.lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
-    ties_to_remove = count - survivors_below(threshold)
-    result: list[jax.Array] = []
-    for m, b in zip(reversed(kept), reversed(bits), strict=True):
-        tie = m & (b == threshold)
-        ties_from_end = jnp.cumsum(tie.ravel()[::-1].astype(jnp.int32))[::-1]
-        remove_tie = tie & (ties_from_end.reshape(m.shape) <= ties_to_remove)
-        result.append(m & (b >= threshold) & ~remove_tie)
-        ties_to_remove -= jnp.sum(remove_tie, dtype=jnp.int32)
-    return jax.tree.unflatten(structure, result[::-1])
+Density = float | Mapping[str, float]
 
 
 def prune(
@@ -83,6 +28,7 @@ def prune(
     *,
     scope: str = "layerwise",
     prunable: Prunable = default_prunable,
+    floor: int = 1,
 ) -> Masks:
     """One pruning step of one member, with counts computed on the host.
 
@@ -98,20 +44,16 @@ def prune(
         prunable leaf (such as "dense_0/kernel") to its own fraction.
       scope: "layerwise" or "global".
       prunable: which leaves may be pruned.
+      floor: for `global`, weights that every prunable leaf keeps at least; with 0 an
+        emptied leaf is an error.
 
     Raises:
       ValueError: on a fraction outside (0, 1), an unknown scope, a mapping that
-        does not fit the prunable leaves, or NaN scores (naming the leaf).
+        does not fit the prunable leaves, NaN scores (naming the leaf), or a floor that
+        does not fit.
       TypeError: under `jit` or `vmap`.
     """
-    if isinstance(fraction, Mapping):
-        names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
-        if scope == "global":
-            raise ValueError("fraction: one per leaf is for scope 'layerwise' alone")
-        if set(fraction) != set(names):
-            raise ValueError(
-                f"fraction: names {sorted(fraction)}; the prunable leaves are {names}"
-            )
+    _check_leaves("fraction", fraction, masks, scope, prunable)
     for value in fraction.values() if isinstance(fraction, Mapping) else [fraction]:
         if not 0 < value < 1:
             raise ValueError(f"fraction: {value}; must be inside (0, 1)")
@@ -120,16 +62,17 @@ def prune(
         own = fraction[name] if isinstance(fraction, Mapping) else fraction
         return round(own * layer.kept)
 
-    return _remove(scores, masks, count, scope, prunable)
+    return _remove(scores, masks, count, scope, prunable, floor)
 
 
 def prune_to_density(
     scores: Scores,
     masks: Masks,
-    density: float,
+    density: Density,
     *,
     scope: str = "layerwise",
     prunable: Prunable = default_prunable,
+    floor: int = 1,
 ) -> Masks:
     """One-shot pruning of one member: keeps `round(density * size)` weights.
 
@@ -139,27 +82,71 @@ def prune_to_density(
     Args:
       scores: as for `prune`.
       masks: as for `prune`.
-      density: the density to reach, in (0, 1).
+      density: the density to reach, in (0, 1). For `layerwise` also a mapping from the
+        path of every prunable leaf to its own density, in [0, 1]; see
+        `lth_jax.core.layer_densities`.
       scope: as for `prune`.
       prunable: as for `prune`.
+      floor: as for `prune`.
 
     Raises:
-      ValueError: on a density outside (0, 1) or above that of the masks (pruned
-        weights never come back), an unknown scope, or NaN scores.
+      ValueError: on a density that is not allowed or above that of the masks (pruned
+        weights never come back), an unknown scope, a mapping that does not fit the
+        prunable leaves, NaN scores, or a floor that does not fit.
     """
-    if not 0 < density < 1:
+    _check_leaves("density", density, masks, scope, prunable)
+    if isinstance(density, Mapping):
+        for name, value in density.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"density: {value} of {name}; must be in [0, 1]")
+    elif not 0 < density < 1:
         raise ValueError(f"density: {density}; must be inside (0, 1)")
 
     def count(name: str, layer: LayerCount) -> int:
-        removed = layer.kept - round(density * layer.total)
+        own = density[name] if isinstance(density, Mapping) else density
+        removed = layer.kept - round(own * layer.total)
         if removed < 0:
             raise ValueError(
-                f"density: {density} is above the {layer.kept / layer.total} that"
+                f"density: {own} is above the {layer.kept / layer.total} that"
                 f" {name} has left; pruned weights never come back"
             )
         return removed
 
-    return _remove(scores, masks, count, scope, prunable)
+    return _remove(scores, masks, count, scope, prunable, floor)
+
+
+def prune_in_rounds(
+    score: Callable[[Masks], Scores],
+    masks: Masks,
+    density: Density,
+    num_rounds: int,
+    **how: Any,
+) -> Masks:
+    """`prune_to_density` in rounds, with the scores computed anew for each.
+
+    Round k of n prunes to density**(k / n), the same fraction of the survivors each time
+    (Tanaka et al. 2020, algorithm 1).
+
+    Args:
+      score: masks to scores.
+      masks: as for `prune`; all `True`, since that is what the rounds start from.
+      density: as for `prune_to_density`.
+      num_rounds: n, at least 1.
+      **how: scope, prunable and floor, as for `prune`.
+
+    Raises:
+      ValueError: as `prune_to_density`, or on less than one round.
+    """
+    if num_rounds < 1:
+        raise ValueError(f"num_rounds: {num_rounds}; must be at least 1")
+    for k in range(1, num_rounds + 1):
+        reached: Density = (
+            {name: own ** (k / num_rounds) for name, own in density.items()}
+            if isinstance(density, Mapping)
+            else density ** (k / num_rounds)
+        )
+        masks = prune_to_density(score(masks), masks, reached, **how)
+    return masks
 
 
 def one_shot(
@@ -169,12 +156,32 @@ def one_shot(
     *,
     scope: str = "layerwise",
     prunable: Prunable = default_prunable,
+    floor: int = 1,
 ) -> list[Masks]:
     """Masks at each of several densities, all from the same scores: nested sets."""
     return [
-        prune_to_density(scores, masks, d, scope=scope, prunable=prunable)
+        prune_to_density(scores, masks, d, scope=scope, prunable=prunable, floor=floor)
         for d in densities
     ]
+
+
+def _check_leaves(
+    argument: str,
+    value: float | Mapping[str, float],
+    masks: Masks,
+    scope: str,
+    prunable: Prunable,
+) -> None:
+    """Checks that a mapping by leaf, where one is given, may be and fits."""
+    if not isinstance(value, Mapping):
+        return
+    if scope == "global":
+        raise ValueError(f"{argument}: one per leaf is for scope 'layerwise' alone")
+    names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
+    if set(value) != set(names):
+        raise ValueError(
+            f"{argument}: names {sorted(value)}; the prunable leaves are {names}"
+        )
 
 
 def _remove(
@@ -183,10 +190,13 @@ def _remove(
     count: Callable[[str, LayerCount], int],
     scope: str,
     prunable: Prunable,
+    floor: int,
 ) -> Masks:
     """Removes `count(name, LayerCount)` weights of each leaf, or of all together."""
     if scope not in ("layerwise", "global"):
         raise ValueError(f"scope: {scope!r}; must be 'layerwise' or 'global'")
+    if floor < 0:
+        raise ValueError(f"floor: {floor}; must be at least 0")
     masks_lib.check(masks, scores)
     if any(
         isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((scores, masks))
@@ -202,17 +212,16 @@ def _remove(
         if np.isnan(np.asarray(score_of[name])).any():
             raise ValueError(f"scores: {name} holds NaN")
     if scope == "layerwise":
-        groups = {name: [name] for name in layers}
+        for name, layer in layers.items():
+            mask_of[name] = remove_lowest(
+                score_of[name], mask_of[name], count(name, layer)
+            )
     else:
-        groups = {"the net": list(layers)}
-    for group, names in groups.items():
-        layer = LayerCount(
-            sum(layers[n].kept for n in names), sum(layers[n].total for n in names)
+        net = LayerCount(*map(sum, zip(*layers.values(), strict=True)))
+        mask_of |= remove_above_floor(
+            {name: score_of[name] for name in layers},
+            {name: mask_of[name] for name in layers},
+            count("the net", net),
+            floor,
         )
-        pruned = remove_lowest(
-            [score_of[n] for n in names],
-            [mask_of[n] for n in names],
-            count(group, layer),
-        )
-        mask_of.update(zip(names, pruned, strict=True))
     return jax.tree.unflatten(jax.tree.structure(masks), list(mask_of.values()))

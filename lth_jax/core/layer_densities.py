@@ -1,0 +1,78 @@
+"""Layer densities: how a total density is shared out among the layers.
+
+Pure functions on the host, of shapes alone. They give `prune_to_density` a density for
+each leaf whose counts add up to `round(density * size)` of them all, exactly. The uniform
+share, one density for every layer, is the plain `layerwise` scope.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+Shapes = Mapping[str, tuple[int, ...]]  # by path; input and output axes last
+Densities = dict[str, float]
+
+
+def erdos_renyi(shapes: Shapes, density: float) -> Densities:
+    """Layer densities in proportion to (n_in + n_out) / (n_in * n_out).
+
+    Mocanu et al. 2018, equation 1; of a convolution channels count and its kernel's size
+    does not. A layer whose share would be above 1 is dense; the others share the rest.
+
+    Args:
+      shapes: of each prunable leaf [..., n_in, n_out].
+      density: of all leaves together, in (0, 1).
+
+    Returns:
+      A density in [0, 1] for each leaf, a whole number of its weights.
+
+    Raises:
+      ValueError: on a density outside (0, 1).
+    """
+    rates = {n: sum(shape[-2:]) / math.prod(shape[-2:]) for n, shape in shapes.items()}
+    return _share(rates, {n: math.prod(shape) for n, shape in shapes.items()}, density)
+
+
+def erdos_renyi_kernel(shapes: Shapes, density: float) -> Densities:
+    """As `erdos_renyi`, but with the kernel's height and width in both sum and product.
+
+    Evci et al. 2020, section 3: (n_in + n_out + h + w) / (n_in * n_out * h * w).
+    """
+    rates = {n: sum(shape) / math.prod(shape) for n, shape in shapes.items()}
+    return _share(rates, {n: math.prod(shape) for n, shape in shapes.items()}, density)
+
+
+def _share(
+    rates: Mapping[str, float], sizes: Mapping[str, int], density: float
+) -> Densities:
+    """Densities in proportion to the rates, capped at 1, for a total density."""
+    if not 0 < density < 1:
+        raise ValueError(f"density: {density}; must be inside (0, 1)")
+    total = round(density * sum(sizes.values()))
+    dense: set[str] = set()
+    while True:
+        sparse = [name for name in sizes if name not in dense]
+        left = total - sum(sizes[name] for name in dense)
+        scale = left / sum(rates[name] * sizes[name] for name in sparse)
+        # Dense layers free weights for the others, whose share can only grow.
+        above = {name for name in sparse if scale * rates[name] > 1}
+        if not above:
+            break
+        dense |= above
+    exact = {name: scale * rates[name] * sizes[name] for name in sparse}
+    counts = {name: sizes[name] for name in dense} | _rounded(exact, left)
+    return {name: counts[name] / size for name, size in sizes.items()}
+
+
+def _rounded(exact: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that add up to the total: the largest remainders go up."""
+    counts = {name: math.floor(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+LAYER_DENSITIES: dict[str, Callable[[Shapes, float], Densities]] = {
+    "er": erdos_renyi,
+    "erk": erdos_renyi_kernel,
+}
