@@ -59,3 +59,15 @@ def test_several_keys_are_refused_and_no_steps_are_fine():
     assert indices(3, 0).shape == (0, 7)
     with pytest.raises(ValueError, match=r"key: of shape \(2,\); must be one key"):
         indices(0, 1, key=jax.random.split(KEY))
+
+
+def test_a_balanced_sample_has_as_many_of_each_class_and_none_twice():
+    labels = np.random.default_rng(0).choice([0, 1, 4], 90, p=[0.2, 0.3, 0.5])
+    chosen = sampling.balanced_indices(KEY, labels, 5)
+    assert labels[chosen].tolist() == [0] * 5 + [1] * 5 + [4] * 5
+    assert len(set(chosen.tolist())) == 15 and chosen.dtype == np.int32
+    np.testing.assert_array_equal(chosen, sampling.balanced_indices(KEY, labels, 5))
+    other = sampling.balanced_indices(jax.random.key(4), labels, 5)
+    assert set(other.tolist()) != set(chosen.tolist())
+    with pytest.raises(ValueError, match="num_per_class: 60; class 0 has"):
+        sampling.balanced_indices(KEY, labels, 60)

@@ -1,4 +1,4 @@
-"""Sampling: which examples are in which batch, a pure function of key and step.
+"""Sampling: which examples are in which batch or sample, a pure function of the key.
 
 The epochs' permutations follow one another without a gap: a batch may straddle two
 epochs, and every example is seen exactly once an epoch. Permutations are made by
@@ -62,3 +62,29 @@ def batch_indices(
         offset : offset + stop - start
     ]
     return indices.reshape(num_steps, batch_size)
+
+
+def balanced_indices(
+    key: jax.Array, labels: np.ndarray, num_per_class: int
+) -> np.ndarray:
+    """A sample with as many examples of each class, without repetitions.
+
+    Args:
+      key: of the sample.
+      labels: int[N].
+      num_per_class: examples of each class that is among the labels.
+
+    Returns:
+      int32[classes * num_per_class], indices into the labels, class after class.
+
+    Raises:
+      ValueError: naming a class that has fewer.
+    """
+    order = epoch_order(key, 0, len(labels))
+    of_class = {c: order[labels[order] == c] for c in np.unique(labels)}
+    for c, indices in of_class.items():
+        if len(indices) < num_per_class:
+            raise ValueError(
+                f"num_per_class: {num_per_class}; class {c} has {len(indices)} examples"
+            )
+    return np.concatenate([indices[:num_per_class] for indices in of_class.values()])
