@@ -17,10 +17,13 @@ class Network(NamedTuple):
       init: key to (params, batch statistics; empty without batch normalisation).
       apply: params, batch statistics, inputs, train, key to (float32 logits, batch
         statistics); see `lth_jax.training.Apply`.
+      apply_to_ones: params, batch statistics to the float32 logits of one input that is
+        1 everywhere, in evaluation; the ones reach the module as they are.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
     apply: Callable[..., tuple[jax.Array, Any]]
+    apply_to_ones: Callable[[Any, Any], jax.Array]
 
 
 def from_linen(
@@ -75,4 +78,14 @@ def from_linen(
         stats = found if jax.tree.leaves(found) else batch_stats
         return logits.astype(jnp.float32), stats
 
-    return Network(init, apply)
+    def apply_to_ones(params: Any, batch_stats: Any) -> jax.Array:
+        seen = jax.eval_shape(preprocess, example_inputs)
+        logits: Any = module.apply(
+            {"params": params, "batch_stats": batch_stats},
+            jnp.ones((1, *seen.shape[1:]), seen.dtype),
+            train=False,
+        )
+        result: jax.Array = logits.astype(jnp.float32)
+        return result
+
+    return Network(init, apply, apply_to_ones)
