@@ -13,6 +13,7 @@ from lth_jax.config.fields import (
     VerdictConfig,
 )
 from lth_jax.core.dynamics import make_dynamics
+from lth_jax.core.layer_densities import LAYER_DENSITIES
 from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
 from lth_jax.core.tickets import ARMS, REWIND_CHOICES, REWINDS
 from lth_jax.criteria import CRITERIA
@@ -126,7 +127,23 @@ def _check_optimizer(optimizer: OptimizerConfig, num_steps: int) -> None:
 
 def _check_prune(prune: PruneConfig, num_levels: int) -> None:
     _one_of("prune.criterion", prune.criterion, CRITERIA)
-    _one_of("prune.scope", prune.scope, ("layerwise", "global"))
+    at_init = CRITERIA[prune.criterion].looks == "init"
+    _require(
+        "prune.criterion",
+        prune.criterion,
+        not at_init or bool(prune.densities),
+        "given with prune.densities, since it looks at the net before training",
+    )
+    _at_least("prune.examples_per_class", prune.examples_per_class, 1)
+    _one_of("prune.scope", prune.scope, ("layerwise", "global", *LAYER_DENSITIES))
+    shared = prune.scope in LAYER_DENSITIES
+    _require(
+        "prune.scope",
+        prune.scope,
+        not shared or bool(prune.densities),
+        "given with prune.densities, which it shares out among the layers",
+    )
+    _at_least("prune.floor", prune.floor, 0)
     _inside_unit("prune.fraction", prune.fraction)
     _inside_unit("prune.conv_fraction", prune.conv_fraction)
     _inside_unit("prune.output_fraction", prune.output_fraction)

@@ -80,19 +80,31 @@ class PruneConfig:
     """What goes at the end of a level.
 
     Attributes:
-      criterion: a name in `lth_jax.criteria.CRITERIA`.
-      scope: "layerwise" or "global".
+      criterion: a name in `lth_jax.criteria.CRITERIA`. Those that look at the net before
+        training need densities.
+      invert: whether the highest scores go instead of the lowest, to see whether the
+        criterion matters (Frankle et al. 2021, section 5).
+      examples_per_class: training examples that saliency, snip and grasp look at, as many
+        of each class.
+      scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
+        Erdős-Rényi share of each; see `lth_jax.core.layer_densities`).
+      floor: for "global", weights that every layer keeps at least; a warning tells when
+        that changes what goes. With 0 a level that would empty a layer is an error.
       fraction: of each layer's (or the net's) surviving weights, at each level.
       conv_fraction: the convolutions' own, for "layerwise".
       output_fraction: the output layer's own, for "layerwise".
       exclude: layers that are never pruned, by name, such as "output" or "shortcut".
         Their weights count in densities all the same, as in the paper.
-      densities: one-shot pruning: level i prunes the trained dense net straight to
-        densities[i - 1]. Empty: iterative pruning by the fractions. Not with exclude.
+      densities: one-shot pruning: level i prunes the dense net, trained or at init as
+        the criterion has it, straight to densities[i - 1]. Empty: iterative pruning by
+        the fractions. Not with exclude.
     """
 
     criterion: str = "magnitude"
+    invert: bool = False
+    examples_per_class: int = 10
     scope: str = "layerwise"
+    floor: int = 1
     fraction: float = 0.2
     conv_fraction: float = 0.1
     output_fraction: float = 0.1

@@ -1,13 +1,51 @@
 """Criteria: which weights matter, one family a file, all with one signature."""
 
+from lth_jax.criteria.criterion import Criterion
 from lth_jax.criteria.edge_popup import edge_popup
-from lth_jax.criteria.evidence import Criterion, Evidence
+from lth_jax.criteria.evidence import Evidence
 from lth_jax.criteria.learned import Learned, evaluate_untrained
 from lth_jax.criteria.magnitude import magnitude
 from lth_jax.criteria.random import random
+from lth_jax.criteria.saliency import grasp, grasp_magnitude, saliency, snip
 from lth_jax.criteria.supermask import supermask
+from lth_jax.criteria.synflow import synflow
+from lth_jax.criteria.zhou import (
+    large_final,
+    large_final_diff_sign,
+    large_final_same_sign,
+    large_init,
+    large_init_large_final,
+    magnitude_increase,
+    magnitude_increase_diff_sign,
+    magnitude_increase_same_sign,
+    movement,
+    small_final,
+    small_init,
+    small_init_small_final,
+)
 
-CRITERIA: dict[str, Criterion] = {"magnitude": magnitude, "random": random}
+CRITERIA: dict[str, Criterion] = {
+    "magnitude": Criterion(magnitude),
+    "random": Criterion(random),
+    "large_final": Criterion(large_final),
+    "small_final": Criterion(small_final),
+    # These two see the init alone; each level may prune further by them all the same.
+    "large_init": Criterion(large_init),
+    "small_init": Criterion(small_init),
+    "large_init_large_final": Criterion(large_init_large_final),
+    "small_init_small_final": Criterion(small_init_small_final),
+    "magnitude_increase": Criterion(magnitude_increase),
+    "movement": Criterion(movement),
+    "large_final_same_sign": Criterion(large_final_same_sign),
+    "large_final_diff_sign": Criterion(large_final_diff_sign),
+    "magnitude_increase_same_sign": Criterion(magnitude_increase_same_sign),
+    "magnitude_increase_diff_sign": Criterion(magnitude_increase_diff_sign),
+    "saliency": Criterion(saliency, at_data=True),
+    "snip": Criterion(snip, looks="init", at_data=True),
+    "grasp": Criterion(grasp, looks="init", at_data=True),
+    "grasp_magnitude": Criterion(grasp_magnitude, looks="init", at_data=True),
+    "synflow": Criterion(synflow, looks="init", num_rounds=100),
+}
 
 __all__ = [
     "CRITERIA",
@@ -16,7 +54,24 @@ __all__ = [
     "Learned",
     "edge_popup",
     "evaluate_untrained",
+    "grasp",
+    "grasp_magnitude",
+    "large_final",
+    "large_final_diff_sign",
+    "large_final_same_sign",
+    "large_init",
+    "large_init_large_final",
     "magnitude",
+    "magnitude_increase",
+    "magnitude_increase_diff_sign",
+    "magnitude_increase_same_sign",
+    "movement",
     "random",
+    "saliency",
+    "small_final",
+    "small_init",
+    "small_init_small_final",
+    "snip",
     "supermask",
+    "synflow",
 ]

@@ -13,6 +13,7 @@ from lth_jax.core import keys, masks, optimizers, sampling
 from lth_jax.core.masks import Prunable
 from lth_jax.core.pruning import Fraction
 from lth_jax.core.training import Examples
+from lth_jax.criteria import CRITERIA
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.models import (
     INITIALIZERS,
@@ -73,6 +74,7 @@ def build(config: StudyConfig) -> Experiment:
             f"batch_size: {config.batch_size} is not allowed; must be at most"
             f" {len(train.labels)}, the number of training examples"
         )
+    _check_sample(config, train)
     network = _network(config, train, source.num_classes)
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
@@ -86,6 +88,18 @@ def build(config: StudyConfig) -> Experiment:
         splits=Splits(*map(_on_device, (train, validation, source.test))),
         data_note=source.note,
     )
+
+
+def _check_sample(config: StudyConfig, train: data.Split) -> None:
+    """Checks that each class has the examples that the criterion looks at."""
+    if not CRITERIA[config.prune.criterion].at_data:
+        return
+    most = int(np.unique(train.labels, return_counts=True)[1].min())
+    if config.prune.examples_per_class > most:
+        raise ConfigError(
+            f"prune.examples_per_class: {config.prune.examples_per_class} is not allowed;"
+            f" must be at most {most}, the training examples of the smallest class"
+        )
 
 
 def _network(config: StudyConfig, train: data.Split, num_classes: int) -> Network:

@@ -10,15 +10,15 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from lth_jax.core import connections, keys, masks, pruning, tickets
+from lth_jax.core import connections, keys, masks, tickets
 from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import TrainState
-from lth_jax.criteria import CRITERIA, Evidence
 from lth_jax.study import checkpoint
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.plan import Call, Group
+from lth_jax.study.pruner import Pruner
 from lth_jax.study.workdir import Workdir
 
 
@@ -37,6 +37,7 @@ class Lineage:
         self._config = experiment.config
         self._workdir = workdir
         self._remake = remake
+        self._pruner = Pruner(experiment)
         self._replicates = range(experiment.config.num_replicates)
         self._trained: dict[int, Start] = {}  # the last two asked for
         self._at_rewind_step: TrainState | None = None
@@ -55,7 +56,7 @@ class Lineage:
             return Start(self.init(), self.masks(0))
         continues = tickets.ARMS[arm].weights == "trained"
         needs_trained = continues or self._config.rewind.what.needs_trained
-        trained = self.level(self._parent(level)).state if needs_trained else None
+        trained = self.level(self._pruner.parent(level)).state if needs_trained else None
         start: Start = self._starter(arm)(
             self.rewind_point(),
             self.masks(level),
@@ -192,35 +193,17 @@ class Lineage:
         if len(self._trained) > 2:
             del self._trained[next(iter(self._trained))]
 
-    def _parent(self, level: int) -> int:
-        """The level whose trained nets a level is pruned from."""
-        return 0 if self._config.prune.densities else level - 1
-
     def masks(self, level: int) -> Masks:
         """The tickets' masks at a level."""
         if level == 0:
             return masks.full(self.init().params)
         if level in self._trained or self._found(level):
             return self._trained[level].masks
-        parent = self.level(self._parent(level))
-        pruned = [self._prune(level, r, parent) for r in self._replicates]
-        return jax.tree.map(lambda *members: jnp.stack(members), *pruned)
-
-    def _prune(self, level: int, replicate: int, parent: Start) -> Masks:
-        """The masks of one replicate at a level."""
-        config = self._config
-        params, init_params, kept = jax.tree.map(
-            lambda x: x[replicate],
-            (parent.state.params, self.init().params, parent.masks),
+        initial = self.init()
+        parent = (
+            Start(initial, self.masks(0))
+            if self._pruner.looks_at_init
+            else self.level(self._pruner.parent(level))
         )
-        key = keys.member_key(config.seed, replicate, "ticket", level, "criterion")
-        evidence = Evidence(params, init_params, kept, key)
-        scores = CRITERIA[config.prune.criterion](evidence)
-        how: dict[str, Any] = {
-            "scope": config.prune.scope,
-            "prunable": self._experiment.prunable,
-        }
-        if config.prune.densities:
-            density = config.prune.densities[level - 1]
-            return pruning.prune_to_density(scores, kept, density, **how)
-        return pruning.prune(scores, kept, self._experiment.fraction, **how)
+        pruned = [self._pruner.prune(level, r, parent, initial) for r in self._replicates]
+        return jax.tree.map(lambda *members: jnp.stack(members), *pruned)

@@ -1,0 +1,183 @@
+"""What a study prunes, level by level, and small studies by criteria of each kind."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_trees_equal
+
+import lth_jax
+from lth_jax import criteria, layer_densities, masks, pruning
+from lth_jax.config import ConfigError
+from lth_jax.core.tickets import Start
+from lth_jax.errors import UserError
+from lth_jax.study import experiment, ticket_files, workdir
+from lth_jax.study.pruner import Pruner
+from lth_jax.study.runner import Runner
+
+DENSITIES = (0.5, 0.1)
+
+
+def with_prune(config, **fields):
+    fields = {"densities": DENSITIES} | fields
+    prune = dataclasses.replace(config.prune, **fields)
+    return dataclasses.replace(config, prune=prune, arms=("ticket",))
+
+
+def run(config, root, built):
+    """Runs a study; returns its workdir."""
+    with workdir.opened(root, config) as files:
+        Runner(built._replace(config=config), files).run()
+    return files
+
+
+@pytest.fixture(scope="module")
+def built(tiny_config):
+    return experiment.build(tiny_config)
+
+
+@pytest.fixture(scope="module")
+def inits(built):
+    """Two inits, and two nets as if trained, with full masks."""
+
+    def states(seed):
+        keys = jax.random.split(jax.random.key(seed), 2)
+        params, _ = jax.jit(jax.vmap(built.network.init))(keys)
+        return jax.vmap(lambda p: lth_jax.initial_state(p, built.tx))(params)
+
+    init = states(0)
+    return init, Start(states(1), masks.full(init.params))
+
+
+def pruned(built, inits, level=1, replicate=1, **fields):
+    """The masks of a level by the study with these fields of `prune`."""
+    init, parent = inits
+    config = with_prune(built.config, **fields)
+    return Pruner(built._replace(config=config)).prune(level, replicate, parent, init)
+
+
+def second(tree):
+    return jax.tree.map(lambda x: x[1], tree)
+
+
+def test_snip_is_of_the_init_on_as_many_examples_of_each_class(built, inits):
+    found = pruned(built, inits, criterion="snip", scope="global", examples_per_class=7)
+    init, parent = inits
+    inputs, labels = built.splits.train
+    key = lth_jax.keys.member_key(0, 1, "ticket", 0, "examples")
+    chosen = lth_jax.sampling.balanced_indices(key, np.asarray(labels), 7)
+    assert np.bincount(labels[chosen]).tolist() == [7] * 10
+    evidence = criteria.Evidence(
+        second(parent.state.params),
+        second(init.params),
+        second(parent.masks),
+        key,
+        examples=lth_jax.Examples(inputs[chosen], labels[chosen]),
+        apply=jax.tree_util.Partial(built.network.apply),
+    )
+    scores = jax.jit(criteria.snip)(evidence)
+    expected = pruning.prune_to_density(scores, evidence.masks, 0.5, scope="global")
+    assert_trees_equal(found, expected)
+
+
+def test_one_shot_saliency_has_one_sample_for_all_levels(built, inits):
+    fields = {"criterion": "saliency", "scope": "global"}
+    dense, sparse = (pruned(built, inits, level, **fields) for level in (1, 2))
+    assert masks.is_subset(sparse, dense)
+
+
+def test_inverted_scores_prune_what_was_kept(built, inits):
+    plain, inverted, opposite = (
+        pruned(built, inits, criterion=name, scope="layerwise", invert=invert)
+        for name, invert in (
+            ("large_init", False),
+            ("large_init", True),
+            ("small_init", False),
+        )
+    )
+    assert_trees_equal(inverted, opposite)
+    assert masks.total_count(masks.intersection(plain, inverted)).kept == 0
+
+
+def test_synflows_rounds_avoid_the_collapse_of_one_shot(built, inits):
+    fields = {"criterion": "synflow", "scope": "global", "floor": 0}
+    found = pruned(built, inits, level=2, **fields)
+    assert all(layer.kept for layer in masks.layer_counts(found).values())
+    assert masks.total_count(found).kept == 66  # of 656
+    evidence = criteria.Evidence(
+        None,
+        second(inits[0].params),
+        second(inits[1].masks),
+        jax.random.key(0),
+        apply_to_ones=jax.tree_util.Partial(built.network.apply_to_ones),
+    )
+    with pytest.raises(UserError, match="dense_0/kernel would be left without"):
+        pruning.prune_to_density(
+            criteria.synflow(evidence), evidence.masks, 0.1, scope="global", floor=0
+        )
+
+
+@pytest.mark.parametrize("scope", ["er", "erk"])
+def test_shared_densities_are_those_of_the_scope(scope, built, inits):
+    found = pruned(built, inits, criterion="random", scope=scope)
+    shapes = {n: m.shape[1:] for n, m in masks.prunable_leaves(inits[1].masks)}
+    expected = layer_densities.LAYER_DENSITIES[scope](shapes, 0.5)
+    for name, layer in masks.layer_counts(found).items():
+        assert layer.kept == round(expected[name] * layer.total)
+    assert masks.total_count(found).kept == 328  # of 656
+
+
+@pytest.mark.parametrize(("floor", "message"), [(0, "without a weight"), (1, "protects")])
+def test_a_floor_that_does_not_fit_is_the_users_to_mend(floor, message, built, inits):
+    fields = {"scope": "global", "densities": (0.002, 0.001), "floor": floor}
+    with pytest.raises(UserError, match=message):
+        pruned(built, inits, **fields)
+
+
+def test_a_sample_larger_than_a_class_is_refused(tiny_config):
+    config = with_prune(tiny_config, criterion="snip", examples_per_class=4_000)
+    with pytest.raises(ConfigError, match=r"examples_per_class: 4000 .* must be at most"):
+        experiment.build(config)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "scope"),
+    [
+        ("snip", "global"),
+        ("grasp", "global"),
+        ("synflow", "global"),
+        ("random", "erk"),
+        ("large_init", "layerwise"),
+    ],
+)
+def test_a_study_ends_at_its_densities(criterion, scope, tiny_config, built, tmp_path):
+    config = with_prune(tiny_config, criterion=criterion, scope=scope)
+    files = run(config, tmp_path / "study", built)
+    for level, density in enumerate(DENSITIES, start=1):
+        for replicate in range(2):
+            _, kept, _ = ticket_files.load(files.ticket(level), replicate)
+            counts = masks.layer_counts(kept)
+            assert all(layer.kept for layer in counts.values())
+            if scope == "layerwise":
+                for layer in counts.values():
+                    assert layer.kept == round(density * layer.total)
+            else:
+                assert masks.total_count(kept).kept == round(density * 656)
+
+
+def test_iterative_saliency_sees_the_trained_net_and_other_examples(
+    tiny_config, built, tmp_path
+):
+    config = with_prune(tiny_config, criterion="saliency", densities=())
+    files = run(config, tmp_path / "study", built)
+    _, before, _ = ticket_files.load(files.ticket(1), 0)
+    _, after, _ = ticket_files.load(files.ticket(2), 0)
+    assert masks.is_subset(after, before)
+    for was, now in zip(
+        masks.layer_counts(before).values(),
+        masks.layer_counts(after).values(),
+        strict=True,
+    ):
+        assert jnp.isclose(now.kept / was.kept, 0.8, atol=0.12)
