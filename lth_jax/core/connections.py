@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
-from lth_jax.core.pruning import Scores, remove_lowest
+from lth_jax.core.removal import Scores, remove_lowest
 
 Counts = Any  # a pytree of int32 scalars, one a leaf of the masks: how many are kept
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Params, Prunable, default_prunable
 from lth_jax.core.optimizers import make_optimizer, make_schedule
-from lth_jax.core.pruning import Scores, remove_lowest
+from lth_jax.core.removal import Scores, remove_lowest
 from lth_jax.core.training import Apply, BatchStats, Examples
 from lth_jax.criteria.learned import Learned, train_scores
 

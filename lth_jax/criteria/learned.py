@@ -14,7 +14,7 @@ import optax
 
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params, Prunable
-from lth_jax.core.pruning import Scores
+from lth_jax.core.removal import Scores
 from lth_jax.core.training import (
     Apply,
     BatchStats,
