@@ -12,6 +12,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "lth_jax"
 # Rooms by floor, the ground first; `lth_jax` itself is the notebook API of the core.
 FLOORS = {
     "errors": 0,
+    "layout": 0,
     "core": 1,
     "models": 1,
     "data": 1,

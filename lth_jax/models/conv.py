@@ -1,5 +1,6 @@
 """Conv-2, Conv-4 and Conv-6: small VGG-like nets."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
+from lth_jax.layout import Layout, chain
 from lth_jax.models.initializers import INITIALIZERS
 from lth_jax.models.layers import Conv, max_pool, scaled
 
@@ -56,3 +58,15 @@ class ConvNet(nn.Module):
             x = nn.relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
             x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="output", **kinds)(x)
+
+    def layout(self) -> Layout:
+        """How its units connect."""
+        convolutions = [f"conv_{i}" for i in range(sum(map(len, self.stages)))]
+        hidden = [f"dense_{i}" for i in range(len(self.hidden_sizes))]
+        return chain((name, None) for name in [*convolutions, *hidden, "output"])
+
+    def resized(self, sizes: Mapping[str, int]) -> "ConvNet":
+        """The same net with these numbers of channels and units, by place."""
+        number = iter(sizes[place.name] for place in self.layout()[:-1])
+        stages = tuple(tuple(next(number) for _ in stage) for stage in self.stages)
+        return self.clone(stages=stages, hidden_sizes=tuple(number), width=1.0)

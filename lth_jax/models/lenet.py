@@ -1,5 +1,6 @@
 """LeNet-300-100 and its kin of other sizes: fully connected, ReLU."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
+from lth_jax.layout import Layout, chain
 from lth_jax.models.initializers import INITIALIZERS
 from lth_jax.models.layers import scaled
 
@@ -42,3 +44,13 @@ class LeNet(nn.Module):
             size = scaled(self.width, units)
             x = nn.relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
         return nn.Dense(self.num_classes, name="output", **kinds)(x)
+
+    def layout(self) -> Layout:
+        """How its units connect."""
+        hidden = [f"dense_{i}" for i in range(len(self.hidden_sizes))]
+        return chain((name, None) for name in [*hidden, "output"])
+
+    def resized(self, sizes: Mapping[str, int]) -> "LeNet":
+        """The same net with these numbers of units, by place."""
+        hidden = tuple(sizes[place.name] for place in self.layout()[:-1])
+        return self.clone(hidden_sizes=hidden, width=1.0)

@@ -1,5 +1,6 @@
 """VGG-16 and VGG-19 for small images, with batch normalisation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
+from lth_jax.layout import Layout, chain
 from lth_jax.models.initializers import INITIALIZERS
 from lth_jax.models.layers import BatchNorm, Conv, max_pool, scaled
 
@@ -23,7 +25,7 @@ class VGG(nn.Module):
     Attributes:
       num_classes: classes.
       convolutions: in each stage.
-      channels: of each stage.
+      channels: of each stage, or of each convolution in it.
       width: factor of all channels.
       kernel_init: how kernels are drawn.
       dtype: of the computation; params and batch statistics are float32.
@@ -31,7 +33,7 @@ class VGG(nn.Module):
 
     num_classes: int = 10
     convolutions: tuple[int, ...] = (2, 2, 4, 4, 4)
-    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
+    channels: tuple[int | tuple[int, ...], ...] = (64, 128, 256, 512, 512)
     width: float = 1.0
     kernel_init: Initializer = INITIALIZERS["glorot_normal"]
     dtype: jnp.dtype = jnp.float32
@@ -44,10 +46,22 @@ class VGG(nn.Module):
         for stage, number in enumerate(self.convolutions):
             if stage > 0:
                 x = max_pool(x)
-            for _ in range(number):
-                size = scaled(self.width, self.channels[stage])
+            channels = self.channels[stage]
+            for each in (channels,) * number if isinstance(channels, int) else channels:
+                size = scaled(self.width, each)
                 x = Conv(size, use_bias=False, name=f"conv_{layer}", **kinds)(x)
                 norm = BatchNorm(not train, dtype=self.dtype, name=f"norm_{layer}")
                 x = nn.relu(norm(x))
                 layer += 1
         return nn.Dense(self.num_classes, name="output", **kinds)(x.mean((1, 2)))
+
+    def layout(self) -> Layout:
+        """How its units connect."""
+        layers = [(f"conv_{i}", f"norm_{i}") for i in range(sum(self.convolutions))]
+        return chain([*layers, ("output", None)])
+
+    def resized(self, sizes: Mapping[str, int]) -> "VGG":
+        """The same net with these numbers of channels, by place."""
+        number = iter(sizes[place.name] for place in self.layout()[:-1])
+        channels = tuple(tuple(next(number) for _ in range(n)) for n in self.convolutions)
+        return self.clone(channels=channels, width=1.0)

@@ -1,0 +1,138 @@
+"""Layout: how the units of a net connect. Each model family says its own.
+
+What keeps a unit a unit (max pools, averages, flattening, dropout) does not appear: it
+changes neither which units depend on which, nor a value that is everywhere the same.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+
+INPUTS = "inputs"  # the place of the inputs: channels, or the features of a dense layer
+
+
+class Layer(NamedTuple):
+    """A kernel, and what goes with it.
+
+    Attributes:
+      name: its path. Its leaves are `<name>/kernel` [..., rows, units] and, where it has
+        one, `<name>/bias` [units].
+      reads: the place whose units it reads. Its rows are those units, or, where a place
+        is flattened, those of one pixel after the other.
+      norm: the path of the batch normalisation that follows it, if any.
+    """
+
+    name: str
+    reads: str
+    norm: str | None = None
+
+
+class Place(NamedTuple):
+    """The units (neurons, channels) at one place of a net.
+
+    They are the ReLU of the sum of all that writes to them; without it in the last
+    place, which holds the logits.
+
+    Attributes:
+      name: of the layer, or of the residual block.
+      layers: that write to it.
+      skip: the place that is added as it is (a residual connection's identity), if any.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    skip: str | None = None
+
+
+Layout = tuple[Place, ...]  # each place after those that it reads; the output last
+
+
+def chain(layers: Iterable[tuple[str, str | None]]) -> Layout:
+    """The layout of a plain net: (layer, norm) by (layer, norm), each reads the last."""
+    places, reads = [], INPUTS
+    for name, norm in layers:
+        places.append(Place(name, (Layer(name, reads, norm),)))
+        reads = name
+    return tuple(places)
+
+
+def streams(layout: Layout) -> dict[str, str]:
+    """The residual stream of each place, by the name of the stream's first place.
+
+    The places of a stream have their units in common; a place alone is its own stream.
+    """
+    found = {INPUTS: INPUTS}
+    for place in layout:
+        found[place.name] = found[place.skip] if place.skip else place.name
+    return found
+
+
+def free_places(layout: Layout) -> list[Place]:
+    """Hidden places whose units one layer writes, and no residual connection ties."""
+    shared = list(streams(layout).values())
+    return [
+        place
+        for place in layout[:-1]
+        if len(place.layers) == 1 and shared.count(place.name) == 1
+    ]
+
+
+def readers(layout: Layout, place: str) -> list[tuple[Layer, str]]:
+    """The layers that read a place, each with the place it writes to."""
+    return [
+        (layer, target.name)
+        for target in layout
+        for layer in target.layers
+        if layer.reads == place
+    ]
+
+
+def leaf_axes(layout: Layout) -> dict[str, tuple[str | None, str]]:
+    """What the axes of every leaf mean, by its path: (place of the rows, of the units).
+
+    Of params and batch statistics; leaves with no rows have None there. Some that are
+    named may not exist (a layer's bias).
+    """
+    axes: dict[str, tuple[str | None, str]] = {}
+    for place in layout:
+        for layer in place.layers:
+            axes[f"{layer.name}/kernel"] = (layer.reads, place.name)
+            axes[f"{layer.name}/bias"] = (None, place.name)
+            if layer.norm:
+                for leaf in ("scale", "bias", "mean", "var"):
+                    axes[f"{layer.norm}/{leaf}"] = (None, place.name)
+    return axes
+
+
+def sizes(layout: Layout, params: Any) -> dict[str, int]:
+    """The number of units of every place, the inputs' too.
+
+    Args:
+      layout: of the net.
+      params: nested dicts of arrays (params, masks), as linen has them.
+
+    Raises:
+      ValueError: where params are not those of the layout, naming a leaf.
+    """
+    paths = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
+        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
+    }
+    axes = leaf_axes(layout)
+    kernels = {path for path in axes if path.endswith("/kernel")}
+    if strange := (paths.keys() - axes.keys()) | (kernels - paths.keys()):
+        raise ValueError(
+            f"params: {min(strange)} is in only one of params and layout; give the"
+            " layout of the module whose params they are"
+        )
+    found: dict[str, int] = {}
+    for path in [path for path in axes if path in paths]:
+        rows, units = axes[path]
+        if rows == INPUTS:
+            found.setdefault(INPUTS, paths[path][-2])
+        if found.setdefault(units, paths[path][-1]) != paths[path][-1] or (
+            rows and paths[path][-2] % found[rows]
+        ):
+            raise ValueError(f"params: {path} is {paths[path]}; the layout has {found}")
+    return found
