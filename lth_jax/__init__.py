@@ -15,12 +15,14 @@ from lth_jax.core import (
     optimizers,
     pruning,
     sampling,
+    structured,
     tickets,
     training,
 )
 from lth_jax.core.dynamic_training import make_dynamic_segment, make_dynamic_steps
 from lth_jax.core.pruning import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.core.removal import remove_lowest
+from lth_jax.core.structured import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.core.tickets import initial_state, rewind
 from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
 from lth_jax.models import LeNet, from_linen
@@ -36,6 +38,7 @@ __all__ = [
     "dynamics",
     "from_linen",
     "initial_state",
+    "keep_n_of_m",
     "keys",
     "layer_densities",
     "make_dynamic_segment",
@@ -48,12 +51,15 @@ __all__ = [
     "one_shot",
     "optimizers",
     "prune",
+    "prune_blocks",
     "prune_in_rounds",
     "prune_to_density",
+    "prune_units",
     "pruning",
     "remove_lowest",
     "rewind",
     "sampling",
+    "structured",
     "tickets",
     "training",
 ]

@@ -184,6 +184,26 @@ def _check_leaves(
         )
 
 
+def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
+    """Refuses what nothing can be counted by.
+
+    Raises:
+      ValueError: if the scores of a prunable leaf hold NaN, naming it.
+      TypeError: under `jit` or `vmap`.
+    """
+    if any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((scores, masks))
+    ):
+        raise TypeError(
+            "counts are made on the host: call this outside jit and vmap, once a member;"
+            " or vmap `remove_lowest` over members with counts of your own"
+        )
+    score_of = dict(masks_lib.named_leaves(scores))
+    for name, _ in masks_lib.prunable_leaves(masks, prunable):
+        if np.isnan(np.asarray(score_of[name])).any():
+            raise ValueError(f"scores: {name} holds NaN")
+
+
 def _remove(
     scores: Scores,
     masks: Masks,
@@ -198,19 +218,10 @@ def _remove(
     if floor < 0:
         raise ValueError(f"floor: {floor}; must be at least 0")
     masks_lib.check(masks, scores)
-    if any(
-        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((scores, masks))
-    ):
-        raise TypeError(
-            "counts are made on the host: call this outside jit and vmap, once a member;"
-            " or vmap `remove_lowest` over members with counts of your own"
-        )
+    check_countable(scores, masks, prunable)
     layers = masks_lib.layer_counts(masks, prunable)
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.named_leaves(masks))
-    for name in layers:
-        if np.isnan(np.asarray(score_of[name])).any():
-            raise ValueError(f"scores: {name} holds NaN")
     if scope == "layerwise":
         for name, layer in layers.items():
             mask_of[name] = remove_lowest(
