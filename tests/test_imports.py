@@ -18,6 +18,7 @@ FLOORS = {
     "data": 1,
     "parallel": 1,
     "criteria": 2,
+    "deploy": 3,
     "config": 3,
     "lth_jax": 3,
     "study": 4,

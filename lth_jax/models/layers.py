@@ -11,7 +11,8 @@ from lth_jax.models.convolution import convolve
 Conv = functools.partial(
     nn.Conv, kernel_size=(3, 3), conv_general_dilated=convolve, padding="SAME"
 )
-BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+EPSILON = 1e-5  # what batch normalisation adds to variances
+BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=EPSILON)
 
 
 def scaled(width: float, size: int) -> int:

@@ -1,0 +1,234 @@
+"""Compact: a smaller net that is the same function as a masked one, for inference."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lth_jax.core import masks as masks_lib
+from lth_jax.core.masks import Masks, Params, named_leaves
+from lth_jax.core.training import BatchStats
+from lth_jax.deploy.dead_units import Units, backward, by_unit
+from lth_jax.deploy.selection import (
+    InputSelection,
+    input_selection,
+    select,
+)
+from lth_jax.layout import INPUTS, Layer, Layout, free_places, readers, sizes
+from lth_jax.models.layers import EPSILON
+
+
+class Compact(NamedTuple):
+    """A net of the same family with fewer units.
+
+    `lth_jax.from_linen(compact.module, inputs, lambda x: compact.inputs(prepare(x)))`
+    is it as pure functions, with `prepare` the preprocessing of the large net.
+
+    Attributes:
+      module: the smaller net.
+      params: its weights, pruned ones 0.
+      masks: theirs.
+      batch_stats: its running statistics; empty without batch normalisation.
+      inputs: which of the inputs it reads.
+    """
+
+    module: nn.Module
+    params: Params
+    masks: Masks
+    batch_stats: BatchStats
+    inputs: InputSelection
+
+
+class _Affine(NamedTuple):
+    """A layer with its normalisation in evaluation: weights, and what it adds."""
+
+    weights: np.ndarray  # float64 [pixels, units read, units]
+    offset: np.ndarray  # float64 [units]
+    is_padded: bool
+
+
+class _Constants(NamedTuple):
+    """Units with one value for all inputs and pixels, and that value (elsewhere 0)."""
+
+    known: Units
+    value: Units
+
+
+def compact(
+    module: Any, params: Params, masks: Masks, batch_stats: BatchStats = None
+) -> Compact:
+    """A smaller net with the masked net's logits in evaluation, to rounding.
+
+    It has not the units that reach no logit, nor those that no input reaches. These are
+    constant, and the layers that read them have their part instead: in the bias, or,
+    where a padded convolution reads them (whose border sees zeros) or a layer has no
+    bias, as a single unit that is always 1. A unit that is 0 for any input is left out
+    whoever reads it.
+
+    What is not reduced: on a residual stream a channel goes only where in all of the
+    stage's blocks it is 0 or unread, and constants stay; of each layer at least one
+    unit stays; weights of 0 between units that stay are stored and multiplied.
+
+    Args:
+      module: a net of `lth_jax.models`, as it made the params.
+      params: its weights, pruned ones 0 or not.
+      masks: theirs.
+      batch_stats: its running statistics, if it has batch normalisation.
+
+    Raises:
+      AssertionError: on masks that do not fit the params.
+      ValueError: on params of another net, or without batch statistics that it needs.
+    """
+    layout: Layout = module.layout()
+    params = jax.device_get(masks_lib.apply(masks, params))
+    stats = {} if batch_stats is None else jax.device_get(batch_stats)
+    affines = _affines(layout, params, stats)
+    constants = _constants(layout, affines)
+    edges = {name: (layer.weights != 0).any(0) for name, layer in affines.items()}
+    changing = {name: ~known for name, known in constants.known.items()}
+    reaching = backward(layout, edges, changing)
+    needed = {name: reaching[name] & changing[name] for name in reaching}
+    trees = (params, jax.device_get(masks), stats)
+    trees = _fold(layout, *trees, constants.value, needed)
+    selection = select(layout, params, needed)
+    params, masks, stats = (
+        jax.tree.map(jnp.asarray, selection.take(tree)) for tree in trees
+    )
+    inputs = input_selection(selection, params)
+    return Compact(module.resized(selection.sizes), params, masks, stats, inputs)
+
+
+def _affines(layout: Layout, params: Params, stats: BatchStats) -> dict[str, _Affine]:
+    """The layers as they act in evaluation, by name."""
+    numbers = sizes(layout, params)
+    leaves = {path: np.asarray(p, np.float64) for path, p in named_leaves(params)}
+    stat_of = {path: np.asarray(s, np.float64) for path, s in named_leaves(stats)}
+    affines = {}
+    for layer in [layer for place in layout for layer in place.layers]:
+        kernel = leaves[f"{layer.name}/kernel"]
+        weights = by_unit(kernel, numbers[layer.reads])
+        offset = leaves.get(f"{layer.name}/bias", np.zeros(kernel.shape[-1]))
+        if layer.norm:
+            if f"{layer.norm}/mean" not in stat_of:
+                raise ValueError(f"batch_stats: no {layer.norm}/mean; the net needs it")
+            scale = leaves[f"{layer.norm}/scale"]
+            scale = scale / np.sqrt(stat_of[f"{layer.norm}/var"] + EPSILON)
+            weights = weights * scale
+            offset = (offset - stat_of[f"{layer.norm}/mean"]) * scale
+            offset = offset + leaves[f"{layer.norm}/bias"]
+        affines[layer.name] = _Affine(weights, offset, _is_padded(kernel))
+    return affines
+
+
+def _is_padded(kernel: np.ndarray) -> bool:
+    """Whether a layer with this kernel sees zeros beyond the border."""
+    return kernel.ndim > 2 and max(kernel.shape[:-2]) > 1
+
+
+def _constants(layout: Layout, affines: dict[str, _Affine]) -> _Constants:
+    """Which units no input changes, at no pixel.
+
+    Behind a padded layer a constant other than 0 makes none, for the border differs. On
+    a stream only 0 counts: other constants cannot be left to the readers there, and so
+    what they are made of is needed.
+    """
+    free = {place.name for place in free_places(layout)}
+    nothing = np.zeros(affines[layout[0].layers[0].name].weights.shape[1])
+    known: Units = {INPUTS: nothing.astype(bool)}
+    value: Units = {INPUTS: nothing}
+    for place in layout:
+        total: np.ndarray = np.zeros(affines[place.layers[0].name].offset.shape)
+        fixed: np.ndarray = np.ones(total.shape, bool)
+        if place.skip:
+            total, fixed = total + value[place.skip], known[place.skip]
+        for layer in place.layers:
+            weights, offset, is_padded = affines[layer.name]
+            usable = known[layer.reads]
+            if is_padded:
+                usable = usable & (value[layer.reads] == 0)
+            total = total + offset + (value[layer.reads] * usable) @ weights.sum(0)
+            fixed = fixed & ~(weights[:, ~usable] != 0).any((0, 1))
+        if place.name not in free:
+            fixed = fixed & (total <= 0)
+        known[place.name] = fixed
+        value[place.name] = np.where(fixed, np.maximum(total, 0), 0)
+    known[layout[-1].name] = np.zeros_like(known[layout[-1].name])  # logits are no ReLU's
+    return _Constants(known, value)
+
+
+def _fold(
+    layout: Layout,
+    params: Params,
+    masks: Masks,
+    stats: BatchStats,
+    value: Units,
+    needed: Units,
+) -> tuple[Params, Masks, BatchStats]:
+    """The net with its constants in the layers that read them.
+
+    Where a bias does not serve, a unit that is not needed is made to be 1; `needed` has
+    it then.
+    """
+    numbers = sizes(layout, params)
+    kept = select(layout, params, needed).units
+    param_of, mask_of, stat_of = (
+        {path: np.array(leaf, order="C") for path, leaf in named_leaves(tree)}
+        for tree in (params, masks, stats)
+    )
+    for place in free_places(layout):
+        parts = {}
+        for layer, target in readers(layout, place.name):
+            kernel = by_unit(param_of[f"{layer.name}/kernel"], numbers[place.name])
+            part = np.einsum("pnk,n->pk", np.float64(kernel), value[place.name])
+            parts[layer.name] = np.zeros_like(part)
+            parts[layer.name][:, kept[target]] = part[:, kept[target]]
+        if needed[place.name].any() and all(
+            _takes_constants(param_of, name) or not part.any()
+            for name, part in parts.items()
+        ):
+            for name, part in parts.items():
+                if part.any():
+                    added = part.sum(0).astype(np.float32)
+                    param_of[f"{name}/bias"] += added
+                    mask_of[f"{name}/bias"] |= added != 0
+            continue
+        one = int(np.argmin(needed[place.name]))
+        needed[place.name][one] = True
+        _make_one(place.layers[0], one, param_of, mask_of, stat_of)
+        for name, part in parts.items():
+            path = f"{name}/kernel"
+            by_unit(param_of[path], numbers[place.name])[:, one] = part
+            by_unit(mask_of[path], numbers[place.name])[:, one] = part != 0
+    return tuple(
+        jax.tree.unflatten(jax.tree.structure(tree), list(leaves.values()))
+        for tree, leaves in ((params, param_of), (masks, mask_of), (stats, stat_of))
+    )
+
+
+def _takes_constants(params: dict[str, np.ndarray], name: str) -> bool:
+    """Whether a constant that a layer reads can go into its bias."""
+    return f"{name}/bias" in params and not _is_padded(params[f"{name}/kernel"])
+
+
+def _make_one(
+    layer: Layer,
+    unit: int,
+    params: dict[str, np.ndarray],
+    masks: dict[str, np.ndarray],
+    stats: dict[str, np.ndarray],
+) -> None:
+    """Makes a unit of a layer 1, whatever it reads."""
+    last = layer.norm or layer.name
+    values = {f"{layer.name}/kernel": 0.0, f"{layer.name}/bias": 0.0}
+    if layer.norm:
+        values |= {f"{layer.norm}/scale": 0.0, f"{layer.norm}/mean": 0.0}
+        values |= {f"{layer.norm}/var": 1.0}
+    values[f"{last}/bias"] = 1.0
+    for path, value in values.items():
+        for leaves in (params, stats):
+            if path in leaves:
+                leaves[path][..., unit] = value
+        if path in masks:
+            masks[path][..., unit] = value != 0

@@ -1,0 +1,97 @@
+"""Dead units: what a mask has cut off from the inputs or from the output."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.core.masks import Masks, named_leaves
+from lth_jax.layout import INPUTS, Layout, sizes
+
+Units = dict[str, np.ndarray]  # an array with an entry for each unit, by place
+
+
+class Reach(NamedTuple):
+    """Which units paths of kept weights reach, bool[units] of each place.
+
+    The inputs are a place too: the features of a dense first layer, the channels of a
+    convolution. Units that are not both are dead.
+
+    Attributes:
+      from_inputs: a path leads to them from an input. The others compute what no input
+        changes.
+      to_output: a path leads from them to a logit. The others change no logit.
+    """
+
+    from_inputs: Units
+    to_output: Units
+
+    @property
+    def alive(self) -> Units:
+        """The units that are on a path from an input to a logit."""
+        return {name: self.from_inputs[name] & self.to_output[name] for name in self[0]}
+
+
+def dead_units(layout: Layout, masks: Masks) -> Reach:
+    """What paths of kept weights reach, whatever the weights' values.
+
+    A path goes through kernels, through the scales of the normalisations that follow
+    them, and along residual connections; a convolution's weight connects its channels,
+    at whatever pixels. A unit that is cut off cuts off what hangs on it alone.
+
+    Args:
+      layout: `module.layout()` of a net in `lth_jax.models`.
+      masks: of its params; on the host.
+
+    Raises:
+      ValueError: on masks of another net.
+    """
+    edges = live_edges(layout, masks)
+    numbers = sizes(layout, masks)
+    everything = {name: np.ones(number, bool) for name, number in numbers.items()}
+    nothing = {name: np.zeros(number, bool) for name, number in numbers.items()}
+    return Reach(forward(layout, edges, nothing), backward(layout, edges, everything))
+
+
+def live_edges(layout: Layout, masks: Masks) -> dict[str, np.ndarray]:
+    """Which units each layer connects: bool[units read, units], by the layer's name."""
+    numbers = sizes(layout, masks)
+    mask_of = {path: np.asarray(mask) for path, mask in named_leaves(masks)}
+    edges: dict[str, np.ndarray] = {}
+    for place in layout:
+        for layer in place.layers:
+            kernel = mask_of[f"{layer.name}/kernel"]
+            if layer.norm:
+                kernel = kernel & mask_of[f"{layer.norm}/scale"]
+            edges[layer.name] = np.any(by_unit(kernel, numbers[layer.reads]), axis=0)
+    return edges
+
+
+def by_unit(kernel: np.ndarray, num_read: int) -> np.ndarray:
+    """A kernel as [pixels, units read, units], of convolutions and flattened places."""
+    return kernel.reshape(-1, num_read, kernel.shape[-1])
+
+
+def forward(layout: Layout, edges: dict[str, np.ndarray], sources: Units) -> Units:
+    """Which units paths lead to from an input or from a source; each layer once."""
+    reached: Units = {INPUTS: np.ones_like(sources[INPUTS])}
+    for place in layout:
+        found = sources[place.name]
+        if place.skip:
+            found = found | reached[place.skip]
+        for layer in place.layers:
+            found = found | (edges[layer.name] & reached[layer.reads][:, None]).any(0)
+        reached[place.name] = found
+    return reached
+
+
+def backward(layout: Layout, edges: dict[str, np.ndarray], through: Units) -> Units:
+    """Which units paths lead from to a logit, by way of units in `through` alone."""
+    reaching = {name: np.zeros_like(units) for name, units in through.items()}
+    reaching[layout[-1].name][:] = True
+    for place in reversed(layout):
+        onward = reaching[place.name] & through[place.name]
+        if place.skip:
+            reaching[place.skip] |= onward
+        for layer in place.layers:
+            reaching[layer.reads] |= edges[layer.name][:, onward].any(1)
+    return reaching

@@ -1,0 +1,114 @@
+"""Selection: the units that a smaller net has of a larger one, and its leaves."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lth_jax.core.masks import named_leaves
+from lth_jax.deploy.dead_units import Units
+from lth_jax.layout import INPUTS, Layout, leaf_axes, sizes, streams
+
+
+class Selection(NamedTuple):
+    """Units of a net, by place, the same on all of a residual stream.
+
+    Attributes:
+      layout: of both nets.
+      numbers: of units that the larger net has.
+      units: indices of those that the smaller one has, ascending, int64.
+    """
+
+    layout: Layout
+    numbers: Mapping[str, int]
+    units: Units
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of units of each place that the smaller net has."""
+        return {name: units.size for name, units in self.units.items()}
+
+    def take(self, tree: Any) -> Any:
+        """The smaller net's part of params, batch statistics, masks, or moments."""
+        axes = leaf_axes(self.layout)
+        return _map_named(
+            lambda path, leaf: np.asarray(leaf)[self._index(axes[path], leaf)], tree
+        )
+
+    def put(self, tree: Any, part: Any) -> Any:
+        """The larger net's tree, with the smaller one's part put in."""
+        axes, part_of = leaf_axes(self.layout), dict(named_leaves(part))
+
+        def replaced(path: str, leaf: Any) -> np.ndarray:
+            result = np.array(leaf)
+            result[self._index(axes[path], leaf)] = part_of[path]
+            return result
+
+        return _map_named(replaced, tree)
+
+    def _index(self, axes: tuple[str | None, str], leaf: Any) -> tuple[Any, ...]:
+        place, target = axes
+        if place is None:
+            return (self.units[target],)
+        pixels = np.arange(leaf.shape[-2] // self.numbers[place])
+        rows = (pixels[:, None] * self.numbers[place] + self.units[place]).ravel()
+        return (..., rows[:, None], self.units[target])
+
+
+def select(layout: Layout, params: Any, needed: Units) -> Selection:
+    """The units that are needed in any place of their stream, and at least one of each.
+
+    Args:
+      layout: of the net.
+      params: or anything of their structure and shapes.
+      needed: bool[units] of every place.
+    """
+    numbers, stream_of = sizes(layout, params), streams(layout)
+    keep = {name: np.zeros(numbers[name], bool) for name in stream_of.values()}
+    for name, stream in stream_of.items():
+        keep[stream] |= needed[name]
+    for mask in keep.values():
+        # A layer of no units would be no layer. Nobody needs this one's value.
+        mask[0] |= not mask.any()
+    units = {name: np.flatnonzero(keep[stream]) for name, stream in stream_of.items()}
+    return Selection(layout, numbers, units)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InputSelection:
+    """The inputs that a smaller net reads.
+
+    Attributes:
+      kept: their indices; None for all.
+      is_flat: whether they are features of the flattened inputs, or channels.
+    """
+
+    kept: np.ndarray | None
+    is_flat: bool
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """[N, ...] to [N, kept] or [N, H, W, kept]; pure, works under `jit`."""
+        if self.kept is None:
+            return inputs
+        if self.is_flat:
+            inputs = inputs.reshape(inputs.shape[0], -1)
+        return jnp.take(inputs, self.kept, axis=-1)
+
+
+def input_selection(selection: Selection, params: Any) -> InputSelection:
+    """Which inputs the smaller net reads, and how."""
+    kept = selection.units[INPUTS]
+    axes = leaf_axes(selection.layout)
+    is_flat = all(
+        leaf.ndim == 2 for path, leaf in named_leaves(params) if axes[path][0] == INPUTS
+    )
+    whole = kept.size == selection.numbers[INPUTS]
+    return InputSelection(None if whole else kept, is_flat)
+
+
+def _map_named(function: Any, tree: Any) -> Any:
+    leaves = [function(path, leaf) for path, leaf in named_leaves(tree)]
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)

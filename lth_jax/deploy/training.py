@@ -1,0 +1,166 @@
+"""Compact training: a smaller net that trains as a masked one, and the way back."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lth_jax.core.masks import Masks, Params, named_leaves
+from lth_jax.core.training import TrainState, project
+from lth_jax.deploy.dead_units import Units, backward, forward, live_edges
+from lth_jax.deploy.selection import (
+    InputSelection,
+    Selection,
+    input_selection,
+    select,
+)
+from lth_jax.layout import Layout, sizes
+
+
+class CompactTraining(NamedTuple):
+    """A net of the same family with fewer units, where a masked one's training starts.
+
+    `lth_jax.from_linen(net.module, inputs, lambda x: net.inputs(prepare(x)))` is it as
+    pure functions, with `prepare` the preprocessing of the large net.
+
+    Attributes:
+      module: the smaller net.
+      state: where it starts.
+      masks: of its params.
+      inputs: which of the inputs it reads.
+      selection: which units of the large net it has.
+      start: the large net's state, masked.
+    """
+
+    module: nn.Module
+    state: TrainState
+    masks: Masks
+    inputs: InputSelection
+    selection: Selection
+    start: TrainState
+
+    def expand(self, state: TrainState) -> TrainState:
+        """The large net's state, from the smaller one's (on the host).
+
+        What was left out has the value it had at the start, 0 where it is pruned.
+        """
+        start = self.start
+
+        def put_moments(large: Any, small: Any) -> Any:
+            return self.selection.put(large, small)
+
+        return TrainState(
+            state.step,
+            *jax.tree.map(
+                jnp.asarray,
+                (
+                    self.selection.put(start.params, state.params),
+                    self.selection.put(start.batch_stats, state.batch_stats),
+                    _map_moments(
+                        put_moments, start.params, start.opt_state, state.opt_state
+                    ),
+                ),
+            ),
+        )
+
+
+def compact_for_training(module: Any, state: TrainState, masks: Masks) -> CompactTraining:
+    """A smaller net whose training is the masked net's, to rounding.
+
+    It has not the units that cannot change it: those that reach no logit, and those that
+    are 0 for ever, since nothing reaches them and their bias (their normalisation's
+    scale and offset) is pruned too. Units that are constant by a bias that can be
+    trained stay. Inputs that nothing reads are left out.
+
+    What differs: with dropout, which units a key drops; with weight decay, what is left
+    out does not decay; an optimizer that looks at whole leaves (LARS) sees smaller ones;
+    running statistics where no logit is reached, and which a large net would go on to
+    update, stay.
+
+    Args:
+      module: a net of `lth_jax.models`, as it made the params.
+      state: where the large net would start.
+      masks: of its params.
+
+    Raises:
+      AssertionError: on masks that do not fit the params.
+      ValueError: on params of another net, or moments of other shapes than the params.
+    """
+    layout: Layout = module.layout()
+    masks = jax.device_get(masks)
+    start = jax.device_get(project(state, masks))
+    edges = live_edges(layout, masks)
+    alive = forward(layout, edges, _sources(layout, masks))
+    reaching = backward(layout, edges, alive)
+    needed = {name: alive[name] & reaching[name] for name in alive}
+    selection = select(layout, masks, needed)
+    small = dataclasses.replace(
+        start,
+        params=selection.take(start.params),
+        batch_stats=selection.take(start.batch_stats),
+        opt_state=_map_moments(selection.take, start.params, start.opt_state),
+    )
+    small, small_masks = jax.tree.map(jnp.asarray, (small, selection.take(masks)))
+    return CompactTraining(
+        module.resized(selection.sizes),
+        small,
+        small_masks,
+        input_selection(selection, masks),
+        selection,
+        start,
+    )
+
+
+def _sources(layout: Layout, masks: Masks) -> Units:
+    """Units that may be other than 0 though nothing reaches them."""
+    mask_of = dict(named_leaves(masks))
+    sources = {
+        name: np.zeros(number, bool) for name, number in sizes(layout, masks).items()
+    }
+    for place in layout:
+        for layer in place.layers:
+            paths = [f"{layer.name}/bias"]
+            if layer.norm:
+                # By its scale: in evaluation, the running mean of a unit that was
+                # trained before it lost its weights is not 0 at once.
+                paths = [f"{layer.norm}/scale", f"{layer.norm}/bias"]
+            for path in paths:
+                if path in mask_of:
+                    sources[place.name] |= mask_of[path]
+    return sources
+
+
+def _map_moments(
+    function: Callable[..., Any],
+    params: Params,
+    opt_state: optax.OptState,
+    *others: optax.OptState,
+) -> optax.OptState:
+    """The optimizer's state with its moments replaced; the last of the states otherwise.
+
+    Moments are its parts that have the params' structure.
+    """
+    structure: Any = jax.tree.structure(params)
+
+    def is_moments(node: Any) -> bool:
+        return bool(structure == jax.tree.structure(node))
+
+    def change(node: Any, *parts: Any) -> Any:
+        if not is_moments(node):
+            return (node, *parts)[-1]
+        for (path, moment), param in zip(
+            named_leaves(node), jax.tree.leaves(params), strict=True
+        ):
+            if moment.shape != param.shape:
+                raise ValueError(
+                    f"opt_state: a moment of {path} is {moment.shape}; must be"
+                    f" {param.shape}, as the param"
+                )
+        return function(node, *parts)
+
+    return jax.tree.map(change, opt_state, *others, is_leaf=is_moments)
