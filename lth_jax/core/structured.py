@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from lth_jax.core import masks as masks_lib
 from lth_jax.core import pruning
 from lth_jax.core.masks import Masks, Prunable, default_prunable
-from lth_jax.core.pruning import Fraction, Scores
+from lth_jax.core.pruning import Fraction
+from lth_jax.core.removal import Scores, remove_lowest
 from lth_jax.layout import Layer, Layout, free_places, readers, sizes
 
 
@@ -170,7 +171,7 @@ def keep_n_of_m(
     for path, mask in leaves:
         survivors = groups(mask)
         counts = jnp.maximum(0, survivors.sum(1) - n)
-        remove = jax.vmap(pruning.remove_lowest)
+        remove = jax.vmap(remove_lowest)
         kept = remove(groups(score_of[path]), survivors, counts)
         rows = kept.reshape(mask.shape[-1], -1)[:, : mask.size // mask.shape[-1]]
         mask_of[path] = rows.T.reshape(mask.shape)
