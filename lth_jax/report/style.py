@@ -27,7 +27,7 @@ COLOURS = {
     "reinit_signs": "#8c3b00",
     "reshuffle_signs": "#665d00",
     "constant_signs": "#4b2e91",
-    "gradual": "#6b6b6b",
+    "gradual": "#6a3d1f",
     "set": "#3a9d9d",
     "rigl": "#c2185b",
 }
