@@ -323,10 +323,11 @@ def test_it_can_be_read_by_day_and_by_night(page):
     assert max(map(int, backgrounds[1].removeprefix("rgb(")[:-1].split(","))) < 50
 
 
-def test_on_paper_there_is_nothing_to_click(page):
+def test_on_paper_it_is_day_and_there_is_nothing_to_click(page):
     assert page.locator(".legend").is_visible()
     page.locator("#accuracy_at_early_stop [data-level='1']").hover()
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(BACKGROUND) == "rgb(255, 255, 255)"
     assert page.locator(".legend").is_hidden()
     assert page.locator("#tip").is_hidden()
     assert page.locator("#accuracy_at_early_stop svg").is_visible()

@@ -80,7 +80,10 @@ def _cells(material: Material) -> list[Cell]:
         Cell(words.points(answers.best.estimate) if answers.best else ""),
         Cell(_density(answers.fastest)),
         Cell(words.times(answers.fastest.estimate) if answers.fastest else ""),
-        Cell(f"{winning} of {num_levels} levels", "yes" if winning else "undecided"),
+        Cell(
+            f"{winning} of {page.count(num_levels, 'level')}",
+            "yes" if winning else "undecided",
+        ),
     ]
 
 

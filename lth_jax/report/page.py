@@ -82,15 +82,16 @@ def _facts(material: Material) -> str:
     dense = verdict.summaries[0]
     return (
         f"{config.model.name} on {config.data.name} · {dense.weights_left:,} weights ·"
-        f" {_count(verdict.num_replicates, 'replicate')} ·"
-        f" {_count(config.num_levels, 'level')} ·"
+        f" {count(verdict.num_replicates, 'replicate')} ·"
+        f" {count(config.num_levels, 'level')} ·"
         f" {config.num_steps:,} steps each · dense net"
         f" {words.accuracy(dense.early_stop_accuracy)}%"
         f" at step {words.steps(dense.early_stop_step)}"
     )
 
 
-def _count(n: int, what: str) -> str:
+def count(n: int, what: str) -> str:
+    """A number of things, one or several."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 

@@ -171,9 +171,10 @@ def _first_layer(material: Material) -> Section:
 
 def _weights(material: Material) -> Section:
     densities = {s.level: s.density for s in material.verdict.summaries}
+    counted = next(iter(material.histograms.values()))
     names = list(material.anatomies[0].layers.layers) if material.anatomies else []
-    names = names or list(next(iter(material.histograms.values())))
-    pruned = [name for name in names if name in material.histograms[0]]
+    names = names or list(counted)
+    pruned = [name for name in names if name in counted]
     figures = anatomy_plots.weight_distributions(
         {n: (densities[n], found) for n, found in material.histograms.items()},
         spread(pruned, 3),
