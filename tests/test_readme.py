@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,20 @@ def test_every_path_named_is_there():
         name = word.split("=")[-1].split(":")[0].rstrip(".,;")
         if name.startswith(("lth_jax/", "configs/", "notebooks/", "scripts/", "tests/")):
             assert (root / name).exists(), name
+
+
+def test_every_criterion_is_in_the_table_and_where_it_looks():
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in README.splitlines()
+        if line.startswith("| `")
+    ]
+    row_of = {name: row for row in rows for name in row[0].strip("`").split("`, `")}
+    for name, criterion in lth.criteria.CRITERIA.items():
+        _, _, _, looks, data, beside = row_of[name]
+        assert data == ("yes" if criterion.at_data else "")
+        if criterion.looks == "init":
+            assert looks == "init" and beside.startswith("densities")
 
 
 @jax.tree_util.register_dataclass
