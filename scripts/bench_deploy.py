@@ -1,0 +1,268 @@
+"""Times dense, masked and compact nets, one JSON line a measurement.
+
+  python scripts/bench_deploy.py [--raw_dir=FOLDER_OF_MNIST] [--workdir=runs/lenet]
+      [--train_steps=3000] [--steps=200] [--repeats=7]
+
+Every ratio is between things timed in turn in this run, and is the median over the
+repeats: machines are shared and noisy. Above 1 the compact net is faster.
+
+The nets are LeNet-300-100 as pruned by weights to 3.6% and 1.2%, and with 70% of each
+layer's neurons gone; and Conv-4 with half of each layer's filters and neurons gone.
+LeNet's weights come from the tickets of a study with `--workdir`, those of the nearest
+density; else from iterative magnitude pruning in brief, by 20% (the output's by 10%) of
+each layer, with `--train_steps` steps on MNIST a level; with few, masks are near those of
+the init and cut off less. Conv-4's are of a fresh init, and its data random, which speed
+does not notice.
+
+- `inference`: one jitted call on inputs as they come, so that the compact net's includes
+  leaving out those that it does not read, which on CPU takes about a seventh of LeNet's
+  first layer. "masked" masks in the call, "zeros" has them stored; logits are compared.
+- `cost`: before and after.
+- `training`: steps of `make_steps`, on data from which what the compact net does not read
+  was left out once.
+"""
+
+import argparse
+import pathlib
+import statistics
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from timing import ratio, report, timed
+
+import lth_jax
+from lth_jax import data, deploy, layout
+from lth_jax.core import optimizers, sampling
+from lth_jax.models import MODELS
+from lth_jax.parallel import use_all_cores
+from lth_jax.study import ticket_files
+
+BATCH_SIZE = 60
+LEVELS = {15: "3.6%", 20: "1.2%"}  # of the paper's ladder
+
+
+class Case(NamedTuple):
+    """A net and what is left of it."""
+
+    name: str
+    module: Any
+    params: Any
+    masks: Any
+    train: lth_jax.Examples
+
+
+def prepare(inputs: jax.Array) -> jax.Array:
+    """Pixels to numbers about 0."""
+    return (inputs.astype(jnp.float32) - 127.5) / 73.9
+
+
+def network(module: Any, inputs: Any) -> lth_jax.models.Network:
+    """On inputs as they come, in uint8."""
+    return lth_jax.from_linen(module, inputs[:1], prepare)
+
+
+def adam() -> Any:
+    """As the paper's LeNet has it."""
+    schedule = optimizers.make_schedule("constant", 1.2e-3, num_steps=1_000_000)
+    return optimizers.make_optimizer("adam", schedule)
+
+
+def batches(steps: int, train: lth_jax.Examples) -> np.ndarray:
+    """Indices of the examples of each step."""
+    return sampling.batch_indices(
+        jax.random.key(0), 0, steps, batch_size=BATCH_SIZE, num_examples=len(train.labels)
+    )
+
+
+def magnitudes(params: Any) -> Any:
+    """Scores."""
+    return jax.tree.map(jnp.abs, params)
+
+
+def pruned_by_weights(
+    train: lth_jax.Examples, num_steps: int
+) -> Iterator[tuple[int, Any, Any]]:
+    """Levels of iterative magnitude pruning, and the weights trained at their ends."""
+    module, tx = lth_jax.LeNet(), adam()
+    net = network(module, train.inputs)
+    steps = jax.jit(lth_jax.make_steps(net.apply, tx))
+    params, _ = net.init(jax.random.key(0))
+    init, masks = lth_jax.initial_state(params, tx), lth_jax.masks.full(params)
+    fractions = {"dense_0/kernel": 0.2, "dense_1/kernel": 0.2, "output/kernel": 0.1}
+    for level in range(max(LEVELS) + 1):
+        state = lth_jax.rewind(init, masks, tx)
+        state, _ = steps(state, masks, batches(num_steps, train), train)
+        yield level, state.params, masks
+        masks = lth_jax.prune(magnitudes(state.params), masks, fractions)
+
+
+def tickets(workdir: pathlib.Path) -> Iterator[tuple[int, Any, Any]]:
+    """The levels of a study nearest to those wanted, first replicate, as they start."""
+    found = [ticket_files.load(p, 0) for p in sorted(workdir.glob("tickets/*.npz"))]
+    if not found:
+        raise SystemExit(f"--workdir: {workdir} holds no tickets/*.npz")
+    for level, label in {0: "100%", **LEVELS}.items():
+        density = float(label[:-1]) / 100
+        params, masks, _ = min(
+            found,
+            key=lambda f: abs(np.log(lth_jax.masks.density(f[1]) / density)),
+        )
+        yield level, params, masks
+
+
+def cases(args: argparse.Namespace) -> Iterator[Case]:
+    """The nets, one after the other."""
+    mnist = data.load("mnist", args.raw_dir).train
+    train = lth_jax.Examples(jnp.asarray(mnist.inputs), jnp.asarray(mnist.labels))
+    levels = (
+        tickets(args.workdir)
+        if args.workdir
+        else pruned_by_weights(train, args.train_steps)
+    )
+    module = lth_jax.LeNet()
+    for level, params, masks in levels:
+        if level == 0:
+            full = lth_jax.masks.full(params)
+            units = lth_jax.prune_units(magnitudes(params), full, 0.7, module.layout())
+            yield Case("lenet, 70% of neurons gone", module, params, units, train)
+        elif level in LEVELS:
+            name = f"lenet, {100 * lth_jax.masks.density(masks):.1f}% of weights"
+            yield Case(name, module, params, masks, train)
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.integers(0, 256, (5_000, 32, 32, 3), np.uint8))
+    train = lth_jax.Examples(inputs, jnp.asarray(rng.integers(0, 10, 5_000, np.int32)))
+    module = MODELS["conv4"]()
+    params, _ = network(module, inputs).init(jax.random.key(0))
+    full = lth_jax.masks.full(params)
+    units = lth_jax.prune_units(magnitudes(params), full, 0.5, module.layout())
+    yield Case("conv4, half of filters gone", module, params, units, train)
+
+
+def calls(function: Callable[[], Any], number: int) -> Callable[[], None]:
+    """A function called that many times, each waited for."""
+
+    def many() -> None:
+        for _ in range(number):
+            jax.block_until_ready(function())
+
+    return many
+
+
+def measure_inference(case: Case, repeats: int) -> None:
+    """Latency of a call, by batch."""
+    compact = deploy.compact(case.module, case.params, case.masks)
+    masked = lth_jax.masks.apply(case.masks, case.params)
+    small = lth_jax.from_linen(
+        compact.module, case.train.inputs[:1], lambda x: compact.inputs(prepare(x))
+    )
+    large = network(case.module, case.train.inputs)
+    run = {
+        "dense": (jax.jit(lambda p, x: large.apply(p, {}, x, False)[0]), case.params),
+        "masked": (
+            jax.jit(
+                lambda p, x: large.apply(
+                    lth_jax.masks.apply(case.masks, p), {}, x, False
+                )[0]
+            ),
+            case.params,
+        ),
+        "zeros": (jax.jit(lambda p, x: large.apply(p, {}, x, False)[0]), masked),
+        "compact": (
+            jax.jit(lambda p, x: small.apply(p, {}, x, False)[0]),
+            compact.params,
+        ),
+    }
+    shape = prepare(case.train.inputs[0]).shape
+    kept = int(np.prod(compact.inputs(jnp.zeros((1, *shape))).shape[1:]))
+    cost = deploy.cost(case.module, case.params, case.masks, shape)
+    shape = shape if kept == np.prod(shape) else (kept,)
+    after = deploy.cost(compact.module, compact.params, compact.masks, shape)
+    for batch in (1, 256):
+        inputs = case.train.inputs[:batch]
+        number = (5 if batch == 1 else 1) * (1 if case.name.startswith("conv") else 40)
+        seconds = timed(
+            {
+                name: calls(lambda f=f, p=p, x=inputs: f(p, x), number)
+                for name, (f, p) in run.items()
+            },
+            repeats,
+        )
+        logits = {name: f(p, inputs) for name, (f, p) in run.items()}
+        difference = jnp.abs(logits["compact"] - logits["masked"]).max()
+        report(
+            "inference",
+            net=case.name,
+            batch=batch,
+            faster_than_dense=ratio(seconds["dense"], seconds["compact"]),
+            faster_than_masked=ratio(seconds["masked"], seconds["compact"]),
+            faster_than_zeros_stored=ratio(seconds["zeros"], seconds["compact"]),
+            **{
+                f"{name}_us": round(1e6 * statistics.median(s) / number, 1)
+                for name, s in seconds.items()
+            },
+            largest_difference=float(difference),
+        )
+    report(
+        "cost",
+        net=case.name,
+        units=layout.sizes(compact.module.layout(), compact.params),
+        multiply_adds=[cost.multiply_adds, after.multiply_adds],
+        live_multiply_adds=cost.live_multiply_adds,
+        num_bytes=[cost.num_bytes, after.num_bytes],
+    )
+
+
+def measure_training(case: Case, steps: int, repeats: int) -> None:
+    """Steps a second."""
+    if case.name.startswith("conv"):
+        steps = max(2, steps // 40)
+    tx = adam()
+    state = lth_jax.rewind(lth_jax.initial_state(case.params, tx), case.masks, tx)
+    net = deploy.compact_for_training(case.module, state, case.masks)
+    selected = lth_jax.Examples(net.inputs(case.train.inputs), case.train.labels)
+    runs = {
+        "masked": (case.module, state, case.masks, case.train),
+        "compact": (net.module, net.state, net.masks, selected),
+    }
+    indices = batches(steps, case.train)
+    functions = {}
+    for name, (module, start, masks, train) in runs.items():
+        call = jax.jit(lth_jax.make_steps(network(module, train.inputs).apply, tx))
+        functions[name] = lambda c=call, s=start, m=masks, t=train: c(s, m, indices, t)
+    losses = [function()[1] for function in functions.values()]
+    seconds = timed(functions, repeats)
+    report(
+        "training",
+        net=case.name,
+        batch=BATCH_SIZE,
+        units=net.selection.sizes,
+        faster_than_masked=ratio(seconds["masked"], seconds["compact"]),
+        **{
+            f"{n}_steps_per_s": round(steps / statistics.median(s), 1)
+            for n, s in seconds.items()
+        },
+        largest_difference_of_losses=float(jnp.abs(losses[0] - losses[1]).max()),
+    )
+
+
+def main() -> None:
+    """Runs all measurements, one net after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--raw_dir", help="where MNIST's four .gz files lie")
+    parser.add_argument("--workdir", type=pathlib.Path, help="of a study of LeNet")
+    parser.add_argument("--train_steps", type=int, default=3000, help="a level")
+    parser.add_argument("--steps", type=int, default=200, help="in one call")
+    parser.add_argument("--repeats", type=int, default=7)
+    args = parser.parse_args()
+
+    use_all_cores()
+    for case in cases(args):
+        measure_inference(case, args.repeats)
+        measure_training(case, args.steps, args.repeats)
+
+
+if __name__ == "__main__":
+    main()
