@@ -66,6 +66,13 @@ def locked(path: pathlib.Path):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """What a module compiled goes with it: a worker would come to hold thousands."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def raw_mnist() -> pathlib.Path:
     """The folder of MNIST's raw files; skips where there is none."""

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lth_jax.config import DynamicConfig
 from lth_jax.core.tickets import ARMS
 from lth_jax.study import experiment, records, workdir
 from lth_jax.study.runner import Runner
@@ -39,7 +40,11 @@ def values(folder):
 def every_arm(tiny_config):
     """A call has the groups of four arms, so those that freeze have company."""
     return dataclasses.replace(
-        tiny_config, arms=tuple(ARMS), num_levels=2, members_per_call=8
+        tiny_config,
+        arms=tuple(ARMS),
+        num_levels=2,
+        members_per_call=8,
+        dynamic=DynamicConfig(update_every_steps=10),
     )
 
 

@@ -67,7 +67,7 @@ def test_colours_and_fonts_are_the_pages(drawn):
     assert "#000000" not in drawn
     for colour in (style.INK, style.FAINT, style.GRID, *style.COLOURS.values()):
         assert colour not in drawn
-    variables = set(re.findall(r"var\((--[a-z]+)\)", drawn))
+    variables = set(re.findall(r"var\((--[a-z_]+)\)", drawn))
     expected = {f"--{arm}" for arm in style.COLOURS}
     assert variables == expected | {"--ink", "--faint", "--grid", "--font"}
     assert "DejaVu" not in drawn
