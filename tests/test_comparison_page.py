@@ -47,7 +47,7 @@ def test_studies_stand_side_by_side(studies, visit, tmp_path):
     head, *rows = browsing.rows(page, "#studies")
     assert [row[0] for row in rows] == ["first", "second"]
     column = head.index("winning tickets")
-    assert [row[column].split(" of ")[1] for row in rows] == ["2 levels", "1 levels"]
+    assert [row[column].split(" of ")[1] for row in rows] == ["2 levels", "1 level"]
     for files, row in zip(studies, rows, strict=True):
         verdict = json.loads(json.dumps(as_json(gather(files, None).verdict)))
         dense = verdict["summaries"][0]["early_stop_accuracy"]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from lth_jax.analysis import words
 from lth_jax.analysis.verdict import as_json
 from lth_jax.config import VerdictConfig
-from lth_jax.errors import UserError
 from lth_jax.report import page, table
 from lth_jax.report.comparison_page import comparison_page
 from lth_jax.report.material import gather
@@ -31,11 +30,8 @@ def compare(
 
     Raises:
       RecordsError, WorkdirError: as `write` does.
-      UserError: if one is there twice, or there are more than can be told apart.
+      UserError: if there are more than can be told apart.
     """
-    roots = [str(workdir.root.resolve()) for workdir in workdirs]
-    if len(set(roots)) < len(roots):
-        raise UserError(f"--workdir: {max(roots, key=roots.count)} is given twice")
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     titles = [material.title for material in materials]
     distinct = len(set(titles)) == len(titles)
