@@ -1,12 +1,14 @@
 """Panels: the figures of a study, in the sections of its page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
 from lth_jax.analysis import words
+from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import learning_curves, spread
+from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.report import anatomy_plots, density_plots, learning_plots
 from lth_jax.report.density_plots import DensityPlot
@@ -59,13 +61,12 @@ def sections(material: Material) -> list[Section]:
 
 def _density(verdict: Verdict) -> Section:
     summaries = verdict.summaries
-    accuracy = density_plots.arms_against_density(
-        "Test accuracy at early stop, % (higher is better)",
-        summaries,
-        lambda s: s.early_stop_accuracy,
-        100,
-        text=words.accuracy,
-    )
+
+    def accuracy(title: str, measure: Callable[[Summary], Estimate]) -> DensityPlot:
+        return density_plots.arms_against_density(
+            title, summaries, measure, 100, text=words.accuracy
+        )
+
     steps = density_plots.arms_against_density(
         "Early-stop step (lower is faster)",
         summaries,
@@ -73,30 +74,25 @@ def _density(verdict: Verdict) -> Section:
         from_zero=True,
         text=words.steps,
     )
-    final = density_plots.arms_against_density(
-        "Test accuracy at the end of training, %",
-        summaries,
-        lambda s: s.final_accuracy,
-        100,
-        text=words.accuracy,
-    )
-    train = density_plots.arms_against_density(
-        "Training accuracy at the end of training, %",
-        summaries,
-        lambda s: s.final_train_accuracy,
-        100,
-        text=words.accuracy,
-    )
     return Section(
         "How sparse can it get?",
         "Each point is one level: the mean over the replicates, with a 95% band."
         " The early stop is the evaluation with the least validation loss.",
         list(
             _panels(
-                accuracy_at_early_stop=accuracy,
+                accuracy_at_early_stop=accuracy(
+                    "Test accuracy at early stop, % (higher is better)",
+                    lambda s: s.early_stop_accuracy,
+                ),
                 early_stop_step=steps,
-                accuracy_at_the_end=final,
-                training_accuracy_at_the_end=train,
+                accuracy_at_the_end=accuracy(
+                    "Test accuracy at the end of training, %",
+                    lambda s: s.final_accuracy,
+                ),
+                training_accuracy_at_the_end=accuracy(
+                    "Training accuracy at the end of training, %",
+                    lambda s: s.final_train_accuracy,
+                ),
             )
         ),
         "wide",
