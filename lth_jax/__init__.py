@@ -7,6 +7,7 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 from lth_jax import criteria, models
 from lth_jax.core import (
     actions,
+    arms,
     connections,
     dynamics,
     keys,
@@ -14,6 +15,7 @@ from lth_jax.core import (
     masks,
     optimizers,
     pruning,
+    rewinding,
     sampling,
     structured,
     tickets,
@@ -22,8 +24,8 @@ from lth_jax.core import (
 from lth_jax.core.dynamic_training import make_dynamic_segment, make_dynamic_steps
 from lth_jax.core.pruning import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.core.removal import remove_lowest
+from lth_jax.core.rewinding import initial_state, rewind
 from lth_jax.core.structured import keep_n_of_m, prune_blocks, prune_units
-from lth_jax.core.tickets import initial_state, rewind
 from lth_jax.core.training import Examples, make_evaluate, make_segment, make_steps
 from lth_jax.models import LeNet, from_linen
 
@@ -33,6 +35,7 @@ __all__ = [
     "Examples",
     "LeNet",
     "actions",
+    "arms",
     "connections",
     "criteria",
     "dynamics",
@@ -58,6 +61,7 @@ __all__ = [
     "pruning",
     "remove_lowest",
     "rewind",
+    "rewinding",
     "sampling",
     "structured",
     "tickets",

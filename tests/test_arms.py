@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lth_jax.config import DynamicConfig
-from lth_jax.core.tickets import ARMS
+from lth_jax.core.arms import ARMS
 from lth_jax.study import experiment, records, workdir
 from lth_jax.study.runner import Runner
 

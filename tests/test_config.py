@@ -9,7 +9,7 @@ from conftest import as_dict
 
 from lth_jax import config as lth_config
 from lth_jax.config import ConfigError
-from lth_jax.core import tickets
+from lth_jax.core import rewinding
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -155,8 +155,8 @@ def test_densities_are_not_given_with_layers_left_out():
 
 def test_presets_can_be_changed_one_setting_at_a_time():
     config = lth_config.RewindConfig("late_rewind", "500", optimizer="rewind")
-    assert config.what == tickets.Rewind(optimizer="rewind")
-    assert lth_config.RewindConfig("fine_tune").what == tickets.REWINDS["fine_tune"]
+    assert config.what == rewinding.Rewind(optimizer="rewind")
+    assert lth_config.RewindConfig("fine_tune").what == rewinding.REWINDS["fine_tune"]
 
 
 def test_lenet_is_the_papers_set_up():

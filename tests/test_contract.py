@@ -18,7 +18,7 @@ from conftest import assert_trees_equal
 
 import lth_jax
 from lth_jax import masks, models, optimizers, pruning, sampling, training
-from lth_jax.core import tickets
+from lth_jax.core import rewinding
 from lth_jax.data.augment import flip_and_crop
 from lth_jax.parallel import over_members
 
@@ -282,7 +282,7 @@ def test_statistics_go_back_to_the_rewind_points(lineage):
         lineage.point,
         level.kept,
         lineage.setup.tx,
-        what=tickets.Rewind(batch_stats="init"),
+        what=rewinding.Rewind(batch_stats="init"),
         initial=lineage.initial,
     )
     assert_trees_equal(to_init.batch_stats, lineage.initial.batch_stats)

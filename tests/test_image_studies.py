@@ -17,6 +17,7 @@ from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
 from lth_jax.study import checkpoint, experiment, records, ticket_files
 from lth_jax.study.levels import Member, Trainer
+from lth_jax.study.programs import Programs
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ def test_a_member_too_large_alone_is_told(built, monkeypatch):
 def test_off_the_cpu_members_are_as_many_as_fit_the_memory(built, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     trainer = Trainer(built)
-    size = trainer.bytes_per_member()
+    size = Programs(built).bytes_per_member()
     params = sum(x.size for x in jax.tree.leaves(start(built).state.params)) // 2
     assert size > 3 * 4 * params  # params, moments, gradients at the least
     monkeypatch.setattr(parallel, "free_memory_bytes", lambda: 10 * size)

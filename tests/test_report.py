@@ -13,7 +13,7 @@ from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import LearningCurve
 from lth_jax.analysis.summary import Summary
-from lth_jax.core.tickets import ARMS
+from lth_jax.core.arms import ARMS
 from lth_jax.report import (
     anatomy_plots,
     density_plots,

@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_trees_equal
 
 import lth_jax
-from lth_jax import actions, masks, optimizers, tickets
+from lth_jax import actions, arms, masks, optimizers, rewinding, tickets, training
 from lth_jax.core import sampling
 from lth_jax.core.training import make_steps
 
@@ -36,7 +36,7 @@ def norm_net():
 @pytest.fixture(scope="module")
 def initial(norm_net):
     params, batch_stats = norm_net.init(jax.random.key(0))
-    return tickets.initial_state(params, TX, batch_stats)
+    return rewinding.initial_state(params, TX, batch_stats)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_batch_statistics_are_trained_and_never_pruned(point_and_trained, sparse
 
 
 def test_rewinding_to_init_is_the_masked_init(norm_net, initial, sparse, examples):
-    state = tickets.rewind(initial, sparse, TX)
+    state = rewinding.rewind(initial, sparse, TX)
     assert_trees_equal(state.params, masks.apply(sparse, initial.params))
     assert_trees_equal(state.batch_stats, initial.batch_stats)
     assert_trees_equal(state.opt_state, TX.init(initial.params))
@@ -100,7 +100,7 @@ def test_rewinding_to_step_k_starts_from_there(
     norm_net, point_and_trained, sparse, examples
 ):
     point, trained = point_and_trained
-    state = jax.jit(lambda p, m, t: tickets.rewind(p, m, TX, t))(point, sparse, trained)
+    state = jax.jit(lambda p, m, t: rewinding.rewind(p, m, TX, t))(point, sparse, trained)
     assert int(state.step) == 8
     assert_trees_equal(state.params, masks.apply(sparse, point.params))
     assert_trees_equal(state.batch_stats, point.batch_stats)
@@ -114,7 +114,7 @@ def test_each_setting_acts_alone(norm_net, point_and_trained, sparse, examples):
     point, trained = point_and_trained
 
     def rewound(**what):
-        return tickets.rewind(point, sparse, TX, trained, tickets.Rewind(**what))
+        return rewinding.rewind(point, sparse, TX, trained, rewinding.Rewind(**what))
 
     usual = rewound()
     kept = rewound(params="keep")
@@ -154,7 +154,7 @@ PRESETS = {
 }
 
 
-@pytest.mark.parametrize("preset", tickets.REWINDS)
+@pytest.mark.parametrize("preset", rewinding.REWINDS)
 def test_presets_start_a_level_as_their_papers_do(
     preset, norm_net, initial, point_and_trained, sparse, examples
 ):
@@ -164,12 +164,12 @@ def test_presets_start_a_level_as_their_papers_do(
         "point": initial if preset == "rewind" else point,
         "trained": trained.replace(step=jnp.int32(50)),  # the end of the budget
     }
-    state = tickets.rewind(
+    state = rewinding.rewind(
         states["point"],
         sparse,
         TX,
         states["trained"],
-        tickets.REWINDS[preset],
+        rewinding.REWINDS[preset],
         states["initial"],
     )
     params, stats, moments, rate = PRESETS[preset]
@@ -191,8 +191,8 @@ def test_a_constant_schedule_stays_at_its_last_value(
 ):
     point, trained = point_and_trained
     trained = trained.replace(step=jnp.int32(50))
-    what = tickets.REWINDS["fine_tune"]
-    state = tickets.rewind(point, sparse, TX, trained, what)
+    what = rewinding.REWINDS["fine_tune"]
+    state = rewinding.rewind(point, sparse, TX, trained, what)
     steps = jax.jit(make_steps(norm_net.apply, TX))
     later, _ = steps(state, sparse, BATCHES[:5], examples)
     rate = first_learning_rate(norm_net, later, sparse, examples)
@@ -203,8 +203,8 @@ def test_weights_can_go_to_the_init_and_the_schedule_to_step_k(
     norm_net, initial, point_and_trained, sparse, examples
 ):
     point, _ = point_and_trained
-    what = tickets.Rewind(params="init", batch_stats="init")
-    state = tickets.rewind(point, sparse, TX, what=what, initial=initial)
+    what = rewinding.Rewind(params="init", batch_stats="init")
+    state = rewinding.rewind(point, sparse, TX, what=what, initial=initial)
     assert_trees_equal(state.params, masks.apply(sparse, initial.params))
     assert_trees_equal(state.batch_stats, initial.batch_stats)
     rate = first_learning_rate(norm_net, state, sparse, examples)
@@ -222,22 +222,22 @@ def test_weights_can_go_to_the_init_and_the_schedule_to_step_k(
 )
 def test_keeping_needs_a_trained_state(what, initial, sparse):
     with pytest.raises(ValueError, match="trained: needed"):
-        tickets.rewind(initial, sparse, TX, what=tickets.Rewind(**what))
+        rewinding.rewind(initial, sparse, TX, what=rewinding.Rewind(**what))
 
 
 def test_going_back_to_the_init_needs_it(initial, sparse):
-    what = tickets.Rewind(params="init")
+    what = rewinding.Rewind(params="init")
     with pytest.raises(ValueError, match="initial: needed"):
-        tickets.rewind(initial, sparse, TX, what=what)
+        rewinding.rewind(initial, sparse, TX, what=what)
 
 
-@pytest.mark.parametrize("preset", tickets.REWINDS)
+@pytest.mark.parametrize("preset", rewinding.REWINDS)
 def test_a_shuffled_arm_has_live_weights_wherever_its_mask_keeps_them(
     preset, norm_net, initial, point_and_trained, sparse, examples
 ):
     """The ticket's trained weights are 0 outside its own mask."""
     point, trained = point_and_trained
-    trained = tickets.project(trained, sparse).replace(step=jnp.int32(50))
+    trained = training.project(trained, sparse).replace(step=jnp.int32(50))
     start = tickets.start(
         "shuffle",
         point,
@@ -247,7 +247,7 @@ def test_a_shuffled_arm_has_live_weights_wherever_its_mask_keeps_them(
         mask_key=jax.random.key(4),
         init=norm_net.init,
         trained=trained,
-        what=tickets.REWINDS[preset],
+        what=rewinding.REWINDS[preset],
         initial=initial,
     )
     assert_trees_equal(start.state.params, masks.apply(start.masks, point.params))
@@ -272,7 +272,7 @@ def test_a_fresh_init_trains_by_the_schedule_where_the_ticket_stays_at_its_end(
         mask_key=jax.random.key(4),
         init=norm_net.init,
         trained=trained.replace(step=jnp.int32(50)),
-        what=tickets.REWINDS["continue"],
+        what=rewinding.REWINDS["continue"],
     )
     fresh, _ = norm_net.init(jax.random.key(3))
     assert_trees_equal(start.state.params, masks.apply(sparse, fresh))
@@ -304,8 +304,8 @@ ACTIONS = (
 )
 
 
-STATIC = [arm for arm, spec in tickets.ARMS.items() if spec.dynamics is None]
-DYNAMIC = [arm for arm in tickets.ARMS if arm not in STATIC]
+STATIC = [arm for arm, spec in arms.ARMS.items() if spec.dynamics is None]
+DYNAMIC = [arm for arm in arms.ARMS if arm not in STATIC]
 
 
 @pytest.mark.parametrize("arm", STATIC)
@@ -354,8 +354,8 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
     arm, preset, norm_net, initial, point_and_trained, sparse
 ):
     point, trained = point_and_trained
-    trained = tickets.project(trained, sparse).replace(step=jnp.int32(50))
-    what = tickets.REWINDS[preset]
+    trained = training.project(trained, sparse).replace(step=jnp.int32(50))
+    what = rewinding.REWINDS[preset]
     key = jax.random.key(3)
     state, kept = tickets.start(
         arm,
@@ -406,7 +406,7 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
 
 def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, sparse):
     point, _ = point_and_trained
-    what = tickets.Rewind(params="init", batch_stats="init")
+    what = rewinding.Rewind(params="init", batch_stats="init")
     for arm in (*ACTIONS, "freeze"):
         state, kept = tickets.start(
             arm,
@@ -465,9 +465,9 @@ def test_what_an_action_needs_is_asked_for(norm_net, initial, sparse):
         )
 
     with pytest.raises(ValueError, match="initial: needed, since its weights tell"):
-        start("constant", tickets.Rewind())
+        start("constant", rewinding.Rewind())
     with pytest.raises(ValueError, match="initial: needed, since something goes back"):
-        start("reshuffle", tickets.Rewind(params="init"))
+        start("reshuffle", rewinding.Rewind(params="init"))
 
 
 @pytest.mark.parametrize("arm", DYNAMIC)
@@ -480,7 +480,7 @@ def test_arms_whose_masks_change_start_from_the_init_at_step_0(
         "mask_key": jax.random.key(7),
         "init": norm_net.init,
         "trained": trained,
-        "what": tickets.REWINDS["continue"],
+        "what": rewinding.REWINDS["continue"],
     }
     state, kept = tickets.start(arm, point, sparse, TX, initial=initial, **given)
     if arm == "gradual":
@@ -530,7 +530,7 @@ def test_shuffling_keeps_counts_of_every_layer_and_is_uniform():
 def test_what_is_misspelt_is_refused(initial, sparse, norm_net):
     for name in ("params", "batch_stats", "optimizer", "schedule"):
         with pytest.raises(ValueError, match=f"{name}: 'rewnd'; must be one of"):
-            tickets.Rewind(**{name: "rewnd"})
+            rewinding.Rewind(**{name: "rewnd"})
     with pytest.raises(ValueError, match=r"arm: 'tiket'; must be one of ticket, reinit"):
         key = jax.random.key(0)
         tickets.start(
@@ -539,7 +539,7 @@ def test_what_is_misspelt_is_refused(initial, sparse, norm_net):
 
 
 def test_forgotten_batch_statistics_are_an_error(initial, sparse, norm_net, examples):
-    state = tickets.initial_state(initial.params, TX)
+    state = rewinding.initial_state(initial.params, TX)
     steps = make_steps(norm_net.apply, TX)
     with pytest.raises(ValueError, match="batch_stats: empty, but the module has some"):
         steps(state, sparse, BATCHES, examples)

@@ -12,10 +12,11 @@ from lth_jax.config.fields import (
     StudyConfig,
     VerdictConfig,
 )
+from lth_jax.core.arms import ARMS, spec_of
 from lth_jax.core.dynamics import make_dynamics
 from lth_jax.core.layer_densities import LAYER_DENSITIES
 from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
-from lth_jax.core.tickets import ARMS, REWIND_CHOICES, REWINDS
+from lth_jax.core.rewinding import REWIND_CHOICES, REWINDS
 from lth_jax.criteria import CRITERIA
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.errors import UserError
@@ -220,7 +221,7 @@ def _check_dynamic(study: StudyConfig) -> None:
     _require("dynamic.end_fraction", end, begin < end < 1, after)
     _at_least("dynamic.update_every_steps", every, 1)
     for arm in study.arms:
-        name = ARMS[arm].dynamics
+        name = spec_of(arm).dynamics
         if name is None:
             continue
         # Updates are due where a block of steps begins; evaluations cut blocks short.

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from lth_jax.core.tickets import REWINDS, Rewind
+from lth_jax.core.rewinding import REWINDS, Rewind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,12 +119,12 @@ class RewindConfig:
     Attributes:
       preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),
         "lr_rewind" (the schedule alone), "fine_tune" or "continue"; see
-        `lth_jax.core.tickets.REWINDS`.
+        `lth_jax.core.rewinding.REWINDS`.
       step: k, a step of the dense net's training, or an epoch such as "2ep"; levels
         after the first train from there to the end of the budget. A multiple of
         eval_every_steps saves compilations.
       params, batch_stats, optimizer, schedule: other than the preset's; see
-        `lth_jax.core.tickets.Rewind`.
+        `lth_jax.core.rewinding.Rewind`.
     """
 
     preset: str = "rewind"
@@ -260,7 +260,7 @@ class StudyConfig:
         first: "reinit", "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
         "reshuffle", "constant", "reinit_signs", "reshuffle_signs", "constant_signs"; and
         "gradual", "set", "rigl", which train the whole budget from the original init. See
-        `lth_jax.core.tickets.ARMS`.
+        `lth_jax.core.arms.ARMS`.
       compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
         moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after

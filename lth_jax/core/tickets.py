@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,119 +10,12 @@ import optax
 
 from lth_jax.core import actions, connections
 from lth_jax.core import masks as masks_lib
+from lth_jax.core.arms import ARMS, Arm
 from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
-from lth_jax.core.optimizers import with_schedule_step
-from lth_jax.core.training import BatchStats, TrainState, project
+from lth_jax.core.rewinding import REWINDS, Rewind, initial_state, rewind
+from lth_jax.core.training import BatchStats, TrainState
 
 Init = Callable[[jax.Array], tuple[Params, BatchStats]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """How a level starts from the ticket found so far.
-
-    Attributes:
-      weights: "rewound" (as the ticket's; but where that keeps its trained ones, which
-        are 0 outside its mask, a shuffled or frozen arm has those of step k), "fresh" (a
-        new init), "trained" (those at the end of the level before: no rewinding), or
-        "initial" (the original init, at step 0 even where the ticket goes back to step
-        k). Or rewound but for the prunable leaves: "redrawn" (of a new init),
-        "reshuffled" or "constant" (see `lth_jax.core.actions`).
-      shuffled: whether the ticket's mask is permuted within each layer.
-      same_signs: whether prunable leaves have the signs of the rewound ones.
-      frozen: whether pruned weights stay, untrained, where they would be rewound to.
-      dynamics: a name in `lth_jax.core.dynamics.DYNAMICS`, for masks that change while
-        the arm trains, and end with the ticket's counts. Its weights are "initial".
-    """
-
-    weights: str
-    shuffled: bool = False
-    same_signs: bool = False
-    frozen: bool = False
-    dynamics: str | None = None
-
-
-ARMS = {
-    "ticket": Arm("rewound"),  # Frankle & Carbin 2019, section 2
-    "reinit": Arm("fresh"),  # section 3, figure 3 right
-    "shuffle": Arm("rewound", shuffled=True),  # Frankle et al. 2021, section 5
-    "random": Arm("fresh", shuffled=True),  # section 2, figure 1
-    # The ticket's mask, and its weights at the end of the level before. Appendix B's
-    # strategy 2 starts a level so too, but follows a lineage of its own.
-    "continue": Arm("trained"),
-    # Zhou et al. 2019, the mask-0 action that leaves pruned weights at their init.
-    "freeze": Arm("rewound", frozen=True),
-    # Zhou et al. 2019, mask-1 actions, free and with the signs kept. Their "reinit" is
-    # the one above but for biases and normalisation.
-    "reshuffle": Arm("reshuffled"),
-    "constant": Arm("constant"),
-    "reinit_signs": Arm("redrawn", same_signs=True),
-    "reshuffle_signs": Arm("reshuffled", same_signs=True),
-    "constant_signs": Arm("constant", same_signs=True),
-    # Sparse at the end of one training: Zhu & Gupta 2017; sparse throughout: Mocanu et
-    # al. 2018, Evci et al. 2020.
-    "gradual": Arm("initial", dynamics="gradual"),
-    "set": Arm("initial", dynamics="set"),
-    "rigl": Arm("initial", dynamics="rigl"),
-}
-
-
-REWIND_CHOICES = {
-    "params": ("init", "rewind", "keep"),
-    "batch_stats": ("init", "rewind", "keep"),
-    "optimizer": ("fresh", "rewind", "keep"),
-    "schedule": ("restart", "rewind", "constant"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Rewind:
-    """What goes back when a level starts, and to where.
-
-    Attributes:
-      params: to the "init", "rewind" (to step k), or "keep" those at the end of the
-        level before.
-      batch_stats: likewise.
-      optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
-      schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
-        value).
-    """
-
-    params: str = "rewind"
-    batch_stats: str = "rewind"
-    optimizer: str = "fresh"
-    schedule: str = "rewind"
-
-    def __post_init__(self) -> None:
-        """Raises ValueError on a value that is not allowed."""
-        for name, allowed in REWIND_CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(
-                    f"{name}: {value!r}; must be one of {', '.join(allowed)}"
-                )
-
-    @property
-    def needs_trained(self) -> bool:
-        """Whether the end of the level before is needed."""
-        kept = "keep" in (self.params, self.batch_stats, self.optimizer)
-        return kept or self.schedule == "constant"
-
-
-# Every one trains from step k to the end of the budget.
-REWINDS = {
-    # k = 0: Frankle & Carbin 2019, section 2, and appendix B's strategy 1.
-    "rewind": Rewind(),
-    # The same to k > 0: Frankle et al. 2020, section 4.
-    "late_rewind": Rewind(),
-    # Renda et al. 2020, section 3: the schedule alone goes back.
-    "lr_rewind": Rewind(params="keep", batch_stats="keep"),
-    # Renda et al. 2020, section 3: at the last learning rate.
-    "fine_tune": Rewind(params="keep", batch_stats="keep", schedule="constant"),
-    # Training goes on as if nothing but the mask had changed, as between the prunings
-    # of Frankle & Carbin 2019, appendix B's strategy 2.
-    "continue": Rewind("keep", "keep", "keep", "constant"),
-}
 
 
 class Start(NamedTuple):
@@ -130,61 +23,6 @@ class Start(NamedTuple):
 
     state: TrainState
     masks: Masks
-
-
-def initial_state(
-    params: Params, tx: optax.GradientTransformation, batch_stats: BatchStats = None
-) -> TrainState:
-    """The state at step 0, with a fresh optimizer."""
-    stats = {} if batch_stats is None else batch_stats
-    return TrainState(jnp.int32(0), params, stats, tx.init(params))
-
-
-def rewind(
-    point: TrainState,
-    masks: Masks,
-    tx: optax.GradientTransformation,
-    trained: TrainState | None = None,
-    what: Rewind = Rewind(),
-    initial: TrainState | None = None,
-) -> TrainState:
-    """A level's first state: bit for bit `apply(masks, params at step k)`.
-
-    Args:
-      point: the state at step k of the dense net (k = 0: its init).
-      masks: of the level that starts.
-      tx: the optimizer.
-      trained: the state at the end of the level before; for what is kept, and for a
-        constant schedule.
-      what: what goes back, and to where.
-      initial: the state at step 0; for what goes back to the init.
-
-    Returns:
-      A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
-      the schedule restarts, or that at the end of the level before where it is constant
-      (a schedule of `make_schedule` stays there).
-
-    Raises:
-      ValueError: if `trained` or `initial` is needed and not given.
-    """
-    if what.needs_trained and trained is None:
-        raise ValueError("trained: needed, since something is kept")
-    if "init" in (what.params, what.batch_stats) and initial is None:
-        raise ValueError("initial: needed, since something goes back to the init")
-    origins: dict[str, Any] = {"init": initial, "rewind": point, "keep": trained}
-    params = origins[what.params].params
-    stats = origins[what.batch_stats].batch_stats
-    if what.optimizer == "fresh":
-        opt_state = tx.init(params)
-    else:
-        opt_state = origins[what.optimizer].opt_state
-    steps: dict[str, Any] = {
-        "restart": jnp.int32(0),
-        "rewind": point.step,
-        "constant": getattr(trained, "step", None),
-    }
-    opt_state = with_schedule_step(opt_state, steps[what.schedule])
-    return project(TrainState(point.step, params, stats, opt_state), masks)
 
 
 def shuffle_masks(
@@ -250,7 +88,7 @@ def frozen(
     arm: str,
     point: TrainState,
     masks: Masks,
-    what: Rewind = Rewind(),
+    what: Rewind = REWINDS["rewind"],
     initial: TrainState | None = None,
 ) -> Params:
     """What the pruned weights of one member stay at, for `actions.with_frozen`.
@@ -281,7 +119,7 @@ def start(
     mask_key: jax.Array,
     init: Init,
     trained: TrainState | None = None,
-    what: Rewind = Rewind(),
+    what: Rewind = REWINDS["rewind"],
     initial: TrainState | None = None,
     prunable: Prunable = default_prunable,
 ) -> Start:

@@ -12,29 +12,23 @@ import numpy as np
 
 from lth_jax import parallel
 from lth_jax.core import keys, sampling
-from lth_jax.core import masks as masks_lib
-from lth_jax.core.actions import with_frozen
+from lth_jax.core.arms import spec_of
 from lth_jax.core.connections import Counts
-from lth_jax.core.dynamic_training import Changing, make_dynamic_segment
-from lth_jax.core.dynamics import Dynamics, make_dynamics
 from lth_jax.core.masks import Masks, Params
-from lth_jax.core.tickets import ARMS, Start, initial_state
+from lth_jax.core.tickets import Start
 from lth_jax.core.training import (
     Curves,
-    Examples,
     Metrics,
     TrainState,
-    make_evaluate,
-    make_segment,
 )
 from lth_jax.errors import UserError
-from lth_jax.study.experiment import Experiment, Splits
+from lth_jax.study.experiment import Experiment
 from lth_jax.study.parts import Parts
+from lth_jax.study.programs import Programs
 from lth_jax.study.segments import Segment, eval_steps, segments
 
 _MEMORY_FRACTION = 0.8  # the rest for what XLA and others keep
 _MOST_MEMBERS = 1024  # beyond, a device is busy all the same
-_STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
 
 
 class Member(NamedTuple):
@@ -64,10 +58,11 @@ class TrainingDiverged(UserError):
 
 
 class Trainer:
-    """Trains members of one experiment; holds the compiled functions."""
+    """Trains members of one experiment."""
 
     def __init__(self, experiment: Experiment):
         self._experiment = experiment
+        self._programs = Programs(experiment)
         self._parts = Parts(experiment.config.members_per_call)
 
     def members_per_call(self) -> int:
@@ -79,94 +74,16 @@ class Trainer:
             return min(math.lcm(replicates, cores), 2 * max(replicates, cores))
         if self._parts.at_once is None:
             room = _MEMORY_FRACTION * parallel.free_memory_bytes()
-            fitting = int(room) // self.bytes_per_member()
+            fitting = int(room) // self._programs.bytes_per_member()
             self._parts.at_once = min(max(1, fitting), _MOST_MEMBERS)
         return self._parts.at_once
 
-    def bytes_per_member(self) -> int:
-        """The device memory that a member takes while it trains: one is compiled."""
-        network, tx = self._experiment.network, self._experiment.tx
-        splits = jax.tree.map(_shape, self._experiment.splits)
-        batch = (1, 1, self._experiment.config.batch_size)
-
-        def begin(key: jax.Array) -> tuple[TrainState, Masks, jax.Array]:
-            params, batch_stats = network.init(key)
-            state = initial_state(params, tx, batch_stats)
-            return state, masks_lib.full(params), key
-
-        state, masks, key = jax.eval_shape(begin, jax.random.key(0))
-        indices = jax.ShapeDtypeStruct(batch, np.int32)
-        segment = jax.jit(make_segment(network.apply, tx, _evaluation_chunk()))
-        lowered = segment.lower(state, masks, indices, *splits, key)
-        memory: Any = lowered.compile().memory_analysis()
-        leaves = jax.tree.leaves((state, masks))
-        num_bytes: int = sum(x.size * x.dtype.itemsize for x in leaves)
-        return int(memory.temp_size_in_bytes) + _STATES_KEPT * num_bytes
-
-    @functools.cache  # noqa: B019 - a trainer lives as long as its study
-    def _compiled(self, num_members: int) -> tuple[Callable[..., Any], Splits]:
-        """The segment for so many members, and the data where it wants them."""
-        network, tx = self._experiment.network, self._experiment.tx
-
-        def segment(
-            state: TrainState,
-            masks: Masks,
-            frozen: Params | None,
-            indices: jax.Array,
-            key: jax.Array,
-            *splits: Examples,
-        ) -> tuple[TrainState, Curves]:
-            apply = with_frozen(network.apply, frozen)
-            train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
-            return train_and_evaluate(state, masks, indices, *splits, key)
-
-        return self._over_members(segment, num_members)
-
-    @functools.cache  # noqa: B019
-    def _compiled_dynamic(
-        self, dynamics: str, num_members: int
-    ) -> tuple[Callable[..., Any], Splits]:
-        """As `_compiled`, for members whose masks change."""
-        train_and_evaluate = make_dynamic_segment(
-            self._experiment.network.apply,
-            self._experiment.tx,
-            self._dynamics(dynamics),
-            _evaluation_chunk(),
-        )
-
-        def segment(
-            state: TrainState,
-            masks: Masks,
-            goal: Counts,
-            indices: jax.Array,
-            key: jax.Array,
-            mask_key: jax.Array,
-            *splits: Examples,
-        ) -> tuple[Changing, Curves]:
-            return train_and_evaluate(state, masks, goal, indices, *splits, key, mask_key)
-
-        return self._over_members(segment, num_members)
-
-    def _over_members(
-        self, segment: Callable[..., Any], num_members: int
-    ) -> tuple[Callable[..., Any], Splits]:
-        how = self._experiment.config.member_axis
-        return (
-            parallel.over_members(segment, num_members, num_shared=3, how=how),
-            parallel.replicated(self._experiment.splits, num_members),
-        )
-
-    def _dynamics(self, name: str) -> Dynamics:
-        config = self._experiment.config
-        arguments = config.dynamic.arguments(config.num_steps)
-        return make_dynamics(name, prunable=self._experiment.prunable, **arguments)
-
     def final_counts_step(self, member: Member) -> int:
         """The step from which a member's masks keep as many weights as at the end."""
-        dynamics = ARMS[member.arm].dynamics
+        dynamics = spec_of(member.arm).dynamics
         if dynamics is None:
             return self.start_step(member)
-        return self._dynamics(dynamics).goal_step
+        return self._programs.dynamics(dynamics).goal_step
 
     def start_step(self, member: Member) -> int:
         """The step at which a member starts."""
@@ -174,7 +91,7 @@ class Trainer:
 
     def _cut_at(self, member: Member) -> int:
         """The rewind step, where a member's training is cut; 0 if it knows of none."""
-        is_static = ARMS[member.arm].dynamics is None
+        is_static = spec_of(member.arm).dynamics is None
         return self._experiment.rewind_step if is_static else 0
 
     def segments(self, member: Member) -> list[Segment]:
@@ -250,55 +167,32 @@ class Trainer:
         self, members: list[Member], goal: Counts | None, frozen: Params | None
     ) -> Callable[..., Any]:
         """Makes `run(state, masks, indices) -> ((state, masks), curves)`."""
-        dynamics, draw_keys = ARMS[members[0].arm].dynamics, self._keys(members, "draws")
-
-        def static(num_members: int) -> Callable[..., Any]:
-            segment, splits = self._compiled(num_members)
-            return lambda *parts: segment(*parts, *splits)
+        programs, draw_keys = self._programs, self._keys(members, "draws")
+        dynamics = spec_of(members[0].arm).dynamics
 
         def run_static(state: TrainState, masks: Masks, indices: np.ndarray) -> Any:
             state, found = self._parts.run(
-                static, state, masks, frozen, indices, draw_keys
+                programs.static, state, masks, frozen, indices, draw_keys
             )
             return (state, masks), found
 
         if dynamics is None:
             return run_static
         mask_keys = self._keys(members, "connections")
-
-        def changing(num_members: int) -> Callable[..., Any]:
-            segment, splits = self._compiled_dynamic(dynamics, num_members)
-            return lambda *parts: segment(*parts, *splits)
+        make = functools.partial(programs.changing, dynamics)
 
         def run_changing(state: TrainState, masks: Masks, indices: np.ndarray) -> Any:
             return self._parts.run(
-                changing, state, masks, goal, indices, draw_keys, mask_keys
+                make, state, masks, goal, indices, draw_keys, mask_keys
             )
 
         return run_changing
 
     def evaluate_train(self, state: TrainState, frozen: Params | None = None) -> Metrics:
         """Metrics on the whole training split, float32[M]; frozen as for `train`."""
-
-        def run(num_members: int) -> Callable[..., Any]:
-            _, splits = self._compiled(num_members)
-            evaluate = self._compiled_evaluate(num_members)
-            return lambda *parts: evaluate(*parts, splits.train)
-
-        metrics: Metrics = jax.device_get(self._parts.run(run, state, frozen))
+        make = self._programs.evaluate_train
+        metrics: Metrics = jax.device_get(self._parts.run(make, state, frozen))
         return metrics
-
-    @functools.cache  # noqa: B019
-    def _compiled_evaluate(self, num_members: int) -> Callable[..., Any]:
-        how = self._experiment.config.member_axis
-
-        def evaluate(
-            state: TrainState, frozen: Params | None, examples: Examples
-        ) -> Metrics:
-            apply = with_frozen(self._experiment.network.apply, frozen)
-            return make_evaluate(apply, _evaluation_chunk())(state, examples)
-
-        return parallel.over_members(evaluate, num_members, num_shared=1, how=how)
 
     def _keys(self, members: list[Member], purpose: str) -> jax.Array:
         seed = self._experiment.config.seed
@@ -319,15 +213,6 @@ class Trainer:
         return np.stack(batches).reshape(
             len(members), segment.num_evals, segment.num_steps, config.batch_size
         )
-
-
-def _evaluation_chunk() -> int:
-    """Examples evaluated at once: on CPU few stay in cache, elsewhere many fill it."""
-    return 250 if jax.default_backend() == "cpu" else 1000
-
-
-def _shape(x: jax.Array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
 
 def _written(whole: np.ndarray, part: np.ndarray, at: int) -> np.ndarray:

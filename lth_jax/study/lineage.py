@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from lth_jax.core import connections, keys, masks, tickets
+from lth_jax.core import connections, keys, masks, rewinding, tickets
+from lth_jax.core.arms import spec_of
 from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
@@ -54,7 +55,7 @@ class Lineage:
         arm, level = group
         if level == 0:
             return Start(self.init(), self.masks(0))
-        continues = tickets.ARMS[arm].weights == "trained"
+        continues = spec_of(arm).weights == "trained"
         needs_trained = continues or self._config.rewind.what.needs_trained
         trained = self.level(self._pruner.parent(level)).state if needs_trained else None
         start: Start = self._starter(arm)(
@@ -109,7 +110,7 @@ class Lineage:
           call: the groups.
           members: their masks, leading axis M.
         """
-        if not any(tickets.ARMS[group.arm].frozen for group in call):
+        if not any(spec_of(group.arm).frozen for group in call):
             return None
         size = len(self._replicates)
         parts = [
@@ -137,7 +138,7 @@ class Lineage:
         @jax.vmap
         def derive(key: jax.Array) -> TrainState:
             params, batch_stats = self._experiment.network.init(key)
-            return tickets.initial_state(params, self._experiment.tx, batch_stats)
+            return rewinding.initial_state(params, self._experiment.tx, batch_stats)
 
         init_keys = self._keys("ticket", 0, "init")
         path = self._workdir.init

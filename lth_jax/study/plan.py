@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lth_jax.core.tickets import ARMS
+from lth_jax.core.arms import spec_of
 
 
 class Group(NamedTuple):
@@ -26,7 +26,7 @@ def plan(num_levels: int, arms: Sequence[str], groups_per_call: int) -> Iterator
     alike: dict[str | None, list[str]] = {}
     for arm in arms:
         if arm != "ticket":
-            alike.setdefault(ARMS[arm].dynamics, []).append(arm)
+            alike.setdefault(spec_of(arm).dynamics, []).append(arm)
     waiting: dict[str | None, list[Group]] = {dynamics: [] for dynamics in alike}
     for level in range(num_levels):
         yield (Group("ticket", level),)

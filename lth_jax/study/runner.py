@@ -12,7 +12,8 @@ import numpy as np
 
 import lth_jax
 from lth_jax.config import StudyConfig
-from lth_jax.core import masks, tickets
+from lth_jax.core import masks
+from lth_jax.core.arms import spec_of
 from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
@@ -148,7 +149,7 @@ class Runner:
 
     def _goal(self, call: Call) -> Counts | None:
         """The counts that a call's masks come to, where they change."""
-        is_static = tickets.ARMS[call[0].arm].dynamics is None
+        is_static = spec_of(call[0].arm).dynamics is None
         return None if is_static else self._lineage.goal(call)
 
     def _remake(self, level: int, *, until_rewind_step: bool = False) -> None:
