@@ -13,7 +13,7 @@ from lth_jax import criteria, layer_densities, masks, pruning
 from lth_jax.config import ConfigError
 from lth_jax.core.tickets import Start
 from lth_jax.errors import UserError
-from lth_jax.study import experiment, ticket_files, workdir
+from lth_jax.study import experiment, records, ticket_files, workdir
 from lth_jax.study.pruner import Pruner
 from lth_jax.study.runner import Runner
 
@@ -55,7 +55,9 @@ def pruned(built, inits, level=1, replicate=1, **fields):
     """The masks of a level by the study with these fields of `prune`."""
     init, parent = inits
     config = with_prune(built.config, **fields)
-    return Pruner(built._replace(config=config)).prune(level, replicate, parent, init)
+    return Pruner(built._replace(config=config)).prune(
+        "ticket", level, replicate, parent, init
+    )
 
 
 def second(tree):
@@ -121,12 +123,58 @@ def test_synflows_rounds_avoid_the_collapse_of_one_shot(built, inits):
 
 @pytest.mark.parametrize("scope", ["er", "erk"])
 def test_shared_densities_are_those_of_the_scope(scope, built, inits):
-    found = pruned(built, inits, criterion="random", scope=scope)
+    found = pruned(built, inits, criterion="large_final", scope=scope)
     shapes = {n: m.shape[1:] for n, m in masks.prunable_leaves(inits[1].masks)}
     expected = layer_densities.LAYER_DENSITIES[scope](shapes, 0.5)
     for name, layer in masks.layer_counts(found).items():
         assert layer.kept == round(expected[name] * layer.total)
     assert masks.total_count(found).kept == 328  # of 656
+
+
+@pytest.mark.parametrize("own", ["er", "erk", "layerwise"])
+def test_random_criteria_have_a_scope_of_their_own(own, built, inits):
+    name = "random_uniform" if own == "layerwise" else f"random_{own}"
+    found = pruned(built, inits, criterion=name, scope="global")
+    expected = masks.layer_counts(
+        pruned(built, inits, criterion="large_final", scope=own)
+    )
+    assert masks.layer_counts(found) == expected
+
+
+def test_an_arm_that_is_a_criterion_prunes_as_a_study_of_it(built, inits):
+    init, parent = inits
+    config = with_prune(built.config, scope="global", invert=True)
+    pruner = Pruner(built._replace(config=config))
+    for name in ("snip", "large_init"):  # deterministic, or of the same examples
+        found = pruner.prune(name, 1, 1, parent, init)
+        expected = pruned(built, inits, criterion=name, scope="global")
+        assert_trees_equal(found, expected)  # not inverted, as the ticket is
+    ticket = pruner.prune("ticket", 1, 1, parent, init)
+    small = pruned(built, inits, criterion="small_final", scope="global")
+    assert_trees_equal(ticket, small)
+
+
+def test_criteria_train_beside_the_ticket(tiny_config, built, tmp_path):
+    arms = ("ticket", "snip", "large_init", "random_erk")
+    config = dataclasses.replace(
+        with_prune(tiny_config, criterion="large_final", scope="global"), arms=arms
+    )
+    found = records.read(run(config, tmp_path / "beside", built).records)
+    alone = with_prune(tiny_config, criterion="snip", scope="global")
+    files = run(alone, tmp_path / "alone", built)
+    snip = next(r for r in found if (r.arm, r.replicate, r.level) == ("snip", 1, 2))
+    _, kept, _ = ticket_files.load(files.ticket(2), 1)
+    assert snip.density == masks.density(kept)
+    for run_ in found:
+        if run_.level:
+            assert run_.density == round(DENSITIES[run_.level - 1] * 656) / 656
+    # They start from the same weights: before training moves them, masks alone differ.
+    losses = {
+        r.arm: float(r.curves["train", "batch_loss"].values[0])
+        for r in found
+        if (r.replicate, r.level) == (0, 2)
+    }
+    assert len(set(losses.values())) == len(arms)
 
 
 @pytest.mark.parametrize(("floor", "message"), [(0, "without a weight"), (1, "protects")])
@@ -136,8 +184,11 @@ def test_a_floor_that_does_not_fit_is_the_users_to_mend(floor, message, built, i
         pruned(built, inits, **fields)
 
 
-def test_a_sample_larger_than_a_class_is_refused(tiny_config):
-    config = with_prune(tiny_config, criterion="snip", examples_per_class=4_000)
+@pytest.mark.parametrize("arms", [("ticket",), ("ticket", "snip")])
+def test_a_sample_larger_than_a_class_is_refused(arms, tiny_config):
+    criterion = "magnitude" if "snip" in arms else "snip"
+    config = with_prune(tiny_config, criterion=criterion, examples_per_class=4_000)
+    config = dataclasses.replace(config, arms=arms)
     with pytest.raises(ConfigError, match=r"examples_per_class: 4000 .* must be at most"):
         experiment.build(config)
 
@@ -148,7 +199,8 @@ def test_a_sample_larger_than_a_class_is_refused(tiny_config):
         ("snip", "global"),
         ("grasp", "global"),
         ("synflow", "global"),
-        ("random", "erk"),
+        ("random_erk", "global"),
+        ("large_init", "er"),
         ("large_init", "layerwise"),
     ],
 )

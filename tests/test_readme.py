@@ -59,8 +59,10 @@ def test_every_criterion_is_in_the_table_and_where_it_looks():
     for name, criterion in lth.criteria.CRITERIA.items():
         _, _, _, looks, data, beside = row_of[name]
         assert data == ("yes" if criterion.at_data else "")
-        if criterion.looks == "init":
-            assert looks == "init" and beside.startswith("densities")
+        expected = {"init": {"init"}, "nothing": {"nothing"}}
+        assert looks in expected.get(criterion.looks, {"trained net", "both"})
+        needs_densities = criterion.one_shot or criterion.scope in ("er", "erk")
+        assert beside.startswith("densities") == needs_densities
 
 
 @jax.tree_util.register_dataclass

@@ -320,8 +320,8 @@ def test_one_shot_prunes_the_dense_net_to_each_density(scope, tiny_config, tmp_p
     assert densities[2] == pytest.approx(0.1, abs=0.01)
 
 
-def test_random_criterion_global_scope_and_fine_tuning_run(tiny_config, tmp_path):
-    prune = dataclasses.replace(tiny_config.prune, criterion="random", scope="global")
+def test_random_pruning_and_fine_tuning_run(tiny_config, tmp_path):
+    prune = dataclasses.replace(tiny_config.prune, criterion="random_uniform")
     arms = ("ticket", "continue")
     config = dataclasses.replace(tiny_config, prune=prune, arms=arms)
     files = run(config, tmp_path)

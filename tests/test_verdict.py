@@ -382,7 +382,7 @@ def test_the_verdict_is_plain_json_whatever_the_order_of_the_runs():
     found = as_json(verdict_on(runs, settings))
     assert list(found) == [
         *("accuracy_margin", "num_replicates", "summaries", "comparisons", "levels"),
-        *("answers", "claims"),
+        *("answers", "claims", "standings"),
     ]
     assert types(found) <= {dict, list, str, int, float, type(None)}
     assert found["levels"][0]["matches_dense"]["answer"] == "yes"

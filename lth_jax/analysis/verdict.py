@@ -12,6 +12,7 @@ from lth_jax.analysis.claims import ClaimCheck, check_claims
 from lth_jax.analysis.comparison import Comparison, Pair, all_comparisons, pairs
 from lth_jax.analysis.intervals import CONFIDENCE, Estimate
 from lth_jax.analysis.outcomes import Outcome, Outcomes, outcomes
+from lth_jax.analysis.standings import Standing, standings
 from lth_jax.analysis.summary import Summary, summarize
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.study.records import Run
@@ -104,6 +105,7 @@ class Verdict(NamedTuple):
       levels: of the ticket, from level 1.
       answers: for short.
       claims: the config's, checked.
+      standings: of the criteria, the best first, where the study compares some.
     """
 
     accuracy_margin: float
@@ -113,6 +115,7 @@ class Verdict(NamedTuple):
     levels: list[LevelVerdict]
     answers: Answers
     claims: list[ClaimCheck]
+    standings: list[Standing]
 
 
 def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
@@ -133,6 +136,7 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
         levels=levels,
         answers=_answers(found, comparisons, levels),
         claims=check_claims(settings.claims, found),
+        standings=standings(found),
     )
 
 

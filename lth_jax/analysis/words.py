@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.standings import Standing
 from lth_jax.analysis.verdict import Choice, LevelVerdict, Place, Verdict
+from lth_jax.core.arms import is_criterion
 
 CONTROLS = {
     "ticket": "the ticket",
@@ -34,6 +36,7 @@ def sentences(verdict: Verdict) -> list[str]:
         _matching(verdict, answers.sparsest_matching),
         _best(answers.best, len(verdict.levels)),
         _fastest(answers.fastest, len(verdict.levels)),
+        _criteria(verdict.standings),
         _below(answers.below_dense_from),
         _still_improving(verdict),
     ]
@@ -176,12 +179,40 @@ def _chosen(estimate: Estimate, num_levels: int) -> str:
     return f" (95% interval, widened for the choice among {num_levels} levels)"
 
 
+def _criteria(standings: Sequence[Standing]) -> str:
+    """Which criteria beat random pruning at the sparsest level that all have."""
+    if not standings:
+        return ""
+    last = min(len(standing.scores) for standing in standings) - 1
+    scores = {standing.arm: standing.scores[last] for standing in standings}
+    best = max(scores, key=lambda arm: scores[arm].accuracy.value)
+    found = (
+        f"Of {len(scores)} criteria, the ticket's among them, {_criterion(best)} has the"
+        f" highest mean accuracy at {percent(scores[best].density)} of the weights."
+    )
+    if all(score.answer == "not tested" for score in scores.values()):
+        return found
+    counts = {
+        answer: sum(score.answer == answer for score in scores.values())
+        for answer in ("yes", "no", "undecided")
+    }
+    return (
+        f"{found} Shown to be above random pruning there: {counts['yes']}; below it:"
+        f" {counts['no']}; undecided: {counts['undecided']}."
+    )
+
+
+def _criterion(arm: str) -> str:
+    return "the ticket's" if arm == "ticket" else arm
+
+
 def _below(below: dict[str, Place | None]) -> str:
     parts = [
         f"{CONTROLS[arm]} first at {percent(place.density)}"
         if place
         else f"{CONTROLS[arm]} at no density"
         for arm, place in below.items()
+        if not is_criterion(arm)
     ]
     return f"Shown to be below dense: {'; '.join(parts)}."
 
@@ -194,7 +225,10 @@ def _still_improving(verdict: Verdict) -> str:
     arms: dict[str, list[float]] = {}
     for summary in cut:
         arms.setdefault(summary.arm, []).append(summary.density)
+    others = [max(arms.pop(arm)) for arm in list(arms) if is_criterion(arm)]
     parts = [f"{arm} from {percent(max(d))} on" for arm, d in arms.items()]
+    if others:
+        parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")
     return (
         "Most early stops are the last evaluation, so a larger budget might move them:"
         f" {'; '.join(parts)}."

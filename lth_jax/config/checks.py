@@ -12,7 +12,7 @@ from lth_jax.config.fields import (
     StudyConfig,
     VerdictConfig,
 )
-from lth_jax.core.arms import ARMS, spec_of
+from lth_jax.core.arms import ARMS, is_criterion, spec_of
 from lth_jax.core.dynamics import make_dynamics
 from lth_jax.core.layer_densities import LAYER_DENSITIES
 from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
@@ -22,6 +22,7 @@ from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.errors import UserError
 from lth_jax.models import INITIALIZERS, MODELS, model_fields
 
+_ARMS = (*ARMS, *CRITERIA)
 MEASURES = ("accuracy", "final_accuracy", "early_stop_step", "speedup")
 
 
@@ -73,9 +74,12 @@ def _check_members(study: StudyConfig) -> None:
     _at_least("num_replicates", study.num_replicates, 1)
     arms = study.arms
     for arm in arms:
-        _one_of("arms", arm, ARMS)
+        _one_of("arms", arm, _ARMS)
     _require("arms", arms, "ticket" in arms, "a tuple with 'ticket' in it")
-    _require("arms", arms, len(set(arms)) == len(arms), "free of repetitions")
+    distinct = len({study.prune.criterion, *arms}) == len(arms) + 1
+    _require("arms", arms, distinct, "free of repetitions, and of prune.criterion")
+    one_shot = bool(study.prune.densities) or not any(map(is_criterion, arms))
+    _require("arms", arms, one_shot, "without criteria where prune.densities is empty")
     _one_of("member_axis", study.member_axis, ("auto", "vmap", "map"))
     _one_of("compute_dtype", study.compute_dtype, ("float32", "bfloat16"))
     if study.members_per_call is not None:
@@ -128,19 +132,20 @@ def _check_optimizer(optimizer: OptimizerConfig, num_steps: int) -> None:
 
 def _check_prune(prune: PruneConfig, num_levels: int) -> None:
     _one_of("prune.criterion", prune.criterion, CRITERIA)
-    at_init = CRITERIA[prune.criterion].looks == "init"
+    criterion = CRITERIA[prune.criterion]
+    scope = criterion.scope or prune.scope
     _require(
         "prune.criterion",
         prune.criterion,
-        not at_init or bool(prune.densities),
+        not criterion.one_shot or bool(prune.densities),
         "given with prune.densities, since it looks at the net before training",
     )
     _at_least("prune.examples_per_class", prune.examples_per_class, 1)
     _one_of("prune.scope", prune.scope, ("layerwise", "global", *LAYER_DENSITIES))
-    shared = prune.scope in LAYER_DENSITIES
+    shared = scope in LAYER_DENSITIES
     _require(
-        "prune.scope",
-        prune.scope,
+        "prune.criterion" if criterion.scope else "prune.scope",
+        prune.criterion if criterion.scope else prune.scope,
         not shared or bool(prune.densities),
         "given with prune.densities, which it shares out among the layers",
     )
@@ -241,8 +246,8 @@ def _check_verdict(verdict: VerdictConfig) -> None:
         name = f"verdict.claims[{i}]"
         _require(f"{name}.density", claim.density, 0 < claim.density <= 1, "in (0, 1]")
         _one_of(f"{name}.measure", claim.measure, MEASURES)
-        _one_of(f"{name}.arm", claim.arm, ARMS)
-        _one_of(f"{name}.reference", claim.reference, ("dense", "none", *ARMS))
+        _one_of(f"{name}.arm", claim.arm, _ARMS)
+        _one_of(f"{name}.reference", claim.reference, ("dense", "none", *_ARMS))
         compared = claim.measure != "speedup" or claim.reference != "none"
         _require(f"{name}.reference", claim.reference, compared, "given for 'speedup'")
         bounds = claim.low, claim.high

@@ -87,7 +87,8 @@ class PruneConfig:
       examples_per_class: training examples that saliency, snip and grasp look at, as many
         of each class.
       scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
-        Erdős-Rényi share of each; see `lth_jax.core.layer_densities`).
+        Erdős-Rényi share of each; see `lth_jax.core.layer_densities`). The criteria
+        random_uniform, random_er and random_erk have their own.
       floor: for "global", weights that every layer keeps at least; a warning tells when
         that changes what goes. With 0 a level that would empty a layer is an error.
       fraction: of each layer's (or the net's) surviving weights, at each level.
@@ -260,7 +261,8 @@ class StudyConfig:
         first: "reinit", "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
         "reshuffle", "constant", "reinit_signs", "reshuffle_signs", "constant_signs"; and
         "gradual", "set", "rigl", which train the whole budget from the original init. See
-        `lth_jax.core.arms.ARMS`.
+        `lth_jax.core.arms.ARMS`. With prune.densities also names of criteria: each has
+        its own masks of these densities, and starts as the ticket does.
       compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
         moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after

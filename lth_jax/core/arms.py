@@ -53,6 +53,11 @@ ARMS = {
 }
 
 
+def is_criterion(arm: str) -> bool:
+    """Whether an arm is a criterion of pruning, by its name, with masks of its own."""
+    return arm not in ARMS
+
+
 def spec_of(arm: str) -> Arm:
-    """How an arm starts; as the ticket does, if it is a criterion with its own masks."""
+    """How an arm starts; one that is a criterion as the ticket does."""
     return ARMS.get(arm, ARMS["ticket"])

@@ -1,5 +1,7 @@
 """Criteria: which weights matter, one family a file, all with one signature."""
 
+import functools
+
 from lth_jax.criteria.criterion import Criterion
 from lth_jax.criteria.edge_popup import edge_popup
 from lth_jax.criteria.evidence import Evidence
@@ -24,14 +26,20 @@ from lth_jax.criteria.zhou import (
     small_init_small_final,
 )
 
+# Of the net before training, which is pruned straight to each density.
+_at_init = functools.partial(Criterion, looks="init", one_shot=True)
+
 CRITERIA: dict[str, Criterion] = {
     "magnitude": Criterion(magnitude),
-    "random": Criterion(random),
+    # Uniform, Erdos-Renyi and ERK densities: Mocanu et al. 2018, Evci et al. 2020.
+    "random_uniform": Criterion(random, looks="nothing", scope="layerwise"),
+    "random_er": Criterion(random, looks="nothing", scope="er"),
+    "random_erk": Criterion(random, looks="nothing", scope="erk"),
     "large_final": Criterion(large_final),
     "small_final": Criterion(small_final),
-    # These two see the init alone; each level may prune further by them all the same.
-    "large_init": Criterion(large_init),
-    "small_init": Criterion(small_init),
+    # Each level may prune further by these, though they see the init alone.
+    "large_init": Criterion(large_init, looks="init"),
+    "small_init": Criterion(small_init, looks="init"),
     "large_init_large_final": Criterion(large_init_large_final),
     "small_init_small_final": Criterion(small_init_small_final),
     "magnitude_increase": Criterion(magnitude_increase),
@@ -41,10 +49,10 @@ CRITERIA: dict[str, Criterion] = {
     "magnitude_increase_same_sign": Criterion(magnitude_increase_same_sign),
     "magnitude_increase_diff_sign": Criterion(magnitude_increase_diff_sign),
     "saliency": Criterion(saliency, at_data=True),
-    "snip": Criterion(snip, looks="init", at_data=True),
-    "grasp": Criterion(grasp, looks="init", at_data=True),
-    "grasp_magnitude": Criterion(grasp_magnitude, looks="init", at_data=True),
-    "synflow": Criterion(synflow, looks="init", num_rounds=100),
+    "snip": _at_init(snip, at_data=True),
+    "grasp": _at_init(grasp, at_data=True),
+    "grasp_magnitude": _at_init(grasp_magnitude, at_data=True),
+    "synflow": _at_init(synflow, num_rounds=100),
 }
 
 __all__ = [

@@ -13,13 +13,16 @@ class Criterion:
 
     Attributes:
       scores: evidence to float leaves like the params, of which low goes first; pure.
-      looks: "end", at a trained net, after every level; or "init", at the net before
-        training, which is pruned straight to each density.
+      looks: at a trained net ("end"), at one before training ("init"), or at "nothing".
+      one_shot: whether it prunes straight to a density alone, before training.
       at_data: whether it needs examples.
       num_rounds: in how many steps it prunes, with scores of what is left at each.
+      scope: how it shares out what goes, whatever the study's `prune.scope`; None: so.
     """
 
     scores: Callable[[Evidence], Params]
     looks: str = "end"
+    one_shot: bool = False
     at_data: bool = False
     num_rounds: int = 1
+    scope: str | None = None

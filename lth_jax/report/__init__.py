@@ -12,6 +12,7 @@ from lth_jax.report import page, table
 from lth_jax.report.comparison_page import comparison_page
 from lth_jax.report.material import gather
 from lth_jax.report.panels import sections
+from lth_jax.report.standings_table import as_text, standings_table
 from lth_jax.study.files import whole
 from lth_jax.study.workdir import Workdir
 
@@ -65,6 +66,10 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     material = gather(workdir, settings)
     shown = sections(material)
     text = table.render(material.verdict.summaries, material.environment.get("data_note"))
+    if material.verdict.standings:
+        criterion = material.config.prune.criterion
+        compared = standings_table(material.verdict.standings, criterion)
+        text = f"{text}\n\n{as_text(compared)}"
     outputs = {
         workdir.table: f"{text}\n",
         workdir.verdict: json.dumps(as_json(material.verdict), indent=1) + "\n",

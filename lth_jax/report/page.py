@@ -15,6 +15,7 @@ from lth_jax.analysis.verdict import as_json
 from lth_jax.report import density_plots, style, svg, table, verdict_table
 from lth_jax.report.material import Material
 from lth_jax.report.panels import Section
+from lth_jax.report.standings_table import standings_table
 
 _TEMPLATE = importlib.resources.files("lth_jax.report") / "template"
 _ENVIRONMENT = jinja2.Environment(
@@ -41,6 +42,7 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         notes=notes(material),
         sentences=words.sentences(verdict),
         table=verdict_table.level_table(verdict, arms),
+        criteria=standings_table(verdict.standings, material.config.prune.criterion),
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
         command=_command(environment),
         environment=flat(environment),

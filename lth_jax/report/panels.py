@@ -10,7 +10,9 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import learning_curves, spread
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
-from lth_jax.report import anatomy_plots, density_plots, learning_plots
+from lth_jax.core.arms import is_criterion
+from lth_jax.criteria import CRITERIA
+from lth_jax.report import anatomy_plots, criteria_plots, density_plots, learning_plots
 from lth_jax.report.density_plots import DensityPlot
 from lth_jax.report.material import Material
 
@@ -50,6 +52,8 @@ class Section(NamedTuple):
 def sections(material: Material) -> list[Section]:
     """All that there is to show of a study."""
     found = [_density(material.verdict)]
+    if material.verdict.standings:
+        found += _criteria(material.verdict)
     if material.verdict.levels:
         found += [_differences(material.verdict), _learning(material)]
     if material.anatomies:
@@ -99,6 +103,27 @@ def _density(verdict: Verdict) -> Section:
     )
 
 
+def _criteria(verdict: Verdict) -> Iterator[Section]:
+    """The criteria by what they look at."""
+    figures = criteria_plots.small_multiples(verdict.standings, verdict.summaries)
+    for trained, title in (
+        (True, "Which criterion, once the net is trained?"),
+        (False, "Which criterion, before training?"),
+    ):
+        panels = [
+            Panel(f"criterion_{arm}", figure, {})
+            for arm, figure in figures.items()
+            if (CRITERIA[arm].looks == "end") == trained
+        ]
+        if panels:
+            lead = (
+                "Test accuracy (%) at early stop, the best criterion first, with a 95%"
+                " band. Light grey are all the other criteria; all start from the same"
+                " weights, and train as long."
+            )
+            yield Section(title, lead, panels, "small")
+
+
 def _differences(verdict: Verdict) -> Section:
     early = density_plots.differences_against_density(
         "At early stop: points above or below the dense net",
@@ -125,7 +150,8 @@ def _differences(verdict: Verdict) -> Section:
 def _learning(material: Material) -> Section:
     levels = [level.level for level in material.verdict.levels]
     shown = [0, *spread(levels, _MOST_LEVELS)]
-    curves = learning_curves(material.runs, shown, "test", "accuracy")
+    runs = [run for run in material.runs if not is_criterion(run.arm)]
+    curves = learning_curves(runs, shown, "test", "accuracy")
     figures = learning_plots.draw(curves, material.verdict.summaries)
     return Section(
         "How fast does it learn?",

@@ -49,7 +49,7 @@ NAMES = {
 }
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 _FONT_SIZE = 10
-_LABEL_GAP = 0.062  # of the axes' height
+_LABEL_GAP = 0.241  # inches between labels with letters of the title's size
 
 
 def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
@@ -113,15 +113,24 @@ class Label(NamedTuple):
     key: str
 
 
-def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
-    """Names lines at the right edge, level with their ends if that leaves room."""
+def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
+    """Names lines at the right edge, level with their ends if that leaves room.
+
+    Args:
+      axes: with their limits as they will stay.
+      labels: one for each line.
+      size: of the letters, as a factor of the title's.
+    """
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(labels)
     right = axes.get_xlim()[1]
     ends = [float(to_axes.transform((right, label.y))[1]) for label in ordered]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    gap = _LABEL_GAP * size / figure.get_figheight()
     heights: list[float] = []
     for end in ends:
-        heights.append(max(end, heights[-1] + _LABEL_GAP) if heights else end)
+        heights.append(max(end, heights[-1] + gap) if heights else end)
     excess = max(0.0, heights[-1] - 1)  # all of them down, where they leave the axes
     for label, height in zip(ordered, heights, strict=True):
         text = axes.annotate(
@@ -131,7 +140,7 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
             xytext=(4, 0),
             textcoords="offset points",
             color=label.colour,
-            fontsize=0.9 * _FONT_SIZE,
+            fontsize=size * _FONT_SIZE,
             va="center",
             annotation_clip=False,
             parse_math=False,  # a study's name may have dollars

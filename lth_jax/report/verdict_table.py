@@ -19,18 +19,18 @@ class Cell(NamedTuple):
     kind: str = ""
 
 
-class LevelTable(NamedTuple):
-    """A row for every level after the first, and how to read it."""
+class Table(NamedTuple):
+    """Rows under heads, and how to read them."""
 
     heads: list[str]
     rows: list[list[Cell]]
     note: str
 
 
-def level_table(verdict: Verdict, arms: Sequence[str]) -> LevelTable:
+def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """The ticket against dense, and against each control among the arms."""
     rows = [_row(level, verdict, arms) for level in verdict.levels]
-    return LevelTable(_heads(arms), rows, _note(verdict))
+    return Table(_heads(arms), rows, _note(verdict))
 
 
 def _heads(arms: Sequence[str]) -> list[str]:

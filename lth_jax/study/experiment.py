@@ -10,6 +10,7 @@ import optax
 from lth_jax import data
 from lth_jax.config import ConfigError, StudyConfig, rewind_step
 from lth_jax.core import keys, masks, optimizers, sampling
+from lth_jax.core.arms import is_criterion
 from lth_jax.core.masks import Prunable
 from lth_jax.core.pruning import Fraction
 from lth_jax.core.training import Examples
@@ -91,8 +92,9 @@ def build(config: StudyConfig) -> Experiment:
 
 
 def _check_sample(config: StudyConfig, train: data.Split) -> None:
-    """Checks that each class has the examples that the criterion looks at."""
-    if not CRITERIA[config.prune.criterion].at_data:
+    """Checks that each class has the examples that criteria look at."""
+    used = {config.prune.criterion, *filter(is_criterion, config.arms)}
+    if not any(CRITERIA[name].at_data for name in used):
         return
     most = int(np.unique(train.labels, return_counts=True)[1].min())
     if config.prune.examples_per_class > most:

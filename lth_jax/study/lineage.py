@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from lth_jax.core import connections, keys, masks, rewinding, tickets
-from lth_jax.core.arms import spec_of
+from lth_jax.core.arms import is_criterion, spec_of
 from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
@@ -58,9 +58,9 @@ class Lineage:
         continues = spec_of(arm).weights == "trained"
         needs_trained = continues or self._config.rewind.what.needs_trained
         trained = self.level(self._pruner.parent(level)).state if needs_trained else None
-        start: Start = self._starter(arm)(
+        start: Start = self._starter("ticket" if is_criterion(arm) else arm)(
             self.rewind_point(),
-            self.masks(level),
+            self.masks(level, arm),
             self._keys(arm, level, "init"),
             self._keys(arm, level, "masks"),
             trained,
@@ -194,17 +194,17 @@ class Lineage:
         if len(self._trained) > 2:
             del self._trained[next(iter(self._trained))]
 
-    def masks(self, level: int) -> Masks:
-        """The tickets' masks at a level."""
+    def masks(self, level: int, arm: str = "ticket") -> Masks:
+        """The tickets' masks at a level; of an arm that is a criterion, its own."""
         if level == 0:
             return masks.full(self.init().params)
-        if level in self._trained or self._found(level):
+        if not is_criterion(arm) and (level in self._trained or self._found(level)):
             return self._trained[level].masks
         initial = self.init()
-        parent = (
-            Start(initial, self.masks(0))
-            if self._pruner.looks_at_init
-            else self.level(self._pruner.parent(level))
-        )
-        pruned = [self._pruner.prune(level, r, parent, initial) for r in self._replicates]
+        at = self._pruner.parent(level)
+        needs_trained = at > 0 or self._pruner.criterion(arm).looks == "end"
+        parent = self.level(at) if needs_trained else Start(initial, self.masks(0))
+        pruned = [
+            self._pruner.prune(arm, level, r, parent, initial) for r in self._replicates
+        ]
         return jax.tree.map(lambda *members: jnp.stack(members), *pruned)

@@ -1,5 +1,7 @@
-"""Pruner: the masks of a level, by the study's criterion."""
+"""Pruner: the masks of a level, by the study's criterion or that of another arm."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,63 +9,70 @@ import jax.numpy as jnp
 import numpy as np
 
 from lth_jax.core import keys, pruning, sampling
+from lth_jax.core.arms import is_criterion
 from lth_jax.core.layer_densities import LAYER_DENSITIES
-from lth_jax.core.masks import Masks, prunable_leaves
+from lth_jax.core.masks import Masks, Params, prunable_leaves
 from lth_jax.core.pruning import Density
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Examples, TrainState
-from lth_jax.criteria import CRITERIA, Evidence
+from lth_jax.criteria import CRITERIA, Criterion, Evidence
 from lth_jax.study.experiment import Experiment
 
 
 class Pruner:
-    """Prunes one replicate at a time; holds the compiled criterion."""
+    """Prunes one replicate at a time; holds the compiled criteria."""
 
     def __init__(self, experiment: Experiment):
         self._experiment = experiment
         self._config = experiment.config
-        self._criterion = CRITERIA[experiment.config.prune.criterion]
-        self._scores = jax.jit(self._criterion.scores)
 
-    @property
-    def looks_at_init(self) -> bool:
-        """Whether no trained net is needed."""
-        return self._criterion.looks == "init"
+    def criterion(self, arm: str) -> Criterion:
+        """By which an arm's masks are chosen; "ticket" for the study's own."""
+        return CRITERIA[arm if is_criterion(arm) else self._config.prune.criterion]
+
+    @functools.cache  # noqa: B019 - a pruner lives as long as its study
+    def _scores(self, arm: str) -> Callable[[Evidence], Params]:
+        compiled: Callable[[Evidence], Params] = jax.jit(self.criterion(arm).scores)
+        return compiled
 
     def parent(self, level: int) -> int:
         """The level whose nets a level is pruned from."""
         return 0 if self._config.prune.densities else level - 1
 
-    def prune(self, level: int, replicate: int, parent: Start, init: TrainState) -> Masks:
-        """The ticket's masks of one replicate.
+    def prune(
+        self, arm: str, level: int, replicate: int, parent: Start, init: TrainState
+    ) -> Masks:
+        """The masks of one replicate.
 
         Args:
+          arm: "ticket", or a criterion.
           level: from 1.
           replicate: which one of those that `parent` and `init` have.
           parent: the nets that are pruned, and their masks.
           init: the original inits.
         """
-        evidence = self._evidence(level, replicate, parent, init)
-        prune = self._config.prune
+        evidence = self._evidence(arm, level, replicate, parent, init)
+        prune, criterion = self._config.prune, self.criterion(arm)
+        scope = criterion.scope or prune.scope
+        invert = prune.invert and not is_criterion(arm)
         how: dict[str, Any] = {
-            "scope": "global" if prune.scope == "global" else "layerwise",
+            "scope": "global" if scope == "global" else "layerwise",
             "prunable": self._experiment.prunable,
             "floor": prune.floor,
         }
 
         def score(kept: Masks) -> Any:
-            scores = self._scores(evidence._replace(masks=kept))
-            return jax.tree.map(jnp.negative, scores) if prune.invert else scores
+            scores = self._scores(arm)(evidence._replace(masks=kept))
+            return jax.tree.map(jnp.negative, scores) if invert else scores
 
         kept = evidence.masks
         if not prune.densities:
             return pruning.prune(score(kept), kept, self._experiment.fraction, **how)
-        density = self._density(kept, prune.densities[level - 1])
-        num_rounds = self._criterion.num_rounds
-        return pruning.prune_in_rounds(score, kept, density, num_rounds, **how)
+        density = self._density(scope, kept, prune.densities[level - 1])
+        return pruning.prune_in_rounds(score, kept, density, criterion.num_rounds, **how)
 
     def _evidence(
-        self, level: int, replicate: int, parent: Start, init: TrainState
+        self, arm: str, level: int, replicate: int, parent: Start, init: TrainState
     ) -> Evidence:
         """What is known of one replicate when it is pruned."""
         state = parent.state
@@ -78,12 +87,12 @@ class Pruner:
                 parent.masks,
             ),
         )
-        network, at_data = self._experiment.network, self._criterion.at_data
+        network, at_data = self._experiment.network, self.criterion(arm).at_data
         return Evidence(
             params=params,
             init_params=init_params,
             masks=kept,
-            key=self._key(replicate, level, "criterion"),
+            key=self._key(arm, replicate, level, "criterion"),
             batch_stats=batch_stats,
             init_batch_stats=init_batch_stats,
             examples=self._examples(replicate, level) if at_data else None,
@@ -92,22 +101,22 @@ class Pruner:
         )
 
     def _examples(self, replicate: int, level: int) -> Examples:
-        """As many of each class; the same ones for all levels pruned from one net."""
+        """As many of each class; the same for all arms and levels pruned from one net."""
         inputs, labels = self._experiment.splits.train
         chosen = sampling.balanced_indices(
-            self._key(replicate, self.parent(level), "examples"),
+            self._key("ticket", replicate, self.parent(level), "examples"),
             np.asarray(labels),
             self._config.prune.examples_per_class,
         )
         return Examples(inputs[chosen], labels[chosen])
 
-    def _density(self, kept: Masks, density: float) -> Density:
+    def _density(self, scope: str, kept: Masks, density: float) -> Density:
         """Of each leaf where the scope shares them out, else of all."""
-        share = LAYER_DENSITIES.get(self._config.prune.scope)
+        share = LAYER_DENSITIES.get(scope)
         if share is None:
             return density
         leaves = prunable_leaves(kept, self._experiment.prunable)
         return share({path: leaf.shape for path, leaf in leaves}, density)
 
-    def _key(self, replicate: int, level: int, purpose: str) -> jax.Array:
-        return keys.member_key(self._config.seed, replicate, "ticket", level, purpose)
+    def _key(self, arm: str, replicate: int, level: int, purpose: str) -> jax.Array:
+        return keys.member_key(self._config.seed, replicate, arm, level, purpose)

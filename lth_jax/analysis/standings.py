@@ -1,0 +1,90 @@
+"""Standings: criteria of pruning side by side, and which of them beat random pruning."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.analysis import intervals
+from lth_jax.analysis.comparison import Pair, pairs
+from lth_jax.analysis.intervals import CONFIDENCE, Estimate
+from lth_jax.analysis.outcomes import Outcome, Outcomes
+from lth_jax.core.arms import is_criterion
+
+RANDOM = "random_uniform"  # as many weights of each layer, none for a reason
+
+
+class Score(NamedTuple):
+    """One criterion at one level.
+
+    Attributes:
+      level, density: which.
+      accuracy: on test data at early stop, in [0, 1].
+      above_random: that minus random pruning's, paired by replicate; NaN where there is
+        none.
+      answer: "yes" (shown to be above it), "no" (shown to be below), "undecided", or
+        "not tested".
+      p: of equal accuracy, adjusted for the number of criteria and levels.
+    """
+
+    level: int
+    density: float
+    accuracy: Estimate
+    above_random: Estimate
+    answer: str
+    p: float
+
+
+class Standing(NamedTuple):
+    """One criterion at all levels after the first.
+
+    Attributes:
+      arm: a criterion; "ticket" for the study's own.
+      mean_accuracy: over the levels, in [0, 1].
+      scores: by level.
+    """
+
+    arm: str
+    mean_accuracy: float
+    scores: list[Score]
+
+
+def standings(found: Outcomes) -> list[Standing]:
+    """The criteria, the best mean first; none where the ticket's is the only one."""
+    arms = list(dict.fromkeys(arm for arm, level in found if level))
+    criteria = [arm for arm in arms if arm == "ticket" or is_criterion(arm)]
+    if len(criteria) < 2:
+        return []
+    asked = {
+        (pair.arm.arm, pair.arm.level): pair
+        for arm in criteria
+        if arm != RANDOM
+        for pair in pairs(found, arm, RANDOM)
+    }
+    p_of = dict(zip(asked, _adjusted(list(asked.values())), strict=True))
+    standing = []
+    for arm in criteria:
+        mine = [o for (name, level), o in found.items() if name == arm and level]
+        keys = [(arm, outcome.level) for outcome in mine]
+        scores = [
+            _score(outcome, asked.get(key), p_of.get(key, np.nan))
+            for outcome, key in zip(mine, keys, strict=True)
+        ]
+        mean = float(np.mean([score.accuracy.value for score in scores]))
+        standing.append(Standing(arm, mean, scores))
+    return sorted(standing, key=lambda s: -s.mean_accuracy)
+
+
+def _adjusted(asked: Sequence[Pair]) -> list[float]:
+    return intervals.holm([intervals.p_value(pair.gain) for pair in asked])
+
+
+def _score(outcome: Outcome, pair: Pair | None, p: float) -> Score:
+    accuracy = intervals.mean(outcome.early_stop_accuracy)
+    place = outcome.level, outcome.density, accuracy
+    if pair is None:
+        return Score(*place, Estimate(np.nan, np.nan, np.nan), "not tested", p)
+    above = intervals.mean(pair.gain)
+    if p <= 1 - CONFIDENCE:
+        return Score(*place, above, "yes" if above.value > 0 else "no", p)
+    return Score(*place, above, "undecided", p)

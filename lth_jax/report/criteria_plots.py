@@ -1,0 +1,67 @@
+"""Criteria plots: each criterion of pruning beside the ticket and random pruning."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lth_jax.analysis.standings import RANDOM, Standing
+from lth_jax.analysis.summary import Summary
+from lth_jax.core.arms import is_criterion
+from lth_jax.report import style
+
+_OWN, _OTHER, _RANDOM = style.COLOURS["reinit"], "#d0d0d0", "#5a5a5a"
+
+
+def small_multiples(
+    standings: Sequence[Standing], summaries: Sequence[Summary]
+) -> dict[str, Figure]:
+    """Accuracy at early stop over density, a panel a criterion, on shared axes.
+
+    The criterion has a 95% band; behind it are all others in light grey.
+
+    Args:
+      standings: the criteria, in the order of the panels.
+      summaries: for the dense net.
+    """
+    dense = next(s for s in summaries if s.level == 0)
+    lines = {s.arm: _line(s, dense) for s in standings}
+    values = np.concatenate([line[1] for line in lines.values()])
+    room = 0.06 * np.ptp(values)
+    figures = {}
+    for standing in standings:
+        if not is_criterion(standing.arm):
+            continue
+        figure, axes = style.panel(standing.arm, style.SMALL)
+        axes.title.set(color=_OWN, fontweight="bold")
+        for arm, (x, y, _, _) in lines.items():
+            if arm not in (standing.arm, "ticket", RANDOM):
+                axes.plot(x, y, color=_OTHER, linewidth=0.8)
+        style.density_axis(axes, [dense.density, *(s.density for s in standing.scores)])
+        axes.set_ylim(values.min() - room, values.max() + room)
+        level = 100 * dense.early_stop_accuracy.value
+        axes.axhline(level, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        labels = [style.Label(level, "dense", style.FAINT, "reference")]
+        for arm, name, colour in (
+            (RANDOM, "random", _RANDOM),
+            ("ticket", "ticket", style.COLOURS["ticket"]),
+        ):
+            if arm in lines and arm != standing.arm:
+                x, y, _, _ = lines[arm]
+                axes.plot(x, y, color=colour, linewidth=1.3)
+                labels.append(style.Label(y[-1], name, colour, arm))
+        x, y, low, high = lines[standing.arm]
+        axes.fill_between(x, low, high, alpha=0.2, linewidth=0, color=_OWN)
+        axes.plot(x, y, color=_OWN, linewidth=2, marker="o", markersize=3.2, zorder=5)
+        style.label_ends(axes, labels, size=0.75)
+        axes.set_xlabel("weights kept, %")
+        figures[standing.arm] = figure
+    return figures
+
+
+def _line(standing: Standing, dense: Summary) -> tuple[np.ndarray, ...]:
+    """Densities, accuracies, and the ends of their intervals, in percent."""
+    densities = [dense.density, *(s.density for s in standing.scores)]
+    accuracies = [dense.early_stop_accuracy, *(s.accuracy for s in standing.scores)]
+    x, y = 100 * np.array(densities), 100 * np.array(accuracies).T
+    return x, *y
