@@ -5,6 +5,8 @@ import shutil
 
 import browsing
 import pytest
+import test_standings
+from studies import DENSITIES
 
 from lth_jax import report
 from lth_jax.analysis.verdict import as_json
@@ -12,6 +14,7 @@ from lth_jax.config import Claim, VerdictConfig
 from lth_jax.report.material import gather
 from lth_jax.report.page import study_page
 from lth_jax.report.panels import sections
+from lth_jax.study import records
 from lth_jax.study.workdir import Workdir
 
 MINUS = "\N{MINUS SIGN}"
@@ -366,6 +369,41 @@ def test_a_study_that_is_under_way_says_so(tiny, visit):
     note = "Partial: 4 of 7 arms and levels are finished."
     assert browsing.texts(found.page, ".note")[0].startswith(note)
     assert len(browsing.rows(found.page, "#levels")) == 1 + 1
+
+
+def test_criteria_stand_side_by_side(tiny, visit):
+    """Numbers are made up: `test_standings` has the truth behind them."""
+    config = json.loads(tiny.config.read_text())
+    config["arms"] = list(dict.fromkeys(arm for arm, _ in test_standings.TRUTH))
+    config["prune"]["densities"] = DENSITIES[1:3]
+    tiny.config.write_text(json.dumps(config))
+    forget(tiny, 1)
+    forget(tiny, 2)
+    groups = {}
+    for run in test_standings.study():
+        groups.setdefault((run.arm, run.level), []).append(run)
+    for (arm, level), runs in groups.items():
+        if level:
+            records.write(records.path_of(tiny.records, arm, level), runs)
+    dense = groups["ticket", 0]
+    records.write(records.path_of(tiny.records, "ticket", 0), dense)
+    path, verdict = write_page(tiny)
+    found = visit(path)
+    head, *rows = browsing.rows(found.page, "#criteria")
+    assert head == ["criterion", "looks at", "50%", "25%"]
+    names = [s["arm"] for s in verdict["standings"]]
+    ticket = f"{config['prune']['criterion']} (the ticket)"
+    assert [row[0] for row in rows] == [ticket if n == "ticket" else n for n in names]
+    for row, standing in zip(rows, verdict["standings"], strict=True):
+        assert row[2:] == [accuracy(s["accuracy"]) for s in standing["scores"]]
+    kinds = "#criteria tr:has-text('small_final') td.no"
+    assert found.page.locator(kinds).count() == 2
+    for name in names:
+        figures = found.page.locator(f"#criterion_{name} svg")
+        assert figures.count() == (name != "ticket")
+    # Elsewhere are the ticket and its controls alone.
+    assert browsing.texts(found.page, ".legend button") == ["ticket", "fresh init"]
+    assert found.complaints == []
 
 
 def test_the_dense_net_alone_has_a_page(tiny, visit):

@@ -12,10 +12,12 @@ from lth_jax.analysis.anatomy import Anatomy, FirstLayer, LayerDensities
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import LearningCurve
+from lth_jax.analysis.standings import RANDOM, Score, Standing
 from lth_jax.analysis.summary import Summary
 from lth_jax.core.arms import ARMS
 from lth_jax.report import (
     anatomy_plots,
+    criteria_plots,
     density_plots,
     learning_plots,
     style,
@@ -354,6 +356,56 @@ def test_learning_curves_of_one_replicate_have_no_band():
     found = by_gid(draw(figure))
     assert found["data-series-ticket-band"].get_paths() == []
     assert len(found["data-series-ticket-line"].get_xdata()) == 10
+
+
+# Criteria.
+
+
+def make_standings(num_replicates=5):
+    half = 0.02 if num_replicates > 1 else math.nan
+    nothing = estimate(math.nan, math.nan)
+    return [
+        Standing(
+            arm,
+            0.7,
+            [
+                Score(
+                    n, 0.5**n, estimate(0.9 - (0.05 + 0.01 * i) * n, half), nothing, "", 1
+                )
+                for n in (1, 2)
+            ],
+        )
+        for i, arm in enumerate(("snip", "ticket", RANDOM, "large_init"))
+    ]
+
+
+@pytest.mark.parametrize("num_replicates", [5, 1])
+def test_each_criterion_is_drawn_beside_the_ticket_and_random_pruning(num_replicates):
+    standings = make_standings(num_replicates)
+    figures = criteria_plots.small_multiples(standings, make_summaries(num_replicates))
+    assert list(figures) == ["snip", RANDOM, "large_init"]  # the ticket is in all
+    limits = set()
+    for arm, figure in figures.items():
+        axes = draw(figure)
+        limits.add((axes.get_xlim(), axes.get_ylim()))
+        assert axes.get_title(loc="left") == arm
+        drawn = {
+            hexadecimal(line.get_color()): line.get_xydata()
+            for line in axes.lines
+            if len(line.get_xdata()) == 3
+        }
+        for name, colour in ((arm, "reinit"), ("ticket", "ticket")):
+            (mine,) = (s for s in standings if s.arm == name)
+            expected = [(100, 95.12)] + [
+                (100 * s.density, 100 * s.accuracy.value) for s in mine.scores
+            ]
+            np.testing.assert_allclose(drawn[style.COLOURS[colour]], expected)
+        names = {text.get_text() for text in axes.texts}
+        assert names == {"dense", "ticket"} | ({"random"} if arm != RANDOM else set())
+        (band,) = axes.collections
+        low = band.get_paths()
+        assert bool(low) == (num_replicates > 1)
+    assert len(limits) == 1  # they can be compared
 
 
 # Anatomy.

@@ -69,7 +69,8 @@ def test_answers_are_of_paired_tests_corrected_for_criteria_and_levels():
     found = outcomes(runs)
     p = {
         (arm, level): scipy.stats.ttest_rel(
-            found[arm, level].early_stop_accuracy, found[RANDOM, level].early_stop_accuracy
+            found[arm, level].early_stop_accuracy,
+            found[RANDOM, level].early_stop_accuracy,
         ).pvalue
         for arm in ("ticket", "snip", "grasp", "small_final")
         for level in (1, 2)
@@ -137,7 +138,7 @@ def test_the_table_has_the_numbers_and_says_what_is_shown():
     table = standings_table(found, "magnitude")
     assert table.heads == ["criterion", "looks at", "50%", "25%"]
     by_name = {row[0].text: row for row in table.rows}
-    assert list(by_name)[0] == "magnitude (the ticket)"
+    assert next(iter(by_name)) == "magnitude (the ticket)"
     looks = {name: row[1].text for name, row in by_name.items()}
     assert looks["snip"] == "init" and looks[RANDOM] == "nothing"
     assert looks["magnitude (the ticket)"] == "trained net"

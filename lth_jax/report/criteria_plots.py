@@ -32,8 +32,7 @@ def small_multiples(
     for standing in standings:
         if not is_criterion(standing.arm):
             continue
-        figure, axes = style.panel(standing.arm, style.SMALL)
-        axes.title.set(color=_OWN, fontweight="bold")
+        figure, axes = style.panel(standing.arm, style.SMALL, _OWN)
         for arm, (x, y, _, _) in lines.items():
             if arm not in (standing.arm, "ticket", RANDOM):
                 axes.plot(x, y, color=_OTHER, linewidth=0.8)

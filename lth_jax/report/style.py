@@ -52,12 +52,14 @@ _FONT_SIZE = 10
 _LABEL_GAP = 0.241  # inches between labels with letters of the title's size
 
 
-def panel(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
-    """An empty figure with one pair of axes, and its title at the left."""
+def panel(
+    title: str, size: tuple[float, float] = WIDE, colour: str = INK
+) -> tuple[Figure, Axes]:
+    """An empty figure with one pair of axes, and its title, in a colour, at the left."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     scale = 1 if size == WIDE else 0.85
-    axes.set_title(title, loc="left", fontsize=_FONT_SIZE * scale, color=INK)
+    axes.set_title(title, loc="left", fontsize=_FONT_SIZE * scale, color=colour)
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
         spine.set_color(FAINT)
