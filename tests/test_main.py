@@ -153,7 +153,7 @@ def test_killed_at_random_instants_equals_uninterrupted(
         while not (workdir / "config.json").exists() and process.poll() is None:
             time.sleep(0.01)
         # The first kills come while it starts and compiles, later ones while it trains.
-        delay = rng.uniform(0.0, 2.0) + kills
+        delay = rng.uniform(0.0, 2.0) * 1.7**kills
         try:
             process.wait(timeout=delay)
         except subprocess.TimeoutExpired:
