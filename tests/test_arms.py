@@ -104,3 +104,9 @@ def test_a_net_whose_pruned_weights_freeze_begins_as_the_dense_net(tiny_config, 
             )
             np.testing.assert_allclose(frozen, dense, rtol=1e-5)
             assert abs(pruned - dense) > 1e-3
+    for replicate in range(2):
+        dense, frozen, pruned = (
+            found[level, arm, replicate, "test", "start_accuracy"]
+            for level, arm in ((0, "ticket"), (2, "freeze"), (2, "ticket"))
+        )
+        assert dense == frozen != pruned

@@ -188,9 +188,11 @@ class Trainer:
 
         return run_changing
 
-    def evaluate_train(self, state: TrainState, frozen: Params | None = None) -> Metrics:
-        """Metrics on the whole training split, float32[M]; frozen as for `train`."""
-        make = self._programs.evaluate_train
+    def evaluate(
+        self, split: str, state: TrainState, frozen: Params | None = None
+    ) -> Metrics:
+        """Metrics on a whole split, float32[M]; frozen as for `train`."""
+        make = functools.partial(self._programs.evaluate, split)
         metrics: Metrics = jax.device_get(self._parts.run(make, state, frozen))
         return metrics
 

@@ -85,14 +85,15 @@ class Programs:
         return self._over_members(segment, num_members)
 
     @functools.cache  # noqa: B019
-    def evaluate_train(self, num_members: int) -> Callable[..., Any]:
-        """Metrics on the training split, of state and what pruned weights stay at."""
+    def evaluate(self, split: str, num_members: int) -> Callable[..., Any]:
+        """Metrics on a whole split, of state and what pruned weights stay at."""
 
         def evaluate(
             state: TrainState, frozen: Params | None, *splits: Examples
         ) -> Metrics:
             apply = with_frozen(self._experiment.network.apply, frozen)
-            return make_evaluate(apply, _evaluation_chunk())(state, splits[0])
+            examples = getattr(Splits(*splits), split)
+            return make_evaluate(apply, _evaluation_chunk())(state, examples)
 
         return self._over_members(evaluate, num_members)
 

@@ -47,7 +47,8 @@ class Run(NamedTuple):
       density: P_m of its mask, in [0, 1]; of the last one where it changes.
       curves: by (split, metric), such as ("validation", "loss"). ("train",
         "batch_loss") is the mean over the batches since the evaluation before;
-        ("train", "loss") and ("train", "accuracy") have the last step alone, and
+        ("train", "loss") and ("train", "accuracy") have the last step alone, ("test",
+        "start_accuracy") the one that the member starts from, before it trains, and
         ("mask", "weights_left") the one from which the mask keeps so many: the first, but
         for gradual pruning.
     """

@@ -113,8 +113,9 @@ class Runner:
                 start.masks,
                 self._experiment.prunable,
             )
-        train_metrics = self._trainer.evaluate_train(flight.state, frozen)
-        self._write_records(call, flight.masks, flight.curves, train_metrics)
+        at_start = self._trainer.evaluate("test", start.state, frozen)
+        at_end = self._trainer.evaluate("train", flight.state, frozen)
+        self._write_records(call, flight.masks, flight.curves, at_start, at_end)
         flights.clear()
         self._check_interrupted()
 
@@ -172,19 +173,28 @@ class Runner:
         ticket_files.save(path, start.state.params, start.masks, provenance)
 
     def _write_records(
-        self, call: Call, call_masks: Masks, curves: Curves, train: Metrics
+        self,
+        call: Call,
+        call_masks: Masks,
+        curves: Curves,
+        test_at_start: Metrics,
+        train_at_end: Metrics,
     ) -> None:
         members = self._members(call)
+        starts_at = self._trainer.start_step(members[0])
         counted_at = self._trainer.final_counts_step(members[0])
         steps = np.array(self._trainer.eval_steps(members[0]))
         runs = []
         for m, member in enumerate(members):
             own_masks, own_curves, own_train = jax.tree.map(
-                lambda x, m=m: x[m], (call_masks, curves, train)
+                lambda x, m=m: x[m], (call_masks, curves, train_at_end)
             )
             count = masks.total_count(own_masks)
             density = count.kept / count.total
             found = _curves(steps, own_curves, own_train)
+            found["test", "start_accuracy"] = Curve(
+                np.array([starts_at]), np.atleast_1d(test_at_start.accuracy[m])
+            )
             found["mask", "weights_left"] = Curve(
                 np.array([counted_at]), np.array([count.kept])
             )
