@@ -217,7 +217,9 @@ BAD = [
     ("prune.criterion", "nope", "one of magnitude, random_uniform, .*snip"),
     ("prune.criterion", "snip", r"prune\.densities, since it looks at the net before"),
     ("prune.criterion", "synflow", r"given with prune\.densities"),
+    ("prune.criterion", "edge_popup", r"given with prune\.densities"),
     ("prune.examples_per_class", 0, "at least 1"),
+    ("prune.mask_steps", 0, "at least 1"),
     ("prune.floor", -1, "at least 0"),
     ("prune.invert", 1, "of type bool"),
     ("prune.criterion", "random_er", r"given with prune\.densities, which it shares"),
@@ -258,6 +260,16 @@ def test_a_bad_value_is_told_with_field_value_and_what_is_allowed(field, value, 
     assert message.startswith(f"{field}: ")
     told = (value, *value) if isinstance(value, tuple) else (value,)
     assert any(repr(v) in message for v in told)
+
+
+def test_edge_popup_wants_a_density_of_each_layer():
+    values = changed("prune.scope", "global")
+    values["prune"] |= {"criterion": "edge_popup", "densities": (0.5,)}
+    values["num_levels"] = 2
+    with pytest.raises(ConfigError, match=r"prune\.scope: 'global' .*of each layer$"):
+        lth_config.read(values)
+    values["prune"]["criterion"] = "supermask"
+    assert lth_config.read(values).prune.scope == "global"
 
 
 @pytest.mark.parametrize("field", ["num_step", "prune.fractoin", "rewind.k"])

@@ -51,6 +51,8 @@ def make_evidence(net):
         examples,
         jax.tree_util.Partial(network.apply),
         jax.tree_util.Partial(network.apply_to_ones),
+        jnp.arange(6).reshape(1, 6),
+        jax.tree.map(lambda p: jnp.int32(p.size // 2), init),
     )
 
 
@@ -112,6 +114,9 @@ NEEDS = {
     "grasp": ("examples", "apply"),
     "grasp_magnitude": ("examples", "apply"),
     "synflow": ("apply_to_ones",),
+    "supermask": ("examples", "apply", "batch_indices"),
+    "supermask_rescaled": ("examples", "apply", "batch_indices"),
+    "edge_popup": ("examples", "apply", "batch_indices", "counts"),
 }
 
 
@@ -126,6 +131,8 @@ def test_what_is_missing_is_named(name):
     if not needed:
         criteria.CRITERIA[name].scores(bare)
     assert criteria.CRITERIA[name].at_data == ("examples" in needed)
+    assert criteria.CRITERIA[name].learns == ("batch_indices" in needed)
+    assert criteria.CRITERIA[name].by_layer == ("counts" in needed)
 
 
 def test_random_scores_depend_on_the_key_alone(lenet):

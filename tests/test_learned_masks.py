@@ -55,9 +55,10 @@ def test_a_top_mask_keeps_exact_counts_and_has_the_gradient_of_magnitudes():
     scores = jax.random.normal(KEY, (7, 11))
     cotangent = jax.random.normal(jax.random.key(1), scores.shape)
     for density in (0.1, 0.5, 0.77):
-        mask, gradient = jax.vjp(lambda s, d=density: top_mask(s, d), scores)
+        count = round(density * 77)
+        mask, gradient = jax.vjp(lambda s, n=count: top_mask(s, n), scores)
         assert set(np.unique(mask)) == {0, 1}
-        assert mask.sum() == round(density * 77)
+        assert mask.sum() == count
         kept = np.abs(scores)[np.asarray(mask) == 1]
         assert kept.min() > np.abs(scores)[np.asarray(mask) == 0].max()
         expected = np.asarray(cotangent) * np.sign(scores)
@@ -243,3 +244,29 @@ def test_a_density_of_nothing_or_all_is_refused(network, params, examples):
     for density in (0, 1):
         with pytest.raises(ValueError, match=f"density: {density}; must be inside"):
             edge_popup(network.apply, params, {}, BATCHES, examples, KEY, density=density)
+
+
+def test_edge_popup_takes_traced_counts_of_each_leaf(network, params, examples):
+    """So that levels of all densities share a compilation."""
+    traces = []
+
+    @jax.jit
+    def scores(counts):
+        traces.append(counts)
+        return edge_popup(
+            network.apply, params, {}, BATCHES[:5], examples, KEY, counts=counts
+        ).scores
+
+    for density in (0.5, 0.2):
+        counts = jax.tree.map(lambda p, d=density: np.int32(round(d * p.size)), params)
+        expected = jax.jit(
+            lambda key, d=density: edge_popup(
+                network.apply, params, {}, BATCHES[:5], examples, key, density=d
+            )
+        )(KEY)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+            scores(counts),
+            expected.scores,
+        )
+    assert len(traces) == 1

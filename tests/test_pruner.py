@@ -1,7 +1,9 @@
 """What a study prunes, level by level, and small studies by criteria of each kind."""
 
 import dataclasses
+import shutil
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -202,10 +204,11 @@ def test_a_sample_larger_than_a_class_is_refused(arms, tiny_config):
         ("random_erk", "global"),
         ("large_init", "er"),
         ("large_init", "layerwise"),
+        ("supermask", "global"),
     ],
 )
 def test_a_study_ends_at_its_densities(criterion, scope, tiny_config, built, tmp_path):
-    config = with_prune(tiny_config, criterion=criterion, scope=scope)
+    config = with_prune(tiny_config, criterion=criterion, scope=scope, mask_steps=20)
     files = run(config, tmp_path / "study", built)
     for level, density in enumerate(DENSITIES, start=1):
         for replicate in range(2):
@@ -233,3 +236,93 @@ def test_iterative_saliency_sees_the_trained_net_and_other_examples(
         strict=True,
     ):
         assert jnp.isclose(now.kept / was.kept, 0.8, atol=0.12)
+
+
+# Learned masks.
+
+LEARNED = {
+    "supermask": lambda counts, *a: criteria.supermask(*a),
+    "supermask_rescaled": lambda counts, *a: criteria.supermask(*a, rescale=True),
+    "edge_popup": lambda counts, *a: criteria.edge_popup(*a, counts=counts),
+}
+
+
+class NormNet(nn.Module):
+    """A net with batch normalisation."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.Dense(12, name="dense_0")(x.reshape(len(x), -1))
+        x = nn.BatchNorm(use_running_average=not train, name="norm")(x)
+        return nn.Dense(10, name="output")(nn.relu(x))
+
+
+@pytest.fixture(scope="module")
+def with_norm(built):
+    """The experiment with a net that has batch normalisation, and two inits."""
+    network = lth_jax.from_linen(NormNet(), built.splits.train.inputs[:1])
+    built = built._replace(network=network)
+    params, stats = jax.vmap(network.init)(jax.random.split(jax.random.key(4), 2))
+    init = jax.vmap(lambda p, s: lth_jax.initial_state(p, built.tx, s))(params, stats)
+    return built, (init, Start(init, masks.full(params)))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("net", ["lenet", "norm"])
+def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm):
+    """At both levels, which share a compilation though their counts differ."""
+    built, inits = (built, inits) if net == "lenet" else with_norm
+    scope = "erk" if net == "lenet" else "layerwise"
+    config = with_prune(built.config, criterion=name, scope=scope, mask_steps=20)
+    pruner = Pruner(built._replace(config=config))
+    init, apply = second(inits[0]), built.network.apply
+    learn = jax.jit(lambda counts, *args: LEARNED[name](counts, apply, *args))
+    shapes = {n: m.shape for n, m in masks.prunable_leaves(init.params)}
+    sizes = {n: m.size for n, m in masks.prunable_leaves(init.params)}
+    for level, density in enumerate(DENSITIES, start=1):
+        found = pruner.prune(level, 1, inits[1], inits[0])
+        counts = {n: round(density * size) for n, size in sizes.items()}
+        if scope == "erk":
+            share = layer_densities.erdos_renyi_kernel(shapes, density)
+            counts = {n: round(share[n] * size) for n, size in sizes.items()}
+        order, key = (
+            lth_jax.keys.member_key(0, 1, "ticket", level, purpose)
+            for purpose in ("mask order", "criterion")
+        )
+        batches = lth_jax.sampling.batch_indices(
+            order, 0, 20, batch_size=30, num_examples=3000
+        )
+        leaves = [counts.get(n, p.size) for n, p in masks.named_leaves(init.params)]
+        per_leaf = jax.tree.unflatten(jax.tree.structure(init.params), leaves)
+        scores, _ = learn(
+            per_leaf, init.params, init.batch_stats, batches, built.splits.train, key
+        )
+        for path, mask in masks.prunable_leaves(found):
+            flat = np.asarray(dict(masks.named_leaves(scores))[path]).ravel()
+            order_of = np.argsort(-flat, kind="stable")[: counts[path]]
+            expected = np.zeros(mask.size, bool)
+            expected[order_of] = True
+            np.testing.assert_array_equal(np.asarray(mask).ravel(), expected)
+    assert pruner._scores._cache_size() == 1
+
+
+def test_a_learned_mask_is_the_same_again_and_its_worth_untrained_is_recorded(
+    tiny_config, built, tmp_path
+):
+    config = with_prune(tiny_config, criterion="edge_popup", mask_steps=20)
+    files = run(config, tmp_path / "study", built)
+    found = {(r.level, r.replicate): r for r in records.read(files.records)}
+    for (level, replicate), own in found.items():
+        params, kept, _ = ticket_files.load(files.ticket(level), replicate)
+        worth = criteria.evaluate_untrained(
+            built.network.apply, params, kept, {}, built.splits.test
+        )
+        curve = own.curves["test", "start_accuracy"]
+        assert curve.steps.tolist() == [0]
+        np.testing.assert_allclose(curve.values, [worth.accuracy], atol=2e-3)
+    before = files.ticket(2).read_bytes()
+    shutil.rmtree(files.level(2))
+    files.ticket(2).unlink()
+    files.records.joinpath("level_02-ticket.csv").unlink()
+    run(config, files.root, built)
+    assert files.ticket(2).read_bytes() == before

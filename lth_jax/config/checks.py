@@ -141,6 +141,7 @@ def _check_prune(prune: PruneConfig, num_levels: int) -> None:
         "given with prune.densities, since it looks at the net before training",
     )
     _at_least("prune.examples_per_class", prune.examples_per_class, 1)
+    _at_least("prune.mask_steps", prune.mask_steps, 1)
     _one_of("prune.scope", prune.scope, ("layerwise", "global", *LAYER_DENSITIES))
     shared = scope in LAYER_DENSITIES
     _require(

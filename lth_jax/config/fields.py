@@ -86,6 +86,8 @@ class PruneConfig:
         criterion matters (Frankle et al. 2021, section 5).
       examples_per_class: training examples that saliency, snip and grasp look at, as many
         of each class.
+      mask_steps: for how many steps the scores of supermask, supermask_rescaled and
+        edge_popup train, at the frozen init; at the learning rates of the papers.
       scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
         Erdős-Rényi share of each; see `lth_jax.core.layer_densities`). The criteria
         random_uniform, random_er and random_erk have their own.
@@ -104,6 +106,7 @@ class PruneConfig:
     criterion: str = "magnitude"
     invert: bool = False
     examples_per_class: int = 10
+    mask_steps: int = 1000
     scope: str = "layerwise"
     floor: int = 1
     fraction: float = 0.2

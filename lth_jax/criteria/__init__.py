@@ -6,6 +6,11 @@ from lth_jax.criteria.criterion import Criterion
 from lth_jax.criteria.edge_popup import edge_popup
 from lth_jax.criteria.evidence import Evidence
 from lth_jax.criteria.learned import Learned, evaluate_untrained
+from lth_jax.criteria.learned_scores import (
+    edge_popup_scores,
+    supermask_rescaled_scores,
+    supermask_scores,
+)
 from lth_jax.criteria.magnitude import magnitude
 from lth_jax.criteria.random import random
 from lth_jax.criteria.saliency import grasp, grasp_magnitude, saliency, snip
@@ -53,6 +58,11 @@ CRITERIA: dict[str, Criterion] = {
     "grasp": _at_init(grasp, at_data=True),
     "grasp_magnitude": _at_init(grasp_magnitude, at_data=True),
     "synflow": _at_init(synflow, num_rounds=100),
+    "supermask": _at_init(supermask_scores, at_data=True, learns=True),
+    "supermask_rescaled": _at_init(supermask_rescaled_scores, at_data=True, learns=True),
+    "edge_popup": _at_init(
+        edge_popup_scores, at_data=True, learns=True, scope="layerwise"
+    ),
 }
 
 __all__ = [
@@ -61,6 +71,7 @@ __all__ = [
     "Evidence",
     "Learned",
     "edge_popup",
+    "edge_popup_scores",
     "evaluate_untrained",
     "grasp",
     "grasp_magnitude",
@@ -81,5 +92,7 @@ __all__ = [
     "small_init_small_final",
     "snip",
     "supermask",
+    "supermask_rescaled_scores",
+    "supermask_scores",
     "synflow",
 ]

@@ -16,6 +16,7 @@ class Criterion:
       looks: at a trained net ("end"), at one before training ("init"), or at "nothing".
       one_shot: whether it prunes straight to a density alone, before training.
       at_data: whether it needs examples.
+      learns: whether it trains scores at the init, on batches of all training examples.
       num_rounds: in how many steps it prunes, with scores of what is left at each.
       scope: how it shares out what goes, whatever the study's `prune.scope`; None: so.
     """
@@ -24,5 +25,6 @@ class Criterion:
     looks: str = "end"
     one_shot: bool = False
     at_data: bool = False
+    learns: bool = False
     num_rounds: int = 1
     scope: str | None = None

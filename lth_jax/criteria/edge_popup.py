@@ -1,9 +1,11 @@
 """Edge-popup: of each layer of the init, the weights with the highest learned scores."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from lth_jax.core import masks as masks_lib
+from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Params, Prunable, default_prunable
 from lth_jax.core.optimizers import make_optimizer, make_schedule
 from lth_jax.core.removal import Scores, remove_lowest
@@ -16,15 +18,14 @@ _SCORE_INIT: jax.nn.initializers.Initializer = jax.nn.initializers.variance_scal
 )
 
 
-def top_mask(scores: jax.Array, density: float) -> jax.Array:
-    """1 for the `round(density * size)` highest |scores|, else 0; of the gradient of |s|.
+def top_mask(scores: jax.Array, count: jax.Array | int) -> jax.Array:
+    """1 for so many of the highest |scores|, else 0; of the gradient of |s|.
 
     So exactly the mask that `prune_to_density` makes of |scores|.
     """
     magnitudes = jnp.abs(scores)
     fixed = jax.lax.stop_gradient(magnitudes)
-    count = scores.size - round(density * scores.size)
-    kept = remove_lowest(fixed, jnp.ones(scores.shape, bool), count)
+    kept = remove_lowest(fixed, jnp.ones(scores.shape, bool), scores.size - count)
     # What is subtracted from itself is 0, exactly, and has a gradient.
     mask: jax.Array = kept.astype(scores.dtype) + (magnitudes - fixed)
     return mask
@@ -39,6 +40,7 @@ def edge_popup(
     key: jax.Array,
     *,
     density: float = 0.5,
+    counts: Counts | None = None,
     learning_rate: float = 0.1,
     momentum: float = 0.9,
     weight_decay: float = 1e-4,
@@ -60,6 +62,8 @@ def edge_popup(
       key: for the first scores, and for nets that draw.
       density: the fraction of each layer that is kept in training, in (0, 1); theirs
         is k.
+      counts: int leaves like the params', how many weights of each are kept in training
+        where that is not `round(density * size)`; may be traced.
       learning_rate: the schedule's peak.
       momentum: of SGD.
       weight_decay: of the scores.
@@ -72,13 +76,17 @@ def edge_popup(
     Raises:
       ValueError: on a density outside (0, 1).
     """
-    if not 0 < density < 1:
-        raise ValueError(f"density: {density}; must be inside (0, 1)")
+    if counts is None:
+        if not 0 < density < 1:
+            raise ValueError(f"density: {density}; must be inside (0, 1)")
+        counts = jax.tree.map(lambda p: round(density * p.size), params)
+    chex.assert_trees_all_equal_structs(counts, params)
+    count_of = dict(masks_lib.named_leaves(counts))
     score_key, draw_key = jax.random.split(key)
     num_steps = batch_indices.shape[0]
     schedule = make_schedule("cosine", learning_rate, num_steps=num_steps)
     learned = train_scores(
-        lambda _, scores: top_mask(scores, density),
+        lambda path, _, scores: top_mask(scores, count_of[path]),
         make_optimizer(
             "momentum", schedule, momentum=momentum, weight_decay=weight_decay
         ),

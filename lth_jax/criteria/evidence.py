@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 
+from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
-from lth_jax.core.training import BatchStats, Examples
+from lth_jax.core.training import Array, BatchStats, Examples
 
 
 class Evidence(NamedTuple):
@@ -25,6 +26,9 @@ class Evidence(NamedTuple):
       examples: training examples to take gradients on.
       apply: the net, as `jax.tree_util.Partial(network.apply)`.
       apply_to_ones: likewise of `network.apply_to_ones`.
+      batch_indices: int32[T, B], the batches of the examples that a mask is learned on.
+      counts: how many weights of each leaf are to be kept, int32 scalars like the masks;
+        None where they are counted over all layers together.
     """
 
     params: Params
@@ -36,6 +40,8 @@ class Evidence(NamedTuple):
     examples: Examples | None = None
     apply: Callable[..., Any] | None = None
     apply_to_ones: Callable[..., jax.Array] | None = None
+    batch_indices: Array | None = None
+    counts: Counts | None = None
 
     def need(self, *fields: str) -> tuple[Any, ...]:
         """The values of fields that may be None.

@@ -24,8 +24,9 @@ from lth_jax.core.training import (
     make_evaluate,
 )
 
-# Of one prunable leaf, (key, scores) to its mask: floats, 0 or 1 but for the gradient.
-LeafMask = Callable[[jax.Array, jax.Array], jax.Array]
+# Of one prunable leaf, (path, key, scores) to its mask: floats, 0 or 1 but for the
+# gradient.
+LeafMask = Callable[[str, jax.Array, jax.Array], jax.Array]
 
 
 class Learned(NamedTuple):
@@ -82,7 +83,7 @@ def train_scores(
         for i, (path, p) in enumerate(masks_lib.named_leaves(params)):
             if prunable(path, p):
                 leaf_key = jax.random.fold_in(key, i)
-                mask = leaf_mask(leaf_key, jax.tree.leaves(scores)[i])
+                mask = leaf_mask(path, leaf_key, jax.tree.leaves(scores)[i])
                 p = _masked(p, mask, rescale)
             leaves.append(p)
         return jax.tree.unflatten(jax.tree.structure(params), leaves)

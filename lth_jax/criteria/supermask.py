@@ -54,7 +54,7 @@ def supermask(
     """
     scores = jax.tree.map(jnp.zeros_like, params)
     return train_scores(
-        bernoulli_mask,
+        lambda _, key, scores: bernoulli_mask(key, scores),
         optax.sgd(learning_rate, momentum),
         scores,
         apply_fn,

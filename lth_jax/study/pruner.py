@@ -1,7 +1,7 @@
 """Pruner: the masks of a level, by the study's criterion or that of another arm."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,8 +10,9 @@ import numpy as np
 
 from lth_jax.core import keys, pruning, sampling
 from lth_jax.core.arms import is_criterion
+from lth_jax.core.connections import Counts
 from lth_jax.core.layer_densities import LAYER_DENSITIES
-from lth_jax.core.masks import Masks, Params, prunable_leaves
+from lth_jax.core.masks import Masks, Params, named_leaves, prunable_leaves
 from lth_jax.core.pruning import Density
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Examples, TrainState
@@ -29,6 +30,9 @@ class Pruner:
     def criterion(self, arm: str) -> Criterion:
         """By which an arm's masks are chosen; "ticket" for the study's own."""
         return CRITERIA[arm if is_criterion(arm) else self._config.prune.criterion]
+
+    def _scope(self, arm: str) -> str:
+        return self.criterion(arm).scope or self._config.prune.scope
 
     @functools.cache  # noqa: B019 - a pruner lives as long as its study
     def _scores(self, arm: str) -> Callable[[Evidence], Params]:
@@ -53,10 +57,9 @@ class Pruner:
         """
         evidence = self._evidence(arm, level, replicate, parent, init)
         prune, criterion = self._config.prune, self.criterion(arm)
-        scope = criterion.scope or prune.scope
         invert = prune.invert and not is_criterion(arm)
         how: dict[str, Any] = {
-            "scope": "global" if scope == "global" else "layerwise",
+            "scope": "global" if self._scope(arm) == "global" else "layerwise",
             "prunable": self._experiment.prunable,
             "floor": prune.floor,
         }
@@ -68,7 +71,7 @@ class Pruner:
         kept = evidence.masks
         if not prune.densities:
             return pruning.prune(score(kept), kept, self._experiment.fraction, **how)
-        density = self._density(scope, kept, prune.densities[level - 1])
+        density = self._density(arm, level, kept)
         return pruning.prune_in_rounds(score, kept, density, criterion.num_rounds, **how)
 
     def _evidence(
@@ -87,7 +90,9 @@ class Pruner:
                 parent.masks,
             ),
         )
-        network, at_data = self._experiment.network, self.criterion(arm).at_data
+        network, criterion = self._experiment.network, self.criterion(arm)
+        batches = self._batches(arm, replicate, level) if criterion.learns else None
+        learns_by_layer = criterion.learns and self._scope(arm) != "global"
         return Evidence(
             params=params,
             init_params=init_params,
@@ -95,13 +100,20 @@ class Pruner:
             key=self._key(arm, replicate, level, "criterion"),
             batch_stats=batch_stats,
             init_batch_stats=init_batch_stats,
-            examples=self._examples(replicate, level) if at_data else None,
+            examples=self._examples(arm, replicate, level) if criterion.at_data else None,
             apply=jax.tree_util.Partial(network.apply),
             apply_to_ones=jax.tree_util.Partial(network.apply_to_ones),
+            batch_indices=batches,
+            counts=self._counts(arm, level, kept) if learns_by_layer else None,
         )
 
-    def _examples(self, replicate: int, level: int) -> Examples:
-        """As many of each class; the same for all arms and levels pruned from one net."""
+    def _examples(self, arm: str, replicate: int, level: int) -> Examples:
+        """As many of each class, the same for all arms and levels pruned from one net.
+
+        All of them for a criterion that learns.
+        """
+        if self.criterion(arm).learns:
+            return self._experiment.splits.train
         inputs, labels = self._experiment.splits.train
         chosen = sampling.balanced_indices(
             self._key("ticket", replicate, self.parent(level), "examples"),
@@ -110,9 +122,33 @@ class Pruner:
         )
         return Examples(inputs[chosen], labels[chosen])
 
-    def _density(self, scope: str, kept: Masks, density: float) -> Density:
+    def _batches(self, arm: str, replicate: int, level: int) -> np.ndarray:
+        """The batches that a mask is learned on."""
+        return sampling.batch_indices(
+            self._key(arm, replicate, level, "mask order"),
+            0,
+            self._config.prune.mask_steps,
+            batch_size=self._config.batch_size,
+            num_examples=len(self._experiment.splits.train.labels),
+        )
+
+    def _counts(self, arm: str, level: int, kept: Masks) -> Counts:
+        """How many weights of each leaf a level keeps, as `prune_to_density` counts."""
+        density = self._density(arm, level, kept)
+
+        def count(path: str, leaf: Any) -> np.int32:
+            if not self._experiment.prunable(path, leaf):
+                return np.int32(leaf.size)
+            own = density[path] if isinstance(density, Mapping) else density
+            return np.int32(round(own * leaf.size))
+
+        counts = [count(path, leaf) for path, leaf in named_leaves(kept)]
+        return jax.tree.unflatten(jax.tree.structure(kept), counts)
+
+    def _density(self, arm: str, level: int, kept: Masks) -> Density:
         """Of each leaf where the scope shares them out, else of all."""
-        share = LAYER_DENSITIES.get(scope)
+        density = self._config.prune.densities[level - 1]
+        share = LAYER_DENSITIES.get(self._scope(arm))
         if share is None:
             return density
         leaves = prunable_leaves(kept, self._experiment.prunable)
