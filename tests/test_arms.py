@@ -2,12 +2,16 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lth_jax.config import DynamicConfig
 from lth_jax.core.arms import ARMS
 from lth_jax.study import experiment, records, workdir
+from lth_jax.study.lineage import Lineage
+from lth_jax.study.plan import Group
 from lth_jax.study.runner import Runner
 
 
@@ -110,3 +114,21 @@ def test_a_net_whose_pruned_weights_freeze_begins_as_the_dense_net(tiny_config, 
             for level, arm in ((0, "ticket"), (2, "freeze"), (2, "ticket"))
         )
         assert dense == frozen != pruned
+
+
+def test_what_moved_away_is_asked_of_the_dense_net_at_every_level(
+    tiny_config, tiny_study
+):
+    lineage = Lineage(experiment.build(tiny_config), tiny_study, remake=None)
+    call = Group("freeze_moved_away", 2), Group("reinit", 2)
+    kept = lineage.masks(2)
+    found = lineage.frozen(call, jax.tree.map(lambda m: jnp.concatenate([m, m]), kept))
+    init, dense = lineage.init().params, lineage.level(0).state.params
+    for name in ("dense_0", "output"):
+        was, became, mask, constants = (
+            np.asarray(tree[name]["kernel"]) for tree in (init, dense, kept, found)
+        )
+        stays = ~mask & (np.abs(became) >= np.abs(was))
+        assert 0 < stays.sum() < (~mask).sum()
+        np.testing.assert_array_equal(constants[:2], np.where(stays, was, 0))
+        assert not constants[2:].any()

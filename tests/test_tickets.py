@@ -349,12 +349,12 @@ def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained
 
 
 @pytest.mark.parametrize("preset", ["late_rewind", "continue"])
-@pytest.mark.parametrize("arm", (*ACTIONS, "freeze"))
+@pytest.mark.parametrize("arm", (*ACTIONS, "freeze", "freeze_moved_away"))
 def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
     arm, preset, norm_net, initial, point_and_trained, sparse
 ):
-    point, trained = point_and_trained
-    trained = training.project(trained, sparse).replace(step=jnp.int32(50))
+    point, dense = point_and_trained
+    trained = training.project(dense, sparse).replace(step=jnp.int32(50))
     what = rewinding.REWINDS[preset]
     key = jax.random.key(3)
     state, kept = tickets.start(
@@ -383,7 +383,7 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
         )
         assert (found != 0).all()
         same_signs = (np.sign(found) == np.sign(rewound)).mean()
-        if arm.endswith("_signs") or arm == "freeze":
+        if arm.endswith("_signs") or arm.startswith("freeze"):
             assert same_signs == 1
         else:
             assert same_signs < 0.9
@@ -400,8 +400,13 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
         else:
             np.testing.assert_array_equal(found, rewound)
         pruned = np.asarray(point.params[name]["kernel"]) * ~mask
-        frozen = tickets.frozen(arm, point, sparse, what, initial)[name]["kernel"]
-        np.testing.assert_array_equal(frozen, pruned if arm == "freeze" else 0 * pruned)
+        given = arm, point, sparse, what, initial, dense
+        frozen = np.asarray(tickets.frozen(*given)[name]["kernel"])
+        was, became = (np.abs(s.params[name]["kernel"]) for s in (initial, dense))
+        moved_away = np.asarray(became >= was)
+        assert 0.1 < moved_away[~mask].mean() < 0.9
+        stays = {"freeze": ~mask, "freeze_moved_away": ~mask & moved_away}
+        np.testing.assert_array_equal(frozen, pruned * stays.get(arm, 0))
 
 
 def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, sparse):
@@ -468,6 +473,8 @@ def test_what_an_action_needs_is_asked_for(norm_net, initial, sparse):
         start("constant", rewinding.Rewind())
     with pytest.raises(ValueError, match="initial: needed, since something goes back"):
         start("reshuffle", rewinding.Rewind(params="init"))
+    with pytest.raises(ValueError, match="initial, dense: both needed, since 'freeze_"):
+        tickets.frozen("freeze_moved_away", initial, sparse, initial=initial)
 
 
 @pytest.mark.parametrize("arm", DYNAMIC)

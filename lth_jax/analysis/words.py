@@ -15,6 +15,7 @@ CONTROLS = {
     "random": "a random mask and init",
     "continue": "the net that is not rewound",
     "freeze": "the net with its pruned weights frozen, not zero",
+    "freeze_moved_away": "the net with pruned weights frozen that moved away from 0",
     "reshuffle": "its weights shuffled within its mask",
     "constant": "constants of random signs in its mask",
     "reinit_signs": "a fresh init of its mask with its signs",

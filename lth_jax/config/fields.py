@@ -262,10 +262,10 @@ class StudyConfig:
         the study can be interrupted and resumed; a multiple of eval_every_steps.
       arms: "ticket", and the controls trained beside it at every level but the
         first: "reinit", "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
-        "reshuffle", "constant", "reinit_signs", "reshuffle_signs", "constant_signs"; and
-        "gradual", "set", "rigl", which train the whole budget from the original init. See
-        `lth_jax.core.arms.ARMS`. With prune.densities also names of criteria: each has
-        its own masks of these densities, and starts as the ticket does.
+        "freeze_moved_away", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
+        "constant_signs"; and "gradual", "set", "rigl", which train the whole budget from
+        the original init. See `lth_jax.core.arms.ARMS`. With prune.densities also names
+        of criteria: each has its own masks of these densities, and starts as the ticket.
       compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
         moments, batch statistics and losses are float32 all the same.
       member_axis: how members share the device: "vmap" (together), "map" (one after

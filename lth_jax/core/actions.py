@@ -84,6 +84,11 @@ def frozen(params: Params, masks: Masks) -> Params:
     return masks_lib.apply(jax.tree.map(jnp.logical_not, masks), params)
 
 
+def moved_away(initial: Params, trained: Params) -> Masks:
+    """Which weights training did not take towards 0: |trained| >= |initial|."""
+    return jax.tree.map(lambda i, t: jnp.abs(t) >= jnp.abs(i), initial, trained)
+
+
 def with_frozen(apply_fn: Apply, constants: Params | None) -> Apply:
     """A net that adds constants to its params (mask-0 "freeze").
 

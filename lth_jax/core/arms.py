@@ -16,7 +16,8 @@ class Arm:
         "reshuffled" or "constant" (see `lth_jax.core.actions`).
       shuffled: whether the ticket's mask is permuted within each layer.
       same_signs: whether prunable leaves have the signs of the rewound ones.
-      frozen: whether pruned weights stay, untrained, where they would be rewound to.
+      frozen: which pruned weights stay, untrained, where they would be rewound to: "all",
+        or those that "moved_away" from 0 while the dense net trained. Others are 0.
       dynamics: a name in `lth_jax.core.dynamics.DYNAMICS`, for masks that change while
         the arm trains, and end with the ticket's counts. Its weights are "initial".
     """
@@ -24,7 +25,7 @@ class Arm:
     weights: str
     shuffled: bool = False
     same_signs: bool = False
-    frozen: bool = False
+    frozen: str | None = None
     dynamics: str | None = None
 
 
@@ -36,8 +37,10 @@ ARMS = {
     # The ticket's mask, and its weights at the end of the level before. Appendix B's
     # strategy 2 starts a level so too, but follows a lineage of its own.
     "continue": Arm("trained"),
-    # Zhou et al. 2019, the mask-0 action that leaves pruned weights at their init.
-    "freeze": Arm("rewound", frozen=True),
+    # Zhou et al. 2019, the mask-0 actions that leave pruned weights at their init: all of
+    # them, or not those that training took towards 0.
+    "freeze": Arm("rewound", frozen="all"),
+    "freeze_moved_away": Arm("rewound", frozen="moved_away"),
     # Zhou et al. 2019, mask-1 actions, free and with the signs kept. Their "reinit" is
     # the one above but for biases and normalisation.
     "reshuffle": Arm("reshuffled"),

@@ -90,6 +90,7 @@ def frozen(
     masks: Masks,
     what: Rewind = REWINDS["rewind"],
     initial: TrainState | None = None,
+    dense: TrainState | None = None,
 ) -> Params:
     """What the pruned weights of one member stay at, for `actions.with_frozen`.
 
@@ -98,15 +99,25 @@ def frozen(
       point: the state at the rewind point of this replicate.
       masks: of the member, as `start` gave them.
       what: as for `start`.
-      initial: as for `start`.
+      initial: as for `start`; and for what moved while the dense net trained.
+      dense: the dense net at the end of its training, for the same.
 
     Returns:
       Float leaves like the params, 0 where the masks keep.
+
+    Raises:
+      ValueError: if `initial` or `dense` is needed and not given.
     """
-    rewound = _rewound(point, what, initial)
-    if ARMS[arm].frozen:
-        return actions.frozen(rewound, masks)
-    return jax.tree.map(jnp.zeros_like, rewound)
+    rewound, spec = _rewound(point, what, initial), ARMS[arm]
+    if spec.frozen is None:
+        return jax.tree.map(jnp.zeros_like, rewound)
+    constants = actions.frozen(rewound, masks)
+    if spec.frozen == "all":
+        return constants
+    if initial is None or dense is None:
+        raise ValueError(f"initial, dense: both needed, since {arm!r} asks what moved")
+    moved = actions.moved_away(initial.params, dense.params)
+    return masks_lib.apply(moved, constants)
 
 
 def start(

@@ -14,7 +14,7 @@ FAINT = "#767676"
 GRID = "#e4e4e4"
 # Okabe and Ito's palette, and two of Tol's kind, told apart by colour-blind readers; one
 # per arm everywhere, and one per study where several are side by side. An arm that keeps
-# signs has the colour of the one that does not, but dark.
+# signs, or freezes fewer weights, has the colour of the one that does not, but dark.
 COLOURS = {
     "ticket": "#0072b2",
     "reinit": "#d55e00",
@@ -22,6 +22,7 @@ COLOURS = {
     "random": "#cc79a7",
     "continue": "#e69f00",
     "freeze": "#56b4e9",
+    "freeze_moved_away": "#1d5c80",
     "reshuffle": "#b8a800",
     "constant": "#8f79d6",
     "reinit_signs": "#8c3b00",
@@ -38,6 +39,7 @@ NAMES = {
     "random": "random mask, init",
     "continue": "not rewound",
     "freeze": "pruned frozen",
+    "freeze_moved_away": "frozen if moved away",
     "reshuffle": "shuffled weights",
     "constant": "random signs",
     "reinit_signs": "fresh init, signs kept",

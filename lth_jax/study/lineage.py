@@ -110,15 +110,18 @@ class Lineage:
           call: the groups.
           members: their masks, leading axis M.
         """
-        if not any(spec_of(group.arm).frozen for group in call):
+        kinds = {spec_of(group.arm).frozen for group in call}
+        if kinds == {None}:
             return None
+        dense = self.level(0).state if "moved_away" in kinds else None
         size = len(self._replicates)
         parts = [
-            jax.vmap(functools.partial(tickets.frozen, group.arm), (0, 0, None, 0))(
+            jax.vmap(functools.partial(tickets.frozen, group.arm), (0, 0, None, 0, 0))(
                 self.rewind_point(),
                 jax.tree.map(lambda m, i=i: m[i * size : (i + 1) * size], members),
                 self._config.rewind.what,
                 self.init(),
+                dense,
             )
             for i, group in enumerate(call)
         ]
