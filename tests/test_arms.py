@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lth_jax.config import DynamicConfig
+from lth_jax.core import layer_densities, masks
 from lth_jax.core.arms import ARMS
 from lth_jax.study import experiment, records, workdir
 from lth_jax.study.lineage import Lineage
@@ -132,3 +133,39 @@ def test_what_moved_away_is_asked_of_the_dense_net_at_every_level(
         assert 0 < stays.sum() < (~mask).sum()
         np.testing.assert_array_equal(constants[:2], np.where(stays, was, 0))
         assert not constants[2:].any()
+
+
+@pytest.mark.parametrize("share", layer_densities.LAYER_DENSITIES)
+def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny_study):
+    config = dataclasses.replace(tiny_config, dynamic=DynamicConfig(densities=share))
+    lineage = Lineage(experiment.build(config), tiny_study, remake=None)
+    call = Group("set", 2), Group("rigl", 2)
+    starts, goals = lineage.start(call), lineage.goal(call)
+    shapes = {"dense_0": (40, 12), "dense_1": (12, 8), "output": (8, 10)}
+    expected = layer_densities.counts(
+        layer_densities.LAYER_DENSITIES[share],
+        {f"{name}/kernel": shape for name, shape in shapes.items()},
+        masks.total_count(jax.tree.map(lambda m: m[0], lineage.masks(2))).kept,
+    )
+    for name in shapes:
+        kept = np.asarray(starts.masks[name]["kernel"])
+        counts = [expected[f"{name}/kernel"]] * 4
+        assert kept.reshape(4, -1).sum(1).tolist() == counts
+        assert goals[name]["kernel"].tolist() == counts
+        weights = np.asarray(starts.state.params[name]["kernel"])
+        np.testing.assert_array_equal(weights != 0, kept)
+    of_tickets = lineage.goal((Group("gradual", 2),))["dense_0"]["kernel"]
+    assert of_tickets[0] != expected["dense_0/kernel"]
+
+
+def test_a_study_whose_connections_are_shared_out_keeps_as_many(tiny_config, tmp_path):
+    config = dataclasses.replace(
+        tiny_config,
+        arms=("ticket", "rigl", "gradual"),
+        num_levels=2,
+        num_steps=20,
+        dynamic=DynamicConfig(update_every_steps=5, densities="erk"),
+    )
+    runs = records.read(run(config, tmp_path))
+    kept = {r.curves["mask", "weights_left"].values[0] for r in runs if r.level == 1}
+    assert len(kept) == 1

@@ -210,6 +210,7 @@ BAD = [
     ("dynamic.begin_fraction", -0.1, r"inside \[0, 1\)"),
     ("dynamic.end_fraction", 1.0, r"inside \(begin_fraction, 1\), .* above 0\.0"),
     ("dynamic.update_every_steps", 0, "at least 1"),
+    ("dynamic.densities", "uniform", "one of ticket, er, erk"),
     ("prune.fraction", 0.0, r"inside \(0, 1\)"),
     ("prune.fraction", 1.0, r"inside \(0, 1\)"),
     ("prune.fraction", float("nan"), r"inside \(0, 1\)"),

@@ -53,6 +53,16 @@ def test_several_layers_may_be_dense_in_turn():
     assert counts(found, shapes)["c"] == 1_111 - 104
 
 
+@pytest.mark.parametrize("share", layer_densities.LAYER_DENSITIES.values())
+def test_counts_add_up_to_any_total(share):
+    size = sum(map(math.prod, CONV.values()))
+    for total in (1, 2, 97, 973, 5_001, size - 1, size):
+        found = layer_densities.counts(share, CONV, total)
+        assert sum(found.values()) == total
+        assert all(found[name] <= math.prod(shape) for name, shape in CONV.items())
+    assert layer_densities.counts(share, CONV, 973) == counts(share(CONV, 0.1), CONV)
+
+
 @pytest.mark.parametrize("density", [0.0, 1.0, -0.1, float("nan")])
 def test_densities_outside_the_unit_interval_are_refused(density):
     with pytest.raises(ValueError, match=r"must be inside \(0, 1\)"):

@@ -226,6 +226,7 @@ def _check_dynamic(study: StudyConfig) -> None:
     after = f"inside (begin_fraction, 1), which is above {begin}"
     _require("dynamic.end_fraction", end, begin < end < 1, after)
     _at_least("dynamic.update_every_steps", every, 1)
+    _one_of("dynamic.densities", dynamic.densities, ("ticket", *LAYER_DENSITIES))
     for arm in study.arms:
         name = spec_of(arm).dynamics
         if name is None:

@@ -178,12 +178,16 @@ class DynamicConfig:
         its first.
       begin_fraction: of the budget, when "gradual" begins.
       end_fraction: of the budget, after which no masks change.
+      densities: how many weights each layer of "set" and "rigl" has: "ticket" (as many
+        as the ticket's), or as many in all, shared out by "er" or "erk" as in their
+        papers; see `lth_jax.core.layer_densities`.
     """
 
     update_every_steps: int = 100
     drop_fraction: float = 0.3
     begin_fraction: float = 0.0
     end_fraction: float = 0.75
+    densities: str = "ticket"
 
     def arguments(self, num_steps: int) -> dict[str, Any]:
         """What `lth_jax.core.dynamics.make_dynamics` takes, for a budget."""

@@ -19,7 +19,8 @@ class Arm:
       frozen: which pruned weights stay, untrained, where they would be rewound to: "all",
         or those that "moved_away" from 0 while the dense net trained. Others are 0.
       dynamics: a name in `lth_jax.core.dynamics.DYNAMICS`, for masks that change while
-        the arm trains, and end with the ticket's counts. Its weights are "initial".
+        the arm trains, and end with as many weights as the ticket's. Its weights are
+        "initial".
     """
 
     weights: str
@@ -27,6 +28,11 @@ class Arm:
     same_signs: bool = False
     frozen: str | None = None
     dynamics: str | None = None
+
+    @property
+    def draws_connections(self) -> bool:
+        """Whether it starts from random connections; "gradual" starts dense."""
+        return self.dynamics not in (None, "gradual")
 
 
 ARMS = {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 Shapes = Mapping[str, tuple[int, ...]]  # by path; input and output axes last
 Densities = dict[str, float]
+Share = Callable[[Shapes, float], Densities]
 
 
 def erdos_renyi(shapes: Shapes, density: float) -> Densities:
@@ -39,6 +40,22 @@ def erdos_renyi_kernel(shapes: Shapes, density: float) -> Densities:
     """
     rates = {n: sum(shape) / math.prod(shape) for n, shape in shapes.items()}
     return _share(rates, {n: math.prod(shape) for n, shape in shapes.items()}, density)
+
+
+def counts(share: Share, shapes: Shapes, total: int) -> dict[str, int]:
+    """How many weights of each leaf a share keeps, so many in all, exactly.
+
+    Args:
+      share: `erdos_renyi` or `erdos_renyi_kernel`.
+      shapes: of each prunable leaf.
+      total: from 1 to the size of them all; then every layer is dense.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    size = sum(sizes.values())
+    if total == size:
+        return sizes
+    densities = share(shapes, total / size)
+    return {name: round(densities[name] * own) for name, own in sizes.items()}
 
 
 def _share(
@@ -72,7 +89,7 @@ def _rounded(exact: Mapping[str, float], total: int) -> dict[str, int]:
     return counts
 
 
-LAYER_DENSITIES: dict[str, Callable[[Shapes, float], Densities]] = {
+LAYER_DENSITIES: dict[str, Share] = {
     "er": erdos_renyi,
     "erk": erdos_renyi_kernel,
 }

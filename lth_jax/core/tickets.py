@@ -11,6 +11,7 @@ import optax
 from lth_jax.core import actions, connections
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.arms import ARMS, Arm
+from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
 from lth_jax.core.rewinding import REWINDS, Rewind, initial_state, rewind
 from lth_jax.core.training import BatchStats, TrainState
@@ -132,13 +133,14 @@ def start(
     trained: TrainState | None = None,
     what: Rewind = REWINDS["rewind"],
     initial: TrainState | None = None,
+    counts: Counts | None = None,
     prunable: Prunable = default_prunable,
 ) -> Start:
     """Where one member of a level starts. Pure; works under `jit` and `vmap`.
 
     An arm starts at step k with the masks' counts of the ticket, and so trains as long
     as the ticket does; one whose masks change starts at step 0, from the original init
-    and full masks ("gradual") or random ones of the ticket's counts.
+    and full masks ("gradual") or random ones of given counts.
 
     Args:
       arm: a name in `ARMS`.
@@ -153,6 +155,7 @@ def start(
         others train by the schedule from step k where the ticket stays at its last value.
       initial: the state at step 0 of this replicate; for what goes back to the init, and
         for constant weights.
+      counts: how many weights of each leaf random connections have; None: as the ticket.
       prunable: which leaves may be pruned.
 
     Raises:
@@ -164,11 +167,11 @@ def start(
     if spec.dynamics is not None:
         if initial is None:
             raise ValueError(f"initial: needed, since {arm!r} starts from the init")
-        if spec.dynamics == "gradual":
-            masks = masks_lib.full(initial.params)
-        else:
-            counts = connections.kept_counts(masks)
+        if spec.draws_connections:
+            counts = connections.kept_counts(masks) if counts is None else counts
             masks = connections.draw(mask_key, initial.params, counts, prunable)
+        else:
+            masks = masks_lib.full(initial.params)
         return Start(rewind(initial, masks, tx), masks)
     if spec.shuffled:
         masks = shuffle_masks(mask_key, masks, prunable)

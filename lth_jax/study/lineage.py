@@ -10,9 +10,17 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from lth_jax.core import connections, keys, masks, rewinding, tickets
+from lth_jax.core import (
+    connections,
+    keys,
+    layer_densities,
+    masks,
+    rewinding,
+    tickets,
+)
 from lth_jax.core.arms import is_criterion, spec_of
 from lth_jax.core.connections import Counts
+from lth_jax.core.layer_densities import LAYER_DENSITIES, Share
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import TrainState
@@ -65,13 +73,28 @@ class Lineage:
             self._keys(arm, level, "masks"),
             trained,
             self.init(),
+            self._counts(group) if spec_of(arm).draws_connections else None,
         )
         return start
 
     def goal(self, call: Call) -> Counts:
-        """How many weights of each leaf the tickets keep, of all members of a call."""
-        kept = [jax.vmap(connections.kept_counts)(self.masks(g.level)) for g in call]
+        """How many weights of each leaf the masks come to, of all members of a call."""
+        kept = [self._counts(group) for group in call]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *kept)
+
+    def _counts(self, group: Group) -> Counts:
+        """Those of a group's replicates: as the tickets', or their totals shared out."""
+        arm, level = group
+        kept = self.masks(level)
+        share = LAYER_DENSITIES.get(self._config.dynamic.densities)
+        if share is None or not spec_of(arm).draws_connections:
+            counts: Counts = jax.vmap(connections.kept_counts)(kept)
+            return counts
+        shared = [
+            _shared(share, jax.tree.map(lambda m, r=r: m[r], kept), self._experiment)
+            for r in self._replicates
+        ]
+        return jax.tree.map(lambda *members: jnp.stack(members), *shared)
 
     @functools.cache  # noqa: B019 - a lineage lives as long as its study
     def _starter(self, arm: str) -> Any:
@@ -84,6 +107,7 @@ class Lineage:
             mask_key: jax.Array,
             trained: TrainState | None,
             initial: TrainState,
+            counts: Counts | None,
         ) -> Start:
             return tickets.start(
                 arm,
@@ -96,6 +120,7 @@ class Lineage:
                 trained=trained,
                 what=self._config.rewind.what,
                 initial=initial,
+                counts=counts,
                 prunable=self._experiment.prunable,
             )
 
@@ -211,3 +236,16 @@ class Lineage:
             self._pruner.prune(arm, level, r, parent, initial) for r in self._replicates
         ]
         return jax.tree.map(lambda *members: jnp.stack(members), *pruned)
+
+
+def _shared(share: Share, kept: Masks, experiment: Experiment) -> Counts:
+    """As many weights as one ticket keeps in all, shared out among its layers."""
+    prunable = experiment.prunable
+    shapes = {n: m.shape for n, m in masks.prunable_leaves(kept, prunable)}
+    total = masks.total_count(kept, prunable).kept
+    count_of = layer_densities.counts(share, shapes, total)
+    counts = [
+        jnp.int32(count_of.get(name, mask.size))
+        for name, mask in masks.named_leaves(kept)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(kept), counts)
