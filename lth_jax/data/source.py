@@ -1,6 +1,6 @@
 """Source: a data set in memory, as NumPy arrays, and how it is split."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,17 @@ class Split(NamedTuple):
 
     inputs: np.ndarray
     labels: np.ndarray
+
+
+class Normalization(NamedTuple):
+    """Mean and standard deviation of each channel (the last axis), float32[C]."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def apply(self, inputs: Any) -> Any:
+        """Inputs as stored to float32, of NumPy or of JAX; pure."""
+        return (inputs.astype(np.float32) - self.mean) / self.std
 
 
 class Source(NamedTuple):
@@ -56,14 +67,16 @@ def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Spli
     )
 
 
-def channel_statistics(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel (the last axis), float32[C]."""
+def channel_statistics(inputs: np.ndarray) -> Normalization:
+    """The mean and standard deviation of each channel, by which inputs are normalised."""
     channels = inputs.reshape(-1, inputs.shape[-1])
     if inputs.dtype != np.uint8:
-        return channels.mean(0, dtype=np.float32), channels.std(0, dtype=np.float32)
+        return Normalization(
+            channels.mean(0, dtype=np.float32), channels.std(0, dtype=np.float32)
+        )
     levels = np.arange(256, dtype=np.float64)
     counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
     frequencies = counts / len(channels)
     mean = frequencies @ levels
     variance = frequencies @ levels**2 - mean**2
-    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+    return Normalization(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +40,9 @@ class Experiment(NamedTuple):
 
     Attributes:
       config: as read.
-      network: init and apply; normalises its inputs itself.
+      module: the net alone, on normalised inputs.
+      normalization: of inputs as they are stored.
+      network: both as init and apply.
       tx: the optimizer.
       prunable: which leaves may be pruned.
       fraction: what a level prunes, by leaf for layer-wise pruning.
@@ -49,6 +52,8 @@ class Experiment(NamedTuple):
     """
 
     config: StudyConfig
+    module: nn.Module
+    normalization: data.Normalization
     network: Network
     tx: optax.GradientTransformation
     prunable: Prunable
@@ -76,11 +81,15 @@ def build(config: StudyConfig) -> Experiment:
             f" {len(train.labels)}, the number of training examples"
         )
     _check_sample(config, train)
-    network = _network(config, train, source.num_classes)
+    module = _module(config, source.num_classes)
+    normalization = _normalization(config, train)
+    network = _network(config, module, normalization, train)
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
     return Experiment(
         config=config,
+        module=module,
+        normalization=normalization,
         network=network,
         tx=_optimizer(config),
         prunable=prunable,
@@ -106,18 +115,35 @@ def _check_sample(config: StudyConfig, train: data.Split) -> None:
         )
 
 
-def _network(config: StudyConfig, train: data.Split, num_classes: int) -> Network:
-    """The net, which augments and normalises its inputs itself."""
-    mean, std = data.channel_statistics(train.inputs)
-    if not std.all():
+def _module(config: StudyConfig, num_classes: int) -> nn.Module:
+    model = config.model
+    given = {"hidden_sizes": model.hidden_sizes, "dropout_rate": model.dropout_rate}
+    return MODELS[model.name](
+        num_classes=num_classes,
+        width=model.width,
+        kernel_init=INITIALIZERS[config.init.name],
+        dtype=jnp.dtype(config.compute_dtype),
+        **{name: value for name, value in given.items() if value},
+    )
+
+
+def _normalization(config: StudyConfig, train: data.Split) -> data.Normalization:
+    found = data.channel_statistics(train.inputs)
+    if not found.std.all():
         raise data.DataError(
             f"data.name: {config.data.name!r}; an input channel is constant, so it cannot"
             " be normalised"
         )
+    return found
 
-    def normalize(inputs: jax.Array) -> jax.Array:
-        return (inputs.astype(jnp.float32) - mean) / std
 
+def _network(
+    config: StudyConfig,
+    module: nn.Module,
+    normalization: data.Normalization,
+    train: data.Split,
+) -> Network:
+    """The net, which augments and normalises its inputs itself."""
     model, shape = config.model, train.inputs.shape[1:]
     are_images = len(shape) == 3
     if config.data.augment != "none" and not are_images:
@@ -125,16 +151,8 @@ def _network(config: StudyConfig, train: data.Split, num_classes: int) -> Networ
             f"data.augment: {config.data.augment!r} is not allowed; must be 'none' for"
             f" inputs of shape {shape}"
         )
-    given = {"hidden_sizes": model.hidden_sizes, "dropout_rate": model.dropout_rate}
-    module = MODELS[model.name](
-        num_classes=num_classes,
-        width=model.width,
-        kernel_init=INITIALIZERS[config.init.name],
-        dtype=jnp.dtype(config.compute_dtype),
-        **{name: value for name, value in given.items() if value},
-    )
     augment = AUGMENTATIONS[config.data.augment]
-    network = from_linen(module, train.inputs[:1], normalize, augment)
+    network = from_linen(module, train.inputs[:1], normalization.apply, augment)
     try:
         if not are_images and not isinstance(module, LeNet):
             raise ValueError("it takes images [height, width, channels]")
