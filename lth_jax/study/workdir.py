@@ -122,7 +122,7 @@ def opened(
             ) from None
         check(workdir, config)  # again: another process may have been faster
         _claim(workdir, config)
-        _check_same_data(workdir, data_note)
+        check_same_data(workdir, data_note)
         _note_environment(workdir, data_note)
         yield workdir
 
@@ -146,6 +146,20 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
         raise WorkdirError(
             f"workdir: {root} is not empty and holds no study; choose another with"
             " --workdir"
+        )
+
+
+def check_same_data(workdir: Workdir, data_note: str | None) -> None:
+    """Checks that a study, if it began, did so with these data.
+
+    Raises:
+      WorkdirError: if it has others, by what must be known of them (see `Source`).
+    """
+    theirs = read_environment(workdir).get("data_note")
+    if workdir.environment.exists() and data_note != theirs:
+        raise WorkdirError(
+            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
+            f" there, {data_note!r} now); choose another with --workdir"
         )
 
 
@@ -226,26 +240,15 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _check_same_data(workdir: Workdir, ours: str | None) -> None:
-    theirs = read_environment(workdir).get("data_note")
-    if workdir.environment.exists() and ours != theirs:
-        raise WorkdirError(
-            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
-            f" there, {ours!r} now); choose another with --workdir"
-        )
-
-
 def _note_environment(workdir: Workdir, data_note: str | None) -> None:
     """Writes where the study runs; warns where a resumed one ran elsewhere."""
     device = jax.devices()[0]
     now = {
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
+        **software(),
         "machine": platform.machine(),
         "backend": jax.default_backend(),
         "device": device.device_kind,
         "num_devices": jax.device_count(),
-        "commit": _commit(),
         "data_note": data_note,
     }
     if workdir.environment.exists():
@@ -261,6 +264,15 @@ def _note_environment(workdir: Workdir, data_note: str | None) -> None:
         return
     with whole(workdir.environment) as path:
         path.write_text(json.dumps({**now, "command": sys.argv}, indent=2) + "\n")
+
+
+def software() -> dict[str, Any]:
+    """Versions of what computes, and the commit of this package's checkout."""
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "commit": _commit(),
+    }
 
 
 def _commit() -> str | None:
