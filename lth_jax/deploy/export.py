@@ -1,0 +1,59 @@
+"""Export: a net as a program of its own, which runs without this package."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import export as jax_export
+
+from lth_jax.core.masks import Params
+from lth_jax.core.training import BatchStats
+
+PLATFORMS = ("cpu", "cuda")
+Predict = Callable[[Any], jax.Array]
+
+
+def predictor(
+    module: Any, params: Params, batch_stats: BatchStats, prepare: Callable[[Any], Any]
+) -> Predict:
+    """A net as one pure function: inputs as stored [N, ...] to float32[N, classes].
+
+    Args:
+      module: a net of `lth_jax.models`.
+      params: its weights.
+      batch_stats: its running statistics; empty without batch normalisation.
+      prepare: inputs as stored to those of the module.
+    """
+
+    def predict(inputs: Any) -> jax.Array:
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits: Any = module.apply(variables, prepare(inputs), train=False)
+        return jnp.asarray(logits, jnp.float32)
+
+    return predict
+
+
+def batched(example: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """A batch of any number of examples: [batch, ...]."""
+    shape = jax_export.symbolic_shape(", ".join(["batch", *map(str, example.shape)]))
+    return jax.ShapeDtypeStruct(shape, example.dtype)
+
+
+def program(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
+    """A function as StableHLO with its weights inside, for CPU and CUDA, any batch.
+
+    `jax.export.deserialize(content).call(inputs)` runs it, under this version of JAX and
+    those of the six months after it (jax.export's promise).
+
+    Args:
+      predict: a batch to logits.
+      example: shape and dtype of one input, as stored.
+    """
+    exported = jax_export.export(jax.jit(predict), platforms=PLATFORMS)(batched(example))
+    return bytes(exported.serialize())
+
+
+def read(content: bytes) -> jax_export.Exported:
+    """A program as `program` wrote it; its `call` is a batch to logits."""
+    return jax_export.deserialize(bytearray(content))
