@@ -1,0 +1,109 @@
+"""Makes files of a study's trained ticket that can be used elsewhere.
+
+  python -m lth_jax.deploy --workdir=runs/mnist1d --level=5 --out=ticket
+  python -m lth_jax.deploy --workdir=runs/mnist1d --level=5 --out=ticket --onnx
+
+The study may still be running, if that level is finished. `lth_jax.deploy.load("ticket")`
+reads the files back.
+"""
+
+import argparse
+import dataclasses
+import logging
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from lth_jax.errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse calls it."""
+        sys.exit(_fail(message))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Writes what the flags ask for; returns the exit code."""
+    parser = _Parser(prog="python -m lth_jax.deploy", allow_abbrev=False)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="of a study")
+    parser.add_argument("--level", required=True, type=int, help="0 is the dense net")
+    parser.add_argument("--replicate", default=0, type=int, help="by default 0")
+    parser.add_argument(
+        "--out", required=True, type=pathlib.Path, help="a folder that is not there yet"
+    )
+    parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        print(_deploy(args))
+    except (UserError, OSError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _deploy(args: argparse.Namespace) -> str:
+    # Here, so that a wrong flag is told at once.
+    import jax
+    import jax.numpy as jnp
+
+    from lth_jax import deploy, layout
+    from lth_jax.deploy import export, measures, onnx_graph, package, table, weights
+    from lth_jax.study import experiment, trained
+    from lth_jax.study.workdir import Workdir, check_same_data, read_config, software
+
+    package.check_free(args.out)
+    if args.onnx:
+        onnx_graph.check()
+    workdir = Workdir(args.workdir)
+    config = read_config(workdir)
+    trained.check(config, workdir, args.level, args.replicate)
+    built = experiment.build(config)
+    check_same_data(workdir, built.data_note)
+    state, masks = trained.load(built, workdir, args.level, args.replicate)
+
+    module: Any = built.module.clone(dtype=jnp.float32)
+    large = measures.Masked(module, state.params, masks, state.batch_stats)
+    net = deploy.compact(*large)
+    normalize, test = built.normalization.apply, built.splits.test
+    example = jax.ShapeDtypeStruct(test.inputs.shape[1:], test.inputs.dtype)
+    predict = export.predictor(
+        net.module, net.params, net.batch_stats, lambda x: net.inputs(normalize(x))
+    )
+    provenance = {
+        "workdir": str(args.workdir),
+        "level": args.level,
+        "replicate": args.replicate,
+        "rewind_step": built.rewind_step,
+        "config": dataclasses.asdict(config),
+        "software": software(),
+        "data_note": built.data_note,
+        "module": type(net.module).__name__,
+        "units": layout.sizes(net.module.layout(), net.params),
+    }
+    files = {
+        package.WEIGHTS: weights.as_bytes(net, built.normalization, provenance),
+        package.PROGRAM: export.program(predict, example),
+    }
+    if args.onnx:
+        files[package.ONNX] = onnx_graph.onnx_model(predict, example)
+    program = export.read(files[package.PROGRAM]).call
+    facts = {
+        "costs": measures.costs(large, net, normalize, example),
+        "test_accuracy": measures.accuracies(large, program, normalize, test),
+        "median_seconds": measures.median_seconds(large, program, normalize, test.inputs),
+    }
+    package.write(args.out, files, facts)
+    return f"{table.table(deploy.load(args.out).manifest)}\nwritten to {args.out}"
+
+
+def _fail(text: str) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

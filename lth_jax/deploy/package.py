@@ -1,0 +1,167 @@
+"""Package: a folder that holds a net for use elsewhere, whole and checked, or not at all.
+
+`manifest.json` has the SHA-256 and the size of every file beside what was measured, and
+`manifest.sha256` its own; `sha256sum -c manifest.sha256` checks it too.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.export import Exported
+
+from lth_jax.deploy import export, weights
+from lth_jax.errors import UserError
+
+WEIGHTS, PROGRAM, ONNX = "weights.npz", "program.jax", "model.onnx"
+MANIFEST, MANIFEST_DIGEST = "manifest.json", "manifest.sha256"
+
+
+class PackageError(UserError):
+    """A folder that cannot be written to, or whose files are not what was written."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Package:
+    """A net as it was written; call it on a batch.
+
+    Attributes:
+      provenance: where it comes from.
+      manifest: its files, and what was measured when it was written.
+      program: inputs as stored [N, ...] to logits float32[N, classes].
+    """
+
+    provenance: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    program: Exported
+
+    def __call__(self, inputs: Any) -> jax.Array:
+        """Logits float32[N, classes] of inputs as stored, [N, ...].
+
+        Raises:
+          ValueError: on inputs of another shape or dtype.
+        """
+        (expected,) = self.program.in_avals
+        shape, dtype = np.shape(inputs), getattr(inputs, "dtype", None)
+        if not shape or shape[1:] != expected.shape[1:] or dtype != expected.dtype:
+            raise ValueError(
+                f"inputs: {dtype}{list(shape)}; must be"
+                f" {expected.dtype}[N, {', '.join(map(str, expected.shape[1:]))}]"
+            )
+        return self._call(inputs)
+
+    @functools.cached_property
+    def _call(self) -> Callable[[Any], jax.Array]:
+        return jax.jit(self.program.call)
+
+
+def load(folder: str | pathlib.Path) -> Package:
+    """Reads a package, after checking every file in its manifest.
+
+    Raises:
+      PackageError: naming a file that is missing, damaged or of another size.
+    """
+    folder = pathlib.Path(folder)
+    manifest = json.loads(_manifest(folder))
+    contents = {
+        name: _checked(folder / name, facts["sha256"], facts["bytes"])
+        for name, facts in manifest["files"].items()
+    }
+    return Package(
+        weights.provenance_of(contents[WEIGHTS]),
+        manifest,
+        export.read(contents[PROGRAM]),
+    )
+
+
+def write(
+    folder: pathlib.Path, files: Mapping[str, bytes], facts: Mapping[str, Any]
+) -> None:
+    """Writes a package; the folder appears only when all of it is there.
+
+    Args:
+      folder: must not be there, or be empty.
+      files: contents by name.
+      facts: what the manifest says besides.
+
+    Raises:
+      PackageError: if something is in the folder.
+    """
+    listed = {
+        name: {"sha256": _digest(content), "bytes": len(content)}
+        for name, content in files.items()
+    }
+    manifest = (json.dumps({"files": listed, **facts}, indent=2) + "\n").encode()
+    digest = f"{_digest(manifest)}  {MANIFEST}\n".encode()
+    with _whole(folder) as unfinished:
+        for name, content in files.items():
+            (unfinished / name).write_bytes(content)
+        (unfinished / MANIFEST).write_bytes(manifest)
+        (unfinished / MANIFEST_DIGEST).write_bytes(digest)
+
+
+def check_free(folder: pathlib.Path) -> None:
+    """Checks that a package can be written there.
+
+    Raises:
+      PackageError: if something is.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise PackageError(f"--out: {folder} is not a folder; choose another")
+    if folder.exists() and any(folder.iterdir()):
+        raise PackageError(f"--out: {folder} is not empty; choose another")
+
+
+@contextlib.contextmanager
+def _whole(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a folder to write to; on success it moves to `folder`."""
+    check_free(folder)
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".unfinished-{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _manifest(folder: pathlib.Path) -> bytes:
+    """The manifest, if it is the one that was written."""
+    content, line = _read(folder / MANIFEST), _read(folder / MANIFEST_DIGEST)
+    if line != f"{_digest(content)}  {MANIFEST}\n".encode():
+        raise PackageError(
+            f"{folder / MANIFEST}: damaged, or {MANIFEST_DIGEST} beside it is"
+        )
+    return content
+
+
+def _checked(path: pathlib.Path, digest: str, size: int) -> bytes:
+    content = _read(path)
+    if len(content) != size:
+        raise PackageError(f"{path}: damaged; {len(content)} bytes, {size} were written")
+    if _digest(content) != digest:
+        raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
+    return content
+
+
+def _read(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PackageError(f"{path}: {error.strerror}") from None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
