@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     try:
         print(_deploy(args))
     except (UserError, OSError) as error:
