@@ -282,6 +282,14 @@ class StudyConfig:
         CPU as few as keep every core busy, elsewhere as many as fit the device's memory;
         half as many, with a warning, when they turn out not to. With vmap results depend
         on it in the last bits: set it where a resumed study must not differ at all.
+      compact_levels: levels after the first train smaller nets, without the units and
+        inputs that masks cut off, and their results are put back into the large ones: as
+        fast as what is left allows, the same up to rounding. Each call has the sizes of
+        the member that needs the most, and is compiled anew. Calls with an arm whose
+        masks change or whose pruned weights are not 0 train the large net. With dropout
+        other units are dropped, equally likely. What is left out keeps its value while
+        the level trains, whatever weight decay or kept moments would make of it: that
+        changes no logit, but may change what of it is pruned next.
       data, model, init, optimizer, prune, rewind, dynamic, verdict, log: see their
         classes.
     """
@@ -297,6 +305,7 @@ class StudyConfig:
     compute_dtype: str = "float32"
     member_axis: str = "auto"
     members_per_call: int | None = None
+    compact_levels: bool = False
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     init: InitConfig = InitConfig()

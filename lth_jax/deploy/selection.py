@@ -1,7 +1,7 @@
 """Selection: the units that a smaller net has of a larger one, and its leaves."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,16 +77,48 @@ def select(layout: Layout, params: Any, needed: Units) -> Selection:
     return Selection(layout, numbers, units)
 
 
+def select_alike(
+    layout: Layout, params: Any, needed: Sequence[Units]
+) -> tuple[Selection, ...]:
+    """As `select`, for several nets that come to have one shape.
+
+    Each place has the units of the net that needs the most there; the others have the
+    first ones of those that they do not need beside.
+
+    Args:
+      layout: of all nets.
+      params: of one, or anything of their structure and shapes.
+      needed: bool[units] of every place, of each net.
+    """
+    alone = [select(layout, params, own) for own in needed]
+    most = {name: max(own.units[name].size for own in alone) for name in alone[0].units}
+    return tuple(
+        own._replace(
+            units={
+                name: _filled(units, most[name], own.numbers[name])
+                for name, units in own.units.items()
+            }
+        )
+        for own in alone
+    )
+
+
+def _filled(units: np.ndarray, size: int, number: int) -> np.ndarray:
+    """So many of `number` units, ascending: those given, and the first others."""
+    others = np.setdiff1d(np.arange(number), units, assume_unique=True)
+    return np.sort(np.concatenate([units, others[: size - units.size]]))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class InputSelection:
     """The inputs that a smaller net reads.
 
     Attributes:
-      kept: their indices; None for all.
+      kept: their indices, which may be traced; None for all.
       is_flat: whether they are features of the flattened inputs, or channels.
     """
 
-    kept: np.ndarray | None
+    kept: np.ndarray | jax.Array | None
     is_flat: bool
 
     def __call__(self, inputs: jax.Array) -> jax.Array:

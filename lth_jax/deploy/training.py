@@ -49,24 +49,10 @@ class CompactTraining(NamedTuple):
 
         What was left out has the value it had at the start, 0 where it is pruned.
         """
-        start = self.start
-
-        def put_moments(large: Any, small: Any) -> Any:
-            return self.selection.put(large, small)
-
-        return TrainState(
-            state.step,
-            *jax.tree.map(
-                jnp.asarray,
-                (
-                    self.selection.put(start.params, state.params),
-                    self.selection.put(start.batch_stats, state.batch_stats),
-                    _map_moments(
-                        put_moments, start.params, start.opt_state, state.opt_state
-                    ),
-                ),
-            ),
+        expanded: TrainState = jax.tree.map(
+            jnp.asarray, put_state(self.selection, self.start, state)
         )
+        return expanded
 
 
 def compact_for_training(module: Any, state: TrainState, masks: Masks) -> CompactTraining:
@@ -94,18 +80,10 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
     layout: Layout = module.layout()
     masks = jax.device_get(masks)
     start = jax.device_get(project(state, masks))
-    edges = live_edges(layout, masks)
-    alive = forward(layout, edges, _sources(layout, masks))
-    reaching = backward(layout, edges, alive)
-    needed = {name: alive[name] & reaching[name] for name in alive}
-    selection = select(layout, masks, needed)
-    small = dataclasses.replace(
-        start,
-        params=selection.take(start.params),
-        batch_stats=selection.take(start.batch_stats),
-        opt_state=_map_moments(selection.take, start.params, start.opt_state),
+    selection = select(layout, masks, needed_units(layout, masks))
+    small, small_masks = jax.tree.map(
+        jnp.asarray, (take_state(selection, start), selection.take(masks))
     )
-    small, small_masks = jax.tree.map(jnp.asarray, (small, selection.take(masks)))
     return CompactTraining(
         module.resized(selection.sizes),
         small,
@@ -113,6 +91,34 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
         input_selection(selection, masks),
         selection,
         start,
+    )
+
+
+def needed_units(layout: Layout, masks: Masks) -> Units:
+    """The units that can change a logit while a masked net trains; masks on the host."""
+    edges = live_edges(layout, masks)
+    alive = forward(layout, edges, _sources(layout, masks))
+    reaching = backward(layout, edges, alive)
+    return {name: alive[name] & reaching[name] for name in alive}
+
+
+def take_state(selection: Selection, state: TrainState) -> TrainState:
+    """The smaller net's part of a state, on the host."""
+    return dataclasses.replace(
+        state,
+        params=selection.take(state.params),
+        batch_stats=selection.take(state.batch_stats),
+        opt_state=_map_moments(selection.take, state.params, state.opt_state),
+    )
+
+
+def put_state(selection: Selection, state: TrainState, part: TrainState) -> TrainState:
+    """The larger net's state with the smaller one's put in, on the host."""
+    return TrainState(
+        part.step,
+        selection.put(state.params, part.params),
+        selection.put(state.batch_stats, part.batch_stats),
+        _map_moments(selection.put, state.params, state.opt_state, part.opt_state),
     )
 
 

@@ -19,11 +19,16 @@ class Network(NamedTuple):
         statistics); see `lth_jax.training.Apply`.
       apply_to_ones: params, batch statistics to the float32 logits of one input that is
         1 everywhere, in evaluation; the ones reach the module as they are.
+      module: of linen, that computes it.
+      remade: another module, and a function of its inputs, to that net on the same
+        examples: augmented and preprocessed alike, then given to the function.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
     apply: Callable[..., tuple[jax.Array, Any]]
     apply_to_ones: Callable[[Any, Any], jax.Array]
+    module: nn.Module
+    remade: Callable[[nn.Module, Callable[[jax.Array], jax.Array]], "Network"]
 
 
 def from_linen(
@@ -88,4 +93,9 @@ def from_linen(
         result: jax.Array = logits.astype(jnp.float32)
         return result
 
-    return Network(init, apply, apply_to_ones)
+    def remade(other: nn.Module, choose: Callable[[jax.Array], jax.Array]) -> Network:
+        return from_linen(
+            other, example_inputs, lambda inputs: choose(preprocess(inputs)), augment
+        )
+
+    return Network(init, apply, apply_to_ones, module, remade)

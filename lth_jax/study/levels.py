@@ -21,6 +21,7 @@ from lth_jax.core.training import (
     Metrics,
     TrainState,
 )
+from lth_jax.deploy import CompactMembers
 from lth_jax.errors import UserError
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.parts import Parts
@@ -128,6 +129,7 @@ class Trainer:
         flight: InFlight,
         goal: Counts | None = None,
         frozen: Params | None = None,
+        compact: CompactMembers | None = None,
     ) -> Iterator[tuple[int, InFlight]]:
         """Trains to the end of the budget, yielding (step, members) after each segment.
 
@@ -136,6 +138,8 @@ class Trainer:
           flight: from `begin`, or any that `train` yielded.
           goal: where masks change, the counts they come to, leading axis M.
           frozen: what pruned weights stay at, leading axis M; None: 0.
+          compact: the members' smaller nets, whose states and masks `flight` has, for
+            masks that stay, and pruned weights that are 0.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
@@ -144,7 +148,7 @@ class Trainer:
         todo = [s for s in self.segments(members[0]) if s.start_step >= reached]
         all_evals = self.eval_steps(members[0])
         state, masks, curves = flight
-        run = self._runner(members, goal, frozen)
+        run = self._runner(members, goal, frozen, compact)
 
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
@@ -164,16 +168,23 @@ class Trainer:
                 yield segment.stop_step, InFlight(state, masks, curves)
 
     def _runner(
-        self, members: list[Member], goal: Counts | None, frozen: Params | None
+        self,
+        members: list[Member],
+        goal: Counts | None,
+        frozen: Params | None,
+        compact: CompactMembers | None,
     ) -> Callable[..., Any]:
         """Makes `run(state, masks, indices) -> ((state, masks), curves)`."""
         programs, draw_keys = self._programs, self._keys(members, "draws")
         dynamics = spec_of(members[0].arm).dynamics
+        static: Callable[[int], Callable[..., Any]] = programs.static
+        own: Any = frozen
+        if compact is not None:
+            static = functools.partial(programs.compact, compact.module, compact.is_flat)
+            own = compact.kept
 
         def run_static(state: TrainState, masks: Masks, indices: np.ndarray) -> Any:
-            state, found = self._parts.run(
-                programs.static, state, masks, frozen, indices, draw_keys
-            )
+            state, found = self._parts.run(static, state, masks, own, indices, draw_keys)
             return (state, masks), found
 
         if dynamics is None:

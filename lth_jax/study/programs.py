@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -23,6 +24,7 @@ from lth_jax.core.training import (
     make_evaluate,
     make_segment,
 )
+from lth_jax.deploy.selection import InputSelection
 from lth_jax.study.experiment import Experiment, Splits
 
 _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
@@ -52,6 +54,30 @@ class Programs:
             *splits: Examples,
         ) -> tuple[TrainState, Curves]:
             apply = with_frozen(network.apply, frozen)
+            train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
+            return train_and_evaluate(state, masks, indices, *splits, key)
+
+        return self._over_members(segment, num_members)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - few calls have the same shapes
+    def compact(
+        self, module: nn.Module, is_flat: bool, num_members: int
+    ) -> Callable[..., Any]:
+        """As `static`, of a smaller net; see `lth_jax.deploy.CompactMembers`.
+
+        Takes which inputs each member reads (None: all) for what pruned weights stay at.
+        """
+        network, tx = self._experiment.network, self._experiment.tx
+
+        def segment(
+            state: TrainState,
+            masks: Masks,
+            kept: jax.Array | None,
+            indices: jax.Array,
+            key: jax.Array,
+            *splits: Examples,
+        ) -> tuple[TrainState, Curves]:
+            apply = network.remade(module, InputSelection(kept, is_flat)).apply
             train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
             return train_and_evaluate(state, masks, indices, *splits, key)
 

@@ -18,6 +18,7 @@ from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Curves, Metrics
+from lth_jax.deploy import CompactMembers, compact_members
 from lth_jax.study import records, ticket_files, weight_histograms
 from lth_jax.study.checkpoint import Newest
 from lth_jax.study.experiment import Experiment
@@ -97,13 +98,22 @@ class Runner:
         if is_ticket:
             self._write_ticket(level, start)
         frozen = self._lineage.frozen(call, start.masks)
+        compact = self._compact(call, start, frozen)
         flights = self._flights(call)
-        flight = self._trainer.begin(self._members(call), start)
+        flight = self._trainer.begin(
+            self._members(call),
+            start if compact is None else Start(compact.states, compact.masks),
+        )
         if not until_rewind_step:
             flight = InFlight(*(flights.newest(flight) or flight))
-        flight = self._train(call, flight, frozen, flights, progress, until_rewind_step)
+        flight = self._train(
+            call, flight, frozen, compact, flights, progress, until_rewind_step
+        )
         if until_rewind_step:
             return
+        if compact is not None:
+            state = compact.expand(flight.state)
+            flight = InFlight(state, start.masks, flight.curves)
         if is_ticket:
             self._lineage.keep_level(level, Start(flight.state, start.masks))
             weight_histograms.save(
@@ -124,6 +134,7 @@ class Runner:
         call: Call,
         flight: InFlight,
         frozen: Params | None,
+        compact: CompactMembers | None,
         flights: Newest,
         progress: Progress,
         until_rewind_step: bool,
@@ -133,7 +144,8 @@ class Runner:
         start_step = self._trainer.start_step(members[0])
         progress.skip((reached - start_step) * len(members))
         eval_steps = self._trainer.eval_steps(members[0])
-        segments = self._trainer.train(members, flight, self._goal(call), frozen)
+        goal = self._goal(call)
+        segments = self._trainer.train(members, flight, goal, frozen, compact)
         for step, state_then in segments:
             flight = state_then
             progress.advance((step - reached) * len(members), call)
@@ -147,6 +159,17 @@ class Runner:
                 flights.save(step, flight)
                 self._check_interrupted()
         return flight
+
+    def _compact(
+        self, call: Call, start: Start, frozen: Params | None
+    ) -> CompactMembers | None:
+        """The smaller nets that a call trains, if the config wants it and it has any."""
+        is_static = spec_of(call[0].arm).dynamics is None
+        may = self._config.compact_levels and call[0].level > 0
+        if not (may and is_static and frozen is None):
+            return None
+        compact = compact_members(self._experiment.network.module, *start)
+        return compact if compact.is_smaller else None
 
     def _goal(self, call: Call) -> Counts | None:
         """The counts that a call's masks come to, where they change."""

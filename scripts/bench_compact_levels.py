@@ -1,0 +1,97 @@
+"""Times levels of a study with and without `compact_levels`, one JSON line a level.
+
+  python scripts/bench_compact_levels.py --config=configs/lenet.py --config.num_steps=2000
+      --config.num_replicates=2 [--levels=5,10,15,20] [--steps=400] [--repeats=7]
+
+The study runs first, its ticket alone, in --workdir (by default one that is removed). Then
+calls of its members train `--steps` steps from where each level starts, evaluations
+included, by the large nets and by the smaller ones in turn: `faster` is the median ratio
+over the repeats. `compile_s` is what each level's own sizes cost, once a call.
+"""
+
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+from ml_collections import config_flags
+from timing import ratio, report, timed
+
+from lth_jax import config as lth_config
+from lth_jax import masks
+from lth_jax.core.tickets import Start
+from lth_jax.deploy import compact_members
+from lth_jax.parallel import use_all_cores
+from lth_jax.study import experiment, workdir
+from lth_jax.study.experiment import Experiment
+from lth_jax.study.levels import InFlight, Member, Trainer
+from lth_jax.study.lineage import Lineage
+from lth_jax.study.plan import Group
+from lth_jax.study.runner import Runner
+
+_CONFIG = config_flags.DEFINE_config_file("config")
+_LEVELS = flags.DEFINE_list("levels", ["5", "10", "15", "20"], "that are timed")
+_STEPS = flags.DEFINE_integer("steps", 400, "that are timed")
+_REPEATS = flags.DEFINE_integer("repeats", 7, "of each")
+_WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on with")
+
+
+def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
+    """One level."""
+    members = [Member(r, "ticket", level) for r in range(built.config.num_replicates)]
+    compact = compact_members(built.network.module, *start)
+    trainer = Trainer(built)
+    large = trainer.begin(members, start)
+    small = trainer.begin(members, Start(compact.states, compact.masks))
+    trained: dict[str, InFlight] = {}
+
+    def train(name: str) -> Callable[[], None]:
+        def run() -> None:
+            own = (large,) if name == "large" else (small, None, None, compact)
+            for _, trained[name] in trainer.train(members, *own):
+                pass
+
+        return run
+
+    began = time.perf_counter()
+    train("small")()
+    compile_s = time.perf_counter() - began
+    seconds = timed({name: train(name) for name in ("large", "small")}, repeats)
+    losses = [trained[name].curves.validation.loss for name in ("large", "small")]
+    report(
+        "compact level",
+        net=built.config.model.name,
+        level=level,
+        density=round(masks.density(start.masks), 4),
+        units=compact.selections[0].sizes,
+        of=dict(compact.selections[0].numbers),
+        faster=ratio(seconds["large"], seconds["small"]),
+        compile_s=round(compile_s - statistics.median(seconds["small"]), 2),
+        largest_difference_of_losses=float(abs(losses[0] - losses[1]).max()),
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the study and times its levels."""
+    del argv
+    use_all_cores()
+    config = dataclasses.replace(
+        lth_config.read(_CONFIG.value), arms=("ticket",), compact_levels=True
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        built = experiment.build(config)
+        root = pathlib.Path(_WORKDIR.value or scratch)
+        with workdir.opened(root, config, built.data_note) as files:
+            Runner(built, files).run()
+            lineage = Lineage(built, files, lambda *_, **__: None)
+            short = dataclasses.replace(config, num_steps=_STEPS.value)
+            for level in map(int, _LEVELS.value):
+                start = lineage.start((Group("ticket", level),))
+                measure(built._replace(config=short), level, start, _REPEATS.value)
+
+
+if __name__ == "__main__":
+    app.run(main)
