@@ -2,9 +2,14 @@
 
   python scripts/bench_compact_levels.py --config=configs/lenet.py --config.num_steps=2000
       --config.num_replicates=2 [--levels=5,10,15,20] [--steps=400] [--repeats=7]
+  python scripts/bench_compact_levels.py --config=configs/conv4.py --config.num_steps=4
+      --config.num_levels=3 --config.prune.structure=units
+      --config.prune.fraction=0.3 --config.prune.conv_fraction=0.3
+      --config.eval_every_steps=4 --config.checkpoint_every_steps=4 --examples=500
+      --levels=1,2 --steps=4
 
-The study runs first, its ticket alone, in --workdir (by default one that is removed). Then
-calls of its members train `--steps` steps from where each level starts, evaluations
+The study runs first, its ticket alone, in --workdir (by default one that is removed).
+Then calls of its members train `--steps` steps from where each level starts, evaluations
 included, by the large nets and by the smaller ones in turn: `faster` is the median ratio
 over the repeats. `compile_s` is what each level's own sizes cost, once a call.
 """
@@ -23,10 +28,11 @@ from timing import ratio, report, timed
 from lth_jax import config as lth_config
 from lth_jax import masks
 from lth_jax.core.tickets import Start
+from lth_jax.core.training import Examples
 from lth_jax.deploy import compact_members
 from lth_jax.parallel import use_all_cores
 from lth_jax.study import experiment, workdir
-from lth_jax.study.experiment import Experiment
+from lth_jax.study.experiment import Experiment, Splits
 from lth_jax.study.levels import InFlight, Member, Trainer
 from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Group
@@ -35,6 +41,7 @@ from lth_jax.study.runner import Runner
 _CONFIG = config_flags.DEFINE_config_file("config")
 _LEVELS = flags.DEFINE_list("levels", ["5", "10", "15", "20"], "that are timed")
 _STEPS = flags.DEFINE_integer("steps", 400, "that are timed")
+_EXAMPLES = flags.DEFINE_integer("examples", None, "of each split, at most")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "of each")
 _WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on with")
 
@@ -83,6 +90,8 @@ def main(argv: Sequence[str]) -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         built = experiment.build(config)
+        few = [Examples(*(x[: _EXAMPLES.value] for x in s)) for s in built.splits]
+        built = built._replace(splits=Splits(*few))
         root = pathlib.Path(_WORKDIR.value or scratch)
         with workdir.opened(root, config, built.data_note) as files:
             Runner(built, files).run()

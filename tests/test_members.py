@@ -29,8 +29,8 @@ def member(tree, m):
 def two_members(name):
     """Two that need other units, and not equally many."""
     found = [
-        draw_masks(name, seed, 0.6, dead=dead, others=0.0, dead_inputs=dead)
-        for seed, dead in ((2, 0.5), (3, 0.2))
+        draw_masks(name, seed, 0.6, dead=dead, others=0.0, dead_inputs=dead_inputs)
+        for seed, dead, dead_inputs in ((2, 0.5, 0.5), (3, 0.2, 0.3))
     ]
     return stacked([start(name, own, TX) for own in found]), stacked(found)
 
@@ -39,7 +39,11 @@ def two_members(name):
 def test_members_of_one_shape_train_as_their_masked_nets(name):
     states, found = two_members(name)
     compact = deploy.compact_members(NETS[name], states, found)
-    assert compact.is_smaller
+    assert (compact.kept is not None) == (name == "lenet")
+    small, large = (
+        sum(x.size for x in jax.tree.leaves(s.params)) for s in (compact.states, states)
+    )
+    assert small < 0.8 * large
     inputs = jnp.asarray(images(name, NUM_STEPS * 8))
     labels = jnp.arange(NUM_STEPS * 8) % 10
     batches = jnp.arange(NUM_STEPS * 8).reshape(NUM_STEPS, 8)
@@ -78,6 +82,10 @@ def test_each_has_what_it_needs_and_the_size_of_the_largest(name):
             np.any([own[p] for p in stream_of if stream_of[p] == stream_of[place]], 0)
             for own in needed
         ]
+        chosen = place != INPUTS or compact.kept is not None
+        if not chosen:
+            assert size == compact.selections[0].numbers[INPUTS]
+            continue
         assert size == max(1, *(own.sum() for own in together))
         for selection, own in zip(compact.selections, together, strict=True):
             units = selection.units[place]
@@ -102,6 +110,19 @@ def test_nothing_smaller_comes_of_full_masks():
     states, found = two_members("lenet")
     full = jax.tree.map(jnp.ones_like, found)
     compact = deploy.compact_members(NETS["lenet"], states, full)
-    assert not compact.is_smaller
     assert compact.kept is None
-    assert compact.selections[0].sizes[INPUTS] == compact.selections[0].numbers[INPUTS]
+    assert compact.selections[0].sizes == compact.selections[0].numbers
+    assert_trees_equal(jax.device_get(compact.states), jax.device_get(states))
+
+
+@pytest.mark.parametrize(("read", "left_out"), [(576, True), (577, False)])
+def test_inputs_are_left_out_where_a_quarter_is_not_read(read, left_out):
+    states, found = two_members("lenet")
+    full = jax.device_get(jax.tree.map(np.ones_like, found))
+    full["dense_0"]["kernel"][0, 500:] = False
+    full["dense_0"]["kernel"][1, read:] = False
+    compact = deploy.compact_members(NETS["lenet"], states, full)
+    if left_out:
+        assert compact.kept.tolist() == [list(range(576))] * 2
+    else:
+        assert compact.kept is None

@@ -12,6 +12,8 @@ from lth_jax.deploy.selection import Selection, input_selection, select_alike
 from lth_jax.deploy.training import needed_units, put_state, take_state
 from lth_jax.layout import INPUTS, Layout
 
+_WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
+
 
 class CompactMembers(NamedTuple):
     """Nets of the same family with fewer units, where masked ones' training starts.
@@ -37,12 +39,6 @@ class CompactMembers(NamedTuple):
     selections: tuple[Selection, ...]
     starts: TrainState
 
-    @property
-    def is_smaller(self) -> bool:
-        """Whether anything is left out."""
-        selection = self.selections[0]
-        return any(selection.sizes[name] < n for name, n in selection.numbers.items())
-
     def expand(self, states: TrainState) -> TrainState:
         """The large nets' states, from the smaller ones', as `CompactTraining.expand`."""
         states = jax.device_get(states)
@@ -59,7 +55,8 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
     """`compact_for_training` of several members, whose smaller nets have one shape.
 
     Each has the units that it needs, and as many that it does not need as make its size
-    that of the largest in each place; those change nothing.
+    that of the largest in each place; those change nothing. Inputs are left out where
+    no member reads more than three in four.
 
     Args:
       module: a net of `lth_jax.models`, as it made the params.
@@ -74,7 +71,10 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
     masks = jax.device_get(masks)
     starts = jax.device_get(jax.vmap(project)(states, masks))
     own = [_member(masks, m) for m in range(len(jax.tree.leaves(masks)[0]))]
-    selections = select_alike(layout, own[0], [needed_units(layout, m) for m in own])
+    needed = [needed_units(layout, m) for m in own]
+    if max(units[INPUTS].mean() for units in needed) > _WORTH_CHOOSING:
+        needed = [units | {INPUTS: np.ones_like(units[INPUTS])} for units in needed]
+    selections = select_alike(layout, own[0], needed)
     small, small_masks = _stacked(
         [
             (take_state(selection, _member(starts, m)), selection.take(own[m]))

@@ -18,9 +18,10 @@ from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Curves, Metrics
-from lth_jax.deploy import CompactMembers, compact_members
+from lth_jax.deploy import CompactMembers
 from lth_jax.study import records, ticket_files, weight_histograms
 from lth_jax.study.checkpoint import Newest
+from lth_jax.study.compaction import compaction
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.levels import InFlight, Member, Trainer
 from lth_jax.study.lineage import Lineage
@@ -98,7 +99,7 @@ class Runner:
         if is_ticket:
             self._write_ticket(level, start)
         frozen = self._lineage.frozen(call, start.masks)
-        compact = self._compact(call, start, frozen)
+        compact = compaction(self._experiment, call, start, frozen)
         flights = self._flights(call)
         flight = self._trainer.begin(
             self._members(call),
@@ -159,17 +160,6 @@ class Runner:
                 flights.save(step, flight)
                 self._check_interrupted()
         return flight
-
-    def _compact(
-        self, call: Call, start: Start, frozen: Params | None
-    ) -> CompactMembers | None:
-        """The smaller nets that a call trains, if the config wants it and it has any."""
-        is_static = spec_of(call[0].arm).dynamics is None
-        may = self._config.compact_levels and call[0].level > 0
-        if not (may and is_static and frozen is None):
-            return None
-        compact = compact_members(self._experiment.network.module, *start)
-        return compact if compact.is_smaller else None
 
     def _goal(self, call: Call) -> Counts | None:
         """The counts that a call's masks come to, where they change."""
