@@ -23,6 +23,7 @@ from lth_jax.errors import UserError
 from lth_jax.models import INITIALIZERS, MODELS, model_fields
 
 _ARMS = (*ARMS, *CRITERIA)
+STRUCTURES = ("weights", "units", "blocks", "n_of_m")
 MEASURES = ("accuracy", "final_accuracy", "early_stop_step", "speedup")
 
 
@@ -132,6 +133,7 @@ def _check_optimizer(optimizer: OptimizerConfig, num_steps: int) -> None:
 
 def _check_prune(prune: PruneConfig, num_levels: int) -> None:
     _one_of("prune.criterion", prune.criterion, CRITERIA)
+    _check_structure(prune, num_levels)
     criterion = CRITERIA[prune.criterion]
     scope = criterion.scope or prune.scope
     _require(
@@ -167,6 +169,55 @@ def _check_prune(prune: PruneConfig, num_levels: int) -> None:
         f"empty, or one for each of the {num_levels - 1} levels after the first"
         " (num_levels - 1)",
     )
+
+
+def _check_structure(prune: PruneConfig, num_levels: int) -> None:
+    structure = prune.structure
+    _one_of("prune.structure", structure, STRUCTURES)
+    sized = (prune.block_size is not None) == (structure == "blocks")
+    _require(
+        "prune.block_size",
+        prune.block_size,
+        sized,
+        "given for 'blocks', and for it alone",
+    )
+    if prune.block_size is not None:
+        _at_least("prune.block_size", prune.block_size, 1)
+    _check_n_of_m(prune, num_levels)
+    if structure == "weights":
+        return
+    beside = f"with prune.structure={structure!r}"
+    looks = CRITERIA[prune.criterion].looks
+    trained = f"one that looks at the trained net {beside}"
+    _require("prune.criterion", prune.criterion, looks != "init", trained)
+    empty = f"empty {beside}"
+    _require("prune.densities", prune.densities, not prune.densities, empty)
+    _require("prune.floor", prune.floor, prune.floor == 1, f"1 {beside}")
+    if structure == "units":
+        _require("prune.exclude", prune.exclude, not prune.exclude, empty)
+    scopes = ("layerwise",) if structure == "n_of_m" else ("layerwise", "global")
+    allowed = f"{' or '.join(map(repr, scopes))} {beside}"
+    _require("prune.scope", prune.scope, prune.scope in scopes, allowed)
+
+
+def _check_n_of_m(prune: PruneConfig, num_levels: int) -> None:
+    field, given = "prune.n_of_m", prune.n_of_m
+    number = num_levels - 1 if prune.structure == "n_of_m" else 0
+    _require(
+        field,
+        given,
+        len(given) == number,
+        f"one for each of the {num_levels - 1} levels after the first for 'n_of_m', and"
+        " empty without it",
+    )
+    shares = []
+    for text in given:
+        numbers = [int(part) for part in text.split(":") if part.isdecimal()]
+        fits = len(numbers) == text.count(":") + 1 == 2 and 1 <= numbers[0] < numbers[1]
+        _require(field, text, fits, "n:m with 1 <= n < m, such as '2:4'")
+        shares.append(numbers[0] / numbers[1])
+    decreasing = all(a > b for a, b in itertools.pairwise(shares))
+    _require(field, given, decreasing, "decreasing")
 
 
 def _check_rewind(study: StudyConfig) -> None:

@@ -101,6 +101,14 @@ class PruneConfig:
       densities: one-shot pruning: level i prunes the dense net, trained or at init as
         the criterion has it, straight to densities[i - 1]. Empty: iterative pruning by
         the fractions. Not with exclude.
+      structure: what goes as a whole: "weights" (one by one), "units" (neurons and
+        filters, off residual streams; their fraction is that of their layer), "blocks"
+        (block_size x block_size weights of a layer's matrix), or "n_of_m" (of every m
+        weights in a row that a unit reads with, all but n; without fractions). See
+        `lth_jax.core.structured`. All but "weights" go iteratively, by a criterion that
+        looks at the trained net; the arms that draw masks draw them weight by weight.
+      block_size: of the sides, for "blocks".
+      n_of_m: for "n_of_m", one for each level after the first, such as "2:4", "1:4".
     """
 
     criterion: str = "magnitude"
@@ -114,6 +122,9 @@ class PruneConfig:
     output_fraction: float = 0.1
     exclude: tuple[str, ...] = ()
     densities: tuple[float, ...] = ()
+    structure: str = "weights"
+    block_size: int | None = None
+    n_of_m: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,11 +294,12 @@ class StudyConfig:
         half as many, with a warning, when they turn out not to. With vmap results depend
         on it in the last bits: set it where a resumed study must not differ at all.
       compact_levels: levels after the first train smaller nets, without the units and
-        inputs that masks cut off, and their results are put back into the large ones: as
-        fast as what is left allows, the same up to rounding. Each call has the sizes of
-        the member that needs the most, and is compiled anew. Calls with an arm whose
-        masks change or whose pruned weights are not 0 train the large net. With dropout
-        other units are dropped, equally likely. What is left out keeps its value while
+        inputs that masks cut off, and what comes of them is put back into the large ones:
+        the same up to rounding, which grows as a net trains. A call's nets have the
+        sizes of the member that needs the most, and are compiled anew; where that leaves
+        less than a tenth of the params out, or an arm of the call has masks that change
+        or pruned weights that are not 0, it trains the large ones. With dropout other
+        units are dropped, equally likely. What is left out keeps its value while
         the level trains, whatever weight decay or kept moments would make of it: that
         changes no logit, but may change what of it is pruned next.
       data, model, init, optimizer, prune, rewind, dynamic, verdict, log: see their

@@ -18,6 +18,7 @@ from lth_jax.core.tickets import Start
 from lth_jax.core.training import Examples, TrainState
 from lth_jax.criteria import CRITERIA, Criterion, Evidence
 from lth_jax.study.experiment import Experiment
+from lth_jax.study.structures import prune_structure
 
 
 class Pruner:
@@ -69,6 +70,8 @@ class Pruner:
             return jax.tree.map(jnp.negative, scores) if invert else scores
 
         kept = evidence.masks
+        if prune.structure != "weights":
+            return prune_structure(self._experiment, level, score(kept), kept)
         if not prune.densities:
             return pruning.prune(score(kept), kept, self._experiment.fraction, **how)
         density = self._density(arm, level, kept)

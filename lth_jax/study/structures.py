@@ -1,0 +1,42 @@
+"""Structures: what a level takes away whole, by the counts that the config has."""
+
+from lth_jax.core import structured
+from lth_jax.core.masks import Masks
+from lth_jax.core.removal import Scores
+from lth_jax.layout import free_places
+from lth_jax.study.experiment import Experiment
+
+
+def prune_structure(
+    experiment: Experiment, level: int, scores: Scores, masks: Masks
+) -> Masks:
+    """The masks of one replicate at a level, by a `prune.structure` beyond "weights".
+
+    Args:
+      experiment: the study's.
+      level: from 1.
+      scores: of the weights, as for `lth_jax.prune`.
+      masks: of the level that is pruned.
+    """
+    prune, fraction = experiment.config.prune, experiment.fraction
+    if prune.structure == "n_of_m":
+        n, m = map(int, prune.n_of_m[level - 1].split(":"))
+        return structured.keep_n_of_m(scores, masks, n, m, prunable=experiment.prunable)
+    if prune.structure == "blocks":
+        assert prune.block_size is not None  # the config is checked
+        return structured.prune_blocks(
+            scores,
+            masks,
+            fraction,
+            prune.block_size,
+            scope=prune.scope,
+            prunable=experiment.prunable,
+        )
+    layout = experiment.network.module.layout()
+    if not isinstance(fraction, float):
+        # Units go by the kind of the layer that they are of.
+        fraction = {
+            place.name: fraction[f"{place.layers[0].name}/kernel"]
+            for place in free_places(layout)
+        }
+    return structured.prune_units(scores, masks, fraction, layout, scope=prune.scope)
