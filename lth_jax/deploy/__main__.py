@@ -65,7 +65,7 @@ def _deploy(args: argparse.Namespace) -> str:
     check_same_data(workdir, built.data_note)
     state, masks = trained.load(built, workdir, args.level, args.replicate)
 
-    module: Any = built.module.clone(dtype=jnp.float32)
+    module: Any = built.network.module.clone(dtype=jnp.float32)
     large = measures.Masked(module, state.params, masks, state.batch_stats)
     net = deploy.compact(*large)
     normalize, test = built.normalization.apply, built.splits.test

@@ -19,7 +19,7 @@ class Network(NamedTuple):
         statistics); see `lth_jax.training.Apply`.
       apply_to_ones: params, batch statistics to the float32 logits of one input that is
         1 everywhere, in evaluation; the ones reach the module as they are.
-      module: of linen, that computes it.
+      module: of linen, that computes it of preprocessed inputs.
       remade: another module, and a function of its inputs, to that net on the same
         examples: augmented and preprocessed alike, then given to the function.
     """

@@ -40,7 +40,6 @@ class Experiment(NamedTuple):
 
     Attributes:
       config: as read.
-      module: the net alone, on normalised inputs.
       normalization: of inputs as they are stored.
       network: both as init and apply.
       tx: the optimizer.
@@ -52,7 +51,6 @@ class Experiment(NamedTuple):
     """
 
     config: StudyConfig
-    module: nn.Module
     normalization: data.Normalization
     network: Network
     tx: optax.GradientTransformation
@@ -88,7 +86,6 @@ def build(config: StudyConfig) -> Experiment:
     prunable = masks.excluding(config.prune.exclude)
     return Experiment(
         config=config,
-        module=module,
         normalization=normalization,
         network=network,
         tx=_optimizer(config),

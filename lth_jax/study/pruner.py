@@ -71,7 +71,9 @@ class Pruner:
 
         kept = evidence.masks
         if prune.structure != "weights":
-            return prune_structure(self._experiment, level, score(kept), kept)
+            return prune_structure(
+                self._experiment, level, score(kept), kept, how["scope"]
+            )
         if not prune.densities:
             return pruning.prune(score(kept), kept, self._experiment.fraction, **how)
         density = self._density(arm, level, kept)

@@ -8,7 +8,7 @@ from lth_jax.study.experiment import Experiment
 
 
 def prune_structure(
-    experiment: Experiment, level: int, scores: Scores, masks: Masks
+    experiment: Experiment, level: int, scores: Scores, masks: Masks, scope: str
 ) -> Masks:
     """The masks of one replicate at a level, by a `prune.structure` beyond "weights".
 
@@ -17,6 +17,7 @@ def prune_structure(
       level: from 1.
       scores: of the weights, as for `lth_jax.prune`.
       masks: of the level that is pruned.
+      scope: "layerwise" or "global".
     """
     prune, fraction = experiment.config.prune, experiment.fraction
     if prune.structure == "n_of_m":
@@ -29,7 +30,7 @@ def prune_structure(
             masks,
             fraction,
             prune.block_size,
-            scope=prune.scope,
+            scope=scope,
             prunable=experiment.prunable,
         )
     layout = experiment.network.module.layout()
@@ -39,4 +40,4 @@ def prune_structure(
             place.name: fraction[f"{place.layers[0].name}/kernel"]
             for place in free_places(layout)
         }
-    return structured.prune_units(scores, masks, fraction, layout, scope=prune.scope)
+    return structured.prune_units(scores, masks, fraction, layout, scope=scope)
