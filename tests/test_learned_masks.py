@@ -154,6 +154,7 @@ def test_rescaling_makes_up_for_what_is_pruned(network, params, half_masks, exam
     np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-5)
     plain = evaluate_untrained(network.apply, params, half_masks, {}, examples)
     assert abs(found.loss - plain.loss) > 1e-3
+    assert found.accuracy == plain.accuracy  # since the biases are 0
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -279,6 +279,7 @@ def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm)
     learn = jax.jit(lambda counts, *args: LEARNED[name](counts, apply, *args))
     shapes = {n: m.shape for n, m in masks.prunable_leaves(init.params)}
     sizes = {n: m.size for n, m in masks.prunable_leaves(init.params)}
+    compiled = set()
     for level, density in enumerate(DENSITIES, start=1):
         found = pruner.prune(level, 1, inits[1], inits[0])
         counts = {n: round(density * size) for n, size in sizes.items()}
@@ -303,7 +304,8 @@ def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm)
             expected = np.zeros(mask.size, bool)
             expected[order_of] = True
             np.testing.assert_array_equal(np.asarray(mask).ravel(), expected)
-    assert pruner._scores._cache_size() == 1
+        compiled.add(pruner._scores._cache_size())
+    assert len(compiled) == 1  # the second level added nothing
 
 
 def test_a_learned_mask_is_the_same_again_and_its_worth_untrained_is_recorded(
