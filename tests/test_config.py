@@ -263,16 +263,6 @@ def test_a_bad_value_is_told_with_field_value_and_what_is_allowed(field, value, 
     assert any(repr(v) in message for v in told)
 
 
-def test_edge_popup_wants_a_density_of_each_layer():
-    values = changed("prune.scope", "global")
-    values["prune"] |= {"criterion": "edge_popup", "densities": (0.5,)}
-    values["num_levels"] = 2
-    with pytest.raises(ConfigError, match=r"prune\.scope: 'global' .*of each layer$"):
-        lth_config.read(values)
-    values["prune"]["criterion"] = "supermask"
-    assert lth_config.read(values).prune.scope == "global"
-
-
 @pytest.mark.parametrize("field", ["num_step", "prune.fractoin", "rewind.k"])
 def test_an_unknown_field_is_told_with_those_there_are(field):
     with pytest.raises(ConfigError, match=f"{field}: no such field; allowed are"):

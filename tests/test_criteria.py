@@ -132,7 +132,6 @@ def test_what_is_missing_is_named(name):
         criteria.CRITERIA[name].scores(bare)
     assert criteria.CRITERIA[name].at_data == ("examples" in needed)
     assert criteria.CRITERIA[name].learns == ("batch_indices" in needed)
-    assert criteria.CRITERIA[name].by_layer == ("counts" in needed)
 
 
 def test_random_scores_depend_on_the_key_alone(lenet):
