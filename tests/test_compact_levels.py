@@ -14,7 +14,12 @@ from lth_jax import config as lth_config
 from lth_jax import data
 from lth_jax.deploy.training import needed_units
 from lth_jax.study import checkpoint, experiment, records, ticket_files
+from lth_jax.study.compaction import compaction
+from lth_jax.study.plan import Group
 from lth_jax.study.programs import Programs
+
+# Nets so small have layers of which hardly a weight is left.
+pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps weights")
 
 CONFIGS = {
     # To so few weights that units and inputs are cut off.
@@ -22,15 +27,14 @@ CONFIGS = {
         arms=("ticket", "reinit"),
         model=lth_config.ModelConfig(hidden_sizes=(12, 8)),
         optimizer=lth_config.OptimizerConfig(learning_rate=1e-2),
-        prune=lth_config.PruneConfig(scope="global", fraction=0.8),
+        prune=lth_config.PruneConfig(scope="global", fraction=0.85),
     ),
-    # Whose filters lose their scales and offsets too.
     "batch norm": lth_config.StudyConfig(
         data=lth_config.DataConfig("images", None, 40, "flip_and_crop"),
         model=lth_config.ModelConfig("vgg16"),
         arms=("ticket",),
         optimizer=lth_config.OptimizerConfig("momentum", 0.05),
-        prune=lth_config.PruneConfig(scope="global", fraction=0.9),
+        prune=lth_config.PruneConfig(scope="global", fraction=0.85),
         rewind=lth_config.RewindConfig("late_rewind", "4"),
     ),
 }
@@ -71,7 +75,7 @@ def built(request, images):
         if request.param == "batch norm":
             patch.setattr(data, "load", lambda *_: images)
         small = functools.partial(
-            lth_jax.models.VGG, convolutions=(2, 1), channels=(6, 8)
+            lth_jax.models.VGG, convolutions=(2, 1), channels=(8, 8)
         )
         patch.setitem(lth_jax.models.MODELS, "vgg16", small)
         return experiment.build(tiny(CONFIGS[request.param]))
@@ -86,8 +90,18 @@ def plain(built, tmp_path_factory):
 @pytest.fixture(scope="module")
 def compact(built, tmp_path_factory):
     """The same of the smaller ones."""
-    other = compacted(built)
-    return run(other.config, tmp_path_factory.mktemp("compact") / "study", other)
+    other, calls = compacted(built), []
+    real = Programs.compact
+
+    def spy(*arguments):
+        calls.append(arguments)
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Programs, "compact", spy)
+        files = run(other.config, tmp_path_factory.mktemp("compact") / "study", other)
+    assert calls
+    return files
 
 
 def assert_same_study(found, expected):
@@ -185,33 +199,45 @@ def test_however_members_share_the_device(how, built, plain, tmp_path):
     assert_same_study(run(other.config, tmp_path / "study", other), plain)
 
 
-def test_masks_that_change_and_frozen_weights_train_the_large_net(
-    images, tmp_path, monkeypatch
-):
-    smaller = []
-    real = Programs.compact
+def start_of(built, units):
+    """Two members whose first layer keeps the weights of so many units."""
 
-    def spy(self, module, is_flat, num_members):
-        smaller.append(num_members)
-        return real(self, module, is_flat, num_members)
+    @jax.jit
+    @jax.vmap
+    def one(key):
+        params, stats = built.network.init(key)
+        return lth_jax.initial_state(params, built.tx, stats)
 
-    monkeypatch.setattr(Programs, "compact", spy)
-    config = tiny(CONFIGS["lenet"], compact_levels=True)
-    config = dataclasses.replace(
-        config,
-        arms=("ticket", "freeze", "rigl"),
-        dynamic=lth_config.DynamicConfig(update_every_steps=4),
-    )
+    state = jax.device_get(one(jax.random.split(jax.random.key(0), 2)))
+    masks = jax.tree.map(lambda x: np.ones(x.shape, bool), state.params)
+    masks["dense_0"]["kernel"][..., units:] = False
+    masks["dense_1"]["kernel"][:, units:] = False
+    return lth_jax.tickets.Start(state, masks)
+
+
+def test_which_calls_train_smaller_nets(tiny_config):
+    config = dataclasses.replace(tiny_config, compact_levels=True)
     built = experiment.build(config)
-    run(config, tmp_path / "small", built)
-    assert set(smaller) == {2}  # tickets alone
+    start = start_of(built, 6)
+    ticket = (Group("ticket", 1),)
+    found = compaction(built, ticket, start, None)
+    assert found.module.hidden_sizes == (6, 8)
+    assert compaction(built, (Group("ticket", 0),), start, None) is None
+    assert compaction(built, (Group("rigl", 1),), start, None) is None
+    frozen = start.state.params
+    assert compaction(built, (Group("freeze", 1),), start, frozen) is None
+    assert compaction(built, ticket, start_of(built, 11), None) is None  # 92% of params
+    large = built._replace(config=tiny_config)
+    assert compaction(large, ticket, start, None) is None
 
 
 def test_a_net_with_dropout_trains_too(images, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_: images)
-    model = lth_config.ModelConfig("conv2", (8,), 0.05, 0.5)
-    config = tiny(CONFIGS["batch norm"], model=model, compact_levels=True)
+    model = lth_config.ModelConfig("conv2", (64,), 0.1, 0.5)
+    prune = lth_config.PruneConfig(structure="units", fraction=0.5, conv_fraction=0.5)
+    config = tiny(CONFIGS["batch norm"], compact_levels=True)
+    config = dataclasses.replace(config, model=model, prune=prune, num_levels=2)
     found = records.read(run(config, tmp_path / "study").records)
     losses = {r.level: r.curves["test", "loss"].values for r in found}
-    assert {level: len(loss) for level, loss in losses.items()} == {0: 3, 1: 2, 2: 2}
+    assert {level: len(loss) for level, loss in losses.items()} == {0: 3, 1: 2}
     assert all(loss[-1] < 1.3 for loss in losses.values())  # ln 3 is 1.1
