@@ -47,7 +47,8 @@ def small_multiples(
         ):
             if arm in lines and arm != standing.arm:
                 x, y, _, _ = lines[arm]
-                axes.plot(x, y, color=colour, linewidth=1.3)
+                (line,) = axes.plot(x, y, color=colour, linewidth=1.3)
+                line.set_gid(f"data-series-{arm}-line")  # for the page's legend
                 labels.append(style.Label(y[-1], name, colour, arm))
         x, y, low, high = lines[standing.arm]
         axes.fill_between(x, low, high, alpha=0.2, linewidth=0, color=_OWN)
