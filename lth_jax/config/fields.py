@@ -108,7 +108,8 @@ class PruneConfig:
         `lth_jax.core.structured`. All but "weights" go iteratively, by a criterion that
         looks at the trained net; the arms that draw masks draw them weight by weight.
       block_size: of the sides, for "blocks".
-      n_of_m: for "n_of_m", one for each level after the first, such as "2:4", "1:4".
+      n_of_m: for "n_of_m", one for each level after the first, such as "2:4", "1:4"; on
+        the command line with quotes of their own, "'2:4','1:4'".
     """
 
     criterion: str = "magnitude"
