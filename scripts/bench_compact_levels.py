@@ -29,8 +29,8 @@ from lth_jax import config as lth_config
 from lth_jax import masks
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Examples
-from lth_jax.deploy import compact_members
 from lth_jax.parallel import use_all_cores
+from lth_jax.shrinking import compact_members
 from lth_jax.study import experiment, workdir
 from lth_jax.study.experiment import Experiment, Splits
 from lth_jax.study.levels import InFlight, Member, Trainer

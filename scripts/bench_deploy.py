@@ -34,7 +34,7 @@ import numpy as np
 from timing import ratio, report, timed
 
 import lth_jax
-from lth_jax import data, deploy, layout
+from lth_jax import data, layout, shrinking
 from lth_jax.core import optimizers, sampling
 from lth_jax.models import MODELS
 from lth_jax.parallel import use_all_cores
@@ -153,7 +153,7 @@ def calls(function: Callable[[], Any], number: int) -> Callable[[], None]:
 
 def measure_inference(case: Case, repeats: int) -> None:
     """Latency of a call, by batch."""
-    compact = deploy.compact(case.module, case.params, case.masks)
+    compact = shrinking.compact(case.module, case.params, case.masks)
     masked = lth_jax.masks.apply(case.masks, case.params)
     small = lth_jax.from_linen(
         compact.module, case.train.inputs[:1], lambda x: compact.inputs(prepare(x))
@@ -177,9 +177,9 @@ def measure_inference(case: Case, repeats: int) -> None:
     }
     shape = prepare(case.train.inputs[0]).shape
     kept = int(np.prod(compact.inputs(jnp.zeros((1, *shape))).shape[1:]))
-    cost = deploy.cost(case.module, case.params, case.masks, shape)
+    cost = shrinking.cost(case.module, case.params, case.masks, shape)
     shape = shape if kept == np.prod(shape) else (kept,)
-    after = deploy.cost(compact.module, compact.params, compact.masks, shape)
+    after = shrinking.cost(compact.module, compact.params, compact.masks, shape)
     for batch in (1, 256):
         inputs = case.train.inputs[:batch]
         number = (5 if batch == 1 else 1) * (1 if case.name.startswith("conv") else 40)
@@ -221,7 +221,7 @@ def measure_training(case: Case, steps: int, repeats: int) -> None:
         steps = max(2, steps // 40)
     tx = adam()
     state = lth_jax.rewind(lth_jax.initial_state(case.params, tx), case.masks, tx)
-    net = deploy.compact_for_training(case.module, state, case.masks)
+    net = shrinking.compact_for_training(case.module, state, case.masks)
     selected = lth_jax.Examples(net.inputs(case.train.inputs), case.train.labels)
     runs = {
         "masked": (case.module, state, case.masks, case.train),

@@ -5,7 +5,7 @@ import pytest
 from conftest import assert_trees_equal
 from zoo import ZOO, draw_masks, images, logits, variables
 
-from lth_jax import deploy, masks, models
+from lth_jax import masks, models, shrinking
 from lth_jax.layout import INPUTS, sizes
 
 # What is pruned: kernels to a density; of biases, scales and offsets some; whole units.
@@ -28,7 +28,7 @@ def small_logits(compact, inputs):
 def test_a_compact_net_is_the_same_function(name, case):
     params, stats = variables(name)
     found = draw_masks(name, 5, **CASES[case])
-    compact = deploy.compact(ZOO[name], params, found, stats)
+    compact = shrinking.compact(ZOO[name], params, found, stats)
     masked = masks.apply(found, params)
     expected = logits(ZOO[name], masked, stats, images(name))
     small = small_logits(compact, images(name))
@@ -51,7 +51,7 @@ def test_a_net_of_which_nothing_is_left_gives_its_constant_logits():
     for name in ("lenet", "conv2", "resnet20", "vgg16"):
         params, stats = variables(name)
         found = draw_masks(name, 0, density=0.0)
-        compact = deploy.compact(ZOO[name], params, found, stats)
+        compact = shrinking.compact(ZOO[name], params, found, stats)
         expected = logits(ZOO[name], masks.apply(found, params), stats, images(name))
         small = small_logits(compact, images(name))
         np.testing.assert_allclose(small, expected, rtol=1e-5, atol=1e-5)
@@ -75,7 +75,7 @@ def test_a_dense_constant_goes_into_the_next_bias_and_on_through_several_layers(
     }
     found = jax.tree.map(lambda p: jnp.asarray(p) != 0, params)
     module = models.LeNet(hidden_sizes=(3, 2), num_classes=2)
-    compact = deploy.compact(module, params, found)
+    compact = shrinking.compact(module, params, found)
     assert everything(compact.module, compact.params) == {
         **{INPUTS: 2, "dense_0": 1, "dense_1": 1, "output": 2}
     }
@@ -95,7 +95,7 @@ def test_constant_channels_before_a_padded_convolution_become_one_that_is_1():
     }
     found = jax.tree.map(lambda p: jnp.asarray(p) != 0, params)
     module = models.ConvNet(num_classes=5, stages=((4, 3),), hidden_sizes=())
-    compact = deploy.compact(module, params, found)
+    compact = shrinking.compact(module, params, found)
     assert compact.module.stages == ((2, 3),)
     one = int(compact.params["conv_0"]["bias"].argmax())
     np.testing.assert_array_equal(compact.params["conv_0"]["kernel"][..., one], 0)
@@ -119,7 +119,7 @@ def test_a_constant_before_a_flattened_dense_layer_goes_into_its_bias():
         "output": hand(rng.normal(size=(4 * 3, 5)), np.zeros(5)),
     }
     module = models.ConvNet(num_classes=5, stages=((3,),), hidden_sizes=())
-    compact = deploy.compact(module, params, masks.full(params))
+    compact = shrinking.compact(module, params, masks.full(params))
     assert compact.module.stages == ((2,),)
     rows = params["output"]["kernel"].reshape(4, 3, 5)
     np.testing.assert_array_equal(
@@ -147,7 +147,7 @@ def test_a_stream_channel_goes_where_it_is_0_or_unread_in_all_blocks_alone():
         leaves[f"{conv}/kernel"][..., 0] = False
         leaves[f"{norm}/scale"][:2] = False
         leaves[f"{norm}/bias"][0] = False
-    compact = deploy.compact(ZOO[name], params, found, stats)
+    compact = shrinking.compact(ZOO[name], params, found, stats)
     # Channel 0 is 0; channel 1 is constant.
     before, after = ZOO[name].layout(), compact.module.layout()
     assert before == after
@@ -166,7 +166,9 @@ def test_inputs_that_nobody_reads_are_left_out_features_or_channels():
     params = {"output": hand(rng.normal(size=(12, 3)), np.zeros(3))}
     found = jax.tree.map(lambda p: np.ones(p.shape, bool), params)
     found["output"]["kernel"][[0, 5, 6]] = False
-    compact = deploy.compact(models.LeNet(num_classes=3, hidden_sizes=()), params, found)
+    compact = shrinking.compact(
+        models.LeNet(num_classes=3, hidden_sizes=()), params, found
+    )
     inputs = jnp.asarray(rng.normal(size=(4, 2, 2, 3)))
     kept = [1, 2, 3, 4, 7, 8, 9, 10, 11]
     selected = jax.jit(compact.inputs)(inputs)
@@ -178,7 +180,7 @@ def test_inputs_that_nobody_reads_are_left_out_features_or_channels():
     }
     found = jax.tree.map(lambda p: np.ones(p.shape, bool), params)
     found["conv_0"]["kernel"][:, :, 1] = False
-    compact = deploy.compact(module, params, found)
+    compact = shrinking.compact(module, params, found)
     np.testing.assert_array_equal(compact.inputs(inputs), inputs[..., [0, 2]])
 
 
@@ -186,17 +188,17 @@ def test_wrong_input_is_named():
     params, stats = variables("vgg16")
     found = masks.full(params)
     with pytest.raises(ValueError, match="batch_stats: no norm_0/mean"):
-        deploy.compact(ZOO["vgg16"], params, found)
+        shrinking.compact(ZOO["vgg16"], params, found)
     with pytest.raises(ValueError, match="params: conv_13/kernel is in only one of"):
-        deploy.compact(ZOO["vgg19"], params, found, stats)
+        shrinking.compact(ZOO["vgg19"], params, found, stats)
     with pytest.raises(AssertionError):
-        deploy.compact(ZOO["vgg16"], params, found["conv_0"], stats)
+        shrinking.compact(ZOO["vgg16"], params, found["conv_0"], stats)
 
 
 def test_a_compact_net_is_compact_already():
     params, stats = variables("conv4")
     found = draw_masks("conv4", 5, 0.1, dead=0.2)
-    once = deploy.compact(ZOO["conv4"], params, found, stats)
-    again = deploy.compact(once.module, once.params, once.masks, once.batch_stats)
+    once = shrinking.compact(ZOO["conv4"], params, found, stats)
+    again = shrinking.compact(once.module, once.params, once.masks, once.batch_stats)
     assert again.module == once.module
     assert_trees_equal(again.masks, once.masks)

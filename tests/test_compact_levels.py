@@ -12,7 +12,7 @@ from test_runner import Stop, run, texts, values
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
-from lth_jax.deploy.training import needed_units
+from lth_jax.shrinking.training import needed_units
 from lth_jax.study import checkpoint, experiment, records, ticket_files
 from lth_jax.study.compaction import compaction
 from lth_jax.study.plan import Group

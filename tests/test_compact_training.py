@@ -7,7 +7,7 @@ from conftest import assert_trees_equal
 from zoo import NETS, draw_masks, images, variables
 
 import lth_jax
-from lth_jax import deploy, masks, models
+from lth_jax import masks, models, shrinking
 from lth_jax.core import training
 from lth_jax.layout import INPUTS, sizes
 
@@ -45,7 +45,7 @@ def test_a_compact_nets_steps_expanded_are_the_masked_nets(name):
     # usual epsilon of 1e-8 makes whole steps of that rounding.
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
     state = start(name, found, tx)
-    net = deploy.compact_for_training(NETS[name], state, found)
+    net = shrinking.compact_for_training(NETS[name], state, found)
     numbers, whole = (
         sizes(NETS[name].layout(), p) for p in (net.state.params, state.params)
     )
@@ -65,7 +65,7 @@ def test_a_compact_nets_steps_expanded_are_the_masked_nets(name):
     moved = jax.tree.map(lambda a, b: jnp.any(a != b), expanded.params, state.params)
     assert any(jax.tree.leaves(moved))
     # Statistics that reach no logit are the only ones that may differ.
-    reach = deploy.dead_units(NETS[name].layout(), found)
+    reach = shrinking.dead_units(NETS[name].layout(), found)
     for place in NETS[name].layout():
         for layer in [layer for layer in place.layers if layer.norm]:
             kept = net.selection.units[place.name]
@@ -92,7 +92,7 @@ def test_units_with_a_bias_to_train_stay_and_those_that_are_0_for_ever_go():
     found["output"]["kernel"] = found["output"]["kernel"].at[3].set(False)
     module = models.LeNet(hidden_sizes=(4,), num_classes=2)
     tx = optax.sgd(0.1)
-    net = deploy.compact_for_training(module, lth_jax.initial_state(params, tx), found)
+    net = shrinking.compact_for_training(module, lth_jax.initial_state(params, tx), found)
     assert net.module.hidden_sizes == (2,)
     assert net.selection.units["dense_0"].tolist() == [0, 2]
     assert net.selection.units[INPUTS].tolist() == [0, 1]
@@ -111,7 +111,7 @@ def test_a_normalised_unit_goes_with_scale_and_offset_alone(scale, offset, stays
     for leaf, kept in (("scale", scale), ("bias", offset)):
         found["norm_0"][leaf] = found["norm_0"][leaf].at[1].set(kept)
     state = lth_jax.initial_state(params, optax.sgd(0.1), stats)
-    net = deploy.compact_for_training(module, state, found)
+    net = shrinking.compact_for_training(module, state, found)
     assert net.module.channels == ((1 + stays,),)
 
 
@@ -123,7 +123,7 @@ def test_expanding_at_the_start_gives_the_start():
     state = training.project(
         training.TrainState(jnp.int32(7), state.params, state.batch_stats, filled), found
     )
-    net = deploy.compact_for_training(NETS["small_resnet"], state, found)
+    net = shrinking.compact_for_training(NETS["small_resnet"], state, found)
     assert_trees_equal(net.expand(net.state), state)
     assert_trees_equal(net.selection.take(found), jax.device_get(net.masks))
 
@@ -134,4 +134,4 @@ def test_moments_of_other_shapes_than_the_params_are_refused():
     sums = jax.tree.map(lambda p: jnp.zeros(p.shape[:1]), state.params)
     state = training.TrainState(state.step, state.params, {}, (sums,))
     with pytest.raises(ValueError, match=r"opt_state: a moment of dense_0/kernel is"):
-        deploy.compact_for_training(NETS["lenet"], state, found)
+        shrinking.compact_for_training(NETS["lenet"], state, found)

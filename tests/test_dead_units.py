@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from zoo import ZOO, draw_masks, images, variables
 
-from lth_jax import deploy, masks, models
+from lth_jax import masks, models, shrinking
 from lth_jax.layout import INPUTS
 
 
@@ -85,7 +85,7 @@ def seen_reaching(name, found):
 )
 def test_reach_is_what_values_and_derivatives_show(name, density):
     found = draw_masks(name, 3, density, dead=0.2, dead_inputs=0.3)
-    reach = deploy.dead_units(ZOO[name].layout(), found)
+    reach = shrinking.dead_units(ZOO[name].layout(), found)
     from_inputs, to_output = seen_reached(name, found), seen_reaching(name, found)
     assert reach.to_output.keys() == to_output.keys()
     for place, units in to_output.items():
@@ -112,7 +112,7 @@ def search(edges, starts):
 @pytest.mark.parametrize("name", ZOO)
 def test_reach_is_what_a_search_of_the_graph_finds(name, density):
     found, layout = draw_masks(name, 4, density, dead=0.1, others=0.9), ZOO[name].layout()
-    reach = deploy.dead_units(layout, found)
+    reach = shrinking.dead_units(layout, found)
     leaves = dict(masks.named_leaves(found))
     onward, back = {}, {}
 
@@ -148,7 +148,7 @@ def test_what_hangs_on_a_dead_unit_alone_is_dead_too():
         name: {"kernel": jnp.asarray(k), "bias": jnp.ones(k.shape[1], bool)}
         for name, k in kernels.items()
     }
-    reach = deploy.dead_units(models.LeNet(hidden_sizes=(3, 3)).layout(), found)
+    reach = shrinking.dead_units(models.LeNet(hidden_sizes=(3, 3)).layout(), found)
     assert {place: units.tolist() for place, units in reach.alive.items()} == {
         "inputs": [False, False, True],
         "dense_0": [False, False, True],
@@ -166,6 +166,6 @@ def test_a_pruned_scale_cuts_what_goes_through_it():
         "norm_0": {"scale": np.array([True, False]), "bias": np.ones(2, bool)},
         "output": {"kernel": np.ones((2, 1), bool), "bias": np.ones(1, bool)},
     }
-    reach = deploy.dead_units(module.layout(), found)
+    reach = shrinking.dead_units(module.layout(), found)
     assert reach.from_inputs["conv_0"].tolist() == [True, False]
     assert reach.to_output["conv_0"].all()

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from zoo import NETS, draw_masks, images, logits, variables
 
-from lth_jax import data, deploy
+from lth_jax import data, shrinking
 from lth_jax.deploy import export, onnx_graph
 
 NORMALIZATION = data.Normalization(np.float32([100, 120, 140]), np.float32([60, 70, 80]))
@@ -30,7 +30,7 @@ def case(request):
     name = request.param
     params, stats = variables(name)
     masks = draw_masks(name, 3, density=0.3, dead=0.2, others=0.9, dead_inputs=0.3)
-    net = deploy.compact(NETS[name], params, masks, stats)
+    net = shrinking.compact(NETS[name], params, masks, stats)
     predict = export.predictor(
         net.module,
         net.params,

@@ -7,7 +7,7 @@ import pytest
 from zoo import NETS, draw_masks, images, logits, variables
 
 import lth_jax
-from lth_jax import deploy
+from lth_jax import shrinking
 from lth_jax.deploy import latency, measures
 
 
@@ -39,7 +39,7 @@ def masked_logits(large):
 
 
 def test_costs_count_what_the_large_net_keeps_and_what_the_small_one_has(large):
-    net = deploy.compact(*large)
+    net = shrinking.compact(*large)
     assert net.inputs.kept is not None
     example = jax.ShapeDtypeStruct((16, 16, 3), jnp.float32)
     found = measures.costs(large, net, identity, example)

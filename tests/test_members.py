@@ -10,10 +10,10 @@ from test_compact_training import NUM_STEPS, assert_close, start, train
 from zoo import NETS, draw_masks, images
 
 import lth_jax
-from lth_jax import deploy, masks
-from lth_jax.deploy.selection import InputSelection
-from lth_jax.deploy.training import needed_units
+from lth_jax import masks, shrinking
 from lth_jax.layout import INPUTS, sizes, streams
+from lth_jax.shrinking.selection import InputSelection
+from lth_jax.shrinking.training import needed_units
 
 TX = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
 
@@ -38,7 +38,7 @@ def two_members(name):
 @pytest.mark.parametrize("name", ["lenet", "conv2", "small_vgg", "small_resnet"])
 def test_members_of_one_shape_train_as_their_masked_nets(name):
     states, found = two_members(name)
-    compact = deploy.compact_members(NETS[name], states, found)
+    compact = shrinking.compact_members(NETS[name], states, found)
     assert compact.kept is not None
     small, large = (
         sum(x.size for x in jax.tree.leaves(s.params)) for s in (compact.states, states)
@@ -72,7 +72,7 @@ def test_members_of_one_shape_train_as_their_masked_nets(name):
 @pytest.mark.parametrize("name", ["lenet", "small_resnet"])
 def test_each_has_what_it_needs_and_the_size_of_the_largest(name):
     states, found = two_members(name)
-    compact = deploy.compact_members(NETS[name], states, found)
+    compact = shrinking.compact_members(NETS[name], states, found)
     layout = NETS[name].layout()
     needed = [needed_units(layout, jax.device_get(member(found, m))) for m in range(2)]
     stream_of = streams(layout)
@@ -102,14 +102,14 @@ def test_expanding_at_the_start_gives_the_start():
     states, found = two_members("small_resnet")
     filled = jax.tree.map(lambda x: x + 1, states.opt_state)
     states = jax.vmap(lth_jax.training.project)(states.replace(opt_state=filled), found)
-    compact = deploy.compact_members(NETS["small_resnet"], states, found)
+    compact = shrinking.compact_members(NETS["small_resnet"], states, found)
     assert_trees_equal(compact.expand(compact.states), jax.device_get(states))
 
 
 def test_nothing_smaller_comes_of_full_masks():
     states, found = two_members("lenet")
     full = jax.tree.map(jnp.ones_like, found)
-    compact = deploy.compact_members(NETS["lenet"], states, full)
+    compact = shrinking.compact_members(NETS["lenet"], states, full)
     assert compact.kept is None
     assert compact.selections[0].sizes == compact.selections[0].numbers
     assert_trees_equal(jax.device_get(compact.states), jax.device_get(states))
@@ -121,7 +121,7 @@ def test_inputs_are_left_out_where_a_quarter_is_not_read(read, left_out):
     full = jax.device_get(jax.tree.map(np.ones_like, found))
     full["dense_0"]["kernel"][0, 500:] = False
     full["dense_0"]["kernel"][1, read:] = False
-    compact = deploy.compact_members(NETS["lenet"], states, full)
+    compact = shrinking.compact_members(NETS["lenet"], states, full)
     if left_out:
         assert compact.kept.tolist() == [list(range(576))] * 2
     else:

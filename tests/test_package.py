@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from zoo import NETS, draw_masks, images, logits, variables
 
-from lth_jax import data, deploy
+from lth_jax import data, deploy, shrinking
 from lth_jax.deploy import export, package, weights
 
 NORMALIZATION = data.Normalization(np.float32([1, 2, 3]), np.float32([2, 3, 4]))
@@ -26,7 +26,7 @@ FILES = (
 def contents(name):
     params, stats = variables(name)
     masks = draw_masks(name, 3, density=0.3, dead=0.2, dead_inputs=0.3)
-    net = deploy.compact(NETS[name], params, masks, stats)
+    net = shrinking.compact(NETS[name], params, masks, stats)
     predict = export.predictor(
         net.module,
         net.params,

@@ -50,7 +50,7 @@ def _deploy(args: argparse.Namespace) -> str:
     import jax
     import jax.numpy as jnp
 
-    from lth_jax import deploy, layout
+    from lth_jax import deploy, layout, shrinking
     from lth_jax.deploy import export, measures, onnx_graph, package, table, weights
     from lth_jax.study import experiment, trained
     from lth_jax.study.workdir import Workdir, check_same_data, read_config, software
@@ -67,7 +67,7 @@ def _deploy(args: argparse.Namespace) -> str:
 
     module: Any = built.network.module.clone(dtype=jnp.float32)
     large = measures.Masked(module, state.params, masks, state.batch_stats)
-    net = deploy.compact(*large)
+    net = shrinking.compact(*large)
     normalize, test = built.normalization.apply, built.splits.test
     example = jax.ShapeDtypeStruct(test.inputs.shape[1:], test.inputs.dtype)
     predict = export.predictor(

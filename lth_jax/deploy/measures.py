@@ -10,10 +10,10 @@ import numpy as np
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.training import BatchStats, Examples
-from lth_jax.deploy.compact import Compact
-from lth_jax.deploy.cost import cost
 from lth_jax.deploy.export import Predict, predictor
 from lth_jax.deploy.latency import latencies, machine
+from lth_jax.shrinking.compact import Compact
+from lth_jax.shrinking.cost import cost
 
 BATCH_SIZES = (1, 256)  # whose latency is measured
 _TEST_BATCH = 1000

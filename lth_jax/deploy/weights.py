@@ -24,7 +24,7 @@ import numpy as np
 
 from lth_jax.core.masks import named_leaves
 from lth_jax.data import Normalization
-from lth_jax.deploy.compact import Compact
+from lth_jax.shrinking.compact import Compact
 
 
 def as_bytes(

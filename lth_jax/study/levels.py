@@ -21,8 +21,8 @@ from lth_jax.core.training import (
     Metrics,
     TrainState,
 )
-from lth_jax.deploy import CompactMembers
 from lth_jax.errors import UserError
+from lth_jax.shrinking import CompactMembers
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.parts import Parts
 from lth_jax.study.programs import Programs

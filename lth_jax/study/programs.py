@@ -24,7 +24,7 @@ from lth_jax.core.training import (
     make_evaluate,
     make_segment,
 )
-from lth_jax.deploy.selection import InputSelection
+from lth_jax.shrinking.selection import InputSelection
 from lth_jax.study.experiment import Experiment, Splits
 
 _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
@@ -63,7 +63,7 @@ class Programs:
     def compact(
         self, module: nn.Module, is_flat: bool, num_members: int
     ) -> Callable[..., Any]:
-        """As `static`, of a smaller net; see `lth_jax.deploy.CompactMembers`.
+        """As `static`, of a smaller net; see `lth_jax.shrinking.CompactMembers`.
 
         Takes which inputs each member reads (None: all) for what pruned weights stay at.
         """

@@ -18,7 +18,7 @@ from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
 from lth_jax.core.training import Curves, Metrics
-from lth_jax.deploy import CompactMembers
+from lth_jax.shrinking import CompactMembers
 from lth_jax.study import records, ticket_files, weight_histograms
 from lth_jax.study.checkpoint import Newest
 from lth_jax.study.compaction import compaction

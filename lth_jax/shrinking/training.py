@@ -12,14 +12,14 @@ import optax
 
 from lth_jax.core.masks import Masks, Params, named_leaves
 from lth_jax.core.training import TrainState, project
-from lth_jax.deploy.dead_units import Units, backward, forward, live_edges
-from lth_jax.deploy.selection import (
+from lth_jax.layout import Layout, sizes
+from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
+from lth_jax.shrinking.selection import (
     InputSelection,
     Selection,
     input_selection,
     select,
 )
-from lth_jax.layout import Layout, sizes
 
 
 class CompactTraining(NamedTuple):

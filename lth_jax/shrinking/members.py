@@ -8,9 +8,9 @@ import numpy as np
 
 from lth_jax.core.masks import Masks
 from lth_jax.core.training import TrainState, project
-from lth_jax.deploy.selection import Selection, input_selection, select_alike
-from lth_jax.deploy.training import needed_units, put_state, take_state
 from lth_jax.layout import INPUTS, Layout
+from lth_jax.shrinking.selection import Selection, input_selection, select_alike
+from lth_jax.shrinking.training import needed_units, put_state, take_state
 
 _WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
 

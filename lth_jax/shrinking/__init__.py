@@ -1,0 +1,20 @@
+"""Shrinking: smaller nets, the same as functions or in training; what nets cost."""
+
+from lth_jax.shrinking.compact import Compact, compact
+from lth_jax.shrinking.cost import Cost, cost
+from lth_jax.shrinking.dead_units import Reach, dead_units
+from lth_jax.shrinking.members import CompactMembers, compact_members
+from lth_jax.shrinking.training import CompactTraining, compact_for_training
+
+__all__ = [
+    "Compact",
+    "CompactMembers",
+    "CompactTraining",
+    "Cost",
+    "Reach",
+    "compact",
+    "compact_for_training",
+    "compact_members",
+    "cost",
+    "dead_units",
+]
