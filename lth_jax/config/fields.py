@@ -296,8 +296,9 @@ class StudyConfig:
         on it in the last bits: set it where a resumed study must not differ at all.
       compact_levels: levels after the first train smaller nets, without the units and
         inputs that masks cut off, and what comes of them is put back into the large ones:
-        the same up to rounding, which grows as a net trains. A call's nets have the
-        sizes of the member that needs the most, and are compiled anew; where that leaves
+        the same up to rounding, which grows as a net trains, and depends on which members
+        share a call. Its nets have the sizes of the member that needs the most, and are
+        compiled anew; where that leaves
         less than a tenth of the params out, or an arm of the call has masks that change
         or pruned weights that are not 0, it trains the large ones. With dropout other
         units are dropped, equally likely. What is left out keeps its value while
