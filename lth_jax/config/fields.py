@@ -298,12 +298,11 @@ class StudyConfig:
         inputs that masks cut off, and what comes of them is put back into the large ones:
         the same up to rounding, which grows as a net trains, and depends on which members
         share a call. Its nets have the sizes of the member that needs the most, and are
-        compiled anew; where that leaves
-        less than a tenth of the params out, or an arm of the call has masks that change
-        or pruned weights that are not 0, it trains the large ones. With dropout other
-        units are dropped, equally likely. What is left out keeps its value while
-        the level trains, whatever weight decay or kept moments would make of it: that
-        changes no logit, but may change what of it is pruned next.
+        compiled anew; where that leaves less than a tenth of the params out, or an arm of
+        the call has masks that change or pruned weights that are not 0, it trains the
+        large ones. With dropout other units are dropped, equally likely. What is left out
+        keeps its value while the level trains, whatever weight decay or kept moments
+        would make of it: that changes no logit, but may change what of it is pruned next.
       data, model, init, optimizer, prune, rewind, dynamic, verdict, log: see their
         classes.
     """
