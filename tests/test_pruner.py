@@ -157,7 +157,8 @@ def test_an_arm_that_is_a_criterion_prunes_as_a_study_of_it(built, inits):
 
 
 def test_criteria_train_beside_the_ticket(tiny_config, built, tmp_path):
-    arms = ("ticket", "snip", "large_init", "random_erk")
+    # The first two share a call: pruned weights of the one are 0, of the other not.
+    arms = ("ticket", "freeze", "snip", "large_init", "random_erk")
     config = dataclasses.replace(
         with_prune(tiny_config, criterion="large_final", scope="global"), arms=arms
     )

@@ -10,7 +10,7 @@ import optax
 
 from lth_jax.core import actions, connections
 from lth_jax.core import masks as masks_lib
-from lth_jax.core.arms import ARMS, Arm
+from lth_jax.core.arms import ARMS, Arm, spec_of
 from lth_jax.core.connections import Counts
 from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
 from lth_jax.core.rewinding import REWINDS, Rewind, initial_state, rewind
@@ -96,7 +96,7 @@ def frozen(
     """What the pruned weights of one member stay at, for `actions.with_frozen`.
 
     Args:
-      arm: a name in `ARMS`; but for one that freezes, it is 0.
+      arm: a name in `ARMS`, or a criterion; but for an arm that freezes, it is 0.
       point: the state at the rewind point of this replicate.
       masks: of the member, as `start` gave them.
       what: as for `start`.
@@ -109,7 +109,7 @@ def frozen(
     Raises:
       ValueError: if `initial` or `dense` is needed and not given.
     """
-    rewound, spec = _rewound(point, what, initial), ARMS[arm]
+    rewound, spec = _rewound(point, what, initial), spec_of(arm)
     if spec.frozen is None:
         return jax.tree.map(jnp.zeros_like, rewound)
     constants = actions.frozen(rewound, masks)
