@@ -1,6 +1,6 @@
 """Config: what a study is; `default` to start from, `read` to check one."""
 
-from lth_jax.config.checks import ConfigError, rewind_step
+from lth_jax.config.checks import rewind_step
 from lth_jax.config.fields import (
     Claim,
     DataConfig,
@@ -15,6 +15,7 @@ from lth_jax.config.fields import (
     VerdictConfig,
 )
 from lth_jax.config.reading import check_flag, default, read, variants
+from lth_jax.config.requirements import ConfigError
 
 __all__ = [
     "Claim",

@@ -8,8 +8,9 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from lth_jax.config.checks import ConfigError, check
+from lth_jax.config.checks import check
 from lth_jax.config.fields import Claim, StudyConfig
+from lth_jax.config.requirements import ConfigError
 
 
 def default() -> ml_collections.ConfigDict:
