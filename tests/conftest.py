@@ -202,8 +202,14 @@ def mnist1d_study(shared_folder, user_environment) -> Finished:
 
 @pytest.fixture(scope="session")
 def lenet_study(shared_folder, user_environment, raw_mnist) -> Finished:
-    """The small variant of configs/lenet.py, which takes a minute."""
-    flags = ("--config=configs/lenet.py:smoke", f"--config.data.raw_dir={raw_mnist}")
+    """The small variant of configs/lenet.py, with fewer steps still."""
+    flags = (
+        "--config=configs/lenet.py:smoke",
+        f"--config.data.raw_dir={raw_mnist}",
+        "--config.num_steps=300",
+        "--config.checkpoint_every_steps=600",
+        "--config.eval_every_steps=100",
+    )
     return run_study(shared_folder, user_environment, "lenet_smoke", *flags)
 
 
