@@ -22,6 +22,7 @@ import pytest
 
 import lth_jax
 from lth_jax import config as lth_config
+from lth_jax import data
 from lth_jax.core import optimizers
 from lth_jax.study import experiment, workdir
 from lth_jax.study.runner import Runner, is_finished
@@ -135,6 +136,17 @@ def examples() -> lth_jax.Examples:
 def adam():
     schedule = optimizers.make_schedule("constant", 1e-2, num_steps=100)
     return optimizers.make_optimizer("adam", schedule)
+
+
+@pytest.fixture(scope="session")
+def images() -> data.Source:
+    """260 images of 8x8 pixels in three classes that differ in colour."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 260).astype(np.int32)
+    inputs = rng.integers(0, 100, (260, 8, 8, 3)).astype(np.uint8)
+    inputs[np.arange(260), :, :, labels] += 60
+    train, test = data.Split(inputs[:200], labels[:200]), data.Split(inputs, labels)
+    return data.Source(train, test, num_classes=3)
 
 
 @pytest.fixture(scope="session")

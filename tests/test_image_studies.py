@@ -20,17 +20,6 @@ from lth_jax.study.levels import Member, Trainer
 from lth_jax.study.programs import Programs
 
 
-@pytest.fixture(scope="module")
-def images():
-    """260 images of 8x8 pixels in three classes that differ in colour."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 260).astype(np.int32)
-    inputs = rng.integers(0, 100, (260, 8, 8, 3)).astype(np.uint8)
-    inputs[np.arange(260), :, :, labels] += 60
-    train, test = data.Split(inputs[:200], labels[:200]), data.Split(inputs, labels)
-    return data.Source(train, test, num_classes=3)
-
-
 def study(tiny_config, **changes):
     return dataclasses.replace(
         tiny_config,
