@@ -76,6 +76,14 @@ CASES = {
     "2x2 pixels, 5x5": ((5, 2, 2, 3), (5, 5, 3, 2), (1, 1), "SAME"),
     "few pixels, stride 2": ((5, 4, 4, 3), (3, 3, 3, 2), (2, 2), "SAME"),
     "few pixels, uneven padding": ((3, 3, 4, 2), (3, 1, 2, 2), (1, 1), ((2, 0), (1, 3))),
+    "32 rows": ((1, 32, 3, 32), (3, 3, 32, 33), (1, 1), "SAME"),
+    "32 rows, 1x1": ((1, 32, 2, 32), (1, 1, 32, 32), (1, 1), "VALID"),
+    "32 rows, padding beyond the kernel": (
+        (1, 30, 3, 32),
+        (2, 3, 32, 32),
+        (1, 1),
+        ((0, 4), (3, 0)),
+    ),
     "one pixel": ((3, 1, 1, 4), (1, 1, 4, 2), (1, 1), "VALID"),
 }
 
@@ -229,6 +237,19 @@ def test_no_window_in_a_loop_is_larger_than_the_kernel(stride):
 def test_few_pixels_take_no_convolution_at_all():
     assert len(windows(plain, 2, 1)) == 3
     assert windows(convolve, 2, 1) == []
+
+
+def test_what_keeps_to_one_core_is_avoided():
+    """XLA leaves all three products to YNNPACK."""
+    shape = jnp.ones((2, 32, 32, 64))
+
+    def on_one_core(convolution):
+        run = pulled_back(convolution, (1, 1), "SAME")
+        program = run.lower(shape, jnp.ones((3, 3, 64, 64)), shape).compile().as_text()
+        return program.count("__ynn_fusion")
+
+    assert on_one_core(plain) == 3
+    assert on_one_core(convolve) == 0
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
