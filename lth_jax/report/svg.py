@@ -24,7 +24,12 @@ def inline(figure: Figure, name: str) -> str:
       figure: artists whose gid is `data-<key>-<value>` become elements with the
         attribute data-<key>="<value>" (up to the value's first hyphen).
       name: unlike any other figure's on the page; its ids begin with it.
+
+    The figure keeps its layout, since to find one takes as long as to draw: a file of it
+    in another format is fast.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
