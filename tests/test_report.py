@@ -347,6 +347,9 @@ def test_learning_curves_are_drawn_with_their_bands_and_early_stops(arms):
             np.testing.assert_allclose(dot.get_xydata(), [stop])
             colours = line.get_color(), band.get_facecolor()[0], dot.get_color()
             assert {hexadecimal(c) for c in colours} == {colour}
+            name = style.NAMES[curve.arm] if curve.level else "dense net"
+            assert found[f"data-series-{key}"].get_text() == name
+        assert axes.get_ylabel() == "test accuracy, %"
     assert len(limits) == 1  # they can be compared
 
 

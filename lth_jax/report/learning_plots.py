@@ -35,6 +35,7 @@ def draw(
         ticket = next((c for c in arms if c.arm == "ticket"), arms[0])
         title = f"level {level}: {percent(ticket.density)} of the weights"
         figure, axes = style.panel(title, style.SMALL)
+        labels = []
         for curve in (dense, *reversed(arms)):
             is_dense = curve is dense
             key = "reference" if is_dense else curve.arm
@@ -57,10 +58,14 @@ def draw(
             )
             for artist, part in ((band, "band"), (line, "line"), (dot, "stop")):
                 artist.set_gid(f"data-series-{key}-{part}")
+            name = "dense net" if is_dense else style.NAMES[curve.arm]
+            labels.append(style.Label(float(y[-1]), name, colour, key))
         axes.set_ylim(limits)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axes.set_xlabel("training step")
+        axes.set_ylabel("test accuracy, %")
+        style.label_ends(axes, labels, 0.7)
         figures[level] = figure
     return figures
