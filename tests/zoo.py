@@ -68,8 +68,6 @@ def draw_masks(name, seed, density, dead=0.0, others=1.0, dead_inputs=0.0):
         path: rng.random(p.shape) < (density if p.ndim > 1 else others)
         for path, p in masks_lib.named_leaves(params)
     }
-    for path in ("output/bias",):
-        leaves[path][:] = True
     numbers = sizes(layout, params)
     unread = {
         place: rng.random(number) < (dead_inputs if place == INPUTS else dead)

@@ -98,6 +98,7 @@ def needed_units(layout: Layout, masks: Masks) -> Units:
     """The units that can change a logit while a masked net trains; masks on the host."""
     edges = live_edges(layout, masks)
     alive = forward(layout, edges, _sources(layout, masks))
+    alive[layout[-1].name][:] = True  # a class stays, though its logit be 0 for ever
     reaching = backward(layout, edges, alive)
     return {name: alive[name] & reaching[name] for name in alive}
 
