@@ -57,7 +57,7 @@ def assert_same(found, expected):
 def test_a_program_read_back_gives_the_masked_nets_logits(case):
     name, predict, example, expected = case
     program = export.read(export.program(predict, example))
-    assert program.platforms == ("cpu", "cuda")
+    assert program.platforms == ("cpu", "cuda", "tpu")
     (inputs,) = program.in_avals
     assert inputs.dtype == np.uint8 and inputs.shape[1:] == example.shape
     for number, answer in expected.items():
@@ -147,6 +147,13 @@ def test_what_has_no_rule_is_named(function, words):
     example = jax.ShapeDtypeStruct((6, 6, 2), jnp.float32)
     with pytest.raises(onnx_graph.OnnxError, match=f"no rule for {words}"):
         onnx_graph.onnx_model(function, example)
+
+
+def test_a_machine_without_a_program_of_its_own_is_refused(monkeypatch):
+    export.check()
+    monkeypatch.setattr(jax.export, "default_export_platform", lambda: "rocm")
+    with pytest.raises(export.ExportError, match="platform: 'rocm'; must be one of"):
+        export.check()
 
 
 def test_without_onnx_it_says_how_to_get_it(monkeypatch):

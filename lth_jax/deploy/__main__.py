@@ -56,6 +56,7 @@ def _deploy(args: argparse.Namespace) -> str:
     from lth_jax.study.workdir import Workdir, check_same_data, read_config, software
 
     package.check_free(args.out)
+    export.check()
     if args.onnx:
         onnx_graph.check()
     workdir = Workdir(args.workdir)
