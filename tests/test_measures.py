@@ -1,5 +1,7 @@
 """What is measured of a compact net, beside the net it is of."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +82,11 @@ def test_a_program_that_computes_something_else_is_never_written(large, test_set
         measures.accuracies(
             large, lambda x: jnp.asarray(expected[: len(x)]), identity, test_set
         )
+
+
+def test_the_machine_has_the_cores_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    assert latency.machine()["num_cores"] == 1
 
 
 def test_latencies_are_taken_in_turn_and_the_first_call_does_not_count(monkeypatch):
