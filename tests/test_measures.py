@@ -75,7 +75,7 @@ def test_accuracies_are_those_of_all_test_examples(large, test_set):
 
 
 @pytest.mark.parametrize("wrong", [0.1, np.nan])
-def test_a_program_that_computes_something_else_is_never_written(large, test_set, wrong):
+def test_a_program_that_computes_something_else_is_an_error(large, test_set, wrong):
     expected = masked_logits(large)
     expected[3, 2] += wrong * np.abs(expected).max()
     with pytest.raises(RuntimeError, match="the compact net's logits differ by"):
