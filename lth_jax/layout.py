@@ -105,6 +105,11 @@ def leaf_axes(layout: Layout) -> dict[str, tuple[str | None, str]]:
     return axes
 
 
+def by_unit(kernel: Any, num_read: int) -> Any:
+    """A kernel as [pixels, units read, units], of convolutions and flattened places."""
+    return kernel.reshape(-1, num_read, kernel.shape[-1])
+
+
 def sizes(layout: Layout, params: Any) -> dict[str, int]:
     """The number of units of every place, the inputs' too.
 

@@ -14,7 +14,7 @@ from lth_jax.core import pruning
 from lth_jax.core.masks import Masks, Prunable, default_prunable
 from lth_jax.core.pruning import Fraction
 from lth_jax.core.removal import Scores, remove_lowest
-from lth_jax.layout import Layer, Layout, free_places, readers, sizes
+from lth_jax.layout import Layer, Layout, by_unit, free_places, readers, sizes
 
 
 def prune_units(
@@ -74,8 +74,8 @@ def prune_units(
         for layer, _ in readers(layout, place.name):
             path = f"{layer.name}/kernel"
             mask = mask_of[path]
-            by_unit = mask.reshape(-1, numbers[place.name], mask.shape[-1])
-            mask_of[path] = (by_unit & keep[:, None]).reshape(mask.shape)
+            read = by_unit(mask, numbers[place.name]) & keep[:, None]
+            mask_of[path] = read.reshape(mask.shape)
     return jax.tree.unflatten(jax.tree.structure(masks), list(mask_of.values()))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params, named_leaves
 from lth_jax.core.training import BatchStats
-from lth_jax.layout import INPUTS, Layer, Layout, free_places, readers, sizes
+from lth_jax.layout import INPUTS, Layer, Layout, by_unit, free_places, readers, sizes
 from lth_jax.models.layers import EPSILON
-from lth_jax.shrinking.dead_units import Units, backward, by_unit
+from lth_jax.shrinking.dead_units import Units, backward
 from lth_jax.shrinking.selection import (
     InputSelection,
     input_selection,
