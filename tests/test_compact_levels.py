@@ -19,7 +19,7 @@ from lth_jax.study.plan import Group
 from lth_jax.study.programs import Programs
 
 # Nets so small have layers of which hardly a weight is left.
-pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps weights")
+pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps")
 
 CONFIGS = {
     # To so few weights that units and inputs are cut off.
