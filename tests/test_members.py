@@ -12,7 +12,6 @@ from zoo import NETS, draw_masks, images, logits
 import lth_jax
 from lth_jax import masks, shrinking
 from lth_jax.layout import sizes, streams
-from lth_jax.shrinking.selection import InputSelection
 from lth_jax.shrinking.training import needed_units
 
 TX = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
@@ -52,7 +51,7 @@ def test_members_of_one_shape_train_as_their_masked_nets(name):
     @jax.jit
     @jax.vmap
     def small_steps(state, own, kept):
-        choose = InputSelection(kept, compact.is_flat)
+        choose = shrinking.InputSelection(kept, compact.is_flat)
         apply = network.remade(compact.module, choose).apply
         examples = lth_jax.Examples(inputs, labels)
         return lth_jax.make_steps(apply, TX)(state, own, batches, examples)
@@ -103,7 +102,7 @@ def test_a_class_of_which_nothing_is_left_keeps_its_logit(name):
     for m in range(2):
         own = member(masks.apply(found, states.params), m)
         expected = logits(NETS[name], own, member(states.batch_stats, m), images(name))
-        choose = InputSelection(compact.kept[m], compact.is_flat)
+        choose = shrinking.InputSelection(compact.kept[m], compact.is_flat)
         small = member(compact.states, m)
         inputs = choose(jnp.asarray(images(name)))
         got = logits(compact.module, small.params, small.batch_stats, inputs)

@@ -17,6 +17,7 @@ from lth_jax.shrinking.selection import (
     InputSelection,
     Selection,
     input_selection,
+    resized,
     select,
 )
 
@@ -85,7 +86,7 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
         jnp.asarray, (take_state(selection, start), selection.take(masks))
     )
     return CompactTraining(
-        module.resized(selection.sizes),
+        resized(module, selection),
         small,
         small_masks,
         input_selection(selection, masks),
