@@ -105,6 +105,11 @@ def leaf_axes(layout: Layout) -> dict[str, tuple[str | None, str]]:
     return axes
 
 
+def by_unit(kernel: Any, num_read: int) -> Any:
+    """A kernel as [pixels, units read, units], of convolutions and flattened places."""
+    return kernel.reshape(-1, num_read, kernel.shape[-1])
+
+
 def sizes(layout: Layout, params: Any) -> dict[str, int]:
     """The number of units of every place, the inputs' too.
 
@@ -132,7 +137,12 @@ def sizes(layout: Layout, params: Any) -> dict[str, int]:
         if rows == INPUTS:
             found.setdefault(INPUTS, paths[path][-2])
         if found.setdefault(units, paths[path][-1]) != paths[path][-1] or (
-            rows and paths[path][-2] % found[rows]
+            rows and not _reads(paths[path], found[rows])
         ):
             raise ValueError(f"params: {path} is {paths[path]}; the layout has {found}")
     return found
+
+
+def _reads(shape: tuple[int, ...], number: int) -> bool:
+    """Whether a kernel's rows are so many units, of all pixels in a dense layer's."""
+    return shape[-2] % number == 0 if len(shape) == 2 else shape[-2] == number

@@ -13,6 +13,12 @@ from jax.sharding import PartitionSpec as P
 from lth_jax.errors import UserError
 
 
+def num_cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def use_all_cores() -> None:
     """Makes every CPU core a device of its own; call it before anything runs.
 
@@ -21,9 +27,7 @@ def use_all_cores() -> None:
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", cores)
+    jax.config.update("jax_num_cpu_devices", num_cores())
 
 
 def free_memory_bytes() -> int:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import assert_trees_equal
-from zoo import ZOO, draw_masks, images, logits, variables
+from zoo import NETS, ZOO, draw_masks, images, logits, variables
 
 from lth_jax import masks, models, shrinking
 from lth_jax.layout import INPUTS, sizes
@@ -193,12 +193,16 @@ def test_wrong_input_is_named():
         shrinking.compact(ZOO["vgg19"], params, found, stats)
     with pytest.raises(AssertionError):
         shrinking.compact(ZOO["vgg16"], params, found["conv_0"], stats)
+    with pytest.raises(ValueError, match="params: of 10 classes; must be of 7, as the"):
+        shrinking.compact(ZOO["vgg16"].clone(num_classes=7), params, found, stats)
 
 
-def test_a_compact_net_is_compact_already():
-    params, stats = variables("conv4")
-    found = draw_masks("conv4", 5, 0.1, dead=0.2)
-    once = shrinking.compact(ZOO["conv4"], params, found, stats)
+@pytest.mark.parametrize("name", ["conv4", "small_vgg"])
+def test_a_compact_net_is_compact_already(name):
+    params, stats = variables(name)
+    found = draw_masks(name, 5, 0.1, dead=0.2)
+    once = shrinking.compact(NETS[name], params, found, stats)
     again = shrinking.compact(once.module, once.params, once.masks, once.batch_stats)
     assert again.module == once.module
     assert_trees_equal(again.masks, once.masks)
+    assert_trees_equal(again.params, once.params)

@@ -1,5 +1,6 @@
 """Studies whose levels train smaller nets, beside the same studies that do not."""
 
+import contextlib
 import dataclasses
 import functools
 
@@ -19,7 +20,7 @@ from lth_jax.study.plan import Group
 from lth_jax.study.programs import Programs
 
 # Nets so small have layers of which hardly a weight is left.
-pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps weights")
+pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps")
 
 CONFIGS = {
     # To so few weights that units and inputs are cut off.
@@ -76,11 +77,10 @@ def plain(built, tmp_path_factory):
     return run(built.config, tmp_path_factory.mktemp("plain") / "study", built)
 
 
-@pytest.fixture(scope="module")
-def compact(built, tmp_path_factory):
-    """The same of the smaller ones."""
-    other, calls = compacted(built), []
-    real = Programs.compact
+@contextlib.contextmanager
+def smaller_nets():
+    """Sees that some train meanwhile."""
+    calls, real = [], Programs.compact
 
     def spy(*arguments):
         calls.append(arguments)
@@ -88,9 +88,16 @@ def compact(built, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Programs, "compact", spy)
-        files = run(other.config, tmp_path_factory.mktemp("compact") / "study", other)
+        yield
     assert calls
-    return files
+
+
+@pytest.fixture(scope="module")
+def compact(built, tmp_path_factory):
+    """The same of the smaller ones."""
+    other = compacted(built)
+    with smaller_nets():
+        return run(other.config, tmp_path_factory.mktemp("compact") / "study", other)
 
 
 def assert_same_study(found, expected):
@@ -185,7 +192,9 @@ def test_however_members_share_the_device(how, built, plain, tmp_path):
         pytest.skip("the net without normalisation compiles in less time")
     changes = {"member_axis": "vmap"} if how == "vmap" else {"members_per_call": 1}
     other = compacted(built, **changes)
-    assert_same_study(run(other.config, tmp_path / "study", other), plain)
+    with smaller_nets():
+        files = run(other.config, tmp_path / "study", other)
+    assert_same_study(files, plain)
 
 
 def start_of(built, units):
@@ -225,8 +234,19 @@ def test_a_net_with_dropout_trains_too(images, tmp_path, monkeypatch):
     model = lth_config.ModelConfig("conv2", (64,), 0.1, 0.5)
     prune = lth_config.PruneConfig(structure="units", fraction=0.5, conv_fraction=0.5)
     config = tiny(CONFIGS["batch norm"], compact_levels=True)
-    config = dataclasses.replace(config, model=model, prune=prune, num_levels=2)
-    found = records.read(run(config, tmp_path / "study").records)
+    config = dataclasses.replace(
+        config,
+        model=model,
+        prune=prune,
+        num_levels=2,
+        optimizer=lth_config.OptimizerConfig("adam", 0.01),
+        num_steps=36,
+        eval_every_steps=12,
+        checkpoint_every_steps=36,
+        rewind=lth_config.RewindConfig(),
+    )
+    with smaller_nets():
+        found = records.read(run(config, tmp_path / "study").records)
     losses = {r.level: r.curves["test", "loss"].values for r in found}
-    assert {level: len(loss) for level, loss in losses.items()} == {0: 3, 1: 2}
-    assert all(loss[-1] < 1.3 for loss in losses.values())  # ln 3 is 1.1
+    assert {level: len(loss) for level, loss in losses.items()} == {0: 3, 1: 3}
+    assert all(loss[-1] < 0.9 * loss[0] for loss in losses.values())

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 from conftest import assert_trees_equal
-from zoo import NETS, draw_masks, images, variables
+from zoo import NETS, draw_masks, images, logits, variables
 
 import lth_jax
 from lth_jax import masks, models, shrinking
@@ -96,6 +96,26 @@ def test_units_with_a_bias_to_train_stay_and_those_that_are_0_for_ever_go():
     assert net.module.hidden_sizes == (2,)
     assert net.selection.units["dense_0"].tolist() == [0, 2]
     assert net.selection.units[INPUTS].tolist() == [0, 1]
+
+
+def without_a_class(found):
+    """Masks that leave nothing of the logit 4."""
+    found["output"]["kernel"][:, 4] = False
+    found["output"]["bias"][4] = False
+    return found
+
+
+@pytest.mark.parametrize("name", ["lenet", "small_vgg", "small_resnet"])
+def test_a_class_of_which_nothing_is_left_keeps_its_logit(name):
+    found = without_a_class(draw_masks(name, 3, 0.3, dead=0.3, dead_inputs=0.4))
+    state = start(name, found, optax.adam(1e-3))
+    net = shrinking.compact_for_training(NETS[name], state, found)
+    expected = logits(NETS[name], state.params, state.batch_stats, images(name))
+    inputs = net.inputs(jnp.asarray(images(name)))
+    small = logits(net.module, net.state.params, net.state.batch_stats, inputs)
+    np.testing.assert_allclose(small, expected, rtol=1e-4, atol=1e-5)
+    assert small.shape == (3, 10) and not small[:, 4].any()
+    assert_trees_equal(net.expand(net.state), state)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ def positive(name, found, bias):
         if leaf.ndim == 1:
             constant = 1.0 if path.endswith(("scale", "var")) else 0.0
             return np.full_like(leaf, bias if path.endswith("bias") else constant)
-        # Of the kept ones' size, so that neither many nor few layers overflow.
-        return np.full_like(leaf, 1 / max(1, np.abs(leaf[..., 0]).size ** 0.5))
+        # Smaller for a larger fan-in, so that many layers do not overflow.
+        return np.full_like(leaf, leaf[..., 0].size ** -0.5)
 
     leaves = [value(path, leaf) for path, leaf in masks.named_leaves((params, stats))]
     params, stats = jax.tree.unflatten(jax.tree.structure((params, stats)), leaves)

@@ -57,7 +57,7 @@ def assert_same(found, expected):
 def test_a_program_read_back_gives_the_masked_nets_logits(case):
     name, predict, example, expected = case
     program = export.read(export.program(predict, example))
-    assert program.platforms == ("cpu", "cuda")
+    assert program.platforms == ("cpu", "cuda", "tpu")
     (inputs,) = program.in_avals
     assert inputs.dtype == np.uint8 and inputs.shape[1:] == example.shape
     for number, answer in expected.items():
@@ -90,11 +90,70 @@ def test_what_does_not_depend_on_the_inputs_is_not_in_an_onnx_graph():
     # Scales come to one factor for each normalisation: no roots, no products of weights.
     assert ops.count("Mul") == 3 and not {"Sqrt", "Reciprocal", "Rsqrt"} & set(ops)
 
+    # Nothing is stored as often as it is repeated.
+    number = sum(onnx.numpy_helper.to_array(c).size for c in model.graph.initializer)
+    assert number < 1.1 * sum(leaf.size for leaf in jax.tree.leaves((params, stats)))
 
-def test_an_operation_without_a_rule_is_named():
-    example = jax.ShapeDtypeStruct((4,), jnp.float32)
-    with pytest.raises(onnx_graph.OnnxError, match="no rule for the operation 'tanh'"):
-        onnx_graph.onnx_model(jnp.tanh, example)
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + jnp.sum(jnp.ones(4)),
+        lambda x: x + jnp.max(jnp.ones((3, 4)) * jnp.arange(4.0), 0),
+        lambda x: x @ jnp.ones((4, 4)) + jnp.ones((4, 4)).sum(0),
+        lambda x: x * jnp.broadcast_to(jnp.arange(4.0), x.shape),
+    ],
+)
+def test_a_repeated_constant_counts_as_often_as_it_is_repeated(function):
+    model = onnx_graph.onnx_model(function, jax.ShapeDtypeStruct((4,), jnp.float32))
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    (found,) = session.run(None, {"inputs": inputs})
+    np.testing.assert_allclose(found, function(inputs), rtol=1e-6)
+
+
+def convolution(x, features=2, numbers=("NHWC", "HWIO", "NHWC"), **settings):
+    kernel = jnp.ones((2, 2, features, 2))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), [(0, 1)] * 2, dimension_numbers=numbers, **settings
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (jnp.tanh, "the operation 'tanh'"),
+        (lambda x: x @ jnp.ones((2, 4)), r"a product of ranks \[4, 2\]"),
+        (lambda x: jnp.einsum("bijc,bijc->b", x, x), r"a product of ranks \[4, 4\]"),
+        (
+            lambda x: convolution(x, rhs_dilation=(2, 2)),
+            r"a convolution with rhs_dilation=\(2, 2\)",
+        ),
+        (
+            lambda x: convolution(x, lhs_dilation=(1, 2)),
+            r"a convolution with lhs_dilation=\(1, 2\)",
+        ),
+        (
+            lambda x: convolution(x, 1, feature_group_count=2),
+            "a convolution with feature_group_count=2",
+        ),
+        (
+            lambda x: convolution(x, numbers=("NWHC", "HWIO", "NHWC")),
+            "a convolution with dimension_numbers=",
+        ),
+    ],
+)
+def test_what_has_no_rule_is_named(function, words):
+    example = jax.ShapeDtypeStruct((6, 6, 2), jnp.float32)
+    with pytest.raises(onnx_graph.OnnxError, match=f"no rule for {words}"):
+        onnx_graph.onnx_model(function, example)
+
+
+def test_a_machine_without_a_program_of_its_own_is_refused(monkeypatch):
+    export.check()
+    monkeypatch.setattr(jax.export, "default_export_platform", lambda: "rocm")
+    with pytest.raises(export.ExportError, match="platform: 'rocm'; must be one of"):
+        export.check()
 
 
 def test_without_onnx_it_says_how_to_get_it(monkeypatch):

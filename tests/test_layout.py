@@ -110,3 +110,10 @@ def test_params_of_another_net_are_refused_by_name():
     wrong = {"a": {"kernel": jnp.zeros((2, 3))}, "b": {"kernel": jnp.zeros((4, 5))}}
     with pytest.raises(ValueError, match=re.escape("params: b/kernel is (4, 5)")):
         sizes(layout, wrong)
+    # Twice the rows are two pixels to a dense layer alone.
+    kernels = {"a": jnp.zeros((3, 3, 2, 4)), "b": jnp.zeros((3, 3, 8, 5))}
+    wrong = {name: {"kernel": kernel} for name, kernel in kernels.items()}
+    with pytest.raises(ValueError, match=re.escape("params: b/kernel is (3, 3, 8, 5)")):
+        sizes(layout, wrong)
+    wrong["b"] = {"kernel": jnp.zeros((8, 5))}
+    assert sizes(layout, wrong) == {INPUTS: 2, "a": 4, "b": 5}

@@ -1,5 +1,7 @@
 """What is measured of a compact net, beside the net it is of."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,13 +75,18 @@ def test_accuracies_are_those_of_all_test_examples(large, test_set):
 
 
 @pytest.mark.parametrize("wrong", [0.1, np.nan])
-def test_a_program_that_computes_something_else_is_never_written(large, test_set, wrong):
+def test_a_program_that_computes_something_else_is_an_error(large, test_set, wrong):
     expected = masked_logits(large)
     expected[3, 2] += wrong * np.abs(expected).max()
     with pytest.raises(RuntimeError, match="the compact net's logits differ by"):
         measures.accuracies(
             large, lambda x: jnp.asarray(expected[: len(x)]), identity, test_set
         )
+
+
+def test_the_machine_has_the_cores_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    assert latency.machine()["num_cores"] == 1
 
 
 def test_latencies_are_taken_in_turn_and_the_first_call_does_not_count(monkeypatch):

@@ -7,12 +7,11 @@ import optax
 import pytest
 from conftest import assert_trees_equal
 from test_compact_training import NUM_STEPS, assert_close, start, train
-from zoo import NETS, draw_masks, images
+from zoo import NETS, draw_masks, images, logits
 
 import lth_jax
 from lth_jax import masks, shrinking
-from lth_jax.layout import INPUTS, sizes, streams
-from lth_jax.shrinking.selection import InputSelection
+from lth_jax.layout import sizes, streams
 from lth_jax.shrinking.training import needed_units
 
 TX = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
@@ -52,7 +51,7 @@ def test_members_of_one_shape_train_as_their_masked_nets(name):
     @jax.jit
     @jax.vmap
     def small_steps(state, own, kept):
-        choose = InputSelection(kept, compact.is_flat)
+        choose = shrinking.InputSelection(kept, compact.is_flat)
         apply = network.remade(compact.module, choose).apply
         examples = lth_jax.Examples(inputs, labels)
         return lth_jax.make_steps(apply, TX)(state, own, batches, examples)
@@ -82,20 +81,33 @@ def test_each_has_what_it_needs_and_the_size_of_the_largest(name):
             np.any([own[p] for p in stream_of if stream_of[p] == stream_of[place]], 0)
             for own in needed
         ]
-        chosen = place != INPUTS or compact.kept is not None
-        if not chosen:
-            assert size == compact.selections[0].numbers[INPUTS]
-            continue
         assert size == max(1, *(own.sum() for own in together))
         for selection, own in zip(compact.selections, together, strict=True):
             units = selection.units[place]
             assert len(set(units)) == size
             assert set(np.flatnonzero(own)) <= set(units)
             assert units.tolist() == sorted(units)
-            first = compact.selections[0].units[stream_of[place]]
-            assert selection is not compact.selections[0] or (units == first).all()
+            assert (units == selection.units[stream_of[place]]).all()
     small = sizes(layout, member(compact.states.params, 0))
     assert small == compact.selections[0].sizes
+
+
+@pytest.mark.parametrize("name", ["lenet", "small_resnet"])
+def test_a_class_of_which_nothing_is_left_keeps_its_logit(name):
+    states, found = two_members(name)
+    found = jax.tree.map(np.array, found)
+    found["output"]["kernel"][:, :, 4] = False
+    found["output"]["bias"][:, 4] = False
+    compact = shrinking.compact_members(NETS[name], states, found)
+    for m in range(2):
+        own = member(masks.apply(found, states.params), m)
+        expected = logits(NETS[name], own, member(states.batch_stats, m), images(name))
+        choose = shrinking.InputSelection(compact.kept[m], compact.is_flat)
+        small = member(compact.states, m)
+        inputs = choose(jnp.asarray(images(name)))
+        got = logits(compact.module, small.params, small.batch_stats, inputs)
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+        assert got.shape == (3, 10) and not got[:, 4].any()
 
 
 def test_expanding_at_the_start_gives_the_start():

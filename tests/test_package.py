@@ -103,6 +103,8 @@ def test_inputs_that_do_not_fit_are_refused(folder):
     for wrong in (inputs[0], inputs[:, :8], inputs.astype(np.float16), inputs.tolist()):
         with pytest.raises(ValueError, match=r"inputs: .* must be float32\[N, 16, 16, 3"):
             found(wrong)
+    with pytest.raises(ValueError, match="inputs: a batch of 0; must be of 1 or more"):
+        found(inputs[:0])
 
 
 def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path):
@@ -111,8 +113,10 @@ def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path):
         package.write(folder, {"a": b"b"}, {})
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     (tmp_path / "file").write_text("")
-    with pytest.raises(package.PackageError, match="is not a folder"):
-        package.write(tmp_path / "file", {}, {})
+    (tmp_path / "link").symlink_to(folder)
+    for name in ("file", "link"):
+        with pytest.raises(package.PackageError, match="is a link or no folder"):
+            package.write(tmp_path / name, {}, {})
     (tmp_path / "empty").mkdir()
     package.write(tmp_path / "empty", {"a": b"b"}, {})
     assert (tmp_path / "empty" / "a").read_bytes() == b"b"

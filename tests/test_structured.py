@@ -104,6 +104,20 @@ def test_of_equal_units_the_last_goes_first_layer_by_layer_and_in_all():
     assert found["dense_0"]["bias"].tolist() == [True, True, True, False]
     assert found["dense_1"]["bias"].tolist() == [True, False, False]
     assert found["output"]["bias"].all()
+    with pytest.raises(ValueError, match="entries of each leaf stay, which protects 2"):
+        lth_jax.prune_units(params, whole, 0.9, layout, scope="global")
+    with pytest.raises(ValueError, match="entries of each leaf stay, which protects 3"):
+        lth_jax.prune_blocks(params, whole, 0.9, 2, scope="global")
+
+
+def test_layer_by_layer_more_than_half_of_one_unit_is_all_of_it():
+    params = {
+        "dense_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)},
+        "output": {"kernel": jnp.ones((1, 2)), "bias": jnp.zeros(2)},
+    }
+    layout, whole = models.LeNet(hidden_sizes=(1,)).layout(), masks.full(params)
+    assert lth_jax.prune_units(params, whole, 0.5, layout)["dense_0"]["bias"].all()
+    assert not lth_jax.prune_units(params, whole, 0.6, layout)["dense_0"]["bias"].any()
 
 
 def test_a_unit_with_no_weights_left_but_its_bias_goes_first():
@@ -201,8 +215,9 @@ def test_wrong_input_is_named_with_its_value_and_what_is_allowed(params):
         linear = {"output": params["output"]}
         layout = models.LeNet(hidden_sizes=()).layout()
         lth_jax.prune_units(linear, masks.full(linear), 0.5, layout)
-    with pytest.raises(ValueError, match="size: 0; must be an integer from 1 up"):
-        lth_jax.prune_blocks(scores, whole, 0.5, 0)
+    for size in (0, 2.5):
+        with pytest.raises(ValueError, match=f"size: {size}; must be an integer from 1"):
+            lth_jax.prune_blocks(scores, whole, 0.5, size)
     for n, m in ((0, 4), (4, 4), (5, 4)):
         with pytest.raises(ValueError, match=f"n, m: {n}, {m}; must be 1 <= n < m"):
             lth_jax.keep_n_of_m(scores, whole, n, m)

@@ -29,10 +29,10 @@ def test_each_replicate_has_its_own_ticket_of_each_level(built, tiny_study):
 
 def test_what_is_not_there_is_named(built, tiny_study, tmp_path):
     for level, replicate, words in (
-        (3, 0, "--level: 3 is not allowed; must be from 0 to 2"),
-        (0, 2, "--replicate: 2 is not allowed; must be from 0 to 1"),
+        (3, 0, "level: 3 is not allowed; must be from 0 to 2"),
+        (0, 2, "replicate: 2 is not allowed; must be from 0 to 1"),
     ):
         with pytest.raises(trained.TrainedError, match=words):
             trained.load(built, tiny_study, level, replicate)
-    with pytest.raises(trained.TrainedError, match="--level: 0 is not finished in"):
+    with pytest.raises(trained.TrainedError, match="level: 0 is not finished in"):
         trained.load(built, Workdir(tmp_path), 0, 0)

@@ -10,8 +10,7 @@ import numpy as np
 import lth_jax
 from lth_jax import masks as masks_lib
 from lth_jax import models
-from lth_jax.layout import INPUTS, sizes
-from lth_jax.shrinking.dead_units import by_unit
+from lth_jax.layout import INPUTS, by_unit, sizes
 
 WIDTHS = dict.fromkeys(models.MODELS, 0.08) | {"resnet20": 0.3, "lenet": 0.2}
 ZOO = {name: models.MODELS[name](width=WIDTHS[name]) for name in models.MODELS}
@@ -68,8 +67,6 @@ def draw_masks(name, seed, density, dead=0.0, others=1.0, dead_inputs=0.0):
         path: rng.random(p.shape) < (density if p.ndim > 1 else others)
         for path, p in masks_lib.named_leaves(params)
     }
-    for path in ("output/bias",):
-        leaves[path][:] = True
     numbers = sizes(layout, params)
     unread = {
         place: rng.random(number) < (dead_inputs if place == INPUTS else dead)

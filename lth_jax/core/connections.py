@@ -38,11 +38,11 @@ def draw(
       prunable: which leaves may be pruned.
     """
 
-    def own(mask: jax.Array, scores: jax.Array, count: jax.Array) -> jax.Array:
+    def drawn(mask: jax.Array, scores: jax.Array, count: jax.Array) -> jax.Array:
         return _remove_lowest(scores, mask, mask.size - count)
 
     full = masks_lib.full(params)
-    return _map_prunable(own, prunable, full, uniform_scores(key, full), counts)
+    return _map_prunable(drawn, prunable, full, uniform_scores(key, full), counts)
 
 
 def uniform_scores(key: jax.Array, masks: Masks) -> Scores:
@@ -76,11 +76,11 @@ def shrink(
     """
     masks_lib.check(masks, scores)
 
-    def own(mask: jax.Array, scores: jax.Array, goal: jax.Array) -> jax.Array:
+    def shrunk(mask: jax.Array, scores: jax.Array, goal: jax.Array) -> jax.Array:
         kept = mask.size - _share(share, mask.size - goal)
         return _remove_lowest(scores, mask, jnp.maximum(0, _kept(mask) - kept))
 
-    return _map_prunable(own, prunable, masks, scores, goal)
+    return _map_prunable(shrunk, prunable, masks, scores, goal)
 
 
 def reconnect(
@@ -108,13 +108,13 @@ def reconnect(
     masks_lib.check(masks, scores)
     masks_lib.check(masks, growth)
 
-    def own(mask: jax.Array, scores: jax.Array, growth: jax.Array) -> jax.Array:
+    def reconnected(mask: jax.Array, scores: jax.Array, growth: jax.Array) -> jax.Array:
         kept = _kept(mask)
         staying = _remove_lowest(scores, mask, _share(fraction, kept))
         # Of the candidates, all but as many as were dropped stay pruned.
         return staying | _remove_lowest(growth, ~staying, mask.size - kept)
 
-    return _map_prunable(own, prunable, masks, scores, growth)
+    return _map_prunable(reconnected, prunable, masks, scores, growth)
 
 
 def _share(fraction: jax.Array | float, number: jax.Array) -> jax.Array:
@@ -128,7 +128,7 @@ def _kept(mask: jax.Array) -> jax.Array:
 
 
 def _remove_lowest(scores: jax.Array, mask: jax.Array, count: jax.Array) -> jax.Array:
-    """`pruning.remove_lowest` of one leaf."""
+    """`removal.remove_lowest` of one leaf."""
     masks: list[jax.Array] = remove_lowest([scores], [mask], count)
     return masks[0]
 
@@ -139,7 +139,7 @@ def _map_prunable(
     """Masks of which the prunable leaves are changed, given the others' leaves too."""
     rest = [jax.tree.leaves(other) for other in others]
     leaves = [
-        change(mask, *own) if prunable(path, mask) else mask
-        for (path, mask), *own in zip(masks_lib.named_leaves(masks), *rest, strict=True)
+        change(mask, *given) if prunable(path, mask) else mask
+        for (path, mask), *given in zip(masks_lib.named_leaves(masks), *rest, strict=True)
     ]
     return jax.tree.unflatten(jax.tree.structure(masks), leaves)

@@ -37,7 +37,7 @@ def remove_above_floor(
 
     Raises:
       FloorError: naming the leaves that would be left without a weight if the floor is
-        0, or the floor if fewer weights are to stay than it protects.
+        0, or the floor if fewer entries are to stay than it protects.
     """
     survivors = _counts(masks)
     floors = {name: min(floor, number) for name, number in survivors.items()}
@@ -55,11 +55,11 @@ def remove_above_floor(
     allowed = sum(survivors.values()) - count
     if sum(floors.values()) > allowed:
         raise FloorError(
-            f"floor: {floor}; protects {sum(floors.values())} weights, and {allowed} are"
-            " to stay"
+            f"floor: {floor}; so many entries of each leaf stay, which protects"
+            f" {sum(floors.values())}, and {allowed} are to stay"
         )
     warnings.warn(
-        f"the floor of {floor} keeps weights that would have been pruned in"
+        f"the floor of {floor} keeps entries that would have been pruned in"
         f" {', '.join(short)}",
         stacklevel=2,
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lth_jax.core import masks as masks_lib
 from lth_jax.core import pruning
 from lth_jax.core.masks import Masks, Prunable, default_prunable
 from lth_jax.core.pruning import Fraction
 from lth_jax.core.removal import Scores, remove_lowest
-from lth_jax.layout import Layer, Layout, free_places, readers, sizes
+from lth_jax.layout import Layer, Layout, by_unit, free_places, readers, sizes
 
 
 def prune_units(
@@ -43,11 +44,14 @@ def prune_units(
       fraction: of the surviving units of each layer, in (0, 1), or a mapping from the
         name of every place in `free_places(layout)` (such as "conv_0") to its own.
       layout: `module.layout()` of a net in `lth_jax.models`.
-      scope: "layerwise", or "global" for all of these layers' units together.
+      scope: "layerwise", by which a fraction above 0.5 also takes a layer's last unit;
+        or "global" for all of these layers' units together, of each of which the highest
+        one stays (a floor of 1: a warning where that changes what goes, a ValueError
+        where more units would have to go).
 
     Raises:
-      ValueError: as `prune`, naming places for leaves; on params of another net; or
-        where the net has no unit that could go.
+      ValueError: as `prune`, naming places for leaves and units for entries; on params
+        of another net; or where the net has no unit that could go.
       TypeError: under `jit` or `vmap`.
     """
     masks_lib.check(masks, scores)
@@ -74,8 +78,8 @@ def prune_units(
         for layer, _ in readers(layout, place.name):
             path = f"{layer.name}/kernel"
             mask = mask_of[path]
-            by_unit = mask.reshape(-1, numbers[place.name], mask.shape[-1])
-            mask_of[path] = (by_unit & keep[:, None]).reshape(mask.shape)
+            read = by_unit(mask, numbers[place.name]) & keep[:, None]
+            mask_of[path] = read.reshape(mask.shape)
     return jax.tree.unflatten(jax.tree.structure(masks), list(mask_of.values()))
 
 
@@ -99,14 +103,15 @@ def prune_blocks(
       masks: as for `prune`.
       fraction: of the surviving blocks; otherwise as for `prune`.
       size: of a block's sides, from 1 (the same as `prune`: single weights).
-      scope: as for `prune`.
+      scope: as for `prune_units`, of blocks.
       prunable: as for `prune`.
 
     Raises:
-      ValueError: as `prune`, or on a size below 1.
+      ValueError: as `prune`, with blocks for entries; or on a size that is not an integer
+        from 1 up.
       TypeError: under `jit` or `vmap`.
     """
-    if size < 1:
+    if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"size: {size}; must be an integer from 1 up")
     masks_lib.check(masks, scores)
     score_of = dict(masks_lib.named_leaves(scores))

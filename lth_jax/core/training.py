@@ -70,28 +70,48 @@ Evaluate = Callable[[TrainState, Examples], Metrics]
 def project(state: TrainState, masks: Masks) -> TrainState:
     """The state with every pruned entry of params and of their moments exactly 0.
 
-    Moments are the parts of the optimizer state that have the params' structure, leaf
-    by leaf where the shape is the param's too.
+    Of the moments (see `map_moments`), leaf by leaf where the shape is the param's too.
     """
-    structure: Any = jax.tree.structure(masks)
 
-    def is_moments(node: Any) -> bool:
-        return bool(structure == jax.tree.structure(node))
-
-    def mask_moments(node: Any) -> Any:
-        if not is_moments(node):
-            return node
+    def mask_moments(moments: Any) -> Any:
         return jax.tree.map(
             lambda m, x: jnp.where(m, x, jnp.zeros_like(x)) if x.shape == m.shape else x,
             masks,
-            node,
+            moments,
         )
 
     return dataclasses.replace(
         state,
         params=masks_lib.apply(masks, state.params),
-        opt_state=jax.tree.map(mask_moments, state.opt_state, is_leaf=is_moments),
+        opt_state=map_moments(mask_moments, masks, state.opt_state),
     )
+
+
+def map_moments(
+    change: Callable[..., Any],
+    params: Params,
+    opt_state: optax.OptState,
+    *others: optax.OptState,
+) -> optax.OptState:
+    """The optimizer's state with its moments changed; otherwise the last state given.
+
+    Moments are its parts that have the params' structure.
+
+    Args:
+      change: of the moments, and of those of each other state, to new ones.
+      params: or anything of their structure.
+      opt_state: the state.
+      *others: states of the same optimizer.
+    """
+    structure: Any = jax.tree.structure(params)
+
+    def is_moments(node: Any) -> bool:
+        return bool(structure == jax.tree.structure(node))
+
+    def changed(node: Any, *parts: Any) -> Any:
+        return change(node, *parts) if is_moments(node) else (node, *parts)[-1]
+
+    return jax.tree.map(changed, opt_state, *others, is_leaf=is_moments)
 
 
 def make_loss(apply_fn: Apply) -> Loss:

@@ -15,6 +15,19 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import jax
+import jax.numpy as jnp
+
+from lth_jax import deploy, layout, shrinking
+from lth_jax.deploy import (
+    export,
+    latency,
+    measures,
+    onnx_graph,
+    package,
+    table,
+    weights,
+)
 from lth_jax.errors import UserError
 
 
@@ -35,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--out", required=True, type=pathlib.Path, help="a folder that is not there yet"
     )
+    parser.add_argument(
+        "--raw_dir", help="where the raw files lie now; by default, where they lay then"
+    )
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
@@ -46,21 +62,20 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _deploy(args: argparse.Namespace) -> str:
-    # Here, so that a wrong flag is told at once.
-    import jax
-    import jax.numpy as jnp
-
-    from lth_jax import deploy, layout, shrinking
-    from lth_jax.deploy import export, measures, onnx_graph, package, table, weights
+    # Here, since orbax takes long to import, and a wrong flag is told at once.
     from lth_jax.study import experiment, trained
     from lth_jax.study.workdir import Workdir, check_same_data, read_config, software
 
     package.check_free(args.out)
+    export.check()
     if args.onnx:
         onnx_graph.check()
     workdir = Workdir(args.workdir)
     config = read_config(workdir)
     trained.check(config, workdir, args.level, args.replicate)
+    if args.raw_dir is not None:
+        raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
+        config = dataclasses.replace(config, data=raw)
     built = experiment.build(config)
     check_same_data(workdir, built.data_note)
     state, masks = trained.load(built, workdir, args.level, args.replicate)
@@ -95,6 +110,7 @@ def _deploy(args: argparse.Namespace) -> str:
         "costs": measures.costs(large, net, normalize, example),
         "test_accuracy": measures.accuracies(large, program, normalize, test),
         "median_seconds": measures.median_seconds(large, program, normalize, test.inputs),
+        "measured_on": latency.machine(),
     }
     package.write(args.out, files, facts)
     return f"{table.table(deploy.load(args.out).manifest)}\nwritten to {args.out}"

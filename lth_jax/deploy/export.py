@@ -9,9 +9,27 @@ from jax import export as jax_export
 
 from lth_jax.core.masks import Params
 from lth_jax.core.training import BatchStats
+from lth_jax.errors import UserError
 
-PLATFORMS = ("cpu", "cuda")
+PLATFORMS = ("cpu", "cuda", "tpu")
 Predict = Callable[[Any], jax.Array]
+
+
+class ExportError(UserError):
+    """A machine whose programs are not among those that are written."""
+
+
+def check() -> None:
+    """Checks that programs run on this machine, where they are measured.
+
+    Raises:
+      ExportError: naming the platforms on which they do.
+    """
+    if (platform := jax_export.default_export_platform()) not in PLATFORMS:
+        raise ExportError(
+            f"platform: {platform!r}; must be one of {PLATFORMS}, such as with"
+            " JAX_PLATFORMS=cpu"
+        )
 
 
 def predictor(
@@ -41,7 +59,7 @@ def batched(example: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 
 
 def program(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
-    """A function as StableHLO with its weights inside, for CPU and CUDA, any batch.
+    """A function as StableHLO with its weights inside, for CPU, CUDA and TPU, any batch.
 
     `jax.export.deserialize(content).call(inputs)` runs it, under this version of JAX and
     those of the six months after it (jax.export's promise).

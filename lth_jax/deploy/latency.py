@@ -1,6 +1,5 @@
 """Latency: how long calls take, timed in turn, since machines are shared and noisy."""
 
-import os
 import platform
 import statistics
 import time
@@ -8,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+
+from lth_jax.parallel import num_cores
 
 LEAST_REPEATS, MOST_REPEATS = 5, 100
 SECONDS = 2.0  # after which there are no more than the least
@@ -35,5 +36,5 @@ def machine() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "backend": jax.default_backend(),
         "machine": platform.machine(),
-        "num_cores": os.cpu_count(),
+        "num_cores": num_cores(),
     }

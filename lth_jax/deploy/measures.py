@@ -11,7 +11,7 @@ from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params
 from lth_jax.core.training import BatchStats, Examples
 from lth_jax.deploy.export import Predict, predictor
-from lth_jax.deploy.latency import latencies, machine
+from lth_jax.deploy.latency import latencies
 from lth_jax.shrinking.compact import Compact
 from lth_jax.shrinking.cost import cost
 
@@ -33,7 +33,7 @@ class Masked(NamedTuple):
 def costs(
     large: Masked, net: Compact, normalize: Callable[[Any], Any], example: Any
 ) -> dict[str, dict[str, int]]:
-    """Weights, bytes and multiply-adds of the dense, the masked and the compact net.
+    """Params, bytes and multiply-adds of the dense, the masked and the compact net.
 
     The masked net's are those that its masks keep; it stores its zeros all the same.
 
@@ -107,8 +107,8 @@ def _logits(predict: Predict, inputs: Any) -> np.ndarray:
 
 def median_seconds(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], inputs: Any
-) -> dict[str, Any]:
-    """Latency of the large net and of the program, by batch size.
+) -> dict[str, dict[str, float]]:
+    """Latency of the large net and of the program, by batch size ("batch_1").
 
     Args:
       large: any of its size: a masked net takes as long as a dense one.
@@ -125,4 +125,4 @@ def median_seconds(
         by_batch[f"batch_{size}"] = latencies(
             {name: functools.partial(call, batch) for name, call in calls.items()}
         )
-    return {**by_batch, **machine()}
+    return by_batch

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import export, lax
 from jax.extend import core
 
 from lth_jax.deploy.export import Predict, batched
@@ -18,6 +19,15 @@ from lth_jax.errors import UserError
 OPSET = 18  # the first with the axes of every reduction as an input
 _ELEMENTWISE = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"}
 _REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_sum": "ReduceSum"}
+_PLAIN = {  # what a convolution must have, since it is not written down
+    "dimension_numbers": lax.ConvDimensionNumbers(
+        (0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)
+    ),
+    "lhs_dilation": (1, 1),
+    "rhs_dilation": (1, 1),
+    "feature_group_count": 1,
+    "batch_group_count": 1,
+}
 _BODIES = {
     "jit": "jaxpr",
     "custom_jvp_call": "call_jaxpr",
@@ -93,7 +103,7 @@ def _type(dtype: Any) -> int:
 
 
 class _Constant(NamedTuple):
-    """What does not depend on the inputs; 1 long where it would only be repeated."""
+    """What does not depend on the inputs; 1 long along the batch."""
 
     value: np.ndarray
 
@@ -166,18 +176,27 @@ class _Graph:
         if rule is None and name not in _ELEMENTWISE:
             raise OnnxError(f"onnx: no rule for the operation {name!r}")
         if rule is None:
-            return [self.node(_ELEMENTWISE[name], inputs)]
+            return [self.node(_ELEMENTWISE[name], [_once(x) for x in inputs])]
         return [rule(self, equation, inputs)]
 
 
 def _broadcast(constant: _Constant, params: Any) -> _Constant:
-    """A constant of that rank; ONNX repeats it where it is read, as often as needed."""
+    """A constant of that shape, as a view; along the batch ONNX repeats it."""
     shape = [1] * len(params["shape"])
     for axis, size in zip(
         params["broadcast_dimensions"], constant.value.shape, strict=True
     ):
         shape[axis] = size
-    return _Constant(constant.value.reshape(shape))
+    whole = [1 if export.is_symbolic_dim(size) else size for size in params["shape"]]
+    return _Constant(np.broadcast_to(constant.value.reshape(shape), whole))
+
+
+def _once(value: _Value) -> _Value:
+    """A constant without its repetitions, which ONNX makes between elements alone."""
+    if isinstance(value, str):
+        return value
+    strides = value.value.strides
+    return _Constant(value.value[tuple(slice(None if s else 1) for s in strides)])
 
 
 def _cast(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
@@ -197,14 +216,18 @@ def _reduce(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
 
 
 def _matmul(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
-    contracted, _ = equation.params["dimension_numbers"]
-    if tuple(map(tuple, contracted)) != ((1,), (0,)):
-        raise OnnxError(f"onnx: no rule for a product over the axes {contracted}")
+    numbers = equation.params["dimension_numbers"]
+    ranks = [len(operand.aval.shape) for operand in equation.invars]
+    if numbers != (((1,), (0,)), ((), ())) or ranks != [2, 2]:
+        raise OnnxError(f"onnx: no rule for a product of ranks {ranks} over {numbers}")
     return graph.node("MatMul", inputs)
 
 
 def _convolution(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
     """ONNX has channels first."""
+    for name, plain in _PLAIN.items():
+        if (found := equation.params[name]) != plain:
+            raise OnnxError(f"onnx: no rule for a convolution with {name}={found}")
     images, kernel = inputs
     assert isinstance(kernel, _Constant)
     low, high = zip(*equation.params["padding"], strict=True)

@@ -48,7 +48,7 @@ class Package:
         """Logits float32[N, classes] of inputs as stored, [N, ...].
 
         Raises:
-          ValueError: on inputs of another shape or dtype.
+          ValueError: on inputs of another shape or dtype, or none.
         """
         (expected,) = self.program.in_avals
         shape, dtype = np.shape(inputs), getattr(inputs, "dtype", None)
@@ -57,6 +57,8 @@ class Package:
                 f"inputs: {dtype}{list(shape)}; must be"
                 f" {expected.dtype}[N, {', '.join(map(str, expected.shape[1:]))}]"
             )
+        if not shape[0]:
+            raise ValueError("inputs: a batch of 0; must be of 1 or more")
         return self._call(inputs)
 
     @functools.cached_property
@@ -116,7 +118,7 @@ def check_free(folder: pathlib.Path) -> None:
       PackageError: if something is.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise PackageError(f"--out: {folder} is not a folder; choose another")
+        raise PackageError(f"--out: {folder} is a link or no folder; choose another")
     if folder.exists() and any(folder.iterdir()):
         raise PackageError(f"--out: {folder} is not empty; choose another")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _COUNTS = {
-    "num_params": "weights",
+    "num_params": "params",
     "multiply_adds": "multiply-adds",
     "num_bytes": "bytes",
 }
@@ -19,12 +19,9 @@ def table(manifest: Mapping[str, Any]) -> str:
     rows.append(
         ["test accuracy", "", *(f"{accuracy[net]:.4f}" for net in ("masked", "compact"))]
     )
-    for key, seconds in manifest["median_seconds"].items():
-        if key.startswith("batch_"):
-            dense, compact = (
-                f"{1e6 * seconds[net]:,.0f}" for net in ("dense", "compact")
-            )
-            rows.append([f"us, batch of {key[6:]}", dense, "", compact])
+    for batch, seconds in manifest["median_seconds"].items():
+        dense, compact = (f"{1e6 * seconds[net]:,.0f}" for net in ("dense", "compact"))
+        rows.append([f"us, {batch.replace('_', ' of ')}", dense, "", compact])
     lines = [f"{first:<16}" + "".join(f"{c:>14}" for c in rest) for first, *rest in rows]
     difference = accuracy["largest_difference_of_logits"]
     lines.append(f"largest difference of logits {difference:.1e}")

@@ -4,6 +4,7 @@ from lth_jax.shrinking.compact import Compact, compact
 from lth_jax.shrinking.cost import Cost, cost
 from lth_jax.shrinking.dead_units import Reach, dead_units
 from lth_jax.shrinking.members import CompactMembers, compact_members
+from lth_jax.shrinking.selection import InputSelection
 from lth_jax.shrinking.training import CompactTraining, compact_for_training
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CompactMembers",
     "CompactTraining",
     "Cost",
+    "InputSelection",
     "Reach",
     "compact",
     "compact_for_training",

@@ -1,4 +1,12 @@
-"""Compact: a smaller net that is the same function as a masked one, for inference."""
+"""Compact: a smaller net that is the same function as a masked one, for inference.
+
+Of each place, as bool[units]: `known` are the units that no input changes, with a
+constant `value`; the others are `changing`. `reaching` are those from which a path leads
+to a logit through changing units alone. Units that are both are `needed`; what known ones
+add is put into the layers that read them, for which `_fold` may need one unit more.
+`kept` are, by index, the units that the smaller net has: those that are needed anywhere
+on their stream, and at least one.
+"""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +18,13 @@ import numpy as np
 from lth_jax.core import masks as masks_lib
 from lth_jax.core.masks import Masks, Params, named_leaves
 from lth_jax.core.training import BatchStats
-from lth_jax.layout import INPUTS, Layer, Layout, free_places, readers, sizes
+from lth_jax.layout import INPUTS, Layer, Layout, by_unit, free_places, readers, sizes
 from lth_jax.models.layers import EPSILON
-from lth_jax.shrinking.dead_units import Units, backward, by_unit
+from lth_jax.shrinking.dead_units import Units, backward
 from lth_jax.shrinking.selection import (
     InputSelection,
     input_selection,
+    resized,
     select,
 )
 
@@ -91,13 +100,13 @@ def compact(
     reaching = backward(layout, edges, changing)
     needed = {name: reaching[name] & changing[name] for name in reaching}
     trees = (params, jax.device_get(masks), stats)
-    trees = _fold(layout, *trees, constants.value, needed)
+    trees, needed = _fold(layout, *trees, constants.value, needed)
     selection = select(layout, params, needed)
     params, masks, stats = (
         jax.tree.map(jnp.asarray, selection.take(tree)) for tree in trees
     )
     inputs = input_selection(selection, params)
-    return Compact(module.resized(selection.sizes), params, masks, stats, inputs)
+    return Compact(resized(module, selection), params, masks, stats, inputs)
 
 
 def _affines(layout: Layout, params: Params, stats: BatchStats) -> dict[str, _Affine]:
@@ -165,13 +174,13 @@ def _fold(
     stats: BatchStats,
     value: Units,
     needed: Units,
-) -> tuple[Params, Masks, BatchStats]:
-    """The net with its constants in the layers that read them.
+) -> tuple[tuple[Params, Masks, BatchStats], Units]:
+    """The net with its constants in the layers that read them, and the needed units.
 
-    Where a bias does not serve, a unit that is not needed is made to be 1; `needed` has
-    it then.
+    Where a bias does not serve, a unit that is not needed is made to be 1, and is needed
+    then.
     """
-    numbers = sizes(layout, params)
+    numbers, needed = sizes(layout, params), jax.tree.map(np.copy, needed)
     kept = select(layout, params, needed).units
     param_of, mask_of, stat_of = (
         {path: np.array(leaf, order="C") for path, leaf in named_leaves(tree)}
@@ -201,10 +210,11 @@ def _fold(
             path = f"{name}/kernel"
             by_unit(param_of[path], numbers[place.name])[:, one] = part
             by_unit(mask_of[path], numbers[place.name])[:, one] = part != 0
-    return tuple(
+    params, masks, stats = (
         jax.tree.unflatten(jax.tree.structure(tree), list(leaves.values()))
         for tree, leaves in ((params, param_of), (masks, mask_of), (stats, stat_of))
     )
+    return (params, masks, stats), needed
 
 
 def _takes_constants(params: dict[str, np.ndarray], name: str) -> bool:

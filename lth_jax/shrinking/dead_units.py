@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lth_jax.core.masks import Masks, named_leaves
-from lth_jax.layout import INPUTS, Layout, sizes
+from lth_jax.layout import INPUTS, Layout, by_unit, sizes
 
 Units = dict[str, np.ndarray]  # an array with an entry for each unit, by place
 
@@ -64,11 +64,6 @@ def live_edges(layout: Layout, masks: Masks) -> dict[str, np.ndarray]:
                 kernel = kernel & mask_of[f"{layer.norm}/scale"]
             edges[layer.name] = np.any(by_unit(kernel, numbers[layer.reads]), axis=0)
     return edges
-
-
-def by_unit(kernel: np.ndarray, num_read: int) -> np.ndarray:
-    """A kernel as [pixels, units read, units], of convolutions and flattened places."""
-    return kernel.reshape(-1, num_read, kernel.shape[-1])
 
 
 def forward(layout: Layout, edges: dict[str, np.ndarray], sources: Units) -> Units:

@@ -9,7 +9,7 @@ import numpy as np
 from lth_jax.core.masks import Masks
 from lth_jax.core.training import TrainState, project
 from lth_jax.layout import INPUTS, Layout
-from lth_jax.shrinking.selection import Selection, input_selection, select_alike
+from lth_jax.shrinking.selection import Selection, input_selection, resized, select_alike
 from lth_jax.shrinking.training import needed_units, put_state, take_state
 
 _WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
@@ -84,7 +84,7 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
     inputs = input_selection(selections[0], own[0])
     kept = np.stack([selection.units[INPUTS] for selection in selections])
     return CompactMembers(
-        module.resized(selections[0].sizes),
+        resized(module, selections[0]),
         small,
         small_masks,
         None if inputs.kept is None else kept.astype(np.int32),

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,7 @@ class Selection(NamedTuple):
 
     layout: Layout
     numbers: Mapping[str, int]
-    units: Units
+    units: Mapping[str, np.ndarray]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -56,6 +57,21 @@ class Selection(NamedTuple):
         pixels = np.arange(leaf.shape[-2] // self.numbers[place])
         rows = (pixels[:, None] * self.numbers[place] + self.units[place]).ravel()
         return (..., rows[:, None], self.units[target])
+
+
+def resized(module: Any, selection: Selection) -> nn.Module:
+    """The smaller net.
+
+    Raises:
+      ValueError: if the larger one's params are of other classes than the module.
+    """
+    number = selection.numbers[selection.layout[-1].name]
+    if number != module.num_classes:
+        raise ValueError(
+            f"params: of {number} classes; must be of {module.num_classes}, as the module"
+        )
+    smaller: nn.Module = module.resized(selection.sizes)
+    return smaller
 
 
 def select(layout: Layout, params: Any, needed: Units) -> Selection:

@@ -8,16 +8,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from lth_jax.core.masks import Masks, Params, named_leaves
-from lth_jax.core.training import TrainState, project
+from lth_jax.core.training import TrainState, map_moments, project
 from lth_jax.layout import Layout, sizes
 from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
 from lth_jax.shrinking.selection import (
     InputSelection,
     Selection,
     input_selection,
+    resized,
     select,
 )
 
@@ -65,8 +65,9 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
 
     What differs: with dropout, which units a key drops; with weight decay, what is left
     out does not decay; an optimizer that looks at whole leaves (LARS) sees smaller ones;
-    running statistics where no logit is reached, and which a large net would go on to
-    update, stay.
+    moments of what is left out stay, where a large net's decay and move its weights as
+    long as they last; running statistics where no logit is reached, and which a large
+    net would go on to update, stay.
 
     Args:
       module: a net of `lth_jax.models`, as it made the params.
@@ -85,7 +86,7 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
         jnp.asarray, (take_state(selection, start), selection.take(masks))
     )
     return CompactTraining(
-        module.resized(selection.sizes),
+        resized(module, selection),
         small,
         small_masks,
         input_selection(selection, masks),
@@ -98,17 +99,19 @@ def needed_units(layout: Layout, masks: Masks) -> Units:
     """The units that can change a logit while a masked net trains; masks on the host."""
     edges = live_edges(layout, masks)
     alive = forward(layout, edges, _sources(layout, masks))
+    alive[layout[-1].name][:] = True  # a class stays, though its logit be 0 for ever
     reaching = backward(layout, edges, alive)
     return {name: alive[name] & reaching[name] for name in alive}
 
 
 def take_state(selection: Selection, state: TrainState) -> TrainState:
     """The smaller net's part of a state, on the host."""
+    take = _of_params_shapes(selection.take, state.params)
     return dataclasses.replace(
         state,
         params=selection.take(state.params),
         batch_stats=selection.take(state.batch_stats),
-        opt_state=_map_moments(selection.take, state.params, state.opt_state),
+        opt_state=map_moments(take, state.params, state.opt_state),
     )
 
 
@@ -118,7 +121,7 @@ def put_state(selection: Selection, state: TrainState, part: TrainState) -> Trai
         part.step,
         selection.put(state.params, part.params),
         selection.put(state.batch_stats, part.batch_stats),
-        _map_moments(selection.put, state.params, state.opt_state, part.opt_state),
+        map_moments(selection.put, state.params, state.opt_state, part.opt_state),
     )
 
 
@@ -141,32 +144,18 @@ def _sources(layout: Layout, masks: Masks) -> Units:
     return sources
 
 
-def _map_moments(
-    function: Callable[..., Any],
-    params: Params,
-    opt_state: optax.OptState,
-    *others: optax.OptState,
-) -> optax.OptState:
-    """The optimizer's state with its moments replaced; the last of the states otherwise.
+def _of_params_shapes(change: Callable[..., Any], params: Params) -> Callable[..., Any]:
+    """As `change`, but refuses moments of other shapes than the params."""
 
-    Moments are its parts that have the params' structure.
-    """
-    structure: Any = jax.tree.structure(params)
-
-    def is_moments(node: Any) -> bool:
-        return bool(structure == jax.tree.structure(node))
-
-    def change(node: Any, *parts: Any) -> Any:
-        if not is_moments(node):
-            return (node, *parts)[-1]
+    def checked(moments: Any, *others: Any) -> Any:
         for (path, moment), param in zip(
-            named_leaves(node), jax.tree.leaves(params), strict=True
+            named_leaves(moments), jax.tree.leaves(params), strict=True
         ):
             if moment.shape != param.shape:
                 raise ValueError(
                     f"opt_state: a moment of {path} is {moment.shape}; must be"
                     f" {param.shape}, as the param"
                 )
-        return function(node, *parts)
+        return change(moments, *others)
 
-    return jax.tree.map(change, opt_state, *others, is_leaf=is_moments)
+    return checked

@@ -19,7 +19,8 @@ def check(config: StudyConfig, workdir: Workdir, level: int, replicate: int) -> 
     """Checks that there is such a ticket; reads none.
 
     Raises:
-      TrainedError: if the study has no such level or replicate, or not yet.
+      TrainedError: naming the level or the replicate, if the study has no such one, or
+        not yet.
     """
     for name, value, number in (
         ("level", level, config.num_levels),
@@ -27,10 +28,10 @@ def check(config: StudyConfig, workdir: Workdir, level: int, replicate: int) -> 
     ):
         if not 0 <= value < number:
             raise TrainedError(
-                f"--{name}: {value} is not allowed; must be from 0 to {number - 1}"
+                f"{name}: {value} is not allowed; must be from 0 to {number - 1}"
             )
     if not workdir.level(level).exists():
-        raise TrainedError(f"--level: {level} is not finished in {workdir.root}")
+        raise TrainedError(f"level: {level} is not finished in {workdir.root}")
 
 
 def load(experiment: Experiment, workdir: Workdir, level: int, replicate: int) -> Start:
@@ -53,6 +54,6 @@ def load(experiment: Experiment, workdir: Workdir, level: int, replicate: int) -
             workdir.level(level), jax.eval_shape(jax.vmap(structure), keys)
         )
     except checkpoint.DamagedCheckpoint as error:
-        raise TrainedError(f"--level: {level} cannot be read ({error})") from None
+        raise TrainedError(f"level: {level} cannot be read ({error})") from None
     one: Start = jax.tree.map(lambda leaf: leaf[replicate], Start(*found))
     return one
