@@ -206,9 +206,9 @@ def _input_gradient(
     spread = lax.pad(
         cotangent, jnp.zeros((), cotangent.dtype), [(0, 0, 0), *cropped, (0, 0, 0)]
     )
-    padded = tuple((max(low, 0), max(high, 0)) for low, high in around)
+    rows, columns = ((max(low, 0), max(high, 0)) for low, high in around)
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return _forward((1, 1), padded, spread, turned)
+    return _forward((1, 1), (rows, columns), spread, turned)
 
 
 def _kernel_gradient(
