@@ -291,6 +291,20 @@ def test_controls_of_several_levels_train_together(how, tiny_config, finished, t
     assert_close(values(files), values(finished))
 
 
+def test_replicates_that_do_not_fit_a_call_train_in_unequal_parts(tiny_config, tmp_path):
+    config = dataclasses.replace(
+        tiny_config,
+        num_replicates=3,
+        num_levels=2,
+        arms=("ticket", "set"),
+        member_axis="map",
+        dynamic=lth_config.DynamicConfig(update_every_steps=5),
+    )
+    whole = run(config, tmp_path / "whole")
+    parts = run(dataclasses.replace(config, members_per_call=2), tmp_path / "parts")
+    assert texts(parts) == texts(whole)
+
+
 def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):
     wrong = built.splits.test._replace(labels=(built.splits.test.labels + 1) % 10)
     other = built._replace(splits=built.splits._replace(test=wrong))
