@@ -9,7 +9,7 @@ from conftest import as_dict
 
 from lth_jax import config as lth_config
 from lth_jax.config import ConfigError
-from lth_jax.core import rewinding
+from lth_jax.core import dynamics, rewinding
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -143,6 +143,12 @@ def test_updates_fit_the_budget_and_the_evaluations(arm, changes, allowed):
     values["arms"] = ("ticket", arm)
     with pytest.raises(ConfigError, match=rf"dynamic\.update_every_steps: .*{allowed}"):
         lth_config.read(values)
+
+
+def test_the_last_update_falls_before_the_last_step():
+    config = lth_config.DynamicConfig(update_every_steps=10, end_fraction=0.99)
+    gradual = dynamics.make_dynamics("gradual", **config.arguments(40))
+    assert gradual.goal_step <= 40
 
 
 def test_densities_are_not_given_with_layers_left_out():

@@ -207,7 +207,8 @@ class DynamicConfig:
             "update_every_steps": self.update_every_steps,
             "drop_fraction": self.drop_fraction,
             "begin_step": round(self.begin_fraction * num_steps),
-            "end_step": round(self.end_fraction * num_steps),
+            # No mask changes after the last step.
+            "end_step": min(round(self.end_fraction * num_steps), num_steps - 1),
         }
 
 
