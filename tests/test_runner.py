@@ -209,6 +209,21 @@ def test_a_damaged_checkpoint_is_made_again(
     assert texts(copy) == texts(finished)
 
 
+def test_a_control_has_the_tickets_mask_though_its_level_is_damaged(
+    tiny_config, tmp_path
+):
+    """Also where the criterion draws."""
+    prune = dataclasses.replace(tiny_config.prune, criterion="random_uniform")
+    config = dataclasses.replace(
+        tiny_config, prune=prune, num_levels=2, num_steps=20, arms=("ticket", "reinit")
+    )
+    files = run(config, tmp_path)
+    before = texts(files)
+    files.records.joinpath("level_01-reinit.csv").unlink()
+    flip_a_byte(files.level(1))
+    assert texts(run(config, tmp_path)) == before
+
+
 def test_a_damaged_segment_goes_back_to_the_one_before(
     tiny_config, built, finished, copy, caplog
 ):
