@@ -18,6 +18,8 @@ from lth_jax.analysis.outcomes import early_stop
 from lth_jax.core import sampling
 from lth_jax.study import experiment, records, ticket_files, workdir
 from lth_jax.study.levels import TrainingDiverged
+from lth_jax.study.lineage import Lineage
+from lth_jax.study.pruner import Pruner
 from lth_jax.study.runner import Runner, is_finished
 
 
@@ -246,6 +248,40 @@ def test_a_damaged_segment_goes_back_to_the_one_before(
     assert_close(values(files), values(finished))
     whole = run(config, root.with_name("whole"))
     assert texts(files) == texts(whole)
+
+
+def test_what_trained_under_other_masks_trains_again(
+    tiny_config, built, tmp_path, monkeypatch, caplog
+):
+    """As where scores are not the same to the last bit the second time."""
+    config = dataclasses.replace(tiny_config, num_levels=2, arms=("ticket",))
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) == 2:  # within level 1
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config, tmp_path, built, stop)
+    real = Pruner.prune
+
+    def otherwise(self, arm, level, replicate, parent, init):
+        return real(self, arm, level, 1 - replicate, parent, init)
+
+    monkeypatch.setattr(Pruner, "prune", otherwise)
+    with caplog.at_level(logging.WARNING):
+        files = run(config, tmp_path, built)
+    assert "ticket, level 1: masks came out otherwise" in caplog.text
+    lineage = Lineage(built, files, remake=None)
+    for replicate in range(2):
+        _, kept, _ = ticket_files.load(files.ticket(1), replicate)
+        params, own = jax.tree.map(
+            lambda x, r=replicate: x[r], (lineage.level(1).state.params, lineage.masks(1))
+        )
+        assert_trees_equal(kept, own)
+        np.testing.assert_array_equal(
+            params["dense_0"]["kernel"] != 0, kept["dense_0"]["kernel"]
+        )
 
 
 def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
