@@ -51,8 +51,8 @@ def early_stop(run: Run) -> tuple[int, float]:
     may_stop = validation.steps >= sparse_from
     if not may_stop.any():
         raise RecordsError(
-            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: it is as sparse"
-            f" as its run from step {sparse_from}, but last evaluated at step"
+            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: as sparse as"
+            f" its run from step {sparse_from}, but last evaluated at step"
             f" {validation.steps[-1]}"
         )
     at = int(np.argmin(np.where(may_stop, validation.values, np.inf)))
