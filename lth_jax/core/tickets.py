@@ -44,11 +44,13 @@ def shuffle_masks(
 def _untrained(what: Rewind) -> Rewind:
     """The same for a member that keeps nothing: at step k where that would be kept.
 
-    Weights that were not trained yet do not stay at the schedule's last value either.
+    But kept moments become fresh; and weights that were not trained yet do not stay at
+    the schedule's last value either.
     """
     return Rewind(
         params="init" if what.params == "init" else "rewind",
         batch_stats="init" if what.batch_stats == "init" else "rewind",
+        optimizer="rewind" if what.optimizer == "rewind" else "fresh",
         schedule="restart" if what.schedule == "restart" else "rewind",
     )
 
@@ -185,7 +187,7 @@ def start(
         params = _acted_on(spec, rewound, masks, initial, init_key, init, prunable)
         point = dataclasses.replace(point, params=params)
         what = dataclasses.replace(_untrained(what), params="rewind")
-    elif (spec.shuffled or spec.frozen) and what.needs_trained:
+    elif spec.shuffled or spec.frozen:
         what = _untrained(what)
     elif spec.weights == "trained":
         what = dataclasses.replace(what, params="keep", batch_stats="keep")
