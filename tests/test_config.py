@@ -99,6 +99,12 @@ def test_variants_can_be_combined():
     assert (study.model.dropout_rate, study.num_steps) == (0.5, 100)
 
 
+def test_variants_that_exclude_each_other_are_refused():
+    get_config = runpy.run_path(str(CONFIGS / "resnet20.py"))["get_config"]
+    with pytest.raises(ConfigError, match=r"config variant: .* not have both low_lr"):
+        get_config("low_lr,warmup")
+
+
 @pytest.mark.parametrize(
     ("step", "steps"), [("0", 0), ("500", 500), ("2ep", 1834), ("0.5ep", 458)]
 )
