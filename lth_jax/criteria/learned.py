@@ -22,6 +22,7 @@ from lth_jax.core.training import (
     Metrics,
     TrainState,
     make_evaluate,
+    make_loss,
 )
 
 # Of one prunable leaf, (path, key, scores) to its mask: floats, 0 or 1 but for the
@@ -77,6 +78,7 @@ def train_scores(
     chex.assert_trees_all_equal_shapes(scores, params)
     chex.assert_rank(batch_indices, 2)
     chex.assert_type(batch_indices, int)
+    net_loss = make_loss(apply_fn)
 
     def masked(scores: Scores, key: jax.Array) -> Params:
         leaves = []
@@ -84,7 +86,7 @@ def train_scores(
             if prunable(path, p):
                 leaf_key = jax.random.fold_in(key, i)
                 mask = leaf_mask(path, leaf_key, jax.tree.leaves(scores)[i])
-                p = _masked(p, mask, rescale)
+                p = _rescaled(p * mask, mask) if rescale else p * mask
             leaves.append(p)
         return jax.tree.unflatten(jax.tree.structure(params), leaves)
 
@@ -92,12 +94,8 @@ def train_scores(
         scores: Scores, batch_stats: BatchStats, indices: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, BatchStats]:
         mask_key, net_key = jax.random.split(key)
-        weights, inputs = masked(scores, mask_key), examples.inputs[indices]
-        logits, batch_stats = apply_fn(weights, batch_stats, inputs, True, net_key)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(
-            logits, examples.labels[indices]
-        )
-        return losses.mean(), batch_stats
+        inputs, labels = examples.inputs[indices], examples.labels[indices]
+        return net_loss(masked(scores, mask_key), batch_stats, inputs, labels, net_key)
 
     def step(
         carry: tuple[Scores, BatchStats, optax.OptState],
@@ -136,14 +134,13 @@ def evaluate_untrained(
       examples: to evaluate on.
       rescale: as the mask was trained.
     """
-    masks_lib.check(masks, params)
-    weights = jax.tree.map(lambda p, m: _masked(p, m, rescale), params, masks)
+    weights = masks_lib.apply(masks, params)
+    if rescale:
+        weights = jax.tree.map(_rescaled, weights, masks)
     state = TrainState(jnp.int32(0), weights, batch_stats, ())
     return make_evaluate(apply_fn)(state, examples)
 
 
-def _masked(p: jax.Array, mask: jax.Array, rescale: bool) -> jax.Array:
-    if not rescale:
-        return p * mask
+def _rescaled(p: jax.Array, mask: jax.Array) -> jax.Array:
     # Of an empty mask there is nothing to rescale.
-    return p * mask * (mask.size / jnp.maximum(mask.sum(), 1))
+    return p * (mask.size / jnp.maximum(mask.sum(), 1))
