@@ -31,14 +31,11 @@ def shuffle_masks(
 ) -> Masks:
     """Masks permuted within each prunable leaf: same counts, other places."""
 
-    def shuffle(leaf_key: jax.Array, mask: jax.Array) -> jax.Array:
+    def shuffle(i: int, mask: jax.Array) -> jax.Array:
+        leaf_key = jax.random.fold_in(key, i)
         return jax.random.permutation(leaf_key, mask.ravel()).reshape(mask.shape)
 
-    leaves = [
-        shuffle(jax.random.fold_in(key, i), mask) if prunable(path, mask) else mask
-        for i, (path, mask) in enumerate(masks_lib.named_leaves(masks))
-    ]
-    return jax.tree.unflatten(jax.tree.structure(masks), leaves)
+    return masks_lib.map_prunable(shuffle, prunable, masks)
 
 
 def _untrained(what: Rewind) -> Rewind:

@@ -25,9 +25,9 @@ from lth_jax.core.training import (
     make_loss,
 )
 
-# Of one prunable leaf, (path, key, scores) to its mask: floats, 0 or 1 but for the
-# gradient.
-LeafMask = Callable[[str, jax.Array, jax.Array], jax.Array]
+# Of one prunable leaf, (its place in `tree_flatten` order, key, scores) to its mask:
+# floats, 0 or 1 but for the gradient.
+LeafMask = Callable[[int, jax.Array, jax.Array], jax.Array]
 
 
 class Learned(NamedTuple):
@@ -81,14 +81,11 @@ def train_scores(
     net_loss = make_loss(apply_fn)
 
     def masked(scores: Scores, key: jax.Array) -> Params:
-        leaves = []
-        for i, (path, p) in enumerate(masks_lib.named_leaves(params)):
-            if prunable(path, p):
-                leaf_key = jax.random.fold_in(key, i)
-                mask = leaf_mask(path, leaf_key, jax.tree.leaves(scores)[i])
-                p = _rescaled(p * mask, mask) if rescale else p * mask
-            leaves.append(p)
-        return jax.tree.unflatten(jax.tree.structure(params), leaves)
+        def act(i: int, p: jax.Array, scores: jax.Array) -> jax.Array:
+            mask = leaf_mask(i, jax.random.fold_in(key, i), scores)
+            return _rescaled(p * mask, mask) if rescale else p * mask
+
+        return masks_lib.map_prunable(act, prunable, params, scores)
 
     def loss_fn(
         scores: Scores, batch_stats: BatchStats, indices: jax.Array, key: jax.Array
