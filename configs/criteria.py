@@ -1,8 +1,8 @@
 """Every criterion of pruning side by side, in one shot, on MNIST-1D.
 
-After training: magnitude (the ticket; Frankle & Carbin 2019), Zhou et al. 2019's others,
-saliency; before: SNIP, GraSP, its magnitude, SynFlow, learned masks, random pruning with
-three kinds of layer densities.
+After training: magnitude (the ticket; Frankle & Carbin 2019), Zhou et al. 2019's others
+but two, saliency; before: those two (large_init, small_init), SNIP, GraSP, its magnitude,
+SynFlow, learned masks, random pruning with three kinds of layer densities.
 Each prunes the same dense nets, or their inits, to the same densities over all
 layers together (edge_popup and random_* by layer), and what is left trains from the
 original init: Frankle et al. 2021 (Missing the Mark), section 3, at a small scale.

@@ -27,6 +27,11 @@ from lth_jax import config as lth_config
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The study, or variants of it ("low_lr", or "warmup,smoke")."""
     chosen = lth_config.variants(variant, ("low_lr", "warmup", "late_rewind", "smoke"))
+    if {"low_lr", "warmup"} <= chosen:
+        raise lth_config.ConfigError(
+            f"config variant: {variant!r}; must not have both low_lr and warmup, each has"
+            " a rate of its own"
+        )
     config = lth_config.default()
     config.num_replicates = 5
     config.num_levels = 13

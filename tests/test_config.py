@@ -9,7 +9,7 @@ from conftest import as_dict
 
 from lth_jax import config as lth_config
 from lth_jax.config import ConfigError
-from lth_jax.core import rewinding
+from lth_jax.core import dynamics, rewinding
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -99,6 +99,12 @@ def test_variants_can_be_combined():
     assert (study.model.dropout_rate, study.num_steps) == (0.5, 100)
 
 
+def test_variants_that_exclude_each_other_are_refused():
+    get_config = runpy.run_path(str(CONFIGS / "resnet20.py"))["get_config"]
+    with pytest.raises(ConfigError, match=r"config variant: .* not have both low_lr"):
+        get_config("low_lr,warmup")
+
+
 @pytest.mark.parametrize(
     ("step", "steps"), [("0", 0), ("500", 500), ("2ep", 1834), ("0.5ep", 458)]
 )
@@ -117,7 +123,7 @@ def test_an_epoch_beyond_the_budget_is_told():
 def test_levels_cannot_go_on_at_a_rate_of_zero():
     values = changed("optimizer.schedule", "cosine")
     values["rewind"]["preset"] = "fine_tune"
-    with pytest.raises(ConfigError, match=r"optimizer\.schedule: 'cosine' .* is 0"):
+    with pytest.raises(ConfigError, match=r"optimizer\.schedule: 'cosine' .* almost 0"):
         lth_config.read(values)
 
 
@@ -143,6 +149,12 @@ def test_updates_fit_the_budget_and_the_evaluations(arm, changes, allowed):
     values["arms"] = ("ticket", arm)
     with pytest.raises(ConfigError, match=rf"dynamic\.update_every_steps: .*{allowed}"):
         lth_config.read(values)
+
+
+def test_the_last_update_falls_before_the_last_step():
+    config = lth_config.DynamicConfig(update_every_steps=10, end_fraction=0.99)
+    gradual = dynamics.make_dynamics("gradual", **config.arguments(40))
+    assert gradual.goal_step <= 40
 
 
 def test_densities_are_not_given_with_layers_left_out():

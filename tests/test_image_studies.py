@@ -17,6 +17,8 @@ from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
 from lth_jax.study import checkpoint, experiment, records, ticket_files
 from lth_jax.study.levels import Member, Trainer
+from lth_jax.study.lineage import Lineage
+from lth_jax.study.plan import Group
 from lth_jax.study.programs import Programs
 
 
@@ -148,6 +150,8 @@ def test_batch_statistics_rewind_with_the_weights(config, built, finished):
     assert means[0].any()
     assert not means[1].any()
     assert set(point.step.tolist()) == {4}
+    begun = Lineage(built, finished, remake=None).start((Group("ticket", 1),))
+    assert_trees_equal(begun.state.batch_stats, point.batch_stats)
     params, kept, _ = ticket_files.load(finished.ticket(1), 0)
     at_k = jax.tree.map(lambda x: x[0], point.params)
     assert_trees_equal(params, jax.device_get(lth_jax.masks.apply(kept, at_k)))

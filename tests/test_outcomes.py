@@ -5,7 +5,7 @@ import pytest
 from studies import STEPS, make_run
 
 from lth_jax.analysis.outcomes import DENSE, early_stop, outcomes
-from lth_jax.study.records import Curve
+from lth_jax.study.records import Curve, RecordsError
 
 
 def run_with(losses, accuracies):
@@ -30,11 +30,13 @@ def test_the_early_stop_is_the_first_least_validation_loss(losses, accuracies, f
     assert early_stop(run_with(losses, accuracies)) == found
 
 
-def test_a_net_that_diverges_stopped_before_it_did():
-    accuracies = [0.8, 0.9, 0.1, 0.1]
-    run = run_with([0.5, 0.3, np.nan, np.nan], accuracies)
-    assert early_stop(run) == (200, 0.9)
-    assert early_stop(run_with([np.nan] * 4, accuracies)) == (100, 0.8)
+def test_a_net_stops_no_earlier_than_it_is_sparse_and_only_if_it_is():
+    run = run_with([0.1, 0.2, 0.4, 0.3], [0.9, 0.8, 0.7, 0.6])
+    run.curves["mask", "weights_left"] = Curve(np.array([201]), np.array([50]))
+    assert early_stop(run) == (400, 0.6)
+    run.curves["mask", "weights_left"] = Curve(np.array([401]), np.array([50]))
+    with pytest.raises(RecordsError, match=r"arm ticket, level 1: .* from step 401"):
+        early_stop(run)
 
 
 def test_an_outcome_has_what_each_replicate_reached():

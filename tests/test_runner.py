@@ -18,6 +18,8 @@ from lth_jax.analysis.outcomes import early_stop
 from lth_jax.core import sampling
 from lth_jax.study import experiment, records, ticket_files, workdir
 from lth_jax.study.levels import TrainingDiverged
+from lth_jax.study.lineage import Lineage
+from lth_jax.study.pruner import Pruner
 from lth_jax.study.runner import Runner, is_finished
 
 
@@ -209,6 +211,21 @@ def test_a_damaged_checkpoint_is_made_again(
     assert texts(copy) == texts(finished)
 
 
+def test_a_control_has_the_tickets_mask_though_its_level_is_damaged(
+    tiny_config, tmp_path
+):
+    """Also where the criterion draws."""
+    prune = dataclasses.replace(tiny_config.prune, criterion="random_uniform")
+    config = dataclasses.replace(
+        tiny_config, prune=prune, num_levels=2, num_steps=20, arms=("ticket", "reinit")
+    )
+    files = run(config, tmp_path)
+    before = texts(files)
+    files.records.joinpath("level_01-reinit.csv").unlink()
+    flip_a_byte(files.level(1))
+    assert texts(run(config, tmp_path)) == before
+
+
 def test_a_damaged_segment_goes_back_to_the_one_before(
     tiny_config, built, finished, copy, caplog
 ):
@@ -231,6 +248,40 @@ def test_a_damaged_segment_goes_back_to_the_one_before(
     assert_close(values(files), values(finished))
     whole = run(config, root.with_name("whole"))
     assert texts(files) == texts(whole)
+
+
+def test_what_trained_under_other_masks_trains_again(
+    tiny_config, built, tmp_path, monkeypatch, caplog
+):
+    """As where scores are not the same to the last bit the second time."""
+    config = dataclasses.replace(tiny_config, num_levels=2, arms=("ticket",))
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) == 2:  # within level 1
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config, tmp_path, built, stop)
+    real = Pruner.prune
+
+    def otherwise(self, arm, level, replicate, parent, init):
+        return real(self, arm, level, 1 - replicate, parent, init)
+
+    monkeypatch.setattr(Pruner, "prune", otherwise)
+    with caplog.at_level(logging.WARNING):
+        files = run(config, tmp_path, built)
+    assert "ticket, level 1: masks came out otherwise" in caplog.text
+    lineage = Lineage(built, files, remake=None)
+    for replicate in range(2):
+        _, kept, _ = ticket_files.load(files.ticket(1), replicate)
+        params, own = jax.tree.map(
+            lambda x, r=replicate: x[r], (lineage.level(1).state.params, lineage.masks(1))
+        )
+        assert_trees_equal(kept, own)
+        np.testing.assert_array_equal(
+            params["dense_0"]["kernel"] != 0, kept["dense_0"]["kernel"]
+        )
 
 
 def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
@@ -289,6 +340,20 @@ def test_controls_of_several_levels_train_together(how, tiny_config, finished, t
     files = run(config, tmp_path)
     assert texts(files).keys() == texts(finished).keys()
     assert_close(values(files), values(finished))
+
+
+def test_replicates_that_do_not_fit_a_call_train_in_unequal_parts(tiny_config, tmp_path):
+    config = dataclasses.replace(
+        tiny_config,
+        num_replicates=3,
+        num_levels=2,
+        arms=("ticket", "set"),
+        member_axis="map",
+        dynamic=lth_config.DynamicConfig(update_every_steps=5),
+    )
+    whole = run(config, tmp_path / "whole")
+    parts = run(dataclasses.replace(config, members_per_call=2), tmp_path / "parts")
+    assert texts(parts) == texts(whole)
 
 
 def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):

@@ -64,6 +64,15 @@ def test_the_best_mean_comes_first_and_controls_are_no_criteria():
         assert s.mean_accuracy == pytest.approx(mean)
 
 
+def test_a_criterion_without_its_sparse_levels_yet_is_not_the_better_for_it():
+    truth = {key: value for key, value in TRUTH.items() if key != ("grasp", 2)}
+    truth["ticket", 2] = (0.5, 3_000)
+    found = standings(outcomes(exact(truth)))
+    assert [s.arm for s in found][:2] == ["ticket", "snip"]
+    assert found[0].mean_accuracy == pytest.approx(TRUTH["ticket", 1][0])
+    assert len(found[0].scores) == 2
+
+
 def test_answers_are_of_paired_tests_corrected_for_criteria_and_levels():
     runs = study(num_replicates=6)
     found = outcomes(runs)

@@ -409,6 +409,31 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
         np.testing.assert_array_equal(frozen, pruned * stays.get(arm, 0))
 
 
+@pytest.mark.parametrize("kept_weights", [{}, {"params": "keep", "batch_stats": "keep"}])
+@pytest.mark.parametrize("arm", STATIC)
+def test_moments_of_step_k_are_those_of_every_arm_but_of_fresh_inits(
+    arm, kept_weights, norm_net, initial, point_and_trained, sparse
+):
+    point, trained = point_and_trained
+    state, kept = tickets.start(
+        arm,
+        point,
+        sparse,
+        TX,
+        init_key=jax.random.key(3),
+        mask_key=jax.random.key(4),
+        init=norm_net.init,
+        trained=trained,
+        what=rewinding.Rewind(optimizer="rewind", **kept_weights),
+        initial=initial,
+    )
+    at_k = optax.tree.get(point.opt_state, "trace")
+    if arm in ("reinit", "random"):
+        at_k = jax.tree.map(jnp.zeros_like, at_k)
+    moments = optax.tree.get(state.opt_state, "trace")
+    assert_trees_equal(moments, masks.apply(kept, at_k))  # 0 where pruned
+
+
 def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, sparse):
     point, _ = point_and_trained
     what = rewinding.Rewind(params="init", batch_stats="init")

@@ -171,6 +171,21 @@ def test_a_damaged_environment_is_told(tmp_path):
         read_environment(workdir)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", "3"])
+def test_files_that_hold_no_object_are_told(text, tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        pass
+    for path in (workdir.environment, workdir.config):
+        path.write_text(text)
+        with (
+            pytest.raises(WorkdirError, match=rf"{path.stem}\.json: .* an object"),
+            opened(tmp_path, tiny_config),
+        ):
+            pass
+    with pytest.raises(WorkdirError, match=r"config\.json: .* an object"):
+        read_config(workdir)
+
+
 CLAIMS = (
     Claim(0.211, "speedup", 1.61, 1.11, None, "figure 4a", reference="reinit"),
     Claim(0.135, "accuracy", 0.003, 0.0, 0.006, "figure 4a"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.study.records import Run
+from lth_jax.study.records import RecordsError, Run
 
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
@@ -42,11 +42,19 @@ def early_stop(run: Run) -> tuple[int, float]:
 
     Found afterwards: every run trains its full budget; among equal losses the first. A
     net that is pruned while it trains does not stop before it is as sparse as its run.
-    Once a net diverges its loss may be NaN, which is not the least.
+
+    Raises:
+      RecordsError: if it never is.
     """
     validation = run.curves["validation", "loss"]
     (sparse_from,) = run.curves["mask", "weights_left"].steps
-    may_stop = (validation.steps >= sparse_from) & ~np.isnan(validation.values)
+    may_stop = validation.steps >= sparse_from
+    if not may_stop.any():
+        raise RecordsError(
+            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: as sparse as"
+            f" its run from step {sparse_from}, but last evaluated at step"
+            f" {validation.steps[-1]}"
+        )
     at = int(np.argmin(np.where(may_stop, validation.values, np.inf)))
     test = run.curves["test", "accuracy"]
     return int(validation.steps[at]), float(test.values[at])

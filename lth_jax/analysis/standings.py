@@ -40,7 +40,7 @@ class Standing(NamedTuple):
 
     Attributes:
       arm: a criterion; "ticket" for the study's own.
-      mean_accuracy: over the levels, in [0, 1].
+      mean_accuracy: over the levels that every criterion has, in [0, 1].
       scores: by level.
     """
 
@@ -50,7 +50,11 @@ class Standing(NamedTuple):
 
 
 def standings(found: Outcomes) -> list[Standing]:
-    """The criteria, the best mean first; none where the ticket's is the only one."""
+    """The criteria, the best mean first; none where the ticket's is the only one.
+
+    In a study under way some have fewer levels than others: means are over those that
+    all of them have, since sparse levels would draw the others down.
+    """
     arms = list(dict.fromkeys(arm for arm, level in found if level))
     criteria = [arm for arm in arms if arm == "ticket" or is_criterion(arm)]
     if len(criteria) < 2:
@@ -62,6 +66,8 @@ def standings(found: Outcomes) -> list[Standing]:
         for pair in pairs(found, arm, RANDOM)
     }
     p_of = dict(zip(asked, _adjusted(list(asked.values())), strict=True))
+    levels = [{level for name, level in found if name == arm} for arm in criteria]
+    common = set.intersection(*levels)
     standing = []
     for arm in criteria:
         mine = [o for (name, level), o in found.items() if name == arm and level]
@@ -70,8 +76,8 @@ def standings(found: Outcomes) -> list[Standing]:
             _score(outcome, asked.get(key), p_of.get(key, np.nan))
             for outcome, key in zip(mine, keys, strict=True)
         ]
-        mean = float(np.mean([score.accuracy.value for score in scores]))
-        standing.append(Standing(arm, mean, scores))
+        shared = [score.accuracy.value for score in scores if score.level in common]
+        standing.append(Standing(arm, float(np.mean(shared)), scores))
     return sorted(standing, key=lambda s: -s.mean_accuracy)
 
 

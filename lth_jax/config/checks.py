@@ -144,7 +144,7 @@ def _check_rewind(study: StudyConfig) -> None:
         "optimizer.schedule",
         schedule,
         not (what.schedule == "constant" and schedule == "cosine"),
-        "another where levels go on at its last rate, which is 0",
+        "another where levels go on at its last rate, which is almost 0",
     )
     repeated = "continue" in study.arms and what.params == "keep"
     require(

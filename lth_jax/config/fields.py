@@ -80,12 +80,12 @@ class PruneConfig:
     """What goes at the end of a level.
 
     Attributes:
-      criterion: a name in `lth_jax.criteria.CRITERIA`. Those that look at the net before
-        training need densities.
+      criterion: a name in `lth_jax.criteria.CRITERIA`. SNIP, GraSP, SynFlow and the
+        learned masks need densities.
       invert: whether the highest scores go instead of the lowest, to see whether the
         criterion matters (Frankle et al. 2021, section 5).
-      examples_per_class: training examples that saliency, snip and grasp look at, as many
-        of each class.
+      examples_per_class: training examples that saliency, snip, grasp and
+        grasp_magnitude look at, as many of each class.
       mask_steps: for how many steps the scores of supermask, supermask_rescaled and
         edge_popup train, at the frozen init; at the learning rates of the papers.
       scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
@@ -207,7 +207,8 @@ class DynamicConfig:
             "update_every_steps": self.update_every_steps,
             "drop_fraction": self.drop_fraction,
             "begin_step": round(self.begin_fraction * num_steps),
-            "end_step": round(self.end_fraction * num_steps),
+            # No mask changes after the last step.
+            "end_step": min(round(self.end_fraction * num_steps), num_steps - 1),
         }
 
 

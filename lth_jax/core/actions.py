@@ -5,9 +5,6 @@ actions, on those it prunes. All act on prunable leaves alone; they are pure, an
 under `jit` and `vmap`.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -37,7 +34,7 @@ def reshuffle(
         source = order[jnp.argsort(~kept[order], stable=True)]
         return p.ravel().at[to].set(p.ravel()[source]).reshape(p.shape)
 
-    return _map_prunable(act, prunable, params, masks)
+    return masks_lib.map_prunable(act, prunable, params, masks)
 
 
 def constant(
@@ -57,7 +54,7 @@ def constant(
         leaf_key = jax.random.fold_in(key, i)
         return jnp.std(p) * jax.random.rademacher(leaf_key, p.shape, p.dtype)
 
-    return _map_prunable(act, prunable, params)
+    return masks_lib.map_prunable(act, prunable, params)
 
 
 def with_signs(
@@ -67,7 +64,7 @@ def with_signs(
 
     So every mask-1 action becomes its variant that keeps the signs.
     """
-    return _map_prunable(
+    return masks_lib.map_prunable(
         lambda _, p, s: jnp.where(s < 0, -jnp.abs(p), jnp.abs(p)), prunable, params, signs
     )
 
@@ -76,7 +73,7 @@ def replace_prunable(
     params: Params, new: Params, prunable: Prunable = default_prunable
 ) -> Params:
     """Params with the prunable leaves of another pytree."""
-    return _map_prunable(lambda _, p, n: n, prunable, params, new)
+    return masks_lib.map_prunable(lambda _, p, n: n, prunable, params, new)
 
 
 def frozen(params: Params, masks: Masks) -> Params:
@@ -114,15 +111,3 @@ def with_frozen(apply_fn: Apply, constants: Params | None) -> Apply:
         return apply_fn(params, batch_stats, inputs, train, key)
 
     return apply
-
-
-def _map_prunable(fn: Callable[..., jax.Array], prunable: Prunable, *trees: Any) -> Any:
-    """Maps `fn(i, *leaves)` over prunable leaves; the others are the first tree's."""
-    leaves = zip(
-        masks_lib.named_leaves(trees[0]), *map(jax.tree.leaves, trees[1:]), strict=True
-    )
-    mapped = [
-        fn(i, leaf, *others) if prunable(path, leaf) else leaf
-        for i, ((path, leaf), *others) in enumerate(leaves)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(trees[0]), mapped)

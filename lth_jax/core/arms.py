@@ -10,7 +10,8 @@ class Arm:
     Attributes:
       weights: "rewound" (as the ticket's; but where that keeps its trained ones, which
         are 0 outside its mask, a shuffled or frozen arm has those of step k), "fresh" (a
-        new init), "trained" (those at the end of the level before: no rewinding), or
+        new init), "trained" (no rewinding: those that the masks were pruned from, at the
+        end of the level before or, in one shot, of the dense net's training), or
         "initial" (the original init, at step 0 even where the ticket goes back to step
         k). Or rewound but for the prunable leaves: "redrawn" (of a new init),
         "reshuffled" or "constant" (see `lth_jax.core.actions`).
@@ -40,7 +41,7 @@ ARMS = {
     "reinit": Arm("fresh"),  # section 3, figure 3 right
     "shuffle": Arm("rewound", shuffled=True),  # Frankle et al. 2021, section 5
     "random": Arm("fresh", shuffled=True),  # section 2, figure 1
-    # The ticket's mask, and its weights at the end of the level before. Appendix B's
+    # The ticket's mask, and the trained weights it was pruned from. Appendix B's
     # strategy 2 starts a level so too, but follows a lineage of its own.
     "continue": Arm("trained"),
     # Zhou et al. 2019, the mask-0 actions that leave pruned weights at their init: all of

@@ -73,6 +73,25 @@ def prunable_leaves(
     return leaves
 
 
+def map_prunable(
+    fn: Callable[..., jax.Array], prunable: Prunable, tree: Any, *others: Any
+) -> Any:
+    """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
+
+    Args:
+      fn: i is the leaf's place in `tree_flatten` order, to tell keys apart.
+      prunable: of the first pytree's leaves.
+      tree: what the other leaves are of.
+      *others: of the same structure.
+    """
+    leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
+    mapped = [
+        fn(i, leaf, *more) if prunable(path, leaf) else leaf
+        for i, ((path, leaf), *more) in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(tree), mapped)
+
+
 def full(params: Params) -> Masks:
     """The dense net's masks: `True` everywhere."""
     return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)

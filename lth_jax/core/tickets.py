@@ -31,24 +31,23 @@ def shuffle_masks(
 ) -> Masks:
     """Masks permuted within each prunable leaf: same counts, other places."""
 
-    def shuffle(leaf_key: jax.Array, mask: jax.Array) -> jax.Array:
+    def shuffle(i: int, mask: jax.Array) -> jax.Array:
+        leaf_key = jax.random.fold_in(key, i)
         return jax.random.permutation(leaf_key, mask.ravel()).reshape(mask.shape)
 
-    leaves = [
-        shuffle(jax.random.fold_in(key, i), mask) if prunable(path, mask) else mask
-        for i, (path, mask) in enumerate(masks_lib.named_leaves(masks))
-    ]
-    return jax.tree.unflatten(jax.tree.structure(masks), leaves)
+    return masks_lib.map_prunable(shuffle, prunable, masks)
 
 
 def _untrained(what: Rewind) -> Rewind:
     """The same for a member that keeps nothing: at step k where that would be kept.
 
-    Weights that were not trained yet do not stay at the schedule's last value either.
+    But kept moments become fresh; and weights that were not trained yet do not stay at
+    the schedule's last value either.
     """
     return Rewind(
         params="init" if what.params == "init" else "rewind",
         batch_stats="init" if what.batch_stats == "init" else "rewind",
+        optimizer="rewind" if what.optimizer == "rewind" else "fresh",
         schedule="restart" if what.schedule == "restart" else "rewind",
     )
 
@@ -139,20 +138,32 @@ def start(
     """Where one member of a level starts. Pure; works under `jit` and `vmap`.
 
     An arm starts at step k with the masks' counts of the ticket, and so trains as long
-    as the ticket does; one whose masks change starts at step 0, from the original init
-    and full masks ("gradual") or random ones of given counts.
+    as the ticket does; one whose masks change starts at step 0, with full masks
+    ("gradual") or random ones of given counts. By what `what` says of each:
+
+    | arm | params | statistics | moments | schedule |
+    | --- | --- | --- | --- | --- |
+    | ticket | as said | as said | as said | as said |
+    | continue | kept | kept | as said | as said |
+    | shuffle, freeze | as said, never kept | likewise | likewise | likewise |
+    | reshuffle, constant, *_signs | so, acted on | likewise | likewise | likewise |
+    | reinit, random | fresh | fresh | fresh | as said, never constant |
+    | gradual, set, rigl | of the init | of the init | fresh | from step 0 |
+
+    What is "never kept" is that of step k where `what` would keep it, but kept moments
+    are fresh, and a constant schedule goes on from step k.
 
     Args:
-      arm: a name in `ARMS`.
+      arm: a name in `ARMS`; for a criterion, "ticket" with its own masks.
       point: the state at the rewind point (step k) of this replicate.
       masks: the ticket's masks of this level and replicate.
       tx: the optimizer.
       init_key: for fresh weights and mask-1 actions; not the one of the original init.
       mask_key: for shuffled and random masks.
       init: key to (params, batch statistics).
-      trained: the ticket's state at the end of the level before.
-      what: what goes back, and to where. Only "ticket" and "continue" keep anything; the
-        others train by the schedule from step k where the ticket stays at its last value.
+      trained: the state of the net that the masks were pruned from, at the end of its
+        training: of the ticket one level before, or of the dense net in one shot.
+      what: what goes back, and to where.
       initial: the state at step 0 of this replicate; for what goes back to the init, and
         for constant weights.
       counts: how many weights of each leaf random connections have; None: as the ticket.
@@ -185,7 +196,7 @@ def start(
         params = _acted_on(spec, rewound, masks, initial, init_key, init, prunable)
         point = dataclasses.replace(point, params=params)
         what = dataclasses.replace(_untrained(what), params="rewind")
-    elif (spec.shuffled or spec.frozen) and what.needs_trained:
+    elif spec.shuffled or spec.frozen:
         what = _untrained(what)
     elif spec.weights == "trained":
         what = dataclasses.replace(what, params="keep", batch_stats="keep")

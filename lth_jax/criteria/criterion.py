@@ -18,7 +18,7 @@ class Criterion:
       at_data: whether it needs examples.
       learns: whether it trains scores at the init, on batches of all training examples.
       num_rounds: in how many steps it prunes, with scores of what is left at each.
-      scope: how it shares out what goes, whatever the study's `prune.scope`; None: so.
+      scope: its own in place of the study's `prune.scope`; None: the study's.
     """
 
     scores: Callable[[Evidence], Params]

@@ -81,12 +81,12 @@ def edge_popup(
             raise ValueError(f"density: {density}; must be inside (0, 1)")
         counts = jax.tree.map(lambda p: round(density * p.size), params)
     chex.assert_trees_all_equal_structs(counts, params)
-    count_of = dict(masks_lib.named_leaves(counts))
+    count_of = jax.tree.leaves(counts)
     score_key, draw_key = jax.random.split(key)
     num_steps = batch_indices.shape[0]
     schedule = make_schedule("cosine", learning_rate, num_steps=num_steps)
     learned = train_scores(
-        lambda path, _, scores: top_mask(scores, count_of[path]),
+        lambda i, _, scores: top_mask(scores, count_of[i]),
         make_optimizer(
             "momentum", schedule, momentum=momentum, weight_decay=weight_decay
         ),
@@ -103,10 +103,8 @@ def edge_popup(
 
 
 def _first_scores(key: jax.Array, params: Params, prunable: Prunable) -> Scores:
-    leaves = [
-        _SCORE_INIT(jax.random.fold_in(key, i), p.shape, p.dtype)
-        if prunable(path, p)
-        else jnp.zeros_like(p)
-        for i, (path, p) in enumerate(masks_lib.named_leaves(params))
-    ]
-    return jax.tree.unflatten(jax.tree.structure(params), leaves)
+    def draw(i: int, zeros: jax.Array) -> jax.Array:
+        return _SCORE_INIT(jax.random.fold_in(key, i), zeros.shape, zeros.dtype)
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return masks_lib.map_prunable(draw, prunable, zeros)

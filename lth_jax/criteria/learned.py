@@ -22,11 +22,12 @@ from lth_jax.core.training import (
     Metrics,
     TrainState,
     make_evaluate,
+    make_loss,
 )
 
-# Of one prunable leaf, (path, key, scores) to its mask: floats, 0 or 1 but for the
-# gradient.
-LeafMask = Callable[[str, jax.Array, jax.Array], jax.Array]
+# Of one prunable leaf, (its place in `tree_flatten` order, key, scores) to its mask:
+# floats, 0 or 1 but for the gradient.
+LeafMask = Callable[[int, jax.Array, jax.Array], jax.Array]
 
 
 class Learned(NamedTuple):
@@ -77,27 +78,21 @@ def train_scores(
     chex.assert_trees_all_equal_shapes(scores, params)
     chex.assert_rank(batch_indices, 2)
     chex.assert_type(batch_indices, int)
+    net_loss = make_loss(apply_fn)
 
     def masked(scores: Scores, key: jax.Array) -> Params:
-        leaves = []
-        for i, (path, p) in enumerate(masks_lib.named_leaves(params)):
-            if prunable(path, p):
-                leaf_key = jax.random.fold_in(key, i)
-                mask = leaf_mask(path, leaf_key, jax.tree.leaves(scores)[i])
-                p = _masked(p, mask, rescale)
-            leaves.append(p)
-        return jax.tree.unflatten(jax.tree.structure(params), leaves)
+        def act(i: int, p: jax.Array, scores: jax.Array) -> jax.Array:
+            mask = leaf_mask(i, jax.random.fold_in(key, i), scores)
+            return _rescaled(p * mask, mask) if rescale else p * mask
+
+        return masks_lib.map_prunable(act, prunable, params, scores)
 
     def loss_fn(
         scores: Scores, batch_stats: BatchStats, indices: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, BatchStats]:
         mask_key, net_key = jax.random.split(key)
-        weights, inputs = masked(scores, mask_key), examples.inputs[indices]
-        logits, batch_stats = apply_fn(weights, batch_stats, inputs, True, net_key)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(
-            logits, examples.labels[indices]
-        )
-        return losses.mean(), batch_stats
+        inputs, labels = examples.inputs[indices], examples.labels[indices]
+        return net_loss(masked(scores, mask_key), batch_stats, inputs, labels, net_key)
 
     def step(
         carry: tuple[Scores, BatchStats, optax.OptState],
@@ -136,14 +131,13 @@ def evaluate_untrained(
       examples: to evaluate on.
       rescale: as the mask was trained.
     """
-    masks_lib.check(masks, params)
-    weights = jax.tree.map(lambda p, m: _masked(p, m, rescale), params, masks)
+    weights = masks_lib.apply(masks, params)
+    if rescale:
+        weights = jax.tree.map(_rescaled, weights, masks)
     state = TrainState(jnp.int32(0), weights, batch_stats, ())
     return make_evaluate(apply_fn)(state, examples)
 
 
-def _masked(p: jax.Array, mask: jax.Array, rescale: bool) -> jax.Array:
-    if not rescale:
-        return p * mask
+def _rescaled(p: jax.Array, mask: jax.Array) -> jax.Array:
     # Of an empty mask there is nothing to rescale.
-    return p * mask * (mask.size / jnp.maximum(mask.sum(), 1))
+    return p * (mask.size / jnp.maximum(mask.sum(), 1))

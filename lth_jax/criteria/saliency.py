@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from lth_jax.core import masks as masks_lib
-from lth_jax.core.masks import Params, default_prunable
+from lth_jax.core.actions import replace_prunable
+from lth_jax.core.masks import Params
 from lth_jax.core.training import BatchStats
 from lth_jax.criteria.evidence import Evidence
 
@@ -100,8 +101,4 @@ def _loss(
 
 def _kernels(tree: Params) -> Params:
     """The tree with 0 for all but kernels."""
-    leaves = [
-        leaf if default_prunable(path, leaf) else jnp.zeros_like(leaf)
-        for path, leaf in masks_lib.named_leaves(tree)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
+    return replace_prunable(jax.tree.map(jnp.zeros_like, tree), tree)

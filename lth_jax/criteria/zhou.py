@@ -13,15 +13,14 @@ import jax.numpy as jnp
 
 from lth_jax.core.masks import Params
 from lth_jax.criteria.evidence import Evidence
+from lth_jax.criteria.magnitude import magnitude
 from lth_jax.criteria.random import uniform_like
 
 # Below any trained weight; its multiples put what is scored 0 in a random order.
 _NEXT_TO_ZERO = 1e-30
 
 
-def large_final(evidence: Evidence) -> Params:
-    """|w_f|: magnitude pruning, by the paper's name for it."""
-    return jax.tree.map(jnp.abs, evidence.params)
+large_final = magnitude  # |w_f|, by the paper's name for it
 
 
 def small_final(evidence: Evidence) -> Params:

@@ -10,9 +10,9 @@ from lth_jax.report.verdict_table import Cell, Table
 _LOOKS = {"init": "init", "end": "trained net", "nothing": "nothing"}
 _NOTE = (
     "Test accuracy at early stop, in %, with half of the 95% interval (Student's t over"
-    " the replicates); the best mean over the levels first. Bold green is shown to be"
-    " above random pruning of each layer alike, bold red below it (paired by replicate,"
-    " corrected for the number of criteria and levels; Holm, 5%)."
+    " the replicates); the best mean over the levels that all have first. Bold green is"
+    " shown to be above random pruning of each layer alike, bold red below it (paired by"
+    " replicate, corrected for the number of criteria and levels; Holm, 5%)."
 )
 
 

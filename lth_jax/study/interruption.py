@@ -21,6 +21,12 @@ def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     A second signal acts at once, as if nothing were deferred.
     """
     received: list[int] = []
+    # Before any is replaced: a signal may come between the two.
+    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for s, handler in previous.items():
+            signal.signal(s, handler)
 
     def receive(signum: int, frame: FrameType | None) -> None:
         received.append(signum)
@@ -28,16 +34,15 @@ def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
             f"{signal.Signals(signum).name}: saving at the end of this segment; once more"
             " stops at once, and loses the segment"
         )
-        for s in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(s, previous[s])
+        restore()
 
     def check() -> None:
         if received:
             raise Interrupted(received[0])
 
-    previous = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
+        for s in previous:
+            signal.signal(s, receive)
         yield check
     finally:
-        for s, handler in previous.items():
-            signal.signal(s, handler)
+        restore()

@@ -48,7 +48,7 @@ class Lineage:
         self._remake = remake
         self._pruner = Pruner(experiment)
         self._replicates = range(experiment.config.num_replicates)
-        self._trained: dict[int, Start] = {}  # the last two asked for
+        self._trained: dict[int, Start] = {}  # the last two found or kept
         self._at_rewind_step: TrainState | None = None
 
     # Where members start.
@@ -226,7 +226,8 @@ class Lineage:
         """The tickets' masks at a level; of an arm that is a criterion, its own."""
         if level == 0:
             return masks.full(self.init().params)
-        if not is_criterion(arm) and (level in self._trained or self._found(level)):
+        arm = arm if is_criterion(arm) else "ticket"  # a criterion may draw by its name
+        if arm == "ticket" and (level in self._trained or self._found(level)):
             return self._trained[level].masks
         initial = self.init()
         at = self._pruner.parent(level)

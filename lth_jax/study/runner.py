@@ -4,6 +4,7 @@ A call whose records are there is done; any other is trained from where it was l
 running again is resuming.
 """
 
+import logging
 import shutil
 from collections.abc import Callable
 
@@ -30,6 +31,8 @@ from lth_jax.study.progress import Progress
 from lth_jax.study.records import Curve, Run
 from lth_jax.study.scalars import Scalars
 from lth_jax.study.workdir import Workdir
+
+_log = logging.getLogger(__name__)
 
 
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
@@ -106,7 +109,7 @@ class Runner:
             start if compact is None else Start(compact.states, compact.masks),
         )
         if not until_rewind_step:
-            flight = InFlight(*(flights.newest(flight) or flight))
+            flight = self._resumed(call, flight)
         flight = self._train(
             call, flight, frozen, compact, flights, progress, until_rewind_step
         )
@@ -129,6 +132,27 @@ class Runner:
         self._write_records(call, flight.masks, flight.curves, at_start, at_end)
         flights.clear()
         self._check_interrupted()
+
+    def _resumed(self, call: Call, begun: InFlight) -> InFlight:
+        """A call as it was left; as it begins, if that is under other masks.
+
+        So they are where scores come out otherwise the second time, as they may on a GPU.
+        """
+        flights = self._flights(call)
+        found = flights.newest(begun)
+        if found is None:
+            return begun
+        flight = InFlight(*found)
+        is_static = spec_of(call[0].arm).dynamics is None
+        if is_static and not _equal(flight.masks, begun.masks):
+            _log.warning(
+                "%s, level %d: masks came out otherwise than before the interruption;"
+                " training from the start of the level",
+                *call[0],
+            )
+            flights.clear()
+            return begun
+        return flight
 
     def _train(
         self,
@@ -215,6 +239,13 @@ class Runner:
         for group in call:
             mine = [run for run in runs if (run.arm, run.level) == group]
             records.write(records.path_of(self._workdir.records, *group), mine)
+
+
+def _equal(a: Masks, b: Masks) -> bool:
+    return all(
+        np.array_equal(x, y)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 def _curves(

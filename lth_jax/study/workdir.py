@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from lth_jax.config import StudyConfig, read
+from lth_jax.config import ConfigError, StudyConfig, read
 from lth_jax.errors import UserError
 from lth_jax.study.files import whole
 
@@ -135,11 +135,7 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
     """
     root = workdir.root
     if workdir.config.exists():
-        try:
-            theirs = json.loads(workdir.config.read_text())
-        except (OSError, ValueError) as error:
-            raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
-        _check_same(root, _flat(_plain(config)), _flat(theirs))
+        _check_same(root, _flat(_plain(config)), _flat(_object(workdir.config)))
     elif root.exists() and not root.is_dir():
         raise WorkdirError(f"workdir: {root} is not a folder")
     elif root.exists() and any(not p.name.startswith(".") for p in root.iterdir()):
@@ -171,13 +167,7 @@ def read_environment(workdir: Workdir) -> dict[str, Any]:
     Raises:
       WorkdirError: if the file that says so is damaged.
     """
-    try:
-        found: dict[str, Any] = json.loads(workdir.environment.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise WorkdirError(f"workdir: {workdir.environment}: {error}") from None
-    return found
+    return _object(workdir.environment) if workdir.environment.exists() else {}
 
 
 def read_config(workdir: Workdir) -> StudyConfig:
@@ -186,16 +176,23 @@ def read_config(workdir: Workdir) -> StudyConfig:
     Raises:
       WorkdirError: if there is no study, or its config is damaged.
     """
+    if not workdir.config.exists():
+        raise WorkdirError(f"workdir: {workdir.root} holds no study")
     try:
-        values = json.loads(workdir.config.read_text())
-    except FileNotFoundError:
-        raise WorkdirError(f"workdir: {workdir.root} holds no study") from None
-    except ValueError as error:
+        return read(_object(workdir.config))
+    except ConfigError as error:
         raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
+
+
+def _object(path: pathlib.Path) -> dict[str, Any]:
+    """What a JSON file holds, if it is an object."""
     try:
-        return read(values)
-    except (AttributeError, UserError) as error:
-        raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"workdir: {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise WorkdirError(f"workdir: {path}: {found!r}; must be an object")
+    return found
 
 
 def _claim(workdir: Workdir, config: StudyConfig) -> None:

@@ -1,0 +1,24 @@
+import signal
+
+import pytest
+
+from lth_jax.study import interruption
+
+
+def test_a_signal_that_comes_while_handlers_are_set_is_deferred(monkeypatch):
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    real, announced = signal.signal, []
+
+    def set_and_receive(signum, handler):
+        previous = real(signum, handler)
+        if not announced:
+            signal.raise_signal(signum)
+        return previous
+
+    monkeypatch.setattr(signal, "signal", set_and_receive)
+    with interruption.deferred(announced.append) as check:
+        assert announced[0].startswith("SIGINT: saving")
+        with pytest.raises(interruption.Interrupted, match="SIGINT"):
+            check()
+    monkeypatch.undo()
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
