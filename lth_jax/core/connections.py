@@ -4,7 +4,6 @@ Pure, for `jit` and `vmap`, where `pruning` counts on the host. As there, among 
 scores the higher flat index goes first, and so the lower one is grown first.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -38,11 +37,13 @@ def draw(
       prunable: which leaves may be pruned.
     """
 
-    def drawn(mask: jax.Array, scores: jax.Array, count: jax.Array) -> jax.Array:
+    def drawn(_: int, mask: jax.Array, scores: jax.Array, count: jax.Array) -> jax.Array:
         return _remove_lowest(scores, mask, mask.size - count)
 
     full = masks_lib.full(params)
-    return _map_prunable(drawn, prunable, full, uniform_scores(key, full), counts)
+    return masks_lib.map_prunable(
+        drawn, prunable, full, uniform_scores(key, full), counts
+    )
 
 
 def uniform_scores(key: jax.Array, masks: Masks) -> Scores:
@@ -76,11 +77,11 @@ def shrink(
     """
     masks_lib.check(masks, scores)
 
-    def shrunk(mask: jax.Array, scores: jax.Array, goal: jax.Array) -> jax.Array:
+    def shrunk(_: int, mask: jax.Array, scores: jax.Array, goal: jax.Array) -> jax.Array:
         kept = mask.size - _share(share, mask.size - goal)
         return _remove_lowest(scores, mask, jnp.maximum(0, _kept(mask) - kept))
 
-    return _map_prunable(shrunk, prunable, masks, scores, goal)
+    return masks_lib.map_prunable(shrunk, prunable, masks, scores, goal)
 
 
 def reconnect(
@@ -108,13 +109,15 @@ def reconnect(
     masks_lib.check(masks, scores)
     masks_lib.check(masks, growth)
 
-    def reconnected(mask: jax.Array, scores: jax.Array, growth: jax.Array) -> jax.Array:
+    def reconnected(
+        _: int, mask: jax.Array, scores: jax.Array, growth: jax.Array
+    ) -> jax.Array:
         kept = _kept(mask)
         staying = _remove_lowest(scores, mask, _share(fraction, kept))
         # Of the candidates, all but as many as were dropped stay pruned.
         return staying | _remove_lowest(growth, ~staying, mask.size - kept)
 
-    return _map_prunable(reconnected, prunable, masks, scores, growth)
+    return masks_lib.map_prunable(reconnected, prunable, masks, scores, growth)
 
 
 def _share(fraction: jax.Array | float, number: jax.Array) -> jax.Array:
@@ -131,15 +134,3 @@ def _remove_lowest(scores: jax.Array, mask: jax.Array, count: jax.Array) -> jax.
     """`removal.remove_lowest` of one leaf."""
     masks: list[jax.Array] = remove_lowest([scores], [mask], count)
     return masks[0]
-
-
-def _map_prunable(
-    change: Callable[..., jax.Array], prunable: Prunable, masks: Masks, *others: Any
-) -> Masks:
-    """Masks of which the prunable leaves are changed, given the others' leaves too."""
-    rest = [jax.tree.leaves(other) for other in others]
-    leaves = [
-        change(mask, *given) if prunable(path, mask) else mask
-        for (path, mask), *given in zip(masks_lib.named_leaves(masks), *rest, strict=True)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(masks), leaves)
