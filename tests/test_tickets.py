@@ -409,13 +409,9 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
         np.testing.assert_array_equal(frozen, pruned * stays.get(arm, 0))
 
 
-@pytest.mark.parametrize("kept_weights", [{}, {"params": "keep", "batch_stats": "keep"}])
-@pytest.mark.parametrize("arm", STATIC)
-def test_moments_of_step_k_are_those_of_every_arm_but_of_fresh_inits(
-    arm, kept_weights, norm_net, initial, point_and_trained, sparse
-):
-    point, trained = point_and_trained
-    state, kept = tickets.start(
+def begin(norm_net, arm, point, sparse, trained, what, initial):
+    """Where an arm starts, with keys that no other test needs to know."""
+    return tickets.start(
         arm,
         point,
         sparse,
@@ -424,9 +420,19 @@ def test_moments_of_step_k_are_those_of_every_arm_but_of_fresh_inits(
         mask_key=jax.random.key(4),
         init=norm_net.init,
         trained=trained,
-        what=rewinding.Rewind(optimizer="rewind", **kept_weights),
+        what=what,
         initial=initial,
     )
+
+
+@pytest.mark.parametrize("kept_weights", [{}, {"params": "keep", "batch_stats": "keep"}])
+@pytest.mark.parametrize("arm", STATIC)
+def test_moments_of_step_k_are_those_of_every_arm_but_of_fresh_inits(
+    arm, kept_weights, norm_net, initial, point_and_trained, sparse
+):
+    point, trained = point_and_trained
+    what = rewinding.Rewind(optimizer="rewind", **kept_weights)
+    state, kept = begin(norm_net, arm, point, sparse, trained, what, initial)
     at_k = optax.tree.get(point.opt_state, "trace")
     if arm in ("reinit", "random"):
         at_k = jax.tree.map(jnp.zeros_like, at_k)
@@ -438,17 +444,7 @@ def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, s
     point, _ = point_and_trained
     what = rewinding.Rewind(params="init", batch_stats="init")
     for arm in (*ACTIONS, "freeze"):
-        state, kept = tickets.start(
-            arm,
-            point,
-            sparse,
-            TX,
-            init_key=jax.random.key(3),
-            mask_key=jax.random.key(4),
-            init=norm_net.init,
-            what=what,
-            initial=initial,
-        )
+        state, kept = begin(norm_net, arm, point, sparse, None, what, initial)
         assert_trees_equal(state.batch_stats, initial.batch_stats)
         bias = state.params["norm"]["bias"]
         assert_trees_equal(bias, initial.params["norm"]["bias"])

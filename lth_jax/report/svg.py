@@ -18,15 +18,14 @@ _VARIABLES = {
 
 
 def inline(figure: Figure, name: str) -> str:
-    """A figure as an SVG element.
+    """A figure as an SVG element; it keeps the layout found for it.
+
+    So it is not laid out again for a file in another format.
 
     Args:
       figure: artists whose gid is `data-<key>-<value>` become elements with the
         attribute data-<key>="<value>" (up to the value's first hyphen).
       name: unlike any other figure's on the page; its ids begin with it.
-
-    The figure keeps its layout, since to find one takes as long as to draw: a file of it
-    in another format is fast.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

@@ -109,7 +109,7 @@ class Runner:
             start if compact is None else Start(compact.states, compact.masks),
         )
         if not until_rewind_step:
-            flight = self._resumed(call, flight)
+            flight = self._resumed(call, flight, flights)
         flight = self._train(
             call, flight, frozen, compact, flights, progress, until_rewind_step
         )
@@ -133,12 +133,11 @@ class Runner:
         flights.clear()
         self._check_interrupted()
 
-    def _resumed(self, call: Call, begun: InFlight) -> InFlight:
+    def _resumed(self, call: Call, begun: InFlight, flights: Newest) -> InFlight:
         """A call as it was left; as it begins, if that is under other masks.
 
         So they are where scores come out otherwise the second time, as they may on a GPU.
         """
-        flights = self._flights(call)
         found = flights.newest(begun)
         if found is None:
             return begun
