@@ -23,7 +23,7 @@ Variant:   ":smoke", 2 densities and 200 steps, a check that everything runs.
 import ml_collections
 
 from lth_jax import config as lth_config
-from lth_jax.criteria import CRITERIA
+from lth_jax.pruning.criteria import CRITERIA
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -53,8 +53,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
-    from lth_jax import parallel, report
-    from lth_jax.study import experiment, interruption, runner, scalars, workdir
+    from lth_jax import report
+    from lth_jax.devices import members as parallel
+    from lth_jax.store import workdir
+    from lth_jax.study import experiment, interruption, runner, scalars
 
     parallel.use_all_cores()
     files = workdir.Workdir(root)

@@ -28,15 +28,16 @@ from timing import ratio, report, timed
 from lth_jax import config as lth_config
 from lth_jax import masks
 from lth_jax.core.tickets import Start
-from lth_jax.core.training import Examples
-from lth_jax.parallel import use_all_cores
+from lth_jax.devices.members import use_all_cores
 from lth_jax.shrinking import compact_members
-from lth_jax.study import experiment, workdir
+from lth_jax.store import workdir
+from lth_jax.study import experiment
 from lth_jax.study.experiment import Experiment, Splits
 from lth_jax.study.levels import InFlight, Member, Trainer
 from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Group
 from lth_jax.study.runner import Runner
+from lth_jax.training.losses import Examples
 
 _CONFIG = config_flags.DEFINE_config_file("config")
 _LEVELS = flags.DEFINE_list("levels", ["5", "10", "15", "20"], "that are timed")

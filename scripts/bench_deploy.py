@@ -35,10 +35,10 @@ from timing import ratio, report, timed
 
 import lth_jax
 from lth_jax import data, layout, shrinking
-from lth_jax.core import optimizers, sampling
+from lth_jax.devices.members import use_all_cores
 from lth_jax.models import MODELS
-from lth_jax.parallel import use_all_cores
-from lth_jax.study import ticket_files
+from lth_jax.store import tickets as ticket_files
+from lth_jax.training import optimizers, sampling
 
 BATCH_SIZE = 60
 LEVELS = {15: "3.6%", 20: "1.2%"}  # of the paper's ladder

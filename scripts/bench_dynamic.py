@@ -21,7 +21,7 @@ from timing import ratio, report, timed
 
 import lth_jax
 from lth_jax import connections, dynamics
-from lth_jax.core import optimizers, sampling
+from lth_jax.training import optimizers, sampling
 
 BATCH_SIZE = 60
 

@@ -49,9 +49,9 @@ from cases import Apply, Case, make_case, xla_gradients
 from timing import matrix_product, ratio, timed
 
 import lth_jax
-from lth_jax.core import masks as masks_lib
+from lth_jax import masks as masks_lib
+from lth_jax.devices.members import over_members, replicated, use_all_cores
 from lth_jax.models import MODELS
-from lth_jax.parallel import over_members, replicated, use_all_cores
 
 Functions = dict[str, Callable[[], Any]]
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from timing import report, timed
 
 import lth_jax
-from lth_jax import criteria
+from lth_jax.pruning import criteria
 
 NUM_LEAVES, DENSITY = 16, 0.01
 

@@ -28,8 +28,8 @@ import optax
 from timing import matrix_product, ratio, report, timed
 
 import lth_jax
-from lth_jax.core import optimizers, sampling
-from lth_jax.parallel import over_members, replicated, use_all_cores
+from lth_jax.devices.members import over_members, replicated, use_all_cores
+from lth_jax.training import optimizers, sampling
 
 BATCH_SIZE = 60
 WEIGHTS = 266_200

@@ -14,9 +14,9 @@ from jax.extend.core import Jaxpr, subjaxprs
 from timing import report
 
 import lth_jax
-from lth_jax.core import optimizers, sampling
 from lth_jax.data.augment import flip_and_crop
 from lth_jax.models import MODELS, convolution
+from lth_jax.training import optimizers, sampling
 
 BATCH_SIZES = dict.fromkeys(MODELS, 60) | {"resnet20": 128, "vgg16": 128, "vgg19": 64}
 WITH_MOMENTUM = ("resnet20", "vgg16", "vgg19")  # and augmentation; the others with Adam

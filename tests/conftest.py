@@ -17,25 +17,25 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-import browsing
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import browsing
+from support.paths import ROOT
 
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
-from lth_jax.core import optimizers
-from lth_jax.study import experiment, workdir
+from lth_jax.store import workdir
+from lth_jax.store.workdir import Workdir
+from lth_jax.study import experiment
 from lth_jax.study.runner import Runner, is_finished
-from lth_jax.study.workdir import Workdir
+from lth_jax.training import optimizers
 
-ROOT = pathlib.Path(__file__).parents[1]
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 SHARED_MNIST = SHARED / "data" / "mnist"
 UNPACK_CIFAR10 = SHARED / "tools" / "unpack_cifar10.py"
-FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -252,17 +252,3 @@ def visit(browser):
     yield visit
     for context in contexts:
         context.close()
-
-
-def as_dict(config) -> dict:
-    """A config as the nested dict that `lth_config.read` takes."""
-    return dataclasses.asdict(config)
-
-
-def assert_trees_equal(a, b) -> None:
-    """Bit for bit, structure and dtype included."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        x, y = np.asarray(x), np.asarray(y)
-        assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_trees_equal
+from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import masks, models, optimizers, pruning, sampling, training
-from lth_jax.core import rewinding
 from lth_jax.data.augment import flip_and_crop
-from lth_jax.parallel import over_members
+from lth_jax.devices.members import over_members
+from lth_jax.training import rewinding
 
 NUM_STEPS, CALL_STEPS, BATCH_SIZE, NUM_LEVELS, FRACTION = 20, 5, 8, 3, 0.3
 WEIGHT_DECAY = 0.1

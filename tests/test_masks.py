@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_trees_equal
+from support.trees import assert_trees_equal
 
 from lth_jax import masks
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.core import masks
+from lth_jax import masks
 from lth_jax.models import OUTPUT_LAYER
-from lth_jax.study import ticket_files
+from lth_jax.store import tickets as ticket_files
 
 
 class LayerDensities(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from lth_jax.analysis.intervals import Estimate, mean
-from lth_jax.study.records import Run
+from lth_jax.store.records import Run
 
 _T = TypeVar("_T")
 _MOST_POINTS = 150  # more cannot be seen in a panel

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.study.records import RecordsError, Run
+from lth_jax.store.records import RecordsError, Run
 
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
 

@@ -15,7 +15,7 @@ from lth_jax.analysis.outcomes import Outcome, Outcomes, outcomes
 from lth_jax.analysis.standings import Standing, standings
 from lth_jax.analysis.summary import Summary, summarize
 from lth_jax.config import Claim, VerdictConfig
-from lth_jax.study.records import Run
+from lth_jax.store.records import Run
 
 _ALPHA = 1 - CONFIDENCE
 

@@ -16,13 +16,13 @@ from lth_jax.config.requirements import (
     require,
 )
 from lth_jax.core.arms import ARMS, is_criterion, spec_of
-from lth_jax.core.dynamics import make_dynamics
-from lth_jax.core.layer_densities import LAYER_DENSITIES
-from lth_jax.core.optimizers import OPTIMIZERS, SCHEDULES
-from lth_jax.core.rewinding import REWIND_CHOICES, REWINDS
-from lth_jax.criteria import CRITERIA
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.models import INITIALIZERS, MODELS, model_fields
+from lth_jax.pruning.criteria import CRITERIA
+from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.training.dynamics import make_dynamics
+from lth_jax.training.optimizers import OPTIMIZERS, SCHEDULES
+from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS
 
 _ARMS = (*ARMS, *CRITERIA)
 MEASURES = ("accuracy", "final_accuracy", "early_stop_step", "speedup")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from lth_jax.core.rewinding import REWINDS, Rewind
+from lth_jax.training.rewinding import REWINDS, Rewind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class InitConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """How weights are trained; see `lth_jax.core.optimizers`.
+    """How weights are trained; see `lth_jax.training.optimizers`.
 
     Attributes:
       name: "sgd", "momentum", "adam" or "adamw".
@@ -80,8 +80,8 @@ class PruneConfig:
     """What goes at the end of a level.
 
     Attributes:
-      criterion: a name in `lth_jax.criteria.CRITERIA`. SNIP, GraSP, SynFlow and the
-        learned masks need densities.
+      criterion: a name in `lth_jax.pruning.criteria.CRITERIA`. SNIP, GraSP, SynFlow and
+        the learned masks need densities.
       invert: whether the highest scores go instead of the lowest, to see whether the
         criterion matters (Frankle et al. 2021, section 5).
       examples_per_class: training examples that saliency, snip, grasp and
@@ -89,7 +89,7 @@ class PruneConfig:
       mask_steps: for how many steps the scores of supermask, supermask_rescaled and
         edge_popup train, at the frozen init; at the learning rates of the papers.
       scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
-        Erdős-Rényi share of each; see `lth_jax.core.layer_densities`). The criteria
+        Erdős-Rényi share of each; see `lth_jax.pruning.densities`). The criteria
         random_uniform, random_er and random_erk have their own.
       floor: for "global", weights that every layer keeps at least; a warning tells when
         that changes what goes. With 0 a level that would empty a layer is an error.
@@ -105,7 +105,7 @@ class PruneConfig:
         filters, off residual streams; their fraction is that of their layer), "blocks"
         (block_size x block_size weights of a layer's matrix), or "n_of_m" (of every m
         weights in a row that a unit reads with, all but n; without fractions). See
-        `lth_jax.core.structured`. All but "weights" go iteratively, by a criterion that
+        `lth_jax.pruning.structured`. All but "weights" go iteratively, by one that
         looks at the trained net; the arms that draw masks draw them weight by weight.
       block_size: of the sides, for "blocks".
       n_of_m: for "n_of_m", one for each level after the first, such as "2:4", "1:4"; on
@@ -135,12 +135,12 @@ class RewindConfig:
     Attributes:
       preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),
         "lr_rewind" (the schedule alone), "fine_tune" or "continue"; see
-        `lth_jax.core.rewinding.REWINDS`.
+        `lth_jax.training.rewinding.REWINDS`.
       step: k, a step of the dense net's training, or an epoch such as "2ep"; levels
         after the first train from there to the end of the budget. A multiple of
         eval_every_steps saves compilations.
       params, batch_stats, optimizer, schedule: other than the preset's; see
-        `lth_jax.core.rewinding.Rewind`.
+        `lth_jax.training.rewinding.Rewind`.
     """
 
     preset: str = "rewind"
@@ -192,7 +192,7 @@ class DynamicConfig:
       end_fraction: of the budget, after which no masks change.
       densities: how many weights each layer of "set" and "rigl" has: "ticket" (as many
         as the ticket's), or as many in all, shared out by "er" or "erk" as in their
-        papers; see `lth_jax.core.layer_densities`.
+        papers; see `lth_jax.pruning.densities`.
     """
 
     update_every_steps: int = 100
@@ -202,7 +202,7 @@ class DynamicConfig:
     densities: str = "ticket"
 
     def arguments(self, num_steps: int) -> dict[str, Any]:
-        """What `lth_jax.core.dynamics.make_dynamics` takes, for a budget."""
+        """What `lth_jax.training.dynamics.make_dynamics` takes, for a budget."""
         return {
             "update_every_steps": self.update_every_steps,
             "drop_fraction": self.drop_fraction,

@@ -4,8 +4,8 @@ import itertools
 
 from lth_jax.config.fields import PruneConfig
 from lth_jax.config.requirements import at_least, inside_unit, one_of, require
-from lth_jax.core.layer_densities import LAYER_DENSITIES
-from lth_jax.criteria import CRITERIA
+from lth_jax.pruning.criteria import CRITERIA
+from lth_jax.pruning.densities import LAYER_DENSITIES
 
 STRUCTURES = ("weights", "units", "blocks", "n_of_m")
 

@@ -8,9 +8,9 @@ under `jit` and `vmap`.
 import jax
 import jax.numpy as jnp
 
-from lth_jax.core import masks as masks_lib
-from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
-from lth_jax.core.training import Apply, BatchStats
+from lth_jax import masks as masks_lib
+from lth_jax.masks import Masks, Params, Prunable, default_prunable
+from lth_jax.training.state import Apply, BatchStats
 
 
 def reshuffle(

@@ -19,8 +19,8 @@ class Arm:
       same_signs: whether prunable leaves have the signs of the rewound ones.
       frozen: which pruned weights stay, untrained, where they would be rewound to: "all",
         or those that "moved_away" from 0 while the dense net trained. Others are 0.
-      dynamics: a name in `lth_jax.core.dynamics.DYNAMICS`, for masks that change while
-        the arm trains, and end with as many weights as the ticket's. Its weights are
+      dynamics: a name in `lth_jax.training.dynamics.DYNAMICS`, for masks that change
+        while it trains, and end with as many weights as the ticket's. Its weights are
         "initial".
     """
 

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lth_jax.core import actions, connections
-from lth_jax.core import masks as masks_lib
+from lth_jax import masks as masks_lib
+from lth_jax.core import actions
 from lth_jax.core.arms import ARMS, Arm, spec_of
-from lth_jax.core.connections import Counts
-from lth_jax.core.masks import Masks, Params, Prunable, default_prunable
-from lth_jax.core.rewinding import REWINDS, Rewind, initial_state, rewind
-from lth_jax.core.training import BatchStats, TrainState
+from lth_jax.masks import Masks, Params, Prunable, default_prunable
+from lth_jax.training import connections
+from lth_jax.training.connections import Counts
+from lth_jax.training.rewinding import REWINDS, Rewind, rewind
+from lth_jax.training.state import BatchStats, TrainState, initial_state
 
 Init = Callable[[jax.Array], tuple[Params, BatchStats]]
 

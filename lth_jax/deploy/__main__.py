@@ -63,8 +63,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _deploy(args: argparse.Namespace) -> str:
     # Here, since orbax takes long to import, and a wrong flag is told at once.
+    from lth_jax.store.workdir import Workdir, check_same_data, read_config, software
     from lth_jax.study import experiment, trained
-    from lth_jax.study.workdir import Workdir, check_same_data, read_config, software
 
     package.check_free(args.out)
     export.check()

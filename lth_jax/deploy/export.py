@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from lth_jax.core.masks import Params
-from lth_jax.core.training import BatchStats
 from lth_jax.errors import UserError
+from lth_jax.masks import Params
+from lth_jax.training.state import BatchStats
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 Predict = Callable[[Any], jax.Array]

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from lth_jax.parallel import num_cores
+from lth_jax.devices.members import num_cores
 
 LEAST_REPEATS, MOST_REPEATS = 5, 100
 SECONDS = 2.0  # after which there are no more than the least

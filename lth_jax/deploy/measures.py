@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lth_jax.core import masks as masks_lib
-from lth_jax.core.masks import Masks, Params
-from lth_jax.core.training import BatchStats, Examples
+from lth_jax import masks as masks_lib
 from lth_jax.deploy.export import Predict, predictor
 from lth_jax.deploy.latency import latencies
+from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.compact import Compact
 from lth_jax.shrinking.cost import cost
+from lth_jax.training.losses import Examples
+from lth_jax.training.state import BatchStats
 
 BATCH_SIZES = (1, 256)  # whose latency is measured
 _TEST_BATCH = 1000

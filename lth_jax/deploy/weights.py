@@ -22,8 +22,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lth_jax.core.masks import named_leaves
 from lth_jax.data import Normalization
+from lth_jax.masks import named_leaves
 from lth_jax.shrinking.compact import Compact
 
 

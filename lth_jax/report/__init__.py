@@ -13,8 +13,8 @@ from lth_jax.report.comparison_page import comparison_page
 from lth_jax.report.material import gather
 from lth_jax.report.panels import sections
 from lth_jax.report.standings_table import as_text, standings_table
-from lth_jax.study.files import whole
-from lth_jax.study.workdir import Workdir
+from lth_jax.store.files import whole
+from lth_jax.store.workdir import Workdir
 
 
 def compare(

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _report(roots: Sequence[pathlib.Path]) -> str:
     from lth_jax import report  # here, so that a wrong flag is told at once
-    from lth_jax.study.workdir import Workdir, read_config
+    from lth_jax.store.workdir import Workdir, read_config
 
     workdirs = [Workdir(root) for root in roots]
     settings = [_settings(read_config(workdir)) for workdir in workdirs]

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lth_jax.analysis.anatomy import Anatomy, FirstLayer
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
-from lth_jax.study.weight_histograms import Histogram
+from lth_jax.store.histograms import Histogram
 
 # From the input to the output; to be seen on white and on the page's black alike.
 _DEPTHS = LinearSegmentedColormap.from_list("depths", ("#00878a", "#7a6fd0", "#d0487a"))

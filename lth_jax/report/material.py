@@ -6,11 +6,12 @@ from lth_jax.analysis.anatomy import Anatomy, anatomy
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
-from lth_jax.study import records, weight_histograms
+from lth_jax.store import histograms as weight_histograms
+from lth_jax.store import records
+from lth_jax.store.histograms import Histogram
+from lth_jax.store.records import Run
+from lth_jax.store.workdir import Workdir, read_config, read_environment
 from lth_jax.study.plan import plan
-from lth_jax.study.records import Run
-from lth_jax.study.weight_histograms import Histogram
-from lth_jax.study.workdir import Workdir, read_config, read_environment
 
 
 class Material(NamedTuple):

@@ -11,7 +11,7 @@ from lth_jax.analysis.learning import learning_curves, spread
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.core.arms import is_criterion
-from lth_jax.criteria import CRITERIA
+from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.report import anatomy_plots, criteria_plots, density_plots, learning_plots
 from lth_jax.report.density_plots import DensityPlot
 from lth_jax.report.material import Material

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lth_jax.analysis import words
 from lth_jax.analysis.standings import Score, Standing
-from lth_jax.criteria import CRITERIA
+from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.report.verdict_table import Cell, Table
 
 _LOOKS = {"init": "init", "end": "trained net", "nothing": "nothing"}

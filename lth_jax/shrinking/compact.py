@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.core import masks as masks_lib
-from lth_jax.core.masks import Masks, Params, named_leaves
-from lth_jax.core.training import BatchStats
+from lth_jax import masks as masks_lib
 from lth_jax.layout import INPUTS, Layer, Layout, by_unit, free_places, readers, sizes
+from lth_jax.masks import Masks, Params, named_leaves
 from lth_jax.models.layers import EPSILON
 from lth_jax.shrinking.dead_units import Units, backward
 from lth_jax.shrinking.selection import (
@@ -27,6 +26,7 @@ from lth_jax.shrinking.selection import (
     resized,
     select,
 )
+from lth_jax.training.state import BatchStats
 
 
 class Compact(NamedTuple):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.core.masks import Masks, Params, check, named_leaves
-from lth_jax.core.training import BatchStats
+from lth_jax.masks import Masks, Params, check, named_leaves
+from lth_jax.training.state import BatchStats
 
 
 class Cost(NamedTuple):

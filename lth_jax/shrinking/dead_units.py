@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.core.masks import Masks, named_leaves
 from lth_jax.layout import INPUTS, Layout, by_unit, sizes
+from lth_jax.masks import Masks, named_leaves
 
 Units = dict[str, np.ndarray]  # an array with an entry for each unit, by place
 

@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from lth_jax.core.masks import Masks
-from lth_jax.core.training import TrainState, project
 from lth_jax.layout import INPUTS, Layout
+from lth_jax.masks import Masks
 from lth_jax.shrinking.selection import Selection, input_selection, resized, select_alike
 from lth_jax.shrinking.training import needed_units, put_state, take_state
+from lth_jax.training.state import TrainState, project
 
 _WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.core.masks import named_leaves
 from lth_jax.layout import INPUTS, Layout, leaf_axes, sizes, streams
+from lth_jax.masks import named_leaves
 from lth_jax.shrinking.dead_units import Units
 
 

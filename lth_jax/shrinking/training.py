@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.core.masks import Masks, Params, named_leaves
-from lth_jax.core.training import TrainState, map_moments, project
 from lth_jax.layout import Layout, sizes
+from lth_jax.masks import Masks, Params, named_leaves
 from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
 from lth_jax.shrinking.selection import (
     InputSelection,
@@ -20,6 +19,7 @@ from lth_jax.shrinking.selection import (
     resized,
     select,
 )
+from lth_jax.training.state import TrainState, map_moments, project
 
 
 class CompactTraining(NamedTuple):

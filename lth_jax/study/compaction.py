@@ -3,8 +3,8 @@
 import jax
 
 from lth_jax.core.arms import spec_of
-from lth_jax.core.masks import Params
 from lth_jax.core.tickets import Start
+from lth_jax.masks import Params
 from lth_jax.shrinking import CompactMembers, compact_members
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.plan import Call

@@ -8,15 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lth_jax import data
+from lth_jax import data, masks
 from lth_jax.config import ConfigError, StudyConfig, rewind_step
-from lth_jax.core import keys, masks, optimizers, sampling
 from lth_jax.core.arms import is_criterion
-from lth_jax.core.masks import Prunable
-from lth_jax.core.pruning import Fraction
-from lth_jax.core.training import Examples
-from lth_jax.criteria import CRITERIA
 from lth_jax.data.augment import AUGMENTATIONS
+from lth_jax.masks import Prunable
 from lth_jax.models import (
     INITIALIZERS,
     MODELS,
@@ -25,6 +21,10 @@ from lth_jax.models import (
     Network,
     from_linen,
 )
+from lth_jax.pruning.criteria import CRITERIA
+from lth_jax.pruning.weights import Fraction
+from lth_jax.training import keys, optimizers, sampling
+from lth_jax.training.losses import Examples
 
 
 class Splits(NamedTuple):

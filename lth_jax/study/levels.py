@@ -10,23 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax import parallel
-from lth_jax.core import keys, sampling
 from lth_jax.core.arms import spec_of
-from lth_jax.core.connections import Counts
-from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
-from lth_jax.core.training import (
-    Curves,
-    Metrics,
-    TrainState,
-)
+from lth_jax.devices import members as parallel
 from lth_jax.errors import UserError
+from lth_jax.masks import Masks, Params
 from lth_jax.shrinking import CompactMembers
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.parts import Parts
 from lth_jax.study.programs import Programs
 from lth_jax.study.segments import Segment, eval_steps, segments
+from lth_jax.training import keys, sampling
+from lth_jax.training.connections import Counts
+from lth_jax.training.losses import Metrics
+from lth_jax.training.segment import Curves
+from lth_jax.training.state import TrainState
 
 _MEMORY_FRACTION = 0.8  # the rest for what XLA and others keep
 _MOST_MEMBERS = 1024  # beyond, a device is busy all the same

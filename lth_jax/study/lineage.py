@@ -10,25 +10,21 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from lth_jax.core import (
-    connections,
-    keys,
-    layer_densities,
-    masks,
-    rewinding,
-    tickets,
-)
+from lth_jax import masks
+from lth_jax.core import tickets
 from lth_jax.core.arms import is_criterion, spec_of
-from lth_jax.core.connections import Counts
-from lth_jax.core.layer_densities import LAYER_DENSITIES, Share
-from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
-from lth_jax.core.training import TrainState
-from lth_jax.study import checkpoint
+from lth_jax.masks import Masks, Params
+from lth_jax.pruning import densities as layer_densities
+from lth_jax.pruning.densities import LAYER_DENSITIES, Share
+from lth_jax.store import checkpoints as checkpoint
+from lth_jax.store.workdir import Workdir
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.plan import Call, Group
 from lth_jax.study.pruner import Pruner
-from lth_jax.study.workdir import Workdir
+from lth_jax.training import connections, initial_state, keys
+from lth_jax.training.connections import Counts
+from lth_jax.training.state import TrainState
 
 
 class Remake(Protocol):
@@ -166,7 +162,7 @@ class Lineage:
         @jax.vmap
         def derive(key: jax.Array) -> TrainState:
             params, batch_stats = self._experiment.network.init(key)
-            return rewinding.initial_state(params, self._experiment.tx, batch_stats)
+            return initial_state(params, self._experiment.tx, batch_stats)
 
         init_keys = self._keys("ticket", 0, "init")
         path = self._workdir.init

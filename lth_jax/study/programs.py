@@ -8,24 +8,19 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from lth_jax import parallel
-from lth_jax.core import masks as masks_lib
+from lth_jax import masks as masks_lib
 from lth_jax.core.actions import with_frozen
-from lth_jax.core.connections import Counts
-from lth_jax.core.dynamic_training import Changing, make_dynamic_segment
-from lth_jax.core.dynamics import Dynamics, make_dynamics
-from lth_jax.core.masks import Masks, Params
-from lth_jax.core.rewinding import initial_state
-from lth_jax.core.training import (
-    Curves,
-    Examples,
-    Metrics,
-    TrainState,
-    make_evaluate,
-    make_segment,
-)
+from lth_jax.devices import members as parallel
+from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.selection import InputSelection
 from lth_jax.study.experiment import Experiment, Splits
+from lth_jax.training.connections import Counts
+from lth_jax.training.dynamic_training import Changing, make_dynamic_segment
+from lth_jax.training.dynamics import Dynamics, make_dynamics
+from lth_jax.training.evaluation import make_evaluate
+from lth_jax.training.losses import Examples, Metrics
+from lth_jax.training.segment import Curves, make_segment
+from lth_jax.training.state import TrainState, initial_state
 
 _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
 

@@ -8,17 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.core import keys, pruning, sampling
 from lth_jax.core.arms import is_criterion
-from lth_jax.core.connections import Counts
-from lth_jax.core.layer_densities import LAYER_DENSITIES
-from lth_jax.core.masks import Masks, Params, named_leaves, prunable_leaves
-from lth_jax.core.pruning import Density
 from lth_jax.core.tickets import Start
-from lth_jax.core.training import Examples, TrainState
-from lth_jax.criteria import CRITERIA, Criterion, Evidence
+from lth_jax.masks import Masks, Params, named_leaves, prunable_leaves
+from lth_jax.pruning import weights as pruning
+from lth_jax.pruning.criteria import CRITERIA, Criterion, Evidence
+from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.weights import Density
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.structures import prune_structure
+from lth_jax.training import keys, sampling
+from lth_jax.training.connections import Counts
+from lth_jax.training.losses import Examples
+from lth_jax.training.state import TrainState
 
 
 class Pruner:

@@ -12,25 +12,28 @@ import jax
 import numpy as np
 
 import lth_jax
+from lth_jax import masks
 from lth_jax.config import StudyConfig
-from lth_jax.core import masks
 from lth_jax.core.arms import spec_of
-from lth_jax.core.connections import Counts
-from lth_jax.core.masks import Masks, Params
 from lth_jax.core.tickets import Start
-from lth_jax.core.training import Curves, Metrics
+from lth_jax.masks import Masks, Params
 from lth_jax.shrinking import CompactMembers
-from lth_jax.study import records, ticket_files, weight_histograms
-from lth_jax.study.checkpoint import Newest
+from lth_jax.store import histograms as weight_histograms
+from lth_jax.store import records
+from lth_jax.store import tickets as ticket_files
+from lth_jax.store.checkpoints import Newest
+from lth_jax.store.records import Curve, Run
+from lth_jax.store.workdir import Workdir
 from lth_jax.study.compaction import compaction
 from lth_jax.study.experiment import Experiment
 from lth_jax.study.levels import InFlight, Member, Trainer
 from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Call, Group, plan
 from lth_jax.study.progress import Progress
-from lth_jax.study.records import Curve, Run
 from lth_jax.study.scalars import Scalars
-from lth_jax.study.workdir import Workdir
+from lth_jax.training.connections import Counts
+from lth_jax.training.losses import Metrics
+from lth_jax.training.segment import Curves
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from lth_jax.config import StudyConfig
-from lth_jax.core.training import Curves
 from lth_jax.errors import UserError
+from lth_jax.store.workdir import Workdir
 from lth_jax.study.plan import Call
-from lth_jax.study.workdir import Workdir
+from lth_jax.training.segment import Curves
 
 
 class ScalarsError(UserError):

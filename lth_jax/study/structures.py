@@ -1,9 +1,9 @@
 """Structures: what a level takes away whole, by the counts that the config has."""
 
-from lth_jax.core import structured
-from lth_jax.core.masks import Masks
-from lth_jax.core.removal import Scores
 from lth_jax.layout import free_places
+from lth_jax.masks import Masks
+from lth_jax.pruning import structured
+from lth_jax.removal import Scores
 from lth_jax.study.experiment import Experiment
 
 

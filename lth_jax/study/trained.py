@@ -2,13 +2,14 @@
 
 import jax
 
+from lth_jax import masks
 from lth_jax.config import StudyConfig
-from lth_jax.core import masks, rewinding
 from lth_jax.core.tickets import Start
 from lth_jax.errors import UserError
-from lth_jax.study import checkpoint
+from lth_jax.store import checkpoints as checkpoint
+from lth_jax.store.workdir import Workdir
 from lth_jax.study.experiment import Experiment
-from lth_jax.study.workdir import Workdir
+from lth_jax.training import initial_state
 
 
 class TrainedError(UserError):
@@ -45,7 +46,7 @@ def load(experiment: Experiment, workdir: Workdir, level: int, replicate: int) -
 
     def structure(key: jax.Array) -> Start:
         params, batch_stats = experiment.network.init(key)
-        state = rewinding.initial_state(params, experiment.tx, batch_stats)
+        state = initial_state(params, experiment.tx, batch_stats)
         return Start(state, masks.full(params))
 
     keys = jax.random.split(jax.random.key(0), config.num_replicates)

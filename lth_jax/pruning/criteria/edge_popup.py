@@ -1,0 +1,111 @@
+"""Edge-popup: of each layer of the init, the weights with the highest learned scores."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from lth_jax import masks as masks_lib
+from lth_jax.masks import Params, Prunable, default_prunable
+from lth_jax.pruning.criteria.learned import Learned, train_scores
+from lth_jax.removal import Scores, remove_lowest
+from lth_jax.training.connections import Counts
+from lth_jax.training.losses import Examples
+from lth_jax.training.optimizers import make_optimizer, make_schedule
+from lth_jax.training.state import Apply, BatchStats
+
+# Kaiming-uniform with a = sqrt(5), PyTorch's own: within 1 / sqrt(fan_in).
+_SCORE_INIT: jax.nn.initializers.Initializer = jax.nn.initializers.variance_scaling(
+    1 / 3, "fan_in", "uniform"
+)
+
+
+def top_mask(scores: jax.Array, count: jax.Array | int) -> jax.Array:
+    """1 for so many of the highest |scores|, else 0; of the gradient of |s|.
+
+    So exactly the mask that `prune_to_density` makes of |scores|.
+    """
+    magnitudes = jnp.abs(scores)
+    fixed = jax.lax.stop_gradient(magnitudes)
+    kept = remove_lowest(fixed, jnp.ones(scores.shape, bool), scores.size - count)
+    # What is subtracted from itself is 0, exactly, and has a gradient.
+    mask: jax.Array = kept.astype(scores.dtype) + (magnitudes - fixed)
+    return mask
+
+
+def edge_popup(
+    apply_fn: Apply,
+    params: Params,
+    batch_stats: BatchStats,
+    batch_indices: jax.Array,
+    examples: Examples,
+    key: jax.Array,
+    *,
+    density: float = 0.5,
+    counts: Counts | None = None,
+    learning_rate: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    prunable: Prunable = default_prunable,
+) -> Learned:
+    """Scores |s| of the net that keeps each layer's highest (Ramanujan et al. 2020).
+
+    Section 3; scores begin Kaiming-uniform, and learn by SGD with a cosine schedule to
+    the last batch. As in the authors' code it is |s| that is ranked, and the gradient of
+    s has its sign. Pure; works under `jit` and `vmap`.
+
+    Args:
+      apply_fn: the net; theirs has normalisation without scale and bias.
+      params: the weights, which stay as they are. The paper's best are +-a constant, as
+        `actions.constant` makes them.
+      batch_stats: the net's; empty without batch normalisation.
+      batch_indices: int32[T, B], of `sampling.batch_indices`; a step for each row.
+      examples: what they point into.
+      key: for the first scores, and for nets that draw.
+      density: the fraction of each layer that is kept in training, in (0, 1); theirs
+        is k.
+      counts: int leaves like the params', how many weights of each are kept in training
+        where that is not `round(density * size)`; may be traced.
+      learning_rate: the schedule's peak.
+      momentum: of SGD.
+      weight_decay: of the scores.
+      prunable: which leaves have a mask.
+
+    Returns:
+      Scores, of which `prune_to_density(…, density)` makes the mask of the next step, and
+      statistics.
+
+    Raises:
+      ValueError: on a density outside (0, 1).
+    """
+    if counts is None:
+        if not 0 < density < 1:
+            raise ValueError(f"density: {density}; must be inside (0, 1)")
+        counts = jax.tree.map(lambda p: round(density * p.size), params)
+    chex.assert_trees_all_equal_structs(counts, params)
+    count_of = jax.tree.leaves(counts)
+    score_key, draw_key = jax.random.split(key)
+    num_steps = batch_indices.shape[0]
+    schedule = make_schedule("cosine", learning_rate, num_steps=num_steps)
+    learned = train_scores(
+        lambda i, _, scores: top_mask(scores, count_of[i]),
+        make_optimizer(
+            "momentum", schedule, momentum=momentum, weight_decay=weight_decay
+        ),
+        _first_scores(score_key, params, prunable),
+        apply_fn,
+        params,
+        batch_stats,
+        batch_indices,
+        examples,
+        draw_key,
+        prunable=prunable,
+    )
+    return learned._replace(scores=jax.tree.map(jnp.abs, learned.scores))
+
+
+def _first_scores(key: jax.Array, params: Params, prunable: Prunable) -> Scores:
+    def draw(i: int, zeros: jax.Array) -> jax.Array:
+        return _SCORE_INIT(jax.random.fold_in(key, i), zeros.shape, zeros.dtype)
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return masks_lib.map_prunable(draw, prunable, zeros)

@@ -1,0 +1,104 @@
+"""Saliency: what the loss, or its gradient, would miss.
+
+All take the net in evaluation, so that nothing is drawn, and a weight's score does not
+depend on the other examples through batch normalisation; at init its statistics are 0 and
+1. SNIP's authors do so too, GraSP's take the batch's statistics.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lth_jax import masks as masks_lib
+from lth_jax.masks import Params, default_prunable
+from lth_jax.pruning.criteria.evidence import Evidence
+from lth_jax.training.state import BatchStats
+
+_TEMPERATURE = 200.0  # of GraSP's logits
+
+
+def saliency(evidence: Evidence) -> Params:
+    """|g * w| of the trained weights: the first-order change of the loss without w.
+
+    Mozer & Smolensky 1989, of single weights.
+
+    Raises:
+      ValueError: without `examples` or `apply`.
+    """
+    loss = _loss(evidence, evidence.batch_stats)
+    params = masks_lib.apply(evidence.masks, evidence.params)
+    return jax.tree.map(lambda g, w: jnp.abs(g * w), jax.grad(loss)(params), params)
+
+
+def snip(evidence: Evidence) -> Params:
+    """|g * w| at init: SNIP (Lee et al. 2019, algorithm 1).
+
+    Their division by the sum of all does not change the order.
+
+    Raises:
+      ValueError: without `examples` or `apply`.
+    """
+    return saliency(_at_init(evidence))
+
+
+def grasp(evidence: Evidence) -> Params:
+    """The product w * (H g) at init: GraSP (Wang et al. 2020, algorithm 1).
+
+    Theirs is its negative, of which the highest go: weights without which the gradient's
+    norm would grow, or shrink least. As in the authors' code, g and H are of the kernels
+    alone, with the logits divided by 200.
+
+    Raises:
+      ValueError: without `examples` or `apply`.
+    """
+    loss = _loss(evidence, evidence.init_batch_stats, _TEMPERATURE)
+    params = masks_lib.apply(evidence.masks, evidence.init_params)
+    gradient = jax.grad(loss)
+    vector = _kernels(masks_lib.apply(evidence.masks, gradient(params)))
+
+    def slope(params: Params) -> jax.Array:
+        found: jax.Array = optax.tree.vdot(gradient(params), vector)
+        return found
+
+    # Twice in reverse: the convolution of `lth_jax.models` has no forward mode.
+    return jax.tree.map(lambda hg, w: hg * w, jax.grad(slope)(params), params)
+
+
+def grasp_magnitude(evidence: Evidence) -> Params:
+    """|w * (H g)| at init: GraSP by magnitude (Frankle et al. 2021, "Missing the Mark").
+
+    Raises:
+      ValueError: without `examples` or `apply`.
+    """
+    return jax.tree.map(jnp.abs, grasp(evidence))
+
+
+def _at_init(evidence: Evidence) -> Evidence:
+    return evidence._replace(
+        params=evidence.init_params, batch_stats=evidence.init_batch_stats
+    )
+
+
+def _loss(
+    evidence: Evidence, batch_stats: BatchStats, temperature: float = 1.0
+) -> Callable[[Params], jax.Array]:
+    """Params to the mean cross-entropy of the examples."""
+    examples, apply = evidence.need("examples", "apply")
+
+    def loss(params: Params) -> jax.Array:
+        logits, _ = apply(params, batch_stats, examples.inputs, False, None)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(
+            logits / temperature, examples.labels
+        )
+        mean: jax.Array = losses.mean()
+        return mean
+
+    return loss
+
+
+def _kernels(tree: Params) -> Params:
+    """The tree with 0 for all but kernels."""
+    zeros = jax.tree.map(jnp.zeros_like, tree)
+    return masks_lib.map_prunable(lambda _, z, t: t, default_prunable, zeros, tree)

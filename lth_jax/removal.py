@@ -1,0 +1,77 @@
+"""Removal: the lowest-scored weights of a whole pytree, exactly as many as asked.
+
+Pure, under `jit` and `vmap` too; who counts is `lth_jax.pruning.weights`.
+"""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from lth_jax.masks import Masks
+
+Scores = Any  # a pytree of float arrays, same structure and shapes as the masks
+
+
+def _ascending_bits(scores: jax.Array) -> jax.Array:
+    """Maps float32 to uint32 so that integer order is the floats' order."""
+    bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float32), jnp.uint32)
+    sign = jnp.uint32(1 << 31)
+    bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0 is the same score as 0.0
+    return jnp.where(bits & sign, ~bits, bits | sign)
+
+
+@jax.jit
+def remove_lowest(scores: Scores, masks: Masks, count: jax.Array | int) -> Masks:
+    """Removes the `count` lowest-scored survivors of a whole pytree.
+
+    The threshold is found by bisecting the bit pattern of the scores: 32 counting
+    passes, which need no sort, and no float rounding decides a count. Passes over several
+    bits at once were slower on CPU: comparing takes the time, not reading.
+
+    Args:
+      scores: float leaves, free of NaN; order is compared in float32.
+      masks: bool leaves of the same structure and shapes.
+      count: int32, from 0 to the number of survivors.
+
+    Returns:
+      Masks with exactly `count` fewer entries kept, a subset of the given ones.
+    """
+    chex.assert_trees_all_equal_structs(masks, scores)
+    chex.assert_trees_all_equal_shapes(masks, scores)
+    kept, structure = jax.tree.flatten(masks)
+    bits = [  # of what is pruned, above every score's: below no bound
+        jnp.where(m, _ascending_bits(leaf), jnp.uint32(0xFFFFFFFF))
+        for m, leaf in zip(kept, jax.tree.leaves(scores), strict=True)
+    ]
+    count = jnp.asarray(count, jnp.int32)
+
+    def survivors_below(bound: jax.Array) -> jax.Array:
+        return sum((jnp.sum(b < bound, dtype=jnp.int32) for b in bits), jnp.int32(0))
+
+    def settle_bit(i: jax.Array, threshold: jax.Array) -> jax.Array:
+        candidate = threshold | (jnp.uint32(1) << (31 - i).astype(jnp.uint32))
+        return jnp.where(survivors_below(candidate) < count, candidate, threshold)
+
+    # The score of the last survivor to go: the largest bound with fewer than
+    # `count` survivors strictly below it.
+    threshold = jax.lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
+    ties_to_remove = count - survivors_below(threshold)
+    result: list[jax.Array] = []
+    for m, b in zip(reversed(kept), reversed(bits), strict=True):
+        tie = m & (b == threshold)
+        num_ties = jnp.sum(tie, dtype=jnp.int32)
+        # In nearly every leaf all of them go; counting them one by one is slow.
+        removed_ties = jax.lax.cond(
+            num_ties <= ties_to_remove, lambda tie, _: tie, _last, tie, ties_to_remove
+        )
+        result.append(m & (b >= threshold) & ~removed_ties)
+        ties_to_remove -= jnp.minimum(num_ties, ties_to_remove)
+    return jax.tree.unflatten(structure, result[::-1])
+
+
+def _last(chosen: jax.Array, number: jax.Array) -> jax.Array:
+    """So many of the entries that are `True`, from the end in C order."""
+    from_end = jnp.cumsum(chosen.ravel()[::-1].astype(jnp.int32))[::-1]
+    return chosen & (from_end.reshape(chosen.shape) <= number)

@@ -1,0 +1,1 @@
+"""Store: a workdir's files; nothing else touches a disk."""

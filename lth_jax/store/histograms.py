@@ -1,0 +1,74 @@
+"""Weight histograms: how the surviving weights of a level are spread, start and end.
+
+One file a level, readable with NumPy alone: for every prunable leaf, pooled over the
+replicates, `edges/<path>` float64[B + 1], `start/<path>` and `end/<path>` int64[B].
+"""
+
+import pathlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from lth_jax import masks as masks_lib
+from lth_jax.masks import Masks, Params, Prunable
+from lth_jax.store.files import whole
+
+_NUM_BINS = 80
+
+
+class Histogram(NamedTuple):
+    """Counts of one leaf's surviving weights, pooled over the replicates.
+
+    Attributes:
+      edges: float64[B + 1], of bins about 0 that hold all weights.
+      start: int64[B], when the level begins.
+      end: int64[B], when it ends.
+    """
+
+    edges: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+
+def save(
+    path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
+) -> None:
+    """Writes the histograms of one level; the file appears whole.
+
+    Args:
+      path: ending in .npz.
+      start: the params with which the level begins, with a leading axis R.
+      end: those with which it ends, likewise.
+      masks: likewise; what is pruned is not counted.
+      prunable: of which leaves.
+    """
+    start, end, masks = jax.device_get((start, end, masks))
+    ends = dict(masks_lib.named_leaves(end))
+    kept = dict(masks_lib.named_leaves(masks))
+    arrays = {}
+    starts = dict(masks_lib.named_leaves(start))
+    first = jax.tree.map(lambda x: x[0], start)  # prunable asks of one net's leaves
+    for name, _ in masks_lib.prunable_leaves(first, prunable):
+        survive = kept[name]
+        found = _histogram(starts[name][survive], ends[name][survive])
+        for key, values in found._asdict().items():
+            arrays[f"{key}/{name}"] = values
+    with whole(path) as unfinished:
+        np.savez_compressed(unfinished, **arrays)
+
+
+def load(path: pathlib.Path) -> dict[str, Histogram]:
+    """The histograms of one level, by leaf."""
+    with np.load(path) as arrays:
+        names = [key.removeprefix("edges/") for key in arrays if key.startswith("edges/")]
+        return {
+            name: Histogram(*(arrays[f"{field}/{name}"] for field in Histogram._fields))
+            for name in names
+        }
+
+
+def _histogram(start: np.ndarray, end: np.ndarray) -> Histogram:
+    most = max((float(np.abs(x).max(initial=0)) for x in (start, end)), default=0)
+    edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
+    return Histogram(edges, *(np.histogram(x, edges)[0] for x in (start, end)))

@@ -1,0 +1,147 @@
+"""Records: tidy rows of everything measured, one CSV file an arm and level.
+
+Columns: arm, replicate, level, density, step, split, metric, value. Accuracies and
+densities are in [0, 1], losses in nats; values are float32, written so that they
+read back exactly. All files of a study in one pandas call:
+`pd.concat(map(pd.read_csv, sorted(glob("runs/mnist1d/records/*.csv"))))`.
+"""
+
+import csv
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.errors import UserError
+from lth_jax.store.files import whole
+
+COLUMNS = (
+    "arm",
+    "replicate",
+    "level",
+    "density",
+    "step",
+    "split",
+    "metric",
+    "value",
+)
+
+
+class RecordsError(UserError):
+    """Records that are missing or cut short."""
+
+
+class Curve(NamedTuple):
+    """One metric of one split over training: steps int64[V], values [V]."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+class Run(NamedTuple):
+    """What was measured of one member.
+
+    Attributes:
+      arm, replicate, level: which member.
+      density: P_m of its mask, in [0, 1]; of the last one where it changes.
+      curves: by (split, metric), such as ("validation", "loss"). ("train",
+        "batch_loss") is the mean over the batches since the evaluation before;
+        ("train", "loss") and ("train", "accuracy") have the last step alone, ("test",
+        "start_accuracy") the one that the member starts from, before it trains, and
+        ("mask", "weights_left") the one from which the mask keeps so many: the first, but
+        for gradual pruning.
+    """
+
+    arm: str
+    replicate: int
+    level: int
+    density: float
+    curves: dict[tuple[str, str], Curve]
+
+
+def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
+    """The file of one arm at one level."""
+    return folder / f"level_{level:02d}-{arm}.csv"
+
+
+def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
+    """Writes the runs of one arm and level; the file appears whole."""
+    with whole(path) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for run in runs:
+            head = run[:4]
+            for (split, metric), curve in run.curves.items():
+                for step, value in zip(*curve, strict=True):
+                    # str of a NumPy scalar: the shortest that reads back the same.
+                    writer.writerow((*head, step, split, metric, str(value)))
+
+
+def read(folder: pathlib.Path) -> list[Run]:
+    """Reads all runs, by level, arm and replicate.
+
+    Raises:
+      RecordsError: if there are none, or a file is damaged or cut short, naming it.
+    """
+    files = {path: _read_file(path) for path in sorted(folder.glob("level_*.csv"))}
+    if not files:
+        raise RecordsError(f"{folder}: no records")
+    everyone = {run.replicate for runs in files.values() for run in runs}
+    for path, runs in files.items():
+        names = {path_of(folder, run.arm, run.level).name for run in runs}
+        if names - {path.name}:
+            raise RecordsError(
+                f"{path}: holds what {', '.join(names)} should; move it away"
+            )
+        shapes = {
+            tuple((key, len(curve.steps)) for key, curve in run.curves.items())
+            for run in runs
+        }
+        if {run.replicate for run in runs} != everyone or len(shapes) != 1:
+            raise RecordsError(
+                f"{path}: cut short; delete it, and the study's command makes it again"
+            )
+    runs = [run for found in files.values() for run in found]
+    _check_no_level_is_missing(folder, runs)
+    return runs
+
+
+def _check_no_level_is_missing(folder: pathlib.Path, runs: Iterable[Run]) -> None:
+    """An arm's levels follow one another; the dense net is the ticket's first."""
+    levels: dict[str, set[int]] = {"ticket": set()}
+    for run in runs:
+        levels.setdefault(run.arm, set()).add(run.level)
+    for arm, found in levels.items():
+        first = 0 if arm == "ticket" else 1
+        missing = set(range(first, max(found, default=0) + 1)) - found
+        if missing:
+            raise RecordsError(
+                f"{path_of(folder, arm, min(missing))}: missing; the study's command"
+                " makes it again"
+            )
+
+
+def _read_file(path: pathlib.Path) -> list[Run]:
+    runs: dict[int, Run] = {}
+    points: dict[tuple[int, str, str], list[tuple[int, float]]] = {}
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        if tuple(next(reader, ())) != COLUMNS:
+            raise RecordsError(f"{path}: line 1; must be {','.join(COLUMNS)}")
+        for row in reader:
+            try:
+                arm, replicate, level, density, step, split, metric, value = row
+                run = Run(arm, int(replicate), int(level), float(density), {})
+                point = int(step), float(value)
+            except ValueError:
+                raise RecordsError(
+                    f"{path}: line {reader.line_num} is damaged; delete the file, and the"
+                    " study's command makes it again"
+                ) from None
+            runs.setdefault(run.replicate, run)
+            points.setdefault((run.replicate, split, metric), []).append(point)
+    for (number, split, metric), pairs in points.items():
+        steps, values = zip(*pairs, strict=True)
+        runs[number].curves[split, metric] = Curve(np.array(steps), np.array(values))
+    return list(runs.values())

@@ -1,0 +1,187 @@
+"""Dynamics: how masks change while a net trains: gradual pruning, SET and RigL."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lth_jax.masks import Masks, Params, Prunable, default_prunable
+from lth_jax.training import connections
+from lth_jax.training.connections import Counts
+
+DYNAMICS = ("gradual", "set", "rigl")
+
+
+class Moment(NamedTuple):
+    """What an update looks at.
+
+    Attributes:
+      params: the weights; pruned entries are 0.
+      masks: before the update.
+      goal: the counts that the masks end with.
+      gradients: gives the loss's gradients by all weights, the pruned ones included.
+      key: of this update; None if none was given.
+    """
+
+    params: Params
+    masks: Masks
+    goal: Counts
+    gradients: Callable[[], Params]
+    key: jax.Array | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Dynamics:
+    """When masks change, by how much, and how.
+
+    Attributes:
+      every: updates are due before steps 0, every, 2 every, …
+      amounts: in [0, 1], how much changes at each of these; 0 is no update, and after the
+        last there is none.
+      update: makes new masks of an amount, float32, and a moment.
+      goal_step: a net that has taken so many steps has masks of the goal's counts.
+    """
+
+    every: int
+    amounts: tuple[float, ...]
+    update: Callable[[jax.Array, Moment], Masks]
+    goal_step: int = 0
+
+    def amount(self, step: jax.Array) -> jax.Array:
+        """How much changes before a step, float32; 0 where no update is due."""
+        number = step // self.every
+        is_due = (step % self.every == 0) & (number < len(self.amounts))
+        # Beyond the last, the index is clamped.
+        return jnp.where(is_due, jnp.asarray(self.amounts, jnp.float32)[number], 0.0)
+
+
+def make_dynamics(
+    name: str,
+    *,
+    update_every_steps: int,
+    begin_step: int,
+    end_step: int,
+    drop_fraction: float,
+    prunable: Prunable = default_prunable,
+) -> Dynamics:
+    """Dynamics by name; see the function of each for what it takes.
+
+    Raises:
+      ValueError: on an unknown name, or what the function does not allow.
+    """
+    every = update_every_steps
+    if name == "gradual":
+        return gradual(every, begin_step, end_step, prunable)
+    if name == "set":
+        return sparse_evolution(every, end_step, drop_fraction, prunable)
+    if name == "rigl":
+        return rigl(every, end_step, drop_fraction, prunable)
+    raise ValueError(f"dynamics: {name!r}; must be one of {', '.join(DYNAMICS)}")
+
+
+def gradual(
+    every: int, begin_step: int, end_step: int, prunable: Prunable = default_prunable
+) -> Dynamics:
+    """Gradual magnitude pruning, from full masks to the goal's counts.
+
+    Zhu & Gupta 2017, equation 1, from sparsity 0: before step begin + i every, for i from
+    1 to n, as many are pruned of each leaf as make a share `1 - (1 - i / n)**3` of all
+    that are to be pruned.
+
+    Args:
+      every: steps between updates.
+      begin_step: rounded up to a multiple of `every`.
+      end_step: the last update is no later.
+      prunable: which leaves may be pruned.
+
+    Raises:
+      ValueError: if no update falls between them.
+    """
+    first = -(-begin_step // every)
+    number = end_step // every - first
+    if number < 1:
+        raise ValueError(
+            f"update_every_steps: {every}; must leave an update after step"
+            f" {first * every}, and no later than step {end_step}"
+        )
+    shares = 1 - (1 - np.arange(number + 1) / number) ** 3
+
+    def update(share: jax.Array, moment: Moment) -> Masks:
+        scores = jax.tree.map(jnp.abs, moment.params)
+        return connections.shrink(scores, moment.masks, moment.goal, share, prunable)
+
+    amounts = (0.0,) * first + tuple(map(float, shares))
+    return Dynamics(every, amounts, update, goal_step=(first + number) * every + 1)
+
+
+def sparse_evolution(
+    every: int,
+    end_step: int,
+    drop_fraction: float,
+    prunable: Prunable = default_prunable,
+) -> Dynamics:
+    """SET (Mocanu et al. 2018): drops the smallest weights, and grows at random.
+
+    A constant fraction, before steps every, 2 every, … < end_step. The paper has an epoch
+    between updates, drops the fraction of positive and negative weights apart, and
+    draws those that grow; here they start at 0, as in Evci et al. 2020.
+
+    Args:
+      every: steps between updates.
+      end_step: no update from then on.
+      drop_fraction: of each leaf's weights kept, in (0, 1).
+      prunable: which leaves change.
+
+    Raises:
+      ValueError: on a fraction outside (0, 1); in an update, without a key.
+    """
+    _check_fraction(drop_fraction)
+
+    def update(fraction: jax.Array, moment: Moment) -> Masks:
+        if moment.key is None:
+            raise ValueError("mask_key: needed, since weights grow at random")
+        scores = jax.tree.map(jnp.abs, moment.params)
+        growth = connections.uniform_scores(moment.key, moment.masks)
+        return connections.reconnect(scores, growth, moment.masks, fraction, prunable)
+
+    number = len(range(every, end_step, every))
+    return Dynamics(every, (0.0,) + (drop_fraction,) * number, update)
+
+
+def rigl(
+    every: int,
+    end_step: int,
+    drop_fraction: float,
+    prunable: Prunable = default_prunable,
+) -> Dynamics:
+    """RigL (Evci et al. 2020): drops the smallest, grows where gradients are largest.
+
+    Algorithm 1's fraction `a / 2 * (1 + cos(pi t / end_step))` before steps t = 0, every,
+    2 every, … < end_step.
+
+    Args:
+      every: steps between updates; 100 in the paper.
+      end_step: no update from then on; at three quarters of the budget in the paper.
+      drop_fraction: a, of each leaf's weights kept, in (0, 1); 0.3 in the paper.
+      prunable: which leaves change.
+
+    Raises:
+      ValueError: on a fraction outside (0, 1).
+    """
+    _check_fraction(drop_fraction)
+
+    def update(fraction: jax.Array, moment: Moment) -> Masks:
+        scores = jax.tree.map(jnp.abs, moment.params)
+        growth = jax.tree.map(jnp.abs, moment.gradients())
+        return connections.reconnect(scores, growth, moment.masks, fraction, prunable)
+
+    shares = (1 + np.cos(np.pi * np.arange(0, end_step, every) / end_step)) / 2
+    return Dynamics(every, tuple(map(float, drop_fraction * shares)), update)
+
+
+def _check_fraction(drop_fraction: float) -> None:
+    if not 0 < drop_fraction < 1:
+        raise ValueError(f"drop_fraction: {drop_fraction}; must be inside (0, 1)")

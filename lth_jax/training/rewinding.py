@@ -1,0 +1,115 @@
+"""Rewinding: what goes back when a level starts, and to where."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from lth_jax.masks import Masks
+from lth_jax.training.optimizers import with_schedule_step
+from lth_jax.training.state import TrainState, project
+
+REWIND_CHOICES = {
+    "params": ("init", "rewind", "keep"),
+    "batch_stats": ("init", "rewind", "keep"),
+    "optimizer": ("fresh", "rewind", "keep"),
+    "schedule": ("restart", "rewind", "constant"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewind:
+    """What goes back when a level starts, and to where.
+
+    Attributes:
+      params: to the "init", "rewind" (to step k), or "keep" those at the end of the
+        level before.
+      batch_stats: likewise.
+      optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
+      schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
+        value).
+    """
+
+    params: str = "rewind"
+    batch_stats: str = "rewind"
+    optimizer: str = "fresh"
+    schedule: str = "rewind"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError on a value that is not allowed."""
+        for name, allowed in REWIND_CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"{name}: {value!r}; must be one of {', '.join(allowed)}"
+                )
+
+    @property
+    def needs_trained(self) -> bool:
+        """Whether the end of the level before is needed."""
+        kept = "keep" in (self.params, self.batch_stats, self.optimizer)
+        return kept or self.schedule == "constant"
+
+
+# Every one trains from step k to the end of the budget.
+REWINDS = {
+    # k = 0: Frankle & Carbin 2019, section 2, and appendix B's strategy 1.
+    "rewind": Rewind(),
+    # The same to k > 0: Frankle et al. 2020, section 4.
+    "late_rewind": Rewind(),
+    # Renda et al. 2020, section 3: the schedule alone goes back.
+    "lr_rewind": Rewind(params="keep", batch_stats="keep"),
+    # Renda et al. 2020, section 3: at the last learning rate.
+    "fine_tune": Rewind(params="keep", batch_stats="keep", schedule="constant"),
+    # Training goes on as if nothing but the mask had changed, as between the prunings
+    # of Frankle & Carbin 2019, appendix B's strategy 2.
+    "continue": Rewind("keep", "keep", "keep", "constant"),
+}
+
+
+def rewind(
+    point: TrainState,
+    masks: Masks,
+    tx: optax.GradientTransformation,
+    trained: TrainState | None = None,
+    what: Rewind = Rewind(),
+    initial: TrainState | None = None,
+) -> TrainState:
+    """A level's first state: bit for bit `apply(masks, params at step k)`.
+
+    Args:
+      point: the state at step k of the dense net (k = 0: its init).
+      masks: of the level that starts.
+      tx: the optimizer.
+      trained: the state at the end of the level before; for what is kept, and for a
+        constant schedule.
+      what: what goes back, and to where.
+      initial: the state at step 0; for what goes back to the init.
+
+    Returns:
+      A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
+      the schedule restarts, or that at the end of the level before where it is constant
+      (a schedule of `make_schedule` stays there).
+
+    Raises:
+      ValueError: if `trained` or `initial` is needed and not given.
+    """
+    if what.needs_trained and trained is None:
+        raise ValueError("trained: needed, since something is kept")
+    if "init" in (what.params, what.batch_stats) and initial is None:
+        raise ValueError("initial: needed, since something goes back to the init")
+    origins: dict[str, Any] = {"init": initial, "rewind": point, "keep": trained}
+    params = origins[what.params].params
+    stats = origins[what.batch_stats].batch_stats
+    if what.optimizer == "fresh":
+        opt_state = tx.init(params)
+    else:
+        opt_state = origins[what.optimizer].opt_state
+    steps: dict[str, Any] = {
+        "restart": jnp.int32(0),
+        "rewind": point.step,
+        "constant": getattr(trained, "step", None),
+    }
+    opt_state = with_schedule_step(opt_state, steps[what.schedule])
+    return project(TrainState(point.step, params, stats, opt_state), masks)

@@ -1,0 +1,66 @@
+"""Steps: one member's masked training, step after step.
+
+Everything here is pure and knows one member; batching members is the caller's
+business (`jax.vmap`, or `lth_jax.devices`). Masks are traced arguments, so that
+one compilation serves every level.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import optax
+
+from lth_jax import masks as masks_lib
+from lth_jax.masks import Masks
+from lth_jax.training.losses import Examples, make_loss
+from lth_jax.training.state import Apply, TrainState, project
+
+Steps = Callable[..., tuple[TrainState, jax.Array]]
+
+
+def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
+    """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
+
+    It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a
+    `lax.scan` over examples that are on the device, and returns the batches' mean
+    cross-entropies, float32[T]. The key, by default None, is the member's, for nets that
+    draw (dropout, augmentation); a step draws with `fold_in(key, step)`.
+
+    The params are projected on entry and after every update, so the forward pass always
+    sees masked params; gradients are masked before `tx.update`, so clipping and moments
+    see live weights only. Moments are projected on entry and at the end, for optimizers
+    that fill them with more than gradients.
+    """
+    loss_fn = make_loss(apply_fn)
+
+    def steps(
+        state: TrainState,
+        masks: Masks,
+        batch_indices: jax.Array,
+        examples: Examples,
+        key: jax.Array | None = None,
+    ) -> tuple[TrainState, jax.Array]:
+        chex.assert_rank(batch_indices, 2)
+        chex.assert_type(batch_indices, int)
+        inputs, labels = examples
+        chex.assert_rank(labels, 1)
+
+        def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, jax.Array]:
+            (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
+                state.params,
+                state.batch_stats,
+                inputs[indices],
+                labels[indices],
+                None if key is None else jax.random.fold_in(key, state.step),
+            )
+            gradients = masks_lib.apply(masks, gradients)
+            updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            params = masks_lib.apply(masks, params)
+            return TrainState(state.step + 1, params, batch_stats, opt_state), loss
+
+        state, losses = jax.lax.scan(step, project(state, masks), batch_indices)
+        return project(state, masks), losses
+
+    return steps

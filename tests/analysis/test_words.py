@@ -1,0 +1,253 @@
+import math
+
+import numpy as np
+import pytest
+from support.studies import BUDGET, exact, make_run, noisy
+
+from lth_jax.analysis import words
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.outcomes import DENSE
+from lth_jax.analysis.verdict import judge
+from lth_jax.config import VerdictConfig
+from lth_jax.core.arms import ARMS
+
+TRUTH = {
+    DENSE: (0.950, 4_000),
+    ("ticket", 1): (0.955, 3_000),
+    ("ticket", 2): (0.957, 2_000),
+    ("ticket", 3): (0.950, 6_000),
+    ("ticket", 4): (0.952, 3_000),
+    ("ticket", 5): (0.930, 6_000),
+    ("reinit", 1): (0.950, 4_000),
+    ("reinit", 2): (0.945, 5_000),
+    ("reinit", 3): (0.944, 6_000),
+    ("reinit", 4): (0.942, 6_000),
+    ("reinit", 5): (0.940, 6_000),
+    ("random", 1): (0.949, 6_000),
+}
+
+
+def verdict(truth=TRUTH, **settings):
+    rng = np.random.default_rng(0)
+    runs = noisy(truth, 60, noise=0.002, spread=0.2, rng=rng)
+    return judge(runs, VerdictConfig(**settings))
+
+
+def sentences(truth=TRUTH, **settings):
+    return words.sentences(verdict(truth, **settings))
+
+
+def only(*keys):
+    return {key: value for key, value in TRUTH.items() if key in (DENSE, *keys)}
+
+
+# Sentences.
+
+
+def test_a_study_of_many_replicates_is_told_as_it_is():
+    winning, matching, best, fastest, below = sentences()
+    assert winning == (
+        "There are winning tickets, at 50% to 25%, 6.25% of the weights: they match the"
+        " dense net and beat a fresh init of their mask."
+    )
+    assert matching == (
+        "The sparsest ticket that matches the dense net (0.2 points below it at most)"
+        " keeps 6.25% of the weights."
+    )
+    chosen = verdict().answers.best.estimate, verdict().answers.fastest.estimate
+    of_levels = "(95% interval, widened for the choice among 5 levels)."
+    assert best == (
+        f"It is most accurate at 25%: {words.points(chosen[0])} points from dense"
+        f" {of_levels}"
+    )
+    assert fastest == (
+        "It learns fastest at 25%: the dense net's early stop takes"
+        f" {words.times(chosen[1])} times as many steps {of_levels}"
+    )
+    assert below == (
+        "Shown to be below dense: the ticket first at 3.12%; a random mask and init first"
+        " at 50%; a fresh init of its mask first at 25%."
+    )
+
+
+def test_the_margin_is_told_in_points():
+    for margin, told in ((0.005, "0.5 points"), (0.01, "1 points"), (0.0, "0 points")):
+        assert f"({told} below it at most)" in sentences(accuracy_margin=margin)[1]
+
+
+def test_no_winning_ticket_is_told_without_a_doubt_that_there_is_none():
+    found = sentences(only(("ticket", 5), ("reinit", 5)))
+    assert found[0] == "No winning ticket is shown by 60 replicates."
+    assert found[1] == (
+        "The ticket is not shown to match the dense net (0.2 points below it at most) at"
+        " any density."
+    )
+    assert found[4] == (
+        "Shown to be below dense: the ticket first at 3.12%; a fresh init of its mask"
+        " first at 3.12%."
+    )
+
+
+def test_too_few_replicates_are_told_with_how_many_would_do():
+    runs = []
+    for r, (z, other) in enumerate([(-1, 1), (0, -1), (1, 0)]):
+        dense = 0.95 + 0.003 * r
+        runs.append(make_run(*DENSE, r, 4_000, dense))
+        for level, gain in ((1, 0.002), (2, 0.004)):
+            ticket = dense + gain + 0.006 * z
+            reinit = ticket - 0.005 - 0.006 * other
+            runs.append(make_run("ticket", level, r, 4_000 + 500 * z, ticket))
+            runs.append(make_run("reinit", level, r, 4_000, reinit))
+    told = judge(runs, VerdictConfig())
+    least, most = sorted(level.winning.replicates_needed for level in told.levels)
+    assert 10 < least < most < 40
+    assert words.sentences(told)[0] == (
+        "No winning ticket is shown by 3 replicates. At all levels there are too few"
+        f" replicates to tell; about {least} to {most} would, were these differences the"
+        " true ones."
+    )
+    told = judge([run for run in runs if run.level < 2], VerdictConfig())
+    (level,) = told.levels
+    needed = level.winning.replicates_needed
+    assert f"tell; about {needed} would, were" in words.sentences(told)[0]
+
+
+def test_what_is_won_and_what_is_undecided_are_both_told():
+    rng = np.random.default_rng(0)
+    runs = noisy(only(("ticket", 2), ("reinit", 2)), 5, 0.001, 0.2, rng)
+    tickets = [run for run in runs if run.arm == "ticket" and run.level == 2]
+    for arm in ("ticket", "reinit"):  # the same
+        runs += [run._replace(arm=arm, level=1, density=0.5) for run in tickets]
+    found = words.sentences(judge(runs, VerdictConfig()))
+    assert found[0] == (
+        "There are winning tickets, at 25% of the weights: they match the dense net and"
+        " beat a fresh init of their mask. At 1 of 2 levels there are too few replicates"
+        " to tell."
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_replicates", "shown"), [(1, "one replicate"), (5, "5 replicates")]
+)
+def test_without_variation_no_interval_is_told(num_replicates, shown):
+    told = judge(exact(TRUTH, num_replicates), VerdictConfig())
+    assert words.sentences(told) == [
+        f"No winning ticket is shown by {shown}. At all levels there are too few"
+        " replicates to tell.",
+        "The ticket is not shown to match the dense net (0.2 points below it at most) at"
+        " any density.",
+        "It is most accurate at 25%: +0.70 points from dense.",
+        "It learns fastest at 25%: the dense net's early stop takes 2.00 times as many"
+        " steps.",
+        "Shown to be below dense: the ticket at no density; a random mask and init at no"
+        " density; a fresh init of its mask at no density.",
+    ]
+
+
+def test_without_a_fresh_init_winning_was_not_tested():
+    untested = (
+        "Whether there is a winning ticket was not tested: that takes the arm 'reinit'."
+    )
+    tickets = [key for key in TRUTH if key[0] == "ticket"]
+    assert sentences(only(*tickets))[0] == untested
+    # Unless there is none, whatever a fresh init does.
+    assert sentences(only(("ticket", 5)))[0] == (
+        "No winning ticket is shown by 60 replicates."
+    )
+
+
+def test_levels_that_a_fresh_init_has_not_reached_are_told_apart():
+    tickets = [key for key in TRUTH if key[0] == "ticket"]
+    found = sentences(only(*tickets, ("reinit", 1), ("reinit", 2)))
+    assert found[0] == (
+        "There are winning tickets, at 50% to 25% of the weights: they match the dense"
+        " net and beat a fresh init of their mask. At 1 of 5 levels the arm 'reinit' is"
+        " still to run."
+    )
+
+
+def test_the_dense_net_alone_is_told():
+    assert sentences(only()) == [
+        "Only the dense net has been trained so far: there is no ticket yet."
+    ]
+
+
+def test_one_level_is_not_chosen_among_several():
+    found = sentences(only(("ticket", 1), ("reinit", 1)))
+    assert not any("widened" in sentence for sentence in found)
+    assert "at 50% of the weights" in found[0]
+
+
+def test_early_stops_at_the_end_of_the_budget_are_told():
+    truth = dict(TRUTH)
+    for key in (("ticket", 5), ("reinit", 4), ("reinit", 5)):
+        truth[key] = (0.93, BUDGET)
+    assert words.sentences(judge(exact(truth, 3), VerdictConfig()))[-1] == (
+        "Most early stops are the last evaluation, so a larger budget might move them:"
+        " reinit from 6.25% on; ticket from 3.12% on."
+    )
+    half = [make_run(*DENSE, r, (4_000, BUDGET)[r], 0.9) for r in (0, 1)]
+    half += [run._replace(arm="ticket", level=1) for run in half]
+    found = words.sentences(judge(half, VerdictConfig()))
+    assert not any("budget" in sentence for sentence in found)
+
+
+def test_every_arm_has_a_name():
+    assert words.CONTROLS.keys() == ARMS.keys()
+
+
+# Numbers.
+
+MINUS = "\N{MINUS SIGN}"
+NONE = math.nan, math.nan
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        ((0.0123, 0.01, 0.0146), "+1.23 [+1.00, +1.46]"),
+        ((-0.002, -0.015, 0.011), f"{MINUS}0.20 [{MINUS}1.50, +1.10]"),
+        ((0.0, -0.00004, 0.00004), "0.00 [0.00, 0.00]"),
+        ((-0.00004, -0.00006, 0.00006), f"0.00 [{MINUS}0.01, +0.01]"),
+        ((-0.0, *NONE), "0.00"),
+        ((0.5, *NONE), "+50.00"),
+    ],
+)
+def test_points(estimate, text):
+    assert words.points(Estimate(*estimate)) == text
+
+
+@pytest.mark.parametrize(
+    ("show", "estimate", "text"),
+    [
+        (words.accuracy, (0.9812, 0.98, 0.9824), "98.12 ± 0.12"),
+        (words.accuracy, (1.0, *NONE), "100.00"),
+        (words.steps, (12_345.6, 12_000.0, 12_691.2), "12,346 ± 346"),
+        (words.steps, (300.0, *NONE), "300"),
+        (words.times, (1.456, 0.999, 2.0), "1.46 [1.00, 2.00]"),
+        (words.times, (1.0, *NONE), "1.00"),
+        (words.times, (1.0, 0.0, math.inf), "1.00 [0.00, inf]"),
+    ],
+)
+def test_estimates(show, estimate, text):
+    assert show(Estimate(*estimate)) == text
+
+
+def test_single_values():
+    assert words.value(-0.0123, words.points) == f"{MINUS}1.23"
+    assert words.value(0.9876, words.accuracy) == "98.76"
+    assert words.value(2_000, words.steps) == "2,000"
+
+
+@pytest.mark.parametrize(
+    ("density", "text"),
+    [
+        (1.0, "100%"),
+        (0.5129, "51.3%"),
+        (0.036, "3.6%"),
+        (0.03518, "3.52%"),
+        (0.001, "0.1%"),
+    ],
+)
+def test_densities(density, text):
+    assert words.percent(density) == text

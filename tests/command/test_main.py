@@ -1,0 +1,292 @@
+"""The command line, as a user types it, in processes of its own."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lth_jax.store import records
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMOKE = ("--config=configs/mnist1d.py:smoke",)
+# Seven calls of ten segments: long enough to be killed anywhere.
+KILLABLE = (
+    *SMOKE,
+    "--config.num_steps=1000",
+    "--config.checkpoint_every_steps=100",
+)
+
+
+@pytest.fixture(scope="module")
+def start(user_environment):
+    """Starts the command; gives its process."""
+
+    def start(*flags, **variables):
+        return subprocess.Popen(
+            [sys.executable, "-m", "lth_jax.main", *flags],
+            cwd=ROOT,
+            env={**user_environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def run(start):
+    """Runs the command to its end; gives exit code, stdout, stderr."""
+
+    def run(*flags, **variables):
+        process = start(*flags, **variables)
+        out, err = process.communicate(timeout=500)
+        return process.returncode, out, err
+
+    return run
+
+
+def texts(workdir):
+    return {p.name: p.read_text() for p in sorted((workdir / "records").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(run, tmp_path_factory):
+    """The records of a killable study that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("main") / "whole"
+    code, _, err = run(*KILLABLE, f"--workdir={workdir}")
+    assert code == 0, err
+    return texts(workdir)
+
+
+def test_a_study_ends_with_table_verdict_and_where_things_are(run, tmp_path):
+    workdir = tmp_path / "smoke"
+    code, out, err = run(*SMOKE, f"--workdir={workdir}", "--config.num_replicates=3")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert [title.strip("- ") for title in lines[0].split("  ") if title.strip()] == [
+        "ticket",
+        "reinit",
+        "shuffle",
+    ]
+    assert lines[1].split()[:3] == ["level", "density", "weights"]
+    assert [line.split()[:3] for line in lines[2:5]] == [
+        ["0", "100.00%", "15,000"],
+        ["1", "66.00%", "9,900"],
+        ["2", "43.70%", "6,555"],
+    ]
+    # Three a control; fewer where the replicates stop at the same step.
+    assert all(6 <= line.count("±") <= 9 for line in lines[3:5])
+    assert "Means over 3 replicates" in out
+    assert (workdir / "table.txt").read_text().splitlines() == lines[:8]
+    sentences, places = (part.splitlines() for part in out.split("\n\n")[-2:])
+    assert "winning ticket" in sentences[0]
+    named = {
+        "page": "report.html",
+        "figures": "figures",
+        "verdict": "verdict.json",
+        "table": "table.txt",
+        "records": "records",
+        "tickets": "tickets",
+    }
+    assert [line.split()[:2] for line in places] == [
+        [what, str(workdir / name)] for what, name in named.items()
+    ]
+    verdict = json.loads((workdir / "verdict.json").read_text())
+    assert [level["weights_left"] for level in verdict["levels"]] == [9900, 6555]
+    assert (workdir / "report.html").read_text().startswith("<!doctype html>")
+    assert {p.suffix for p in (workdir / "figures").iterdir()} == {".png", ".pdf"}
+    assert "level 2 shuffle: 100%" in err
+    assert "steps/s" in err
+
+    # Again: nothing is done anew, and it says so.
+    before = texts(workdir)
+    code, again, err = run(*SMOKE, f"--workdir={workdir}", "--config.num_replicates=3")
+    assert (code, again) == (0, out)
+    assert "this study is finished" in err
+    assert texts(workdir) == before
+
+    # With another config: refused, and left alone.
+    code, _, err = run(*SMOKE, f"--workdir={workdir}", "--config.prune.fraction=0.3")
+    assert code == 2
+    assert "num_replicates: 3 there, 2 now; prune.fraction: 0.35 there, 0.3 now" in err
+    assert texts(workdir) == before
+
+
+def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
+    workdir = tmp_path / "conv2"
+    code, out, err = run(
+        "--config=configs/conv2.py:smoke",
+        f"--config.data.raw_dir={raw_cifar10}",
+        f"--workdir={workdir}",
+    )
+    assert code == 0, err
+    runs = records.read(workdir / "records")
+    assert [(r.level, r.arm, r.replicate) for r in runs] == [
+        (0, "ticket", 0),
+        (0, "ticket", 1),
+        (1, "reinit", 0),
+        (1, "reinit", 1),
+        (1, "ticket", 0),
+        (1, "ticket", 1),
+    ]
+    assert all(0.25 < r.density < 0.55 for r in runs if r.level == 1)
+    assert all(r.curves["train", "accuracy"].values[-1] > 0.1 for r in runs)
+    # A copy that is not the official one is told wherever results are.
+    note = json.loads((workdir / "environment.json").read_text())["data_note"]
+    assert note is None or (note in err and out.count(note) == 1)
+    assert ("not the official ones" in out) == (note is not None)
+
+
+def test_killed_at_random_instants_equals_uninterrupted(start, uninterrupted, tmp_path):
+    rng, kills, workdir = random.Random(0), 0, tmp_path / "killed"
+    for _ in range(30):
+        process = start(*KILLABLE, f"--workdir={workdir}")
+        while not (workdir / "config.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        # The first kills come while it starts and compiles, later ones while it trains.
+        delay = rng.uniform(0.0, 2.0) * 1.7**kills
+        try:
+            process.wait(timeout=delay)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        _, err = process.communicate()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, err
+    assert process.returncode == 0
+    assert kills >= 3
+    assert texts(workdir) == uninterrupted
+    assert not list(workdir.glob("checkpoints/in_flight*"))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
+    signum, start, run, uninterrupted, tmp_path
+):
+    workdir = tmp_path / "interrupted"
+    process = start(*KILLABLE, f"--workdir={workdir}")
+    while not list(workdir.glob("checkpoints/in_flight_01-reinit-1/step_*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert f"{signum.name}: saving at the end of this segment" in err
+    assert "go on with the same command" in err
+    assert "Traceback" not in err
+    done = texts(workdir)
+    assert 0 < len(done) < len(uninterrupted)
+    code, _, err = run(*KILLABLE, f"--workdir={workdir}")
+    assert code == 0, err
+    assert texts(workdir) == uninterrupted
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "--config: missing; such as"),
+        (("--config=configs/nope.py",), "--config: 'configs/nope.py'; no such file"),
+        (("--config=configs/mnist1d.py:nope",), "'nope'; must be one of smoke"),
+        (
+            (*SMOKE, "--config.prune.fractoin=0.3"),
+            "prune.fractoin: no such field; allowed",
+        ),
+        (("--config", "configs/nope.py"), "--config: 'configs/nope.py'; no such file"),
+        ((*SMOKE, "--config.data=mnist"), "data: a group of fields (augment, name, num_"),
+        ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
+        ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
+        ((*SMOKE, "--config.batch_size=3001"), "batch_size: 3001 is not allowed"),
+        ((*SMOKE, "--config.data.name=nope"), "data.name: 'nope'; must be one of"),
+        ((*SMOKE, "--config.data.num_validation=4000"), "data.num_validation: 4000;"),
+        ((*SMOKE, "--nope=1"), "Unknown command line flag 'nope'"),
+        ((*SMOKE, "level_3"), "unknown argument 'level_3'"),
+        ((*SMOKE, "--workdir=README.md/below"), "workdir: README.md/below cannot be"),
+    ],
+    ids=lambda v: v[-1] if isinstance(v, tuple) and v else "",
+)
+def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, run, tmp_path):
+    if not any(flag.startswith("--workdir") for flag in flags):
+        flags = (*flags, f"--workdir={tmp_path / 'study'}")
+    code, out, err = run(*flags)
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "study").exists()
+
+
+def test_tensorboard_without_its_writer_is_told_and_leaves_nothing(run, tmp_path):
+    (tmp_path / "tensorboardX.py").write_text("raise ImportError('not there')")
+    flags = ("--config.log.tensorboard=True", f"--workdir={tmp_path / 'study'}")
+    code, out, err = run(*SMOKE, *flags, PYTHONPATH=str(tmp_path))
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: log.tensorboard: True needs tensorboardX")
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_config_file_with_an_unknown_field_is_told_in_one_line(run, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from lth_jax import config\n"
+        "def get_config():\n"
+        "    mine = config.default()\n"
+        "    mine.num_stepz = 3\n"
+        "    return mine\n"
+    )
+    code, _, err = run(f"--config={path}")
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert "num_stepz" in line
+
+
+def test_a_loss_that_diverges_is_told_in_one_line(run, tmp_path):
+    flags = ("--config.optimizer.name=sgd", "--config.optimizer.learning_rate=1e30")
+    code, _, err = run(*SMOKE, *flags, f"--workdir={tmp_path / 'study'}")
+    assert code == 2
+    expected = "error: the loss of replicate 0, arm ticket, level 0 is no longer finite"
+    assert expected in err
+    assert "Traceback" not in err
+
+
+def test_tickets_beat_their_controls(mnist1d_study):
+    """The hypothesis itself, on the whole of configs/mnist1d.py."""
+    verdict = json.loads(mnist1d_study.files.verdict.read_text())
+    assert verdict["num_replicates"] == 10
+    assert verdict["answers"]["winning"]
+    against_dense = {
+        c["level"]: c["early_stop_difference"]["value"]
+        for c in verdict["comparisons"]
+        if (c["arm"], c["reference"]) == ("ticket", "dense")
+    }
+    assert against_dense[2] > 0  # 44% of the weights
+    assert against_dense[3] > 0  # 29%
+    against_controls = [
+        c
+        for c in verdict["comparisons"]
+        if c["reference"] in ("reinit", "shuffle") and c["level"] >= 3
+    ]
+    assert len(against_controls) == 2 * 6
+    for comparison in against_controls:
+        assert comparison["early_stop_difference"]["low"] > 0.01
+        assert comparison["p"] < 0.01
+        if comparison["level"] <= 5:  # later ones end with the budget
+            assert comparison["speedup"]["low"] > 1.2
+
+
+def test_the_second_run_starts_from_the_compilation_cache(
+    run, uninterrupted, user_environment, tmp_path
+):
+    assert uninterrupted
+    cache = pathlib.Path(user_environment["XDG_CACHE_HOME"]) / "lth_jax"
+    compiled = {p.name for p in cache.iterdir() if not p.name.endswith("-atime")}
+    assert compiled
+    run(*KILLABLE, f"--workdir={tmp_path / 'second'}")
+    assert compiled == {p.name for p in cache.iterdir() if not p.name.endswith("-atime")}

@@ -1,0 +1,75 @@
+"""The notebook runs from its first cell to its last figure, and shows what it says."""
+
+import json
+import pathlib
+
+import nbclient
+import nbformat
+import numpy as np
+
+NOTEBOOK = pathlib.Path(__file__).parents[2] / "notebooks" / "lottery_tickets.ipynb"
+# What the cells leave behind, asked in a cell of the test's own.
+PROBE = """
+import json
+print(json.dumps({
+    "density": density,
+    "step": {arm: s.tolist() for arm, s in step.items()},
+    "accuracy": {arm: a.tolist() for arm, a in accuracy.items()},
+    "nested": nested, "chance": chance, "between": between, "with_init": with_init,
+}))
+"""
+
+
+def read():
+    return nbformat.read(NOTEBOOK, as_version=nbformat.NO_CONVERT)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_it_is_stored_without_outputs():
+    notebook = read()
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    for cell in code_cells(notebook):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+# One test: with xdist, a fixture would run it once in each worker.
+def test_it_runs_and_shows_what_it_says(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")  # a user's kernel has no forced devices
+    notebook = read()
+    notebook.cells.append(nbformat.v4.new_code_cell(PROBE))
+    where = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    nbclient.NotebookClient(notebook, timeout=600, resources=where).execute()
+
+    *_, last, probe = code_cells(notebook)
+    assert "image/png" in last.outputs[-1].data
+    (output,) = probe.outputs
+    found = json.loads(output.text)
+    check_the_ticket_beats_its_fresh_init(found)
+    check_tickets_are_nested_and_each_of_its_own_init(found)
+
+
+def check_the_ticket_beats_its_fresh_init(found):
+    np.testing.assert_allclose(found["density"], 0.7 ** np.arange(9), atol=1e-3)
+    ticket, reinit = (np.array(found["accuracy"][arm]) for arm in ("ticket", "reinit"))
+    assert ticket.shape == reinit.shape == (9, 5)
+    np.testing.assert_array_equal(ticket[0], reinit[0])
+    at = 4  # 24%
+    assert (ticket[at] - ticket[0]).mean() > 1
+    assert (ticket[at:] - reinit[at:]).mean(1).min() > 1
+    assert np.mean(found["step"]["ticket"][at]) < 0.8 * np.mean(
+        found["step"]["reinit"][at]
+    )
+
+
+def check_tickets_are_nested_and_each_of_its_own_init(found):
+    assert found["nested"] is True
+    chance, between, with_init = (
+        np.array(found[name]) for name in ("chance", "between", "with_init")
+    )
+    np.testing.assert_allclose(between, chance, rtol=0.15)
+    assert (with_init[3:] > 1.5 * chance[3:]).all()

@@ -1,0 +1,124 @@
+"""The README's example runs, and its pure functions work on any kind of tree."""
+
+import dataclasses
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lth_jax as lth
+
+README = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+
+
+def block(mark: str) -> str:
+    """The fenced block after an HTML comment."""
+    after = README.split(f"<!-- {mark} -->\n")[1]
+    return after.split("```")[1].split("\n", 1)[1]
+
+
+def test_the_example_is_twenty_lines_and_does_what_it_says(capsys):
+    code = block("example")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    names = {}
+    exec(code, names)
+    lines = capsys.readouterr().out.splitlines()
+    densities = [float(line.split()[1]) for line in lines]
+    accuracies = [float(line.split()[3]) for line in lines]
+    np.testing.assert_allclose(densities, 0.7 ** np.arange(8), atol=0.005)
+    assert min(accuracies[:5]) > 0.9
+    assert names["train"]._cache_size() == 1
+
+
+def test_the_commands_are_complete():
+    for mark in ("study", "tests"):
+        (command,) = block(mark).splitlines()
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -e ")
+
+
+def test_every_path_named_is_there():
+    root = pathlib.Path(__file__).parents[2]
+    words = README.replace("`", " ").replace("(", " ").replace(")", " ").split()
+    for word in words:
+        name = word.split("=")[-1].split(":")[0].rstrip(".,;")
+        if name.startswith(("lth_jax/", "configs/", "notebooks/", "scripts/", "tests/")):
+            assert (root / name).exists(), name
+
+
+def test_every_criterion_is_in_the_table_and_where_it_looks():
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in README.splitlines()
+        if line.startswith("| `")
+    ]
+    row_of = {name: row for row in rows for name in row[0].strip("`").split("`, `")}
+    for name, criterion in lth.criteria.CRITERIA.items():
+        _, _, _, looks, data, beside = row_of[name]
+        assert data == ("yes" if criterion.at_data else "")
+        expected = {"init": {"init"}, "nothing": {"nothing"}}
+        assert looks in expected.get(criterion.looks, {"trained net", "both"})
+        needs_densities = criterion.one_shot or criterion.scope in ("er", "erk")
+        assert beside.startswith("densities") == needs_densities
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Linear:
+    """As equinox has a layer."""
+
+    weight: jax.Array
+    bias: jax.Array
+
+
+KERNELS = jax.random.normal(jax.random.key(0), (2, 8, 8)) / 3
+TREES = {
+    "plain dict": (
+        {"W1": KERNELS[0], "b1": jnp.zeros(8), "W2": KERNELS[1]},
+        lambda p, x: jax.nn.relu(x @ p["W1"] + p["b1"]) @ p["W2"],
+    ),
+    "haiku": (
+        {
+            "mlp/~/linear_0": {"w": KERNELS[0], "b": jnp.zeros(8)},
+            "mlp/~/linear_1": {"w": KERNELS[1], "b": jnp.zeros(8)},
+        },
+        lambda p, x: jax.nn.relu(x @ p["mlp/~/linear_0"]["w"]) @ p["mlp/~/linear_1"]["w"],
+    ),
+    "equinox": (
+        [Linear(KERNELS[0], jnp.zeros(8)), Linear(KERNELS[1], jnp.zeros(8))],
+        lambda p, x: p[1].weight @ jax.nn.relu(p[0].weight @ x.T + p[0].bias[:, None]),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TREES)
+def test_iterative_magnitude_pruning_on_any_tree(kind):
+    params, net = TREES[kind]
+    inputs = jax.random.normal(jax.random.key(1), (200, 8))
+    data = lth.Examples(inputs, inputs.argmax(-1))
+
+    def apply_fn(params, batch_stats, inputs, train, key):
+        logits = net(params, inputs)
+        return (logits.T if kind == "equinox" else logits), batch_stats
+
+    tx = optax.adamw(1e-2)
+    train = jax.jit(lth.make_steps(apply_fn, tx))
+    batches = lth.sampling.batch_indices(
+        jax.random.key(2), 0, 60, batch_size=50, num_examples=200
+    )
+    init, masks = lth.initial_state(params, tx), lth.masks.full(params)
+    kept = 128
+    for _ in range(3):
+        state, losses = train(lth.rewind(init, masks, tx), masks, batches, data)
+        assert losses[-5:].mean() < losses[:5].mean()
+        jax.tree.map(
+            lambda m, p: np.testing.assert_array_equal(np.asarray(p)[~np.asarray(m)], 0),
+            masks,
+            state.params,
+        )
+        masks = lth.prune(jax.tree.map(jnp.abs, state.params), masks, 0.5, scope="global")
+        kept //= 2
+        assert lth.masks.total_count(masks).kept == kept

@@ -1,0 +1,151 @@
+"""The page of several studies."""
+
+import json
+import shutil
+
+import pytest
+from support import browsing
+
+from lth_jax import report
+from lth_jax.analysis.verdict import as_json
+from lth_jax.errors import UserError
+from lth_jax.report import style
+from lth_jax.report.material import gather
+from lth_jax.store.workdir import Workdir
+
+
+def make(tiny_study, root, **changes):
+    """A copy of the tiny study with other values of its config."""
+    shutil.copytree(tiny_study.root, root)
+    files = Workdir(root)
+    config = json.loads(files.config.read_text()) | changes
+    files.config.write_text(json.dumps(config))
+    return files
+
+
+@pytest.fixture
+def studies(tiny_study, tmp_path):
+    """Two, of which the second has a level less, and says other things of itself."""
+    first = make(tiny_study, tmp_path / "first")
+    second = make(tiny_study, tmp_path / "second", seed=7, num_levels=2)
+    for path in second.records.glob("level_02-*"):
+        path.unlink()
+    return [first, second]
+
+
+def compare(studies, path):
+    printed = report.compare(studies, path, [None] * len(studies))
+    assert printed == f"page     {path}"
+    return path
+
+
+def test_studies_stand_side_by_side(studies, visit, tmp_path):
+    found = visit(compare(studies, tmp_path / "both.html"))
+    page = found.page
+    page.wait_for_load_state("networkidle")
+    assert (found.complaints, found.requests) == ([], [])
+    head, *rows = browsing.rows(page, "#studies")
+    assert [row[0] for row in rows] == ["first", "second"]
+    column = head.index("winning tickets")
+    assert [row[column].split(" of ")[1] for row in rows] == ["2 levels", "1 level"]
+    for files, row in zip(studies, rows, strict=True):
+        verdict = json.loads(json.dumps(as_json(gather(files, None).verdict)))
+        dense = verdict["summaries"][0]["early_stop_accuracy"]
+        half = dense["high"] - dense["value"]
+        shown = f"{100 * dense['value']:.2f} ± {100 * half:.2f}"
+        assert row[head.index("dense net, % accuracy")] == shown
+        density = f"{100 * verdict['answers']['best']['density']:.3g}%"
+        assert row[head.index("most accurate at")] == density
+        embedded = json.loads(page.locator("#verdict").text_content())
+        assert embedded[row[0]] == verdict
+    assert browsing.rows(page, "#differing") == [
+        ["field", "first", "second"],
+        ["seed", "0", "7"],
+        ["num_levels", "3", "2"],
+    ]
+
+
+def test_a_study_has_its_colour_and_can_be_hidden(studies, visit, tmp_path):
+    page = visit(compare(studies, tmp_path / "both.html")).page
+    assert page.locator("figure svg").count() == 4
+    assert browsing.texts(page, ".legend button") == ["first", "second"]
+    colours = page.evaluate(
+        "[...document.querySelectorAll('[data-series] path[style*=stroke]')].map(path =>"
+        " [path.closest('[data-series]').dataset.series, getComputedStyle(path).stroke])"
+    )
+    by_study = {}
+    for key, colour in colours:
+        by_study.setdefault(key, set()).add(colour)
+    by_study.pop("reference", None)
+    assert by_study["study0"].isdisjoint(by_study["study1"])
+    second = page.locator("[data-series=study1]")
+    displays = "all => all.map(x => getComputedStyle(x).display === 'none')"
+    page.locator(".legend button", has_text="second").click()
+    assert all(second.evaluate_all(displays))
+    assert not any(page.locator("[data-series=study0]").evaluate_all(displays))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_names_that_collide_are_told_apart_by_their_paths(tiny_study, visit, tmp_path):
+    roots = [tmp_path / parent / "study" for parent in ("a", "b")]
+    studies = [make(tiny_study, root) for root in roots]
+    page = visit(compare(studies, tmp_path / "both.html")).page
+    _, *rows = browsing.rows(page, "#studies")
+    assert [row[0] for row in rows] == ["a/study", "b/study"]
+    assert len(json.loads(page.locator("#verdict").text_content())) == 2
+    assert page.locator("#differing").count() == 0  # nothing does
+
+
+def test_long_names_leave_room_for_the_figures(tiny_study, visit, tmp_path):
+    names = ["study " * 20 + end for end in ("one", "two")]
+    studies = [make(tiny_study, tmp_path / name) for name in names]
+    page = visit(compare(studies, tmp_path / "both.html")).page
+    assert browsing.texts(page, ".legend button") == names
+    labels = page.locator("#accuracy svg text[data-series], #accuracy [data-series] text")
+    texts = labels.all_text_contents()
+    assert {text[-3:] for text in texts} >= {"one", "two"}
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_more_studies_than_colours_are_refused(tiny_study, tmp_path):
+    most = len(style.COLOURS)
+    path = tmp_path / "page.html"
+    studies = []
+    for i in range(most + 1):
+        (tmp_path / f"study{i}").symlink_to(tiny_study.root)
+        studies.append(Workdir(tmp_path / f"study{i}"))
+    with pytest.raises(
+        UserError, match=rf"--workdir: {most + 1} studies; at most {most}"
+    ):
+        compare(studies, path)
+    assert not path.exists()
+
+
+def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path):
+    first, second = studies
+    (second.records / "level_01-shuffle.csv").unlink()
+    name = "<img src=q onerror=alert(1)>$x_"
+    root = first.root.rename(first.root.with_name(name))
+    environment = json.loads(second.environment.read_text()) | {"data_note": "<b>odd"}
+    second.environment.write_text(json.dumps(environment))
+    found = visit(compare([Workdir(root), second], tmp_path / "both.html"))
+    assert (found.complaints, found.requests) == ([], [])
+    partial, odd = browsing.texts(found.page, ".note")
+    assert partial.startswith("second: Partial: 3 of 4 arms and levels are finished.")
+    assert odd == "second: <b>odd"
+    assert browsing.texts(found.page, ".legend button") == [name, "second"]
+    figure = found.page.locator("figure").first
+    assert name[:11] in figure.text_content()
+    assert name[-11:] in figure.text_content()
+
+
+def test_dense_nets_alone_can_be_compared(studies, visit, tmp_path):
+    for files in studies:
+        for level in (1, 2):
+            for path in files.records.glob(f"level_{level:02d}-*"):
+                path.unlink()
+    found = visit(compare(studies, tmp_path / "both.html"))
+    assert found.complaints == []
+    assert found.page.locator("figure svg").count() == 2

@@ -1,0 +1,230 @@
+"""What TensorBoard is given, on whole studies of a second or two."""
+
+import dataclasses
+import shutil
+import struct
+import sys
+
+import numpy as np
+import pytest
+from support.damage import flip_a_byte
+from support.runs import Stop, run, texts
+from tensorboardX.proto.event_pb2 import Event
+
+from lth_jax import config as lth_config
+from lth_jax.store import records
+from lth_jax.store.workdir import Workdir
+from lth_jax.study import experiment, runner
+from lth_jax.study.scalars import ScalarsError, check
+
+TAGS = {
+    "train/batch_loss",
+    "validation/loss",
+    "validation/accuracy",
+    "test/loss",
+    "test/accuracy",
+}
+
+
+def events(path):
+    """The events of a file, as TensorBoard reads them: a cut one ends it."""
+    data = path.read_bytes()
+    while len(data) >= 12:
+        (length,) = struct.unpack("<Q", data[:8])
+        if len(data) < 16 + length:
+            return
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+
+
+def points(files):
+    """All scalars in a workdir: by run and tag, the (step, value) pairs as they lie."""
+    found = {}
+    root = files.root / "tensorboard"
+    for path in sorted(root.glob("*/*/events.out.tfevents.*")):
+        for event in events(path):
+            for value in event.summary.value:
+                key = path.parent.relative_to(root).as_posix(), value.tag
+                found.setdefault(key, []).append((event.step, value.simple_value))
+    return found
+
+
+def recorded(files):
+    """The same from the records: means over the replicates."""
+    curves = {}
+    for r in records.read(files.records):
+        for (split, metric), curve in r.curves.items():
+            if f"{split}/{metric}" in TAGS:
+                key = f"{r.arm}/level_{r.level:02d}", f"{split}/{metric}"
+                curves.setdefault(key, []).append(curve)
+    return {
+        key: list(
+            zip(mine[0].steps, np.mean([c.values for c in mine], axis=0), strict=True)
+        )
+        for key, mine in curves.items()
+    }
+
+
+def assert_complete(files):
+    """Every evaluation in the records is there once, in order, and nothing else."""
+    found, expected = points(files), recorded(files)
+    assert found.keys() == expected.keys()
+    for key, pairs in expected.items():
+        assert [step for step, _ in found[key]] == [step for step, _ in pairs]
+        np.testing.assert_allclose(found[key], pairs, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config):
+    return dataclasses.replace(tiny_config, log=lth_config.LogConfig(tensorboard=True))
+
+
+@pytest.fixture(scope="module")
+def built(config):
+    return experiment.build(config)
+
+
+@pytest.fixture(scope="module")
+def finished(config, built, tmp_path_factory):
+    """An uninterrupted study."""
+    return run(config, tmp_path_factory.mktemp("scalars") / "finished", built)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished study, to be damaged."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    return Workdir(tmp_path / "copy")
+
+
+def test_every_evaluation_is_there_once_by_arm_and_level(finished):
+    assert_complete(finished)
+    found = points(finished)
+    assert {name for name, _ in found} == {
+        "ticket/level_00",
+        *(f"{arm}/level_0{i}" for arm in ("ticket", "reinit", "shuffle") for i in (1, 2)),
+    }
+    assert {tag for _, tag in found} == TAGS
+
+
+def test_records_and_tickets_do_not_depend_on_it(tiny_config, finished, tmp_path):
+    off = run(tiny_config, tmp_path)
+    assert not (tmp_path / "tensorboard").exists()
+    assert texts(off) == texts(finished)
+    for path in off.tickets.iterdir():
+        with np.load(path) as a, np.load(finished.tickets / path.name) as b:
+            for name in set(a.files) - {"provenance"}:
+                np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_what_is_evaluated_can_be_seen_at_every_boundary(config, built, tmp_path):
+    config = dataclasses.replace(config, num_levels=1)
+    seen = []
+
+    def look():
+        pairs = points(Workdir(tmp_path)).get(("ticket/level_00", "test/loss"), ())
+        seen.append([step for step, _ in pairs])
+
+    run(config, tmp_path, built._replace(config=config), look)
+    assert seen == [[10, 20], [10, 20, 30, 40]]
+
+
+def test_interrupted_at_every_boundary_each_step_is_there_once(
+    config, built, finished, tmp_path
+):
+    def stop():
+        raise Stop
+
+    for _ in range(5 * 2):  # five calls of two segments
+        with pytest.raises(Stop):
+            run(config, tmp_path, built, stop)
+    files = run(config, tmp_path, built, stop)
+    assert_complete(files)
+    assert points(files) == points(finished)
+
+
+@pytest.mark.parametrize("cut", [0, 30])
+def test_killed_before_it_is_saved_each_step_is_there_once(
+    cut, config, tmp_path, monkeypatch
+):
+    config = dataclasses.replace(config, checkpoint_every_steps=10, num_levels=1)
+    built = experiment.build(config)
+
+    class Killed(runner.Newest):
+        def save(self, step, tree):
+            if step == 20:
+                raise Stop
+            super().save(step, tree)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(runner, "Newest", Killed)
+        run(config, tmp_path, built)
+    newest = max(tmp_path.rglob("events.*"))
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size - cut])
+    assert_complete(run(config, tmp_path, built))
+
+
+def test_turned_on_on_the_way_it_shows_what_trains_then(
+    tiny_config, config, built, finished, tmp_path
+):
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) == 2:  # in the first segment of level 1
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(tiny_config, tmp_path, check_interrupted=stop)
+    files = run(config, tmp_path, built)
+    assert points(files) == {
+        key: pairs[2:] if key[0] == "ticket/level_01" else pairs
+        for key, pairs in points(finished).items()
+        if key[0] != "ticket/level_00"
+    }
+
+
+def test_a_level_that_is_made_again_is_there_once(config, built, copy):
+    shutil.rmtree(copy.level(2))
+    for path in copy.records.glob("level_02-*"):
+        path.unlink()
+    flip_a_byte(copy.level(1))
+    run(config, copy.root, built)
+    assert_complete(copy)
+
+
+def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
+    late = lth_config.RewindConfig("late_rewind", "13")
+    config = dataclasses.replace(config, rewind=late, num_levels=2)
+    built = experiment.build(config)
+    done = iter([False, False, False, True])  # after steps 10, 13, 20; at the level's end
+
+    def stop():
+        if next(done):
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config, tmp_path, built, stop)
+    shutil.rmtree(tmp_path / "checkpoints" / "rewind")
+    files = run(config, tmp_path, built)
+    assert_complete(files)
+    steps = {name: [s for s, _ in pairs] for (name, _), pairs in points(files).items()}
+    assert steps["ticket/level_00"] == [10, 13, 20, 30, 40]
+    assert steps["ticket/level_01"] == [20, 30, 40]
+
+
+def test_groups_that_train_together_have_runs_of_their_own(config, tmp_path):
+    files = run(dataclasses.replace(config, members_per_call=8), tmp_path)
+    assert_complete(files)
+
+
+def test_what_is_not_installed_is_told_before_anything_is_written(
+    config, tiny_config, built, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    check(tiny_config)
+    expected = r'log\.tensorboard: True needs .*pip install -e "\.\[tensorboard\]"'
+    with pytest.raises(ScalarsError, match=expected):
+        check(config)
+    with pytest.raises(ScalarsError, match=expected):
+        runner.Runner(built, Workdir(tmp_path / "study"))
+    assert not (tmp_path / "study").exists()

@@ -1,0 +1,228 @@
+import dataclasses
+import json
+import logging
+import shutil
+
+import pytest
+
+from lth_jax.config import Claim, VerdictConfig
+from lth_jax.store import workdir as workdir_module
+from lth_jax.store.workdir import (
+    Workdir,
+    WorkdirError,
+    check,
+    opened,
+    read_config,
+    read_environment,
+)
+
+
+def contents(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+def test_a_new_workdir_says_what_the_study_is_and_where_it_runs(tiny_config, tmp_path):
+    with opened(tmp_path / "a" / "b", tiny_config) as workdir:
+        config = json.loads(workdir.config.read_text())
+        environment = json.loads(workdir.environment.read_text())
+    assert config["num_levels"] == 3
+    assert config["prune"]["fraction"] == 0.2
+    assert environment["backend"] == "cpu"
+    assert environment["versions"]["jax"]
+
+
+def test_the_same_study_goes_on_and_what_it_is_not_may_differ(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config):
+        pass
+    data = dataclasses.replace(tiny_config.data, raw_dir="/elsewhere")
+    log = dataclasses.replace(tiny_config.log, tensorboard=True)
+    with opened(tmp_path, dataclasses.replace(tiny_config, data=data, log=log)):
+        pass
+
+
+def test_another_config_is_refused_naming_the_fields(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config):
+        pass
+    before = contents(tmp_path)
+    prune = dataclasses.replace(tiny_config.prune, fraction=0.3)
+    other = dataclasses.replace(tiny_config, prune=prune, num_steps=80)
+    expected = r"num_steps: 40 there, 80 now; prune.fraction: 0.2 there, 0.3 now"
+    with pytest.raises(WorkdirError, match=expected):
+        check(Workdir(tmp_path), other)
+    with pytest.raises(WorkdirError, match=expected), opened(tmp_path, other):
+        pass
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tiny_config, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with (
+        pytest.raises(WorkdirError, match="holds no study"),
+        opened(tmp_path, tiny_config),
+    ):
+        pass
+    assert contents(tmp_path) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/study"])
+def test_a_workdir_that_cannot_be_written_is_told(tiny_config, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(WorkdirError, match=r"cannot be written|not a folder"),
+        opened(tmp_path / place, tiny_config),
+    ):
+        pass
+
+
+def test_two_processes_cannot_share_a_workdir(tiny_config, tmp_path):
+    with (
+        opened(tmp_path, tiny_config),
+        pytest.raises(WorkdirError, match="in use by another process"),
+        opened(tmp_path, tiny_config),
+    ):
+        pass
+
+
+def test_a_study_that_comes_second_does_not_take_over(tiny_config, tmp_path, monkeypatch):
+    # Another study claims the folder between our look and our lock.
+    other = dataclasses.replace(tiny_config, num_steps=80)
+    with opened(tmp_path / "other", other):
+        pass
+    first = workdir_module.check
+    calls = []
+
+    def check_then_lose_the_race(workdir, config):
+        if not calls:
+            first(workdir, config)
+            shutil.copytree(tmp_path / "other", tmp_path / "ours")
+        calls.append(workdir)
+        if len(calls) > 1:
+            first(workdir, config)
+
+    monkeypatch.setattr(workdir_module, "check", check_then_lose_the_race)
+    with (
+        pytest.raises(WorkdirError, match="num_steps: 80 there, 40 now"),
+        opened(tmp_path / "ours", tiny_config),
+    ):
+        pass
+    assert json.loads((tmp_path / "ours" / "config.json").read_text())["num_steps"] == 80
+
+
+def test_what_a_killed_start_leaves_is_no_hindrance(tiny_config, tmp_path):
+    (tmp_path / ".unfinished-config.json").write_text("{")
+    (tmp_path / ".lock").write_text("")
+    with opened(tmp_path, tiny_config) as workdir:
+        assert json.loads(workdir.config.read_text())["num_levels"] == 3
+
+
+def test_a_changed_environment_is_a_warning(tiny_config, tmp_path, caplog):
+    with opened(tmp_path, tiny_config) as workdir:
+        environment = json.loads(workdir.environment.read_text())
+    environment["versions"]["jax"] = "0.0.1"
+    workdir.environment.write_text(json.dumps(environment))
+    with caplog.at_level(logging.WARNING), opened(tmp_path, tiny_config):
+        pass
+    assert "versions.jax was 0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("first", [None, "odd data"])
+@pytest.mark.parametrize("second", [None, "odd data", "other odd data"])
+def test_one_study_has_one_data_note(tiny_config, tmp_path, first, second, caplog):
+    with opened(tmp_path, tiny_config, first) as workdir:
+        assert read_environment(workdir)["data_note"] == first
+    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    if first == second:
+        with opened(tmp_path, tiny_config, second):
+            pass
+        assert not caplog.records
+    else:
+        expected = f"other data \\(data_note: {first!r} there, {second!r} now\\)"
+        with (
+            pytest.raises(WorkdirError, match=expected),
+            opened(tmp_path, tiny_config, second),
+        ):
+            pass
+    assert {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+def test_workdirs_from_before_there_were_data_notes_go_on(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        environment = json.loads(workdir.environment.read_text())
+    del environment["data_note"]
+    workdir.environment.write_text(json.dumps(environment))
+    with opened(tmp_path, tiny_config):
+        assert read_environment(workdir).get("data_note") is None
+
+
+def test_workdirs_from_before_anything_could_be_watched_go_on(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        config = json.loads(workdir.config.read_text())
+    del config["log"]
+    workdir.config.write_text(json.dumps(config))
+    with opened(tmp_path, tiny_config):
+        pass
+
+
+def test_a_damaged_environment_is_told(tmp_path):
+    workdir = Workdir(tmp_path)
+    assert read_environment(workdir) == {}
+    workdir.environment.write_text("{")
+    with pytest.raises(WorkdirError, match=r"environment\.json"):
+        read_environment(workdir)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3"])
+def test_files_that_hold_no_object_are_told(text, tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        pass
+    for path in (workdir.environment, workdir.config):
+        path.write_text(text)
+        with (
+            pytest.raises(WorkdirError, match=rf"{path.stem}\.json: .* an object"),
+            opened(tmp_path, tiny_config),
+        ):
+            pass
+    with pytest.raises(WorkdirError, match=r"config\.json: .* an object"):
+        read_config(workdir)
+
+
+CLAIMS = (
+    Claim(0.211, "speedup", 1.61, 1.11, None, "figure 4a", reference="reinit"),
+    Claim(0.135, "accuracy", 0.003, 0.0, 0.006, "figure 4a"),
+)
+
+
+def test_a_config_is_read_back_with_its_claims(tiny_config, tmp_path):
+    judged = dataclasses.replace(tiny_config, verdict=VerdictConfig(0.005, CLAIMS))
+    for name, config in (("plain", tiny_config), ("judged", judged)):
+        with opened(tmp_path / name, config) as workdir:
+            pass
+        assert read_config(workdir) == config
+
+
+def test_a_study_goes_on_however_it_is_judged(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        written = json.loads(workdir.config.read_text())
+    judged = dataclasses.replace(tiny_config, verdict=VerdictConfig(0.005, CLAIMS))
+    with opened(tmp_path, judged):
+        pass
+    del written["verdict"]  # of a study from before there were verdicts
+    workdir.config.write_text(json.dumps(written))
+    assert read_config(workdir) == tiny_config
+    with opened(tmp_path, judged):
+        pass
+
+
+def test_a_config_that_cannot_be_read_is_told(tiny_config, tmp_path):
+    with pytest.raises(WorkdirError, match="holds no study"):
+        read_config(Workdir(tmp_path / "nowhere"))
+    with opened(tmp_path, tiny_config) as workdir:
+        pass
+    text = workdir.config.read_text()
+    workdir.config.write_text("{")
+    with pytest.raises(WorkdirError, match=r"config\.json"):
+        read_config(workdir)
+    workdir.config.write_text(text.replace('"num_levels": 3', '"num_levels": "three"'))
+    expected = r"config\.json: num_levels: 'three'; must be of type int"
+    with pytest.raises(WorkdirError, match=expected):
+        read_config(workdir)

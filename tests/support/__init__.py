@@ -1,0 +1,1 @@
+"""What tests share: nets, studies, oracles, a browser."""

@@ -1,0 +1,39 @@
+"""Runs: whole studies of a second or two."""
+
+import numpy as np
+
+from lth_jax.store import records, workdir
+from lth_jax.study import experiment
+from lth_jax.study.runner import Runner
+
+
+class Stop(Exception):
+    """Stands for an interruption."""
+
+
+def run(config, root, built=None, check_interrupted=lambda: None):
+    """Runs a study; returns its workdir."""
+    built = experiment.build(config) if built is None else built
+    with workdir.opened(root, config, built.data_note) as files:
+        Runner(built, files, check_interrupted).run()
+    return files
+
+
+def texts(files):
+    """The records, by file name."""
+    return {p.name: p.read_text() for p in sorted(files.records.iterdir())}
+
+
+def values(files):
+    """Every record's value, by what it is of."""
+    return {
+        (r.level, r.arm, r.replicate, *key): curve.values
+        for r in records.read(files.records)
+        for key, curve in r.curves.items()
+    }
+
+
+def assert_close(found, expected, keys=None):
+    """Values agree within what another order of additions does."""
+    for key in expected if keys is None else keys:
+        np.testing.assert_allclose(found[key], expected[key], rtol=2e-3, atol=3e-3)
