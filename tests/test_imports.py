@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 0,
     "layout": 0,
     "masks": 0,
+    "registry": 0,
     "removal": 0,
     "models": 1,
     "data": 1,

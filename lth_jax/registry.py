@@ -1,0 +1,73 @@
+"""Registry: things of one kind by name, the package's own and anyone's."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from lth_jax.errors import UserError
+
+T = TypeVar("T")
+
+
+class UnknownName(UserError, ValueError):
+    """A name that finds nothing; the text begins after the name of what was asked."""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """The package's own things of one kind by name; `find` also imports others.
+
+    Args:
+      kind: what they are, in one word, such as "model".
+      own: by name.
+      made: what was imported to a thing of this kind, such as a plain function to a
+        `Criterion`; raises TypeError, saying what is wanted, where it cannot be one.
+
+    Example: `MODELS.find("lenet")`, `MODELS.find("my_package.my_nets:MyNet")`.
+    """
+
+    def __init__(
+        self, kind: str, own: Mapping[str, T], made: Callable[[Any], T] = lambda x: x
+    ):
+        self.kind = kind
+        self._own = dict(own)
+        self._made = made
+
+    def __getitem__(self, name: str) -> T:
+        return self._own[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def find(self, name: str) -> T:
+        """The thing of a name, or of `package.module:name`, which is imported.
+
+        Raises:
+          UnknownName: with the names that there are, or what could not be imported.
+        """
+        if name in self._own:
+            return self._own[name]
+        module, colon, attribute = name.partition(":")
+        if not (colon and module and attribute):
+            raise UnknownName(self._unknown(name))
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UnknownName(f"{name!r} cannot be imported ({error})") from None
+        try:
+            return self._made(found)
+        except TypeError as error:
+            raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._own, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return (
+            f"{name!r} is not allowed; must be one of {', '.join(self._own)}, or"
+            f" package.module:name{hint}"
+        )
