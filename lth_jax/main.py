@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lth_jax import config as lth_config
 from lth_jax.errors import UserError
+from lth_jax.study.arm_checks import check_arms
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study, such as configs/mnist1d.py, with a variant after a colon."
@@ -38,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
         return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     try:
         config = lth_config.read(_CONFIG.value)
+        check_arms(config)
         workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
         return _run(config, workdir)
     except (UserError, OSError) as error:
@@ -136,7 +138,7 @@ def _check_config_flags(argv: Sequence[str]) -> None:
         if name == "config" and not pathlib.Path(path).is_file():
             raise UserError(f"--config: {path!r}; no such file")
         if name.startswith("config."):
-            lth_config.check_flag(name.removeprefix("config."))
+            lth_config.flag_type(name.removeprefix("config."))
 
 
 def run() -> None:

@@ -1,21 +1,17 @@
 """Config: what a study is; `default` to start from, `read` to check one."""
 
-from lth_jax.config.checks import rewind_step
-from lth_jax.config.fields import (
-    Claim,
-    DataConfig,
-    DynamicConfig,
-    InitConfig,
-    LogConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PruneConfig,
-    RewindConfig,
-    StudyConfig,
-    VerdictConfig,
-)
-from lth_jax.config.reading import check_flag, default, read, variants
+from lth_jax.config.data import DataConfig
+from lth_jax.config.dynamic import DynamicConfig
+from lth_jax.config.log import LogConfig
+from lth_jax.config.loss import LossConfig
+from lth_jax.config.model import InitConfig, ModelConfig
+from lth_jax.config.optimizer import OptimizerConfig
+from lth_jax.config.prune import PruneConfig
+from lth_jax.config.reading import default, flag_type, parse, read, variants
 from lth_jax.config.requirements import ConfigError
+from lth_jax.config.rewind import RewindConfig, rewind_step
+from lth_jax.config.study import StudyConfig
+from lth_jax.config.verdict import Claim, VerdictConfig
 
 __all__ = [
     "Claim",
@@ -24,14 +20,16 @@ __all__ = [
     "DynamicConfig",
     "InitConfig",
     "LogConfig",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PruneConfig",
     "RewindConfig",
     "StudyConfig",
     "VerdictConfig",
-    "check_flag",
     "default",
+    "flag_type",
+    "parse",
     "read",
     "rewind_step",
     "variants",

@@ -8,9 +8,9 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from lth_jax.config.checks import check
-from lth_jax.config.fields import Claim, StudyConfig
 from lth_jax.config.requirements import ConfigError
+from lth_jax.config.study import StudyConfig
+from lth_jax.config.verdict import Claim
 
 
 def default() -> ml_collections.ConfigDict:
@@ -47,37 +47,40 @@ def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
 
 
 def read(config: Mapping[str, Any]) -> StudyConfig:
-    """Reads and checks a config.
+    """Reads and checks a config, but for what arms ask of it.
 
     Raises:
       ConfigError: naming the field, its value, and what is allowed.
     """
-    study: StudyConfig = _from_dict(StudyConfig, config, prefix="")
-    check(study)
+    study = parse(config)
+    study.check()
     return study
 
 
-def check_flag(name: str) -> None:
-    """Checks that a flag can set a field of a name, such as "prune.fraction".
+def parse(config: Mapping[str, Any]) -> StudyConfig:
+    """A config that was checked before; imports nothing that it names.
 
     Raises:
-      ConfigError: naming the fields that there are.
+      ConfigError: naming a field that there is not, or whose value is of another type.
     """
-    group = _check_field(name)
-    if dataclasses.is_dataclass(group):
-        inside = sorted(typing.get_type_hints(group))
-        raise ConfigError(
-            f"{name}: a group of fields ({', '.join(inside)}); set one of them"
-        )
+    study: StudyConfig = _from_dict(StudyConfig, config, prefix="")
+    return study
 
 
-def _check_field(name: str) -> Any:
-    """The type of a field by its dotted name."""
-    group: type = StudyConfig
+def flag_type(name: str) -> Any:
+    """The type of the field that a flag sets, such as "prune.fraction".
+
+    Raises:
+      ConfigError: naming the fields that there are, if it is none.
+    """
+    found: Any = StudyConfig
     prefix = ""
     for part in name.split("."):
-        group, prefix = _type_of(group, part, prefix), f"{prefix}{part}."
-    return group
+        found, prefix = _type_of(found, part, prefix), f"{prefix}{part}."
+    if dataclasses.is_dataclass(found):
+        inside = ", ".join(sorted(typing.get_type_hints(found)))
+        raise ConfigError(f"{name}: a group of fields ({inside}); set one of them")
+    return found
 
 
 def _type_of(group: type, name: str, prefix: str) -> Any:

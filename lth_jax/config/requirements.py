@@ -1,9 +1,10 @@
 """Requirements: what makes a field's value an error, told by the field's name."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lth_jax.errors import UserError
+from lth_jax.registry import Registry, UnknownName
 
 
 class ConfigError(UserError):
@@ -29,3 +30,18 @@ def one_of(field: str, value: str, allowed: Collection[str]) -> None:
 def inside_unit(field: str, value: float) -> None:
     """`require` that it is in (0, 1)."""
     require(field, value, 0 < value < 1, "inside (0, 1)")
+
+
+def registered(field: str, name: str, registry: Collection[str]) -> Any:
+    """What a registry finds by the name, such as "lenet" or "my_nets:MyNet".
+
+    Raises:
+      ConfigError: naming the field, if it finds nothing.
+    """
+    if not isinstance(registry, Registry):  # CONNECT: until every kind has its registry
+        own = registry if isinstance(registry, Mapping) else dict.fromkeys(registry)
+        registry = Registry(field, own)
+    try:
+        return registry.find(name)
+    except UnknownName as error:
+        raise ConfigError(f"{field}: {error}") from None

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from lth_jax.config import StudyConfig, VerdictConfig
-from lth_jax.config.checks import check
 from lth_jax.errors import UserError
 
 _WORKDIRS = flags.DEFINE_multi_string(
@@ -59,7 +58,7 @@ def _settings(config: StudyConfig) -> VerdictConfig:
     if (margin := _ACCURACY_MARGIN.value) is None:
         return config.verdict
     verdict = dataclasses.replace(config.verdict, accuracy_margin=margin)
-    check(dataclasses.replace(config, verdict=verdict))
+    verdict.check()
     return verdict
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from lth_jax.config import ConfigError, StudyConfig, read
+from lth_jax.config import ConfigError, StudyConfig, parse
 from lth_jax.errors import UserError
 from lth_jax.store.files import whole
 
@@ -25,9 +25,12 @@ _MAY_DIFFER = frozenset(
     {
         "data.raw_dir",
         "log.tensorboard",
+        "log.trackio",
+        "log.wandb",
         "members_per_call",
         "verdict.accuracy_margin",
         "verdict.claims",
+        "verdict.loss_margin",
     }
 )
 _PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -135,7 +138,8 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
     """
     root = workdir.root
     if workdir.config.exists():
-        _check_same(root, _flat(_plain(config)), _flat(_object(workdir.config)))
+        theirs = read_config(workdir)  # of an older study too, with today's defaults
+        _check_same(root, _flat(_plain(config)), _flat(_plain(theirs)))
     elif root.exists() and not root.is_dir():
         raise WorkdirError(f"workdir: {root} is not a folder")
     elif root.exists() and any(not p.name.startswith(".") for p in root.iterdir()):
@@ -179,7 +183,7 @@ def read_config(workdir: Workdir) -> StudyConfig:
     if not workdir.config.exists():
         raise WorkdirError(f"workdir: {workdir.root} holds no study")
     try:
-        return read(_object(workdir.config))
+        return parse(_object(workdir.config))
     except ConfigError as error:
         raise WorkdirError(f"workdir: {workdir.config}: {error}") from None
 

@@ -1,0 +1,23 @@
+"""Loss: what training makes small."""
+
+import dataclasses
+
+from lth_jax.config.requirements import registered
+
+# CONNECT: from lth_jax.training.losses import LOSSES, in place of these names.
+LOSSES = dict.fromkeys(("cross_entropy", "mean_squared_error"))
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """What training makes small.
+
+    Attributes:
+      name: "cross_entropy", "mean_squared_error", or `package.module:name`.
+    """
+
+    name: str = "cross_entropy"
+
+    def check(self) -> None:
+        """Raises a `ConfigError` on a value that is not allowed."""
+        registered("loss.name", self.name, LOSSES)

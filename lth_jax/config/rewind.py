@@ -1,0 +1,75 @@
+"""Rewind: what goes back when a level starts, and to where."""
+
+import dataclasses
+
+from lth_jax.config.requirements import ConfigError, one_of, require
+from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS, Rewind
+
+
+@dataclasses.dataclass(frozen=True)
+class RewindConfig:
+    """What goes back when a level starts, and to where.
+
+    Attributes:
+      preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),
+        "lr_rewind" (the schedule alone), "fine_tune" or "continue"; see
+        `lth_jax.training.rewinding.REWINDS`.
+      step: k, a step of the dense net's training, or an epoch such as "2ep"; levels
+        after the first train from there to the end of the budget. A multiple of
+        eval_every_steps saves compilations.
+      params, batch_stats, optimizer, schedule: other than the preset's; see
+        `lth_jax.training.rewinding.Rewind`.
+    """
+
+    preset: str = "rewind"
+    step: str = "0"
+    params: str | None = None
+    batch_stats: str | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+
+    @property
+    def what(self) -> Rewind:
+        """The preset with the other fields in place of its own."""
+        own = {name: getattr(self, name) for name in REWIND_CHOICES}
+        given = {name: value for name, value in own.items() if value is not None}
+        return dataclasses.replace(REWINDS[self.preset], **given)
+
+    def check(self, num_steps: int) -> None:
+        """Raises a `ConfigError` on a value that is not allowed for such a budget."""
+        one_of("rewind.preset", self.preset, REWINDS)
+        for name, allowed in REWIND_CHOICES.items():
+            if (value := getattr(self, name)) is not None:
+                one_of(f"rewind.{name}", value, allowed)
+        if self.step.endswith("ep"):  # how long an epoch is, the data tell
+            _parsed(self.step, 1.0)
+        else:
+            rewind_step(self, 1.0, num_steps)
+
+
+def rewind_step(rewind: RewindConfig, steps_per_epoch: float, num_steps: int) -> int:
+    """The rewind step k, in steps; an epoch's is rounded.
+
+    Raises:
+      ConfigError: if it does not fit the preset or the budget.
+    """
+    step = _parsed(rewind.step, steps_per_epoch)
+    given = rewind.step if rewind.step == str(step) else f"{rewind.step} (step {step})"
+    allowed = f"from 0 to below num_steps ({num_steps})"
+    require("rewind.step", given, 0 <= step < num_steps, allowed)
+    if rewind.preset == "rewind":
+        require("rewind.step", given, step == 0, "0 for 'rewind'; see rewind.preset")
+    if rewind.preset == "late_rewind":
+        require("rewind.step", given, step > 0, "above 0 for 'late_rewind'")
+    return step
+
+
+def _parsed(text: str, steps_per_epoch: float) -> int:
+    number = text.removesuffix("ep")
+    try:
+        return int(text) if number == text else round(float(number) * steps_per_epoch)
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"rewind.step: {text!r}; must be a step such as '500', or an epoch such as"
+            " '2ep'"
+        ) from None
