@@ -5,7 +5,7 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 """
 
 from lth_jax import masks, models, pruning, training
-from lth_jax.core import actions, arms, tickets
+from lth_jax.lottery import arms
 from lth_jax.models import LeNet, from_linen
 from lth_jax.pruning import criteria, densities, structured
 from lth_jax.pruning.structured import keep_n_of_m, prune_blocks, prune_units
@@ -32,7 +32,6 @@ __version__ = "0.1.0"
 __all__ = [
     "Examples",
     "LeNet",
-    "actions",
     "arms",
     "connections",
     "criteria",
@@ -62,6 +61,5 @@ __all__ = [
     "rewinding",
     "sampling",
     "structured",
-    "tickets",
     "training",
 ]

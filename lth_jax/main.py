@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lth_jax import config as lth_config
 from lth_jax.errors import UserError
-from lth_jax.study.arm_checks import check_arms
+from lth_jax.lottery.checks import check_arms
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study, such as configs/mnist1d.py, with a variant after a colon."
@@ -55,27 +55,23 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
-    from lth_jax import report
-    from lth_jax.devices import members as parallel
+    from lth_jax import devices, report, run
+    from lth_jax.lottery import interruption, results
     from lth_jax.store import workdir
-    from lth_jax.study import experiment, interruption, runner, scalars
 
-    parallel.use_all_cores()
+    devices.use_all_cores()
     files = workdir.Workdir(root)
     workdir.check(files, config)
-    if runner.is_finished(config, files):
+    if results.is_finished(config, files):
         _say(f"{root}: this study is finished; nothing is left to run")
     else:
-        scalars.check(config)
         _use_compilation_cache()
-        built = experiment.build(config)
-        with workdir.opened(root, config, built.data_note):
-            try:
-                with interruption.deferred(_say) as check_interrupted:
-                    runner.Runner(built, files, check_interrupted).run()
-            except interruption.Interrupted as interrupted:
-                _say(f"saved in {root}; go on with the same command")
-                return 128 + interrupted.signum
+        try:
+            with interruption.deferred(_say) as check_interrupted:
+                run.run(config, root, check_interrupted)
+        except interruption.Interrupted as interrupted:
+            _say(f"saved in {root}; go on with the same command")
+            return 128 + interrupted.signum
     print(report.write(files, config.verdict))
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from lth_jax.errors import UserError
 
 T = TypeVar("T")
+_GIVEN = "given"
 
 
 class UnknownName(UserError, ValueError):
@@ -32,6 +33,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._own = dict(own)
         self._made = made
+        self._given: dict[str, T] = {}
 
     def __getitem__(self, name: str) -> T:
         return self._own[name]
@@ -50,7 +52,14 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         if name in self._own:
             return self._own[name]
+        if name in self._given:
+            return self._given[name]
         module, colon, attribute = name.partition(":")
+        if module == _GIVEN:
+            raise UnknownName(
+                f"{name!r} was given as an object; only a call of run_study that gives it"
+                " again has it"
+            )
         if not (colon and module and attribute):
             raise UnknownName(self._unknown(name))
         try:
@@ -63,6 +72,27 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._made(found)
         except TypeError as error:
             raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
+
+    def give(self, thing: Any) -> str:
+        """Names an object, so that `find` finds it in this process.
+
+        Returns:
+          `package.module:name` of a class or function that can be imported, which other
+          processes find too; otherwise a name that tells what was given.
+
+        Raises:
+          UnknownName: if it is no thing of this kind.
+        """
+        own = getattr(thing, "__qualname__", "")
+        module = getattr(thing, "__module__", "")
+        if own and module != "__main__" and "<" not in own:
+            return f"{module}:{own}"
+        name = f"{_GIVEN}:{own or type(thing).__name__}"
+        try:
+            self._given[name] = self._made(thing)
+        except TypeError as error:
+            raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
+        return name
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._own, n=1)

@@ -23,14 +23,15 @@ import numpy as np
 import pytest
 from support import browsing
 from support.paths import ROOT
+from support.runs import train
 
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
+from lth_jax.lottery.results import is_finished
+from lth_jax.lottery.study import build
 from lth_jax.store import workdir
 from lth_jax.store.workdir import Workdir
-from lth_jax.study import experiment
-from lth_jax.study.runner import Runner, is_finished
 from lth_jax.training import optimizers
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
@@ -174,9 +175,9 @@ def tiny_study(tiny_config, shared_folder) -> Workdir:
     root = shared_folder / "tiny"
     with locked(root):
         if not is_finished(tiny_config, Workdir(root)):
-            built = experiment.build(tiny_config)
+            built = build(tiny_config)
             with workdir.opened(root, tiny_config, built.data_note) as files:
-                Runner(built, files).run()
+                train(built, files)
     return Workdir(root)
 
 

@@ -1,1 +1,0 @@
-"""The pure core: masks, pruning, tickets, training. No I/O."""

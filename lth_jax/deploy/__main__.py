@@ -63,8 +63,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _deploy(args: argparse.Namespace) -> str:
     # Here, since orbax takes long to import, and a wrong flag is told at once.
+    from lth_jax.lottery import study, trained
     from lth_jax.store.workdir import Workdir, check_same_data, read_config, software
-    from lth_jax.study import experiment, trained
 
     package.check_free(args.out)
     export.check()
@@ -76,7 +76,7 @@ def _deploy(args: argparse.Namespace) -> str:
     if args.raw_dir is not None:
         raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
         config = dataclasses.replace(config, data=raw)
-    built = experiment.build(config)
+    built = study.build(config)
     check_same_data(workdir, built.data_note)
     state, masks = trained.load(built, workdir, args.level, args.replicate)
 

@@ -83,13 +83,13 @@ class Workdir:
         """The checkpoint of the dense nets at the rewind step, where that is not 0."""
         return self.checkpoints / "rewind"
 
-    def in_flight(self, arm: str, level: int, num_groups: int) -> pathlib.Path:
-        """The folder of the checkpoints within a call, named by what trains in it."""
-        return self.checkpoints / f"in_flight_{level:02d}-{arm}-{num_groups}"
+    def in_training(self, arm: str, level: int) -> pathlib.Path:
+        """The folder of the checkpoints of an arm that trains at a level."""
+        return self.checkpoints / f"in_training_{level:02d}-{arm}"
 
-    def all_in_flight(self) -> list[pathlib.Path]:
+    def all_in_training(self) -> list[pathlib.Path]:
         """All such folders that are there."""
-        return sorted(self.checkpoints.glob("in_flight_*"))
+        return sorted(self.checkpoints.glob("in_training_*"))
 
 
 @contextlib.contextmanager

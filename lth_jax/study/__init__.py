@@ -1,1 +1,0 @@
-"""The study: runs the levels of all members, resumable at any instant."""

@@ -12,8 +12,8 @@ from lth_jax.masks import Masks, Params
 from lth_jax.training.connections import Counts
 from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate
-from lth_jax.training.losses import Examples, make_loss
-from lth_jax.training.segment import Curves, make_curves
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
+from lth_jax.training.segment import Best, Curves, make_evaluation
 from lth_jax.training.state import Apply, TrainState, project
 from lth_jax.training.steps import make_steps
 
@@ -26,11 +26,14 @@ class Changing(NamedTuple):
 
 
 DynamicSteps = Callable[..., tuple[Changing, jax.Array]]
-DynamicSegment = Callable[..., tuple[Changing, Curves]]
+DynamicSegment = Callable[..., tuple[Changing, Best, Curves]]
 
 
 def make_dynamic_steps(
-    apply_fn: Apply, tx: optax.GradientTransformation, dynamics: Dynamics
+    apply_fn: Apply,
+    tx: optax.GradientTransformation,
+    dynamics: Dynamics,
+    loss: Loss = CROSS_ENTROPY,
 ) -> DynamicSteps:
     """Makes `steps(state, masks, goal, batch_indices, examples, key, mask_key)`.
 
@@ -46,7 +49,7 @@ def make_dynamic_steps(
     Returns:
       `Changing`, and the batches' losses, float32[T].
     """
-    loss_fn, static_steps = make_loss(apply_fn), make_steps(apply_fn, tx)
+    loss_fn, static_steps = make_loss(apply_fn, loss), make_steps(apply_fn, tx, loss)
 
     def steps(
         state: TrainState,
@@ -105,18 +108,23 @@ def make_dynamic_segment(
     apply_fn: Apply,
     tx: optax.GradientTransformation,
     dynamics: Dynamics,
+    loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
 ) -> DynamicSegment:
     """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
 
-    Its arguments: `(state, masks, goal, batch_indices, train, validation, test, key,
-    mask_key)`, with `batch_indices` int32[V, T, B]. Returns `Changing` and the `Curves`.
+    Its arguments: `(state, best, masks, goal, batch_indices, train, validation, test,
+    key, mask_key, test_due)`. Returns `Changing`, `Best`, no earlier than
+    `dynamics.goal_step`, and the `Curves`.
     """
-    steps = make_dynamic_steps(apply_fn, tx, dynamics)
-    curves = make_curves(make_evaluate(apply_fn, chunk_size))
+    steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
+    evaluation = make_evaluation(
+        make_evaluate(apply_fn, loss, chunk_size), dynamics.goal_step
+    )
 
     def segment(
         state: TrainState,
+        best: Best,
         masks: Masks,
         goal: Counts,
         batch_indices: jax.Array,
@@ -125,14 +133,26 @@ def make_dynamic_segment(
         test: Examples,
         key: jax.Array | None = None,
         mask_key: jax.Array | None = None,
-    ) -> tuple[Changing, Curves]:
+        test_due: jax.Array | None = None,
+    ) -> tuple[Changing, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
+        if test_due is None:
+            test_due = jnp.ones(len(batch_indices), bool)
 
-        def interval(now: Changing, indices: jax.Array) -> tuple[Changing, Curves]:
-            now, losses = steps(*now, goal, indices, train, key, mask_key)
-            return now, curves(now.state, losses, validation, test)
+        def interval(
+            now: tuple[Changing, Best], at: tuple[jax.Array, jax.Array]
+        ) -> tuple[tuple[Changing, Best], Curves]:
+            changing, losses = steps(*now[0], goal, at[0], train, key, mask_key)
+            best, curves = evaluation(
+                changing.state, now[1], losses, validation, test, at[1]
+            )
+            return (changing, best), curves
 
-        return jax.lax.scan(interval, Changing(state, masks), batch_indices)
+        begin = Changing(state, masks), best
+        (changing, best), curves = jax.lax.scan(
+            interval, begin, (batch_indices, test_due)
+        )
+        return changing, best, curves
 
     return segment
 

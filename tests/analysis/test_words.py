@@ -9,7 +9,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import DENSE
 from lth_jax.analysis.verdict import judge
 from lth_jax.config import VerdictConfig
-from lth_jax.core.arms import ARMS
+from lth_jax.lottery.arms import ARMS
 
 TRUTH = {
     DENSE: (0.950, 4_000),

@@ -163,7 +163,7 @@ def test_killed_at_random_instants_equals_uninterrupted(start, uninterrupted, tm
     assert process.returncode == 0
     assert kills >= 3
     assert texts(workdir) == uninterrupted
-    assert not list(workdir.glob("checkpoints/in_flight*"))
+    assert not list(workdir.glob("checkpoints/in_training*"))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -172,7 +172,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
 ):
     workdir = tmp_path / "interrupted"
     process = start(*KILLABLE, f"--workdir={workdir}")
-    while not list(workdir.glob("checkpoints/in_flight_01-reinit-1/step_*")):
+    while not list(workdir.glob("checkpoints/in_training_01-reinit/step_*")):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signum)

@@ -7,20 +7,22 @@ import functools
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, run, texts, values
+from support.runs import Stop, job, run, texts, values
 from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
+from lth_jax.lottery.arms import Start
+from lth_jax.lottery.compaction import compaction
+from lth_jax.lottery.programs import Programs
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
 from lth_jax.shrinking.training import needed_units
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store import records
 from lth_jax.store import tickets as ticket_files
-from lth_jax.study import experiment
-from lth_jax.study.compaction import compaction
-from lth_jax.study.plan import Group
-from lth_jax.study.programs import Programs
+from lth_jax.store.workdir import Workdir
 
 # Nets so small have layers of which hardly a weight is left.
 pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps")
@@ -59,7 +61,7 @@ def tiny(config, **changes):
 
 def compacted(built, **changes):
     config = dataclasses.replace(built.config, compact_levels=True, **changes)
-    return built._replace(config=config)
+    return dataclasses.replace(built, config=config)
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
@@ -70,8 +72,8 @@ def built(request, images):
         small = functools.partial(
             lth_jax.models.VGG, convolutions=(2, 1), channels=(8, 8)
         )
-        patch.setitem(lth_jax.models.MODELS, "vgg16", small)
-        return experiment.build(tiny(CONFIGS[request.param]))
+        patch.setitem(lth_jax.models.MODELS._own, "vgg16", small)
+        return build(tiny(CONFIGS[request.param]))
 
 
 @pytest.fixture(scope="module")
@@ -213,23 +215,24 @@ def start_of(built, units):
     masks = jax.tree.map(lambda x: np.ones(x.shape, bool), state.params)
     masks["dense_0"]["kernel"][..., units:] = False
     masks["dense_1"]["kernel"][:, units:] = False
-    return lth_jax.tickets.Start(state, masks)
+    return Start(state, masks)
 
 
-def test_which_calls_train_smaller_nets(tiny_config):
-    config = dataclasses.replace(tiny_config, compact_levels=True)
-    built = experiment.build(config)
-    start = start_of(built, 6)
-    ticket = (Group("ticket", 1),)
-    found = compaction(built, ticket, start, None)
+def test_which_jobs_train_smaller_nets(tiny_config, tmp_path):
+    arms = ("ticket", "freeze", "rigl")
+    config = dataclasses.replace(tiny_config, compact_levels=True, arms=arms)
+    built = build(config)
+    tickets = Tickets(built, Workdir(tmp_path))
+    ticket, start = job(tickets, "ticket", 1), start_of(built, 6)
+    found = compaction(ticket, start)
     assert found.module.hidden_sizes == (6, 8)
-    assert compaction(built, (Group("ticket", 0),), start, None) is None
-    assert compaction(built, (Group("rigl", 1),), start, None) is None
-    frozen = start.state.params
-    assert compaction(built, (Group("freeze", 1),), start, frozen) is None
-    assert compaction(built, ticket, start_of(built, 11), None) is None  # 92% of params
-    large = built._replace(config=tiny_config)
-    assert compaction(large, ticket, start, None) is None
+    assert compaction(job(tickets, "ticket", 0), start) is None
+    assert compaction(job(tickets, "rigl", 1), start) is None
+    frozen = start._replace(frozen=start.state.params)
+    assert compaction(job(tickets, "freeze", 1), frozen) is None
+    assert compaction(ticket, start_of(built, 11)) is None  # 92% of params
+    large = Tickets(dataclasses.replace(built, config=tiny_config), Workdir(tmp_path))
+    assert compaction(job(large, "ticket", 1), start) is None
 
 
 def test_a_net_with_dropout_trains_too(images, tmp_path, monkeypatch):

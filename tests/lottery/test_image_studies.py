@@ -7,23 +7,24 @@ import logging
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, run, texts, values
+from support.runs import Stop, job, run, texts, values
 from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import config as lth_config
-from lth_jax import data
+from lth_jax import data, devices
 from lth_jax.config import ConfigError
-from lth_jax.devices import members as parallel
 from lth_jax.errors import UserError
+from lth_jax.lottery import loop
+from lth_jax.lottery.arms import Start
+from lth_jax.lottery.programs import Programs
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.trainer import Trainer, begin
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store import records
 from lth_jax.store import tickets as ticket_files
-from lth_jax.study import experiment
-from lth_jax.study.levels import Member, Trainer
-from lth_jax.study.lineage import Lineage
-from lth_jax.study.plan import Group
-from lth_jax.study.programs import Programs
+from lth_jax.store.workdir import Workdir
 
 
 def study(tiny_config, **changes):
@@ -63,8 +64,8 @@ def built(config, images):
         patch.setattr(data, "load", lambda *_: images)
         # A third of its blocks: it compiles in a third of the time.
         shallow = functools.partial(lth_jax.models.ResNet, num_blocks=1)
-        patch.setitem(lth_jax.models.MODELS, "resnet20", shallow)
-        return experiment.build(config)
+        patch.setitem(lth_jax.models.MODELS._own, "resnet20", shallow)
+        return build(config)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def start(built):
     def one(key):
         params, stats = built.network.init(key)
         state = lth_jax.initial_state(params, built.tx, stats)
-        return lth_jax.tickets.Start(state, lth_jax.masks.full(params))
+        return Start(state, lth_jax.masks.full(params))
 
     return jax.vmap(one)(jax.random.split(jax.random.key(0), 2))
 
@@ -154,7 +155,7 @@ def test_batch_statistics_rewind_with_the_weights(config, built, finished):
     assert means[0].any()
     assert not means[1].any()
     assert set(point.step.tolist()) == {4}
-    begun = Lineage(built, finished, remake=None).start((Group("ticket", 1),))
+    begun = loop.start(job(Tickets(built, finished), "ticket", 1))
     assert_trees_equal(begun.state.batch_stats, point.batch_stats)
     params, kept, _ = ticket_files.load(finished.ticket(1), 0)
     at_k = jax.tree.map(lambda x: x[0], point.params)
@@ -184,7 +185,9 @@ def test_interrupted_anywhere_equals_uninterrupted(config, built, finished, tmp_
 @pytest.mark.usefixtures("quick")
 def test_members_in_parts_give_the_same(config, built, finished, tmp_path):
     one_by_one = dataclasses.replace(config, members_per_call=1)
-    parts = run(one_by_one, tmp_path / "parts", built._replace(config=one_by_one))
+    parts = run(
+        one_by_one, tmp_path / "parts", dataclasses.replace(built, config=one_by_one)
+    )
     assert texts(parts) == texts(finished)
 
 
@@ -192,7 +195,7 @@ def test_members_in_parts_give_the_same(config, built, finished, tmp_path):
 def test_too_many_members_for_the_memory_are_halved(
     config, built, finished, tmp_path, monkeypatch, caplog
 ):
-    real = parallel.over_members
+    real = devices.over_members
 
     def small(fn, num_members, **kwargs):
         if num_members > 1:
@@ -203,7 +206,7 @@ def test_too_many_members_for_the_memory_are_halved(
             return fails
         return real(fn, num_members, **kwargs)
 
-    monkeypatch.setattr(parallel, "over_members", small)
+    monkeypatch.setattr(devices, "over_members", small)
     with caplog.at_level(logging.WARNING):
         files = run(config, tmp_path / "small", built)
     assert "do not fit the device's memory; going on with 1" in caplog.text
@@ -211,16 +214,15 @@ def test_too_many_members_for_the_memory_are_halved(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_member_too_large_alone_is_told(built, monkeypatch):
+def test_a_member_too_large_alone_is_told(built, tmp_path, monkeypatch):
     def fails(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
-    monkeypatch.setattr(parallel, "over_members", lambda *_, **__: fails)
-    trainer = Trainer(built)
-    members = [Member(r, "ticket", 0) for r in range(2)]
-    begun = trainer.begin(members, start(built))
+    monkeypatch.setattr(devices, "over_members", lambda *_, **__: fails)
+    own = job(Tickets(built, Workdir(tmp_path)), "ticket", 0)
+    begun = begin(own, start(built))
     with pytest.raises(UserError, match="one member alone does not fit"):
-        next(trainer.train(members, begun))
+        next(Trainer(built).train([own], [begun], [None], [None], None))
 
 
 @pytest.mark.usefixtures("quick")
@@ -230,8 +232,8 @@ def test_off_the_cpu_members_are_as_many_as_fit_the_memory(built, monkeypatch):
     size = Programs(built).bytes_per_member()
     params = sum(x.size for x in jax.tree.leaves(start(built).state.params)) // 2
     assert size > 3 * 4 * params  # params, moments, gradients at the least
-    monkeypatch.setattr(parallel, "free_memory_bytes", lambda: 10 * size)
-    assert trainer.members_per_call() == 8
+    monkeypatch.setattr(devices, "free_memory_bytes", lambda: 10 * size)
+    assert trainer.members_per_call(built.config) == 8
 
 
 @pytest.mark.usefixtures("quick")
@@ -239,7 +241,7 @@ def test_bfloat16_computes_with_exact_float32_params(config, built, images, tmp_
     half = dataclasses.replace(config, compute_dtype="bfloat16", num_levels=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", lambda *_: images)
-        other = experiment.build(half)
+        other = build(half)
     params, _ = other.network.init(jax.random.key(0))
     assert {x.dtype for x in jax.tree.leaves(params)} == {np.dtype(np.float32)}
     files = run(half, tmp_path / "half", other)
@@ -277,21 +279,21 @@ def test_layers_that_are_not_there_cannot_be_excluded(
         prune=lth_config.PruneConfig(**prune),
     )
     with pytest.raises(ConfigError, match=f"prune.exclude: .*{expected}"):
-        experiment.build(bad)
+        build(bad)
 
 
 def test_a_net_that_does_not_fit_the_data_is_told(tiny_config, images, monkeypatch):
     conv = lth_config.ModelConfig("conv2")
     with pytest.raises(ConfigError, match=r"'conv2' is not allowed .* \(40, 1\)"):
-        experiment.build(dataclasses.replace(tiny_config, model=conv))
+        build(dataclasses.replace(tiny_config, model=conv))
     augmented = dataclasses.replace(
         tiny_config, data=lth_config.DataConfig(augment="flip_and_crop")
     )
     with pytest.raises(ConfigError, match=r"data\.augment: .* \(40, 1\)"):
-        experiment.build(augmented)
+        build(augmented)
     odd = images._replace(
         train=images.train._replace(inputs=images.train.inputs[:, :7, :7])
     )
     monkeypatch.setattr(data, "load", lambda *_: odd)
     with pytest.raises(ConfigError, match=r"'conv2' is not allowed .* \(7, 7, 3\)"):
-        experiment.build(study(tiny_config, model=conv))
+        build(study(tiny_config, model=conv))

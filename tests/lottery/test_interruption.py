@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from lth_jax.study import interruption
+from lth_jax.lottery import interruption
 
 
 def test_a_signal_that_comes_while_handlers_are_set_is_deferred(monkeypatch):

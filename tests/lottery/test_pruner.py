@@ -7,20 +7,19 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from support.runs import train
 from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import densities, masks, pruning
 from lth_jax.config import ConfigError
-from lth_jax.core.tickets import Start
 from lth_jax.errors import UserError
+from lth_jax.lottery.pruner import Pruner
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets, Trained
 from lth_jax.pruning import criteria
 from lth_jax.store import records, workdir
 from lth_jax.store import tickets as ticket_files
-from lth_jax.study import experiment
-from lth_jax.study.lineage import Lineage
-from lth_jax.study.pruner import Pruner
-from lth_jax.study.runner import Runner
 
 DENSITIES = (0.5, 0.1)
 
@@ -34,13 +33,13 @@ def with_prune(config, **fields):
 def run(config, root, built):
     """Runs a study; returns its workdir."""
     with workdir.opened(root, config) as files:
-        Runner(built._replace(config=config), files).run()
+        train(dataclasses.replace(built, config=config), files)
     return files
 
 
 @pytest.fixture(scope="module")
 def built(tiny_config):
-    return experiment.build(tiny_config)
+    return build(tiny_config)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +52,14 @@ def inits(built):
         return jax.vmap(lambda p: lth_jax.initial_state(p, built.tx))(params)
 
     init = states(0)
-    return init, Start(states(1), masks.full(init.params))
+    return init, Trained(states(1), masks.full(init.params))
 
 
 def pruned(built, inits, level=1, replicate=1, **fields):
     """The masks of a level by the study with these fields of `prune`."""
     init, parent = inits
     config = with_prune(built.config, **fields)
-    return Pruner(built._replace(config=config)).prune(
+    return Pruner(dataclasses.replace(built, config=config)).prune(
         "ticket", level, replicate, parent, init
     )
 
@@ -149,7 +148,7 @@ def test_random_criteria_have_a_scope_of_their_own(own, built, inits):
 def test_an_arm_that_is_a_criterion_prunes_as_a_study_of_it(built, inits):
     init, parent = inits
     config = with_prune(built.config, scope="global", invert=True)
-    pruner = Pruner(built._replace(config=config))
+    pruner = Pruner(dataclasses.replace(built, config=config))
     for name in ("snip", "large_init"):  # deterministic, or of the same examples
         found = pruner.prune(name, 1, 1, parent, init)
         expected = pruned(built, inits, criterion=name, scope="global")
@@ -170,8 +169,8 @@ def test_criteria_train_beside_the_ticket(tiny_config, built, tmp_path):
     for run_ in found.values():
         if run_.level:
             assert run_.density == round(DENSITIES[run_.level - 1] * 656) / 656
-    init = Lineage(built, files, remake=None).init()
-    dense = Start(init, masks.full(init.params))
+    init = Tickets(built, files).inits()
+    dense = Trained(init, masks.full(init.params))
     for name in ("snip", "large_init"):
         kept = pruned(built, (init, dense), level=2, criterion=name, scope="global")
         worth = criteria.evaluate_untrained(
@@ -198,7 +197,7 @@ def test_a_sample_larger_than_a_class_is_refused(arms, tiny_config):
     config = with_prune(tiny_config, criterion=criterion, examples_per_class=4_000)
     config = dataclasses.replace(config, arms=arms)
     with pytest.raises(ConfigError, match=r"examples_per_class: 4000 .* must be at most"):
-        experiment.build(config)
+        build(config)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_iterative_saliency_sees_the_trained_net_and_other_examples(built, inits
     found = pruned(built, inits, **fields)
     other = pruned(built, (init, trained._replace(state=init)), **fields)
     assert masks.overlap(found, other) < 0.9
-    pruner = Pruner(built._replace(config=with_prune(built.config, **fields)))
+    pruner = Pruner(dataclasses.replace(built, config=with_prune(built.config, **fields)))
     first, next_ = (pruner._examples("ticket", 0, level).inputs for level in (1, 2))
     assert (first != next_).any()
 
@@ -262,10 +261,10 @@ class NormNet(nn.Module):
 def with_norm(built):
     """The experiment with a net that has batch normalisation, and two inits."""
     network = lth_jax.from_linen(NormNet(), built.splits.train.inputs[:1])
-    built = built._replace(network=network)
+    built = dataclasses.replace(built, network=network)
     params, stats = jax.vmap(network.init)(jax.random.split(jax.random.key(4), 2))
     init = jax.vmap(lambda p, s: lth_jax.initial_state(p, built.tx, s))(params, stats)
-    return built, (init, Start(init, masks.full(params)))
+    return built, (init, Trained(init, masks.full(params)))
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -276,7 +275,7 @@ def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm)
     own = name == "edge_popup"  # it has a scope of its own
     scope = "erk" if net == "lenet" and not own else "layerwise"
     config = with_prune(built.config, criterion=name, scope=scope, mask_steps=20)
-    pruner = Pruner(built._replace(config=config))
+    pruner = Pruner(dataclasses.replace(built, config=config))
     init, apply = second(inits[0]), built.network.apply
     learn = jax.jit(lambda counts, *args: LEARNED[name](counts, apply, *args))
     shapes = {n: m.shape for n, m in masks.prunable_leaves(init.params)}

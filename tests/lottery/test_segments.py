@@ -3,7 +3,7 @@ import itertools
 import hypothesis.strategies as st
 from hypothesis import given
 
-from lth_jax.study.segments import Segment, eval_steps, segments
+from lth_jax.lottery.segments import Segment, eval_steps, segments
 
 
 def test_without_late_rewinding_all_segments_are_alike():

@@ -10,8 +10,8 @@ from support.trees import as_dict
 from lth_jax import config as lth_config
 from lth_jax import data, masks
 from lth_jax.config import ConfigError
+from lth_jax.lottery.programs import Programs
 from lth_jax.store import tickets as ticket_files
-from lth_jax.study.programs import Programs
 
 
 @pytest.fixture(scope="module")

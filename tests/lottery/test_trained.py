@@ -6,14 +6,15 @@ import pytest
 from support.trees import assert_trees_equal
 
 from lth_jax import masks as masks_lib
+from lth_jax.lottery import trained
+from lth_jax.lottery.study import build
 from lth_jax.store import tickets as ticket_files
 from lth_jax.store.workdir import Workdir
-from lth_jax.study import experiment, trained
 
 
 @pytest.fixture(scope="module")
 def built(tiny_config):
-    return experiment.build(tiny_config)
+    return build(tiny_config)
 
 
 def test_each_replicate_has_its_own_ticket_of_each_level(built, tiny_study):

@@ -14,7 +14,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import LearningCurve
 from lth_jax.analysis.standings import RANDOM, Score, Standing
 from lth_jax.analysis.summary import Summary
-from lth_jax.core.arms import ARMS
+from lth_jax.lottery.arms import ARMS
 from lth_jax.report import (
     anatomy_plots,
     criteria_plots,

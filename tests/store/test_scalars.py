@@ -7,15 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+from lth_jax.study.scalars import ScalarsError, check
 from support.damage import flip_a_byte
 from support.runs import Stop, run, texts
 from tensorboardX.proto.event_pb2 import Event
 
 from lth_jax import config as lth_config
+from lth_jax.lottery.study import build
 from lth_jax.store import records
 from lth_jax.store.workdir import Workdir
-from lth_jax.study import experiment, runner
-from lth_jax.study.scalars import ScalarsError, check
 
 TAGS = {
     "train/batch_loss",
@@ -81,7 +81,7 @@ def config(tiny_config):
 
 @pytest.fixture(scope="module")
 def built(config):
-    return experiment.build(config)
+    return build(config)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_what_is_evaluated_can_be_seen_at_every_boundary(config, built, tmp_path
         pairs = points(Workdir(tmp_path)).get(("ticket/level_00", "test/loss"), ())
         seen.append([step for step, _ in pairs])
 
-    run(config, tmp_path, built._replace(config=config), look)
+    run(config, tmp_path, dataclasses.replace(built, config=config), look)
     assert seen == [[10, 20], [10, 20, 30, 40]]
 
 
@@ -148,7 +148,7 @@ def test_killed_before_it_is_saved_each_step_is_there_once(
     cut, config, tmp_path, monkeypatch
 ):
     config = dataclasses.replace(config, checkpoint_every_steps=10, num_levels=1)
-    built = experiment.build(config)
+    built = build(config)
 
     class Killed(runner.Newest):
         def save(self, step, tree):
@@ -195,7 +195,7 @@ def test_a_level_that_is_made_again_is_there_once(config, built, copy):
 def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
     late = lth_config.RewindConfig("late_rewind", "13")
     config = dataclasses.replace(config, rewind=late, num_levels=2)
-    built = experiment.build(config)
+    built = build(config)
     done = iter([False, False, False, True])  # after steps 10, 13, 20; at the level's end
 
     def stop():

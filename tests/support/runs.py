@@ -2,9 +2,22 @@
 
 import numpy as np
 
+from lth_jax.lottery.executor import Executor
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.loop import find_tickets
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import records, workdir
-from lth_jax.study import experiment
-from lth_jax.study.runner import Runner
+
+
+def train(built, files, check_interrupted=lambda: None) -> None:
+    """Trains what is not done yet of a study."""
+    Executor([Tickets(built, files)], check_interrupted).run()
+
+
+def job(tickets, arm, level) -> Job:
+    """The job of an arm at a level."""
+    return next(j for j in find_tickets(tickets) if (j.arm, j.level) == (arm, level))
 
 
 class Stop(Exception):
@@ -13,9 +26,9 @@ class Stop(Exception):
 
 def run(config, root, built=None, check_interrupted=lambda: None):
     """Runs a study; returns its workdir."""
-    built = experiment.build(config) if built is None else built
+    built = build(config) if built is None else built
     with workdir.opened(root, config, built.data_note) as files:
-        Runner(built, files, check_interrupted).run()
+        train(built, files, check_interrupted)
     return files
 
 

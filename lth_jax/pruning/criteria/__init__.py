@@ -30,11 +30,12 @@ from lth_jax.pruning.criteria.zhou import (
     small_init,
     small_init_small_final,
 )
+from lth_jax.registry import Registry
 
 # Of the net before training, which is pruned straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
 
-CRITERIA: dict[str, Criterion] = {
+_OWN: dict[str, Criterion] = {
     "magnitude": Criterion(magnitude),
     # Uniform, Erdos-Renyi and ERK densities: Mocanu et al. 2018, Evci et al. 2020.
     "random_uniform": Criterion(random, looks="nothing", scope="layerwise"),
@@ -64,6 +65,8 @@ CRITERIA: dict[str, Criterion] = {
         edge_popup_scores, at_data=True, learns=True, scope="layerwise"
     ),
 }
+
+CRITERIA = Registry("criterion", _OWN)
 
 __all__ = [
     "CRITERIA",

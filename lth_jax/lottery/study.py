@@ -1,5 +1,7 @@
-"""Experiment: a config made real, with the data on the device."""
+"""Study: a config made real, with the data on the device."""
 
+import dataclasses
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -9,9 +11,17 @@ import numpy as np
 import optax
 
 from lth_jax import data, masks
-from lth_jax.config import ConfigError, StudyConfig, rewind_step
-from lth_jax.core.arms import is_criterion
+from lth_jax.config import (
+    ConfigError,
+    LogConfig,
+    PruneConfig,
+    RewindConfig,
+    StudyConfig,
+    VerdictConfig,
+    rewind_step,
+)
 from lth_jax.data.augment import AUGMENTATIONS
+from lth_jax.lottery.arms import Rules, find_arm
 from lth_jax.masks import Prunable
 from lth_jax.models import (
     INITIALIZERS,
@@ -24,7 +34,9 @@ from lth_jax.models import (
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.pruning.weights import Fraction
 from lth_jax.training import keys, optimizers, sampling
-from lth_jax.training.losses import Examples
+from lth_jax.training.dynamics import Dynamics, make_dynamics
+from lth_jax.training.losses import LOSSES, Examples, Loss
+from lth_jax.training.state import TrainState, initial_state
 
 
 class Splits(NamedTuple):
@@ -35,13 +47,15 @@ class Splits(NamedTuple):
     test: Examples
 
 
-class Experiment(NamedTuple):
-    """What a study needs besides its workdir.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+    """What a study is, wherever its files are.
 
     Attributes:
       config: as read.
       normalization: of inputs as they are stored.
       network: both as init and apply.
+      loss: what is trained for, and its metrics.
       tx: the optimizer.
       prunable: which leaves may be pruned.
       fraction: what a level prunes, by leaf for layer-wise pruning.
@@ -53,6 +67,7 @@ class Experiment(NamedTuple):
     config: StudyConfig
     normalization: data.Normalization
     network: Network
+    loss: Loss
     tx: optax.GradientTransformation
     prunable: Prunable
     fraction: Fraction
@@ -60,8 +75,53 @@ class Experiment(NamedTuple):
     splits: Splits
     data_note: str | None
 
+    @property
+    def rules(self) -> Rules:
+        """What all of its members start by."""
+        return Rules(self.tx, self.network.init, self.config.rewind.what, self.prunable)
 
-def build(config: StudyConfig) -> Experiment:
+    @property
+    def program(self) -> Hashable:
+        """What studies have in common whose members can train in one call.
+
+        All that their compiled programs and their data depend on.
+        """
+        prune = dataclasses.replace(PruneConfig(), exclude=self.config.prune.exclude)
+        return dataclasses.replace(
+            self.config,
+            arms=("ticket",),
+            num_levels=1,
+            num_replicates=1,
+            members_per_call=None,
+            compact_levels=False,
+            prune=prune,
+            rewind=RewindConfig(),
+            verdict=VerdictConfig(),
+            log=LogConfig(),
+        )
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The arms beside the ticket."""
+        return tuple(arm for arm in self.config.arms if arm != "ticket")
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Whether every level is pruned from the dense nets."""
+        return bool(self.config.prune.densities)
+
+    def initial_state(self, key: jax.Array) -> TrainState:
+        """A member's original init, at step 0."""
+        params, batch_stats = self.network.init(key)
+        return initial_state(params, self.tx, batch_stats)
+
+    def dynamics(self, name: str) -> Dynamics:
+        """How masks change, as the config has it."""
+        arguments = self.config.dynamic.arguments(self.config.num_steps)
+        return make_dynamics(name, prunable=self.prunable, **arguments)
+
+
+def build(config: StudyConfig) -> Study:
     """Loads the data and makes the net and the optimizer.
 
     Raises:
@@ -84,10 +144,11 @@ def build(config: StudyConfig) -> Experiment:
     network = _network(config, module, normalization, train)
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
-    return Experiment(
+    return Study(
         config=config,
         normalization=normalization,
         network=network,
+        loss=LOSSES.find(config.loss.name),
         tx=_optimizer(config),
         prunable=prunable,
         fraction=_fraction(config, network, prunable),
@@ -99,8 +160,8 @@ def build(config: StudyConfig) -> Experiment:
 
 def _check_sample(config: StudyConfig, train: data.Split) -> None:
     """Checks that each class has the examples that criteria look at."""
-    used = {config.prune.criterion, *filter(is_criterion, config.arms)}
-    criteria = [CRITERIA[name] for name in used]
+    arms = {arm for arm in config.arms if find_arm(arm).is_criterion}
+    criteria = [CRITERIA.find(name) for name in arms | {config.prune.criterion}]
     # Those that learn take all of them.
     if not any(criterion.at_data and not criterion.learns for criterion in criteria):
         return

@@ -16,19 +16,19 @@ import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data, report
 from lth_jax.analysis.outcomes import early_stop
+from lth_jax.lottery.pruner import Pruner
+from lth_jax.lottery.results import is_finished
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.trainer import TrainingDiverged
 from lth_jax.store import records, workdir
 from lth_jax.store import tickets as ticket_files
-from lth_jax.study import experiment
-from lth_jax.study.levels import TrainingDiverged
-from lth_jax.study.lineage import Lineage
-from lth_jax.study.pruner import Pruner
-from lth_jax.study.runner import is_finished
 from lth_jax.training import sampling
 
 
 @pytest.fixture(scope="module")
 def built(tiny_config):
-    return experiment.build(tiny_config)
+    return build(tiny_config)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(
             interruptions += 1
     assert interruptions == 5 * 2  # five calls of two segments
     assert texts(files) == texts(finished)
-    assert not list(files.checkpoints.glob("in_flight*"))
+    assert not list(files.checkpoints.glob("in_training*"))
     for level in range(3):
         with np.load(files.ticket(level)) as a, np.load(finished.ticket(level)) as b:
             for name in a.files:
@@ -150,9 +150,9 @@ def test_a_study_goes_on_where_calls_hold_other_members(
             raise Stop
 
     with pytest.raises(Stop):
-        run(alone, tmp_path, built._replace(config=alone), stop)
-    assert [p.name for p in tmp_path.glob("checkpoints/in_flight*")] == [
-        "in_flight_01-reinit-1"
+        run(alone, tmp_path, dataclasses.replace(built, config=alone), stop)
+    assert [p.name for p in tmp_path.glob("checkpoints/in_training*")] == [
+        "in_training_01-reinit"
     ]
     files = run(tiny_config, tmp_path, built)
     assert texts(files) == texts(finished)
@@ -210,7 +210,7 @@ def test_a_damaged_segment_goes_back_to_the_one_before(
 
     with pytest.raises(Stop):
         run(config, root, check_interrupted=stop)
-    steps = sorted(root.glob("checkpoints/in_flight_00-ticket-1/step_*"))
+    steps = sorted(root.glob("checkpoints/in_training_00-ticket/step_*"))
     assert [p.name for p in steps] == ["step_000000020", "step_000000030"]
     flip_a_byte(steps[-1])
     with caplog.at_level(logging.WARNING):
@@ -236,18 +236,19 @@ def test_what_trained_under_other_masks_trains_again(
         run(config, tmp_path, built, stop)
     real = Pruner.prune
 
-    def otherwise(self, arm, level, replicate, parent, init):
-        return real(self, arm, level, 1 - replicate, parent, init)
+    def otherwise(self, name, level, replicate, parent, init):
+        return real(self, name, level, 1 - replicate, parent, init)
 
     monkeypatch.setattr(Pruner, "prune", otherwise)
     with caplog.at_level(logging.WARNING):
         files = run(config, tmp_path, built)
     assert "ticket, level 1: masks came out otherwise" in caplog.text
-    lineage = Lineage(built, files, remake=None)
+    tickets = Tickets(built, files)
     for replicate in range(2):
         _, kept, _ = ticket_files.load(files.ticket(1), replicate)
         params, own = jax.tree.map(
-            lambda x, r=replicate: x[r], (lineage.level(1).state.params, lineage.masks(1))
+            lambda x, r=replicate: x[r],
+            (tickets.trained(1).state.params, tickets.trained(1).masks),
         )
         assert_trees_equal(kept, own)
         np.testing.assert_array_equal(
@@ -258,7 +259,7 @@ def test_what_trained_under_other_masks_trains_again(
 def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
     late = lth_config.RewindConfig("late_rewind", "13")
     config = dataclasses.replace(tiny_config, rewind=late, num_levels=2)
-    built = experiment.build(config)
+    built = build(config)
     files = run(config, tmp_path / "whole", built)
 
     steps = jax.jit(lth_jax.make_steps(built.network.apply, built.tx))
@@ -329,7 +330,7 @@ def test_replicates_that_do_not_fit_a_call_train_in_unequal_parts(tiny_config, t
 
 def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):
     wrong = built.splits.test._replace(labels=(built.splits.test.labels + 1) % 10)
-    other = built._replace(splits=built.splits._replace(test=wrong))
+    other = dataclasses.replace(built, splits=built.splits._replace(test=wrong))
     files = run(tiny_config, tmp_path, other)
     found, expected = values(files), values(finished)
     for key in expected:
@@ -385,7 +386,7 @@ def test_a_loss_that_diverges_is_told_and_what_was_done_stays(
     network = built.network._replace(apply=broken)
     expected = r"replicate 0, arm ticket, level 2 is no longer finite at step 10"
     with pytest.raises(TrainingDiverged, match=expected):
-        run(tiny_config, copy.root, built._replace(network=network))
+        run(tiny_config, copy.root, dataclasses.replace(built, network=network))
     assert texts(copy) == before
     files = run(tiny_config, copy.root, built)
     assert texts(files) == texts(finished)
@@ -402,7 +403,7 @@ def test_a_learning_rate_that_is_too_high_diverges(tiny_config, tmp_path):
 def test_a_batch_larger_than_the_data_is_refused(tiny_config):
     config = dataclasses.replace(tiny_config, batch_size=3001)
     with pytest.raises(lth_jax.config.ConfigError, match=r"batch_size: 3001 .* 3000"):
-        experiment.build(config)
+        build(config)
 
 
 @pytest.fixture(scope="module")
@@ -452,4 +453,4 @@ def test_masks_that_change_end_at_the_tickets_counts(dynamic_config, tmp_path, c
     # Four segments of the dense nets, two of each level's tickets and of each other arm.
     assert interruptions == 4 + 2 * 2 + 3 * 2
     assert texts(files) == texts(workdir.Workdir(whole))
-    assert not list(files.checkpoints.glob("in_flight*"))
+    assert not list(files.checkpoints.glob("in_training*"))

@@ -103,3 +103,12 @@ def _write_events(
     with contextlib.closing(RecordWriter(str(path))) as writer:
         for event in events:
             writer.write(event.SerializeToString())
+
+
+class Trackers:
+    def write(self, *a, **k):
+        pass
+
+
+def open_trackers(config, workdir):
+    return Trackers()

@@ -6,7 +6,9 @@ import pytest
 from support.trees import assert_trees_equal
 
 import lth_jax
-from lth_jax import actions, masks
+from lth_jax import masks
+from lth_jax.lottery.arms import actions
+from lth_jax.training.frozen import with_frozen
 
 KEY = jax.random.key(3)
 KERNELS = ("dense_0", "dense_1", "output")
@@ -102,7 +104,7 @@ def oracle_loss(apply_fn, params, init, kept, inputs, labels):
 def test_a_frozen_net_sees_the_init_where_it_is_pruned(
     network, moved, half_masks, frozen, examples
 ):
-    apply_fn = actions.with_frozen(network.apply, frozen)
+    apply_fn = with_frozen(network.apply, frozen)
     params = masks.apply(half_masks, moved)
     found, _ = apply_fn(params, {}, examples.inputs, False, None)
     expected, _ = network.apply(moved, {}, examples.inputs, False, None)
@@ -118,7 +120,7 @@ def test_frozen_weights_stay_and_survivors_follow_the_oracles_gradient(
     network, moved, half_masks, frozen, examples
 ):
     tx = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.9))
-    apply_fn = actions.with_frozen(network.apply, frozen)
+    apply_fn = with_frozen(network.apply, frozen)
     steps = jax.jit(lth_jax.make_steps(apply_fn, tx))
     start = lth_jax.rewind(lth_jax.initial_state(moved, tx), half_masks, tx)
     indices = np.arange(90, dtype=np.int32).reshape(3, 30)
@@ -144,7 +146,7 @@ def test_frozen_weights_stay_and_survivors_follow_the_oracles_gradient(
 
 
 def test_without_constants_the_net_is_the_same_function(network):
-    assert actions.with_frozen(network.apply, None) is network.apply
+    assert with_frozen(network.apply, None) is network.apply
 
 
 def test_members_that_freeze_and_that_do_not_train_in_one_call(
@@ -156,7 +158,7 @@ def test_members_that_freeze_and_that_do_not_train_in_one_call(
 
     @jax.jit
     def train(constants):
-        steps = lth_jax.make_steps(actions.with_frozen(network.apply, constants), adam)
+        steps = lth_jax.make_steps(with_frozen(network.apply, constants), adam)
         return steps(start, half_masks, indices, examples)
 
     both = jax.tree.map(lambda *x: jnp.stack(x), frozen, nothing)

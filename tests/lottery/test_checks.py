@@ -6,7 +6,7 @@ import pytest
 
 from lth_jax import config as lth_config
 from lth_jax.config import Claim, ConfigError
-from lth_jax.study.arm_checks import check_arms
+from lth_jax.lottery.checks import check_arms
 
 STUDY = lth_config.StudyConfig()
 CLAIM = Claim(0.211, "speedup", 1.61, 1.11, None, "figure 4a")

@@ -6,7 +6,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from lth_jax.study.plan import Call
+from lth_jax.lottery.jobs import Job
 
 
 class Progress:
@@ -34,10 +34,14 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def advance(self, num_member_steps: int, call: Call) -> None:
+    def advance(self, num_member_steps: int, job: Job) -> None:
         """Counts steps as done, those of all members together."""
-        self._bar.set_description(f"level {call[-1].level} {call[-1].arm}", refresh=False)
+        self._bar.set_description(f"level {job.level} {job.arm}", refresh=False)
         self._bar.update(num_member_steps)
+
+    def extend(self, num_member_steps: int) -> None:
+        """Counts steps that are to be made again."""
+        self._bar.total += num_member_steps
 
     def skip(self, num_member_steps: int) -> None:
         """Counts steps that were done before, which say nothing of the speed."""

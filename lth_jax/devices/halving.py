@@ -1,4 +1,4 @@
-"""Parts: the members of a call, as many at once as the memory holds."""
+"""Halving: stacked members, as many at once as the memory holds."""
 
 import itertools
 import logging
@@ -13,8 +13,8 @@ from lth_jax.errors import UserError
 _log = logging.getLogger(__name__)
 
 
-class Parts:
-    """Runs stacked members in equal parts; halves them when they do not fit.
+class Halving:
+    """Runs stacked members in equal parts; halves these when they do not fit.
 
     Attributes:
       at_once: at most so many members run together; None is all of them.
@@ -23,12 +23,18 @@ class Parts:
     def __init__(self, at_once: int | None):
         self.at_once = at_once
 
-    def run(self, make: Callable[[int], Callable[..., Any]], *members: Any) -> Any:
+    def run(
+        self,
+        make: Callable[[int], Callable[..., Any]],
+        *members: Any,
+        shared: tuple[Any, ...] = (),
+    ) -> Any:
         """The results of all members, stacked.
 
         Args:
           make: of a number of members, to a function of so many.
           *members: its arguments, pytrees with a leading axis M.
+          shared: its arguments after these, the same for all members.
 
         Raises:
           UserError: if not even one member fits.
@@ -37,7 +43,7 @@ class Parts:
         while True:
             at_once = min(self.at_once or num_members, num_members)
             try:
-                return _run(make, members, num_members, at_once)
+                return _run(make, members, shared, num_members, at_once)
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
@@ -57,16 +63,17 @@ class Parts:
 def _run(
     make: Callable[[int], Callable[..., Any]],
     members: tuple[Any, ...],
+    shared: tuple[Any, ...],
     num_members: int,
     at_once: int,
 ) -> Any:
     num_parts = -(-num_members // at_once)
     if num_parts == 1:
-        return jax.block_until_ready(make(num_members)(*members))
+        return jax.block_until_ready(make(num_members)(*members, *shared))
     ends = [num_members * i // num_parts for i in range(num_parts + 1)]
     results = []
     for begin, end in itertools.pairwise(ends):
         part = jax.tree.map(lambda x, b=begin, e=end: x[b:e], members)
         # On the host: parts of other sizes lie on other devices.
-        results.append(jax.device_get(make(end - begin)(*part)))
+        results.append(jax.device_get(make(end - begin)(*part, *shared)))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

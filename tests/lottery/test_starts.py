@@ -3,11 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.arms import start_arm
 from support.trees import assert_trees_equal
 from support.zoo import NormNet
 
 import lth_jax
-from lth_jax import actions, arms, masks, optimizers, rewinding, tickets, training
+from lth_jax import masks, optimizers, rewinding, training
+from lth_jax.lottery.arms import ARMS, actions, find_arm, shuffle_masks
+from lth_jax.registry import UnknownName
 from lth_jax.training import sampling
 from lth_jax.training.steps import make_steps
 
@@ -228,7 +231,7 @@ def test_a_shuffled_arm_has_live_weights_wherever_its_mask_keeps_them(
     """The ticket's trained weights are 0 outside its own mask."""
     point, trained = point_and_trained
     trained = training.project(trained, sparse).replace(step=jnp.int32(50))
-    start = tickets.start(
+    start = start_arm(
         "shuffle",
         point,
         sparse,
@@ -253,7 +256,7 @@ def test_a_fresh_init_trains_by_the_schedule_where_the_ticket_stays_at_its_end(
     norm_net, point_and_trained, sparse, examples
 ):
     point, trained = point_and_trained
-    start = tickets.start(
+    start = start_arm(
         "reinit",
         point,
         sparse,
@@ -294,8 +297,8 @@ ACTIONS = (
 )
 
 
-STATIC = [arm for arm, spec in arms.ARMS.items() if spec.dynamics is None]
-DYNAMIC = [arm for arm in arms.ARMS if arm not in STATIC]
+STATIC = [arm for arm, spec in ARMS.items() if spec.dynamics is None]
+DYNAMIC = [arm for arm in ARMS if arm not in STATIC]
 
 
 @pytest.mark.parametrize("arm", STATIC)
@@ -303,7 +306,7 @@ def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained
     point, trained = point_and_trained
 
     def start(mask_key):
-        return tickets.start(
+        return start_arm(
             arm,
             point,
             sparse,
@@ -313,9 +316,10 @@ def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained
             init=norm_net.init,
             trained=trained,
             initial=initial,
+            dense=trained,
         )
 
-    state, kept = jax.jit(start)(jax.random.key(7))
+    state, kept, _ = jax.jit(start)(jax.random.key(7))
     shuffled = arm in ("shuffle", "random")
     assert masks.layer_counts(kept) == masks.layer_counts(sparse)
     assert (masks.overlap(kept, sparse) < 1) == shuffled
@@ -347,7 +351,7 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
     trained = training.project(dense, sparse).replace(step=jnp.int32(50))
     what = rewinding.REWINDS[preset]
     key = jax.random.key(3)
-    state, kept = tickets.start(
+    state, kept, frozen = start_arm(
         arm,
         point,
         sparse,
@@ -358,6 +362,7 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
         trained=trained,
         what=what,
         initial=initial,
+        dense=dense,
     )
     assert_trees_equal(kept, sparse)
     assert_trees_equal(state.batch_stats, point.batch_stats)
@@ -390,18 +395,18 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
         else:
             np.testing.assert_array_equal(found, rewound)
         pruned = np.asarray(point.params[name]["kernel"]) * ~mask
-        given = arm, point, sparse, what, initial, dense
-        frozen = np.asarray(tickets.frozen(*given)[name]["kernel"])
+        constants = 0 if frozen is None else np.asarray(frozen[name]["kernel"])
         was, became = (np.abs(s.params[name]["kernel"]) for s in (initial, dense))
         moved_away = np.asarray(became >= was)
         assert 0.1 < moved_away[~mask].mean() < 0.9
         stays = {"freeze": ~mask, "freeze_moved_away": ~mask & moved_away}
-        np.testing.assert_array_equal(frozen, pruned * stays.get(arm, 0))
+        expected = pruned * stays.get(arm, 0)
+        np.testing.assert_array_equal(np.broadcast_to(constants, mask.shape), expected)
 
 
 def begin(norm_net, arm, point, sparse, trained, what, initial):
     """Where an arm starts, with keys that no other test needs to know."""
-    return tickets.start(
+    return start_arm(
         arm,
         point,
         sparse,
@@ -412,6 +417,7 @@ def begin(norm_net, arm, point, sparse, trained, what, initial):
         trained=trained,
         what=what,
         initial=initial,
+        dense=trained,
     )
 
 
@@ -422,7 +428,7 @@ def test_moments_of_step_k_are_those_of_every_arm_but_of_fresh_inits(
 ):
     point, trained = point_and_trained
     what = rewinding.Rewind(optimizer="rewind", **kept_weights)
-    state, kept = begin(norm_net, arm, point, sparse, trained, what, initial)
+    state, kept, _ = begin(norm_net, arm, point, sparse, trained, what, initial)
     at_k = optax.tree.get(point.opt_state, "trace")
     if arm in ("reinit", "random"):
         at_k = jax.tree.map(jnp.zeros_like, at_k)
@@ -434,12 +440,13 @@ def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, s
     point, _ = point_and_trained
     what = rewinding.Rewind(params="init", batch_stats="init")
     for arm in (*ACTIONS, "freeze"):
-        state, kept = begin(norm_net, arm, point, sparse, None, what, initial)
+        state, _, frozen = begin(norm_net, arm, point, sparse, None, what, initial)
         assert_trees_equal(state.batch_stats, initial.batch_stats)
         bias = state.params["norm"]["bias"]
         assert_trees_equal(bias, initial.params["norm"]["bias"])
-        frozen = tickets.frozen(arm, point, kept, what, initial)
-        seen = jax.tree.map(jnp.add, state.params, frozen)
+        seen = state.params
+        if frozen is not None:
+            seen = jax.tree.map(jnp.add, seen, frozen)
         same = [
             bool((a == b).all())
             for a, b in zip(*map(jax.tree.leaves, (seen, initial.params)), strict=True)
@@ -449,7 +456,7 @@ def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, s
 
 def test_actions_of_one_key_are_the_same_and_of_others_not(norm_net, initial, sparse):
     def start(arm, seed):
-        return tickets.start(
+        return start_arm(
             arm,
             initial,
             sparse,
@@ -466,28 +473,6 @@ def test_actions_of_one_key_are_the_same_and_of_others_not(norm_net, initial, sp
         assert differs == (arm != "constant_signs")  # which draws nothing
 
 
-def test_what_an_action_needs_is_asked_for(norm_net, initial, sparse):
-    def start(arm, what):
-        key = jax.random.key(0)
-        tickets.start(
-            arm,
-            initial,
-            sparse,
-            TX,
-            init_key=key,
-            mask_key=key,
-            init=norm_net.init,
-            what=what,
-        )
-
-    with pytest.raises(ValueError, match="initial: needed, since its weights tell"):
-        start("constant", rewinding.Rewind())
-    with pytest.raises(ValueError, match="initial: needed, since something goes back"):
-        start("reshuffle", rewinding.Rewind(params="init"))
-    with pytest.raises(ValueError, match="initial, dense: both needed, since 'freeze_"):
-        tickets.frozen("freeze_moved_away", initial, sparse, initial=initial)
-
-
 @pytest.mark.parametrize("arm", DYNAMIC)
 def test_arms_whose_masks_change_start_from_the_init_at_step_0(
     arm, norm_net, initial, point_and_trained, sparse
@@ -500,7 +485,8 @@ def test_arms_whose_masks_change_start_from_the_init_at_step_0(
         "trained": trained,
         "what": rewinding.REWINDS["continue"],
     }
-    state, kept = tickets.start(arm, point, sparse, TX, initial=initial, **given)
+    state, kept, frozen = start_arm(arm, point, sparse, TX, initial=initial, **given)
+    assert frozen is None
     if arm == "gradual":
         assert_trees_equal(kept, masks.full(sparse))
     else:
@@ -508,8 +494,6 @@ def test_arms_whose_masks_change_start_from_the_init_at_step_0(
         assert masks.overlap(kept, sparse) < 1
     expected = initial.replace(params=masks.apply(kept, initial.params))
     assert_trees_equal(state, expected)
-    with pytest.raises(ValueError, match="initial: needed"):
-        tickets.start(arm, point, sparse, TX, **given)
 
 
 def test_reinit_is_never_the_original_init_but_drawn_alike():
@@ -535,7 +519,7 @@ def test_shuffling_keeps_counts_of_every_layer_and_is_uniform():
     # One of four entries kept, as in two layers of equal shape: over many keys each
     # place is kept equally often, and the two layers are shuffled apart.
     tree = {n: {"kernel": jnp.array([[True, False], [False, False]])} for n in "ab"}
-    shuffled = jax.vmap(lambda k: tickets.shuffle_masks(k, tree))(
+    shuffled = jax.vmap(lambda k: shuffle_masks(k, tree))(
         jax.random.split(jax.random.key(0), 4000)
     )
     a, b = (np.asarray(shuffled[n]["kernel"]).reshape(4000, 4) for n in "ab")
@@ -549,11 +533,28 @@ def test_what_is_misspelt_is_refused(initial, sparse, norm_net):
     for name in ("params", "batch_stats", "optimizer", "schedule"):
         with pytest.raises(ValueError, match=f"{name}: 'rewnd'; must be one of"):
             rewinding.Rewind(**{name: "rewnd"})
-    with pytest.raises(ValueError, match=r"arm: 'tiket'; must be one of ticket, reinit"):
-        key = jax.random.key(0)
-        tickets.start(
-            "tiket", initial, sparse, TX, init_key=key, mask_key=key, init=norm_net.init
-        )
+    with pytest.raises(UnknownName, match=r"'tiket' is not .* ticket, reinit.*criterion"):
+        find_arm("tiket")
+
+
+def test_a_function_is_an_arm_and_its_module_may_be_anyones(
+    tmp_path, monkeypatch, norm_net, initial, sparse
+):
+    (tmp_path / "strangers_arms.py").write_text(
+        "from lth_jax.lottery.arms import find_arm\n"
+        "def late_ticket(origin, rules):\n"
+        "    return find_arm('ticket').start(origin, rules)\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = find_arm("strangers_arms:late_ticket")
+    assert (found.label, found.sentence) == ("late ticket", "the arm 'late ticket'")
+    init = norm_net.init
+    expected = start_arm("ticket", initial, sparse, TX, init=init)
+    own = start_arm("strangers_arms:late_ticket", initial, sparse, TX, init=init)
+    assert_trees_equal(own.state, expected.state)
+    with pytest.raises(UnknownName, match="'strangers_arms:number' is no arm"):
+        find_arm("strangers_arms:number")
 
 
 def test_forgotten_batch_statistics_are_an_error(initial, sparse, norm_net, examples):

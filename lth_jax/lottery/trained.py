@@ -4,12 +4,11 @@ import jax
 
 from lth_jax import masks
 from lth_jax.config import StudyConfig
-from lth_jax.core.tickets import Start
 from lth_jax.errors import UserError
-from lth_jax.store import checkpoints as checkpoint
+from lth_jax.lottery.study import Study
+from lth_jax.lottery.tickets import Trained
+from lth_jax.store import checkpoints
 from lth_jax.store.workdir import Workdir
-from lth_jax.study.experiment import Experiment
-from lth_jax.training import initial_state
 
 
 class TrainedError(UserError):
@@ -35,26 +34,23 @@ def check(config: StudyConfig, workdir: Workdir, level: int, replicate: int) -> 
         raise TrainedError(f"level: {level} is not finished in {workdir.root}")
 
 
-def load(experiment: Experiment, workdir: Workdir, level: int, replicate: int) -> Start:
+def load(study: Study, workdir: Workdir, level: int, replicate: int) -> Trained:
     """The state at the end of a level's training, and the masks, as NumPy arrays.
 
     Raises:
       TrainedError: as `check`, or if the checkpoint is damaged.
     """
-    config = experiment.config
-    check(config, workdir, level, replicate)
+    check(study.config, workdir, level, replicate)
 
-    def structure(key: jax.Array) -> Start:
-        params, batch_stats = experiment.network.init(key)
-        state = initial_state(params, experiment.tx, batch_stats)
-        return Start(state, masks.full(params))
+    def like(key: jax.Array) -> Trained:
+        state = study.initial_state(key)
+        return Trained(state, masks.full(state.params))
 
-    keys = jax.random.split(jax.random.key(0), config.num_replicates)
+    keys = jax.random.split(jax.random.key(0), study.config.num_replicates)
+    structure = tuple(jax.eval_shape(jax.vmap(like), keys))
     try:
-        found = checkpoint.load(
-            workdir.level(level), jax.eval_shape(jax.vmap(structure), keys)
-        )
-    except checkpoint.DamagedCheckpoint as error:
+        found = checkpoints.load(workdir.level(level), structure)
+    except checkpoints.DamagedCheckpoint as error:
         raise TrainedError(f"level: {level} cannot be read ({error})") from None
-    one: Start = jax.tree.map(lambda leaf: leaf[replicate], Start(*found))
+    one: Trained = jax.tree.map(lambda leaf: leaf[replicate], Trained(*found))
     return one

@@ -1,0 +1,1 @@
+"""The lottery: `loop` draws tickets, `arms` start levels, `executor` trains jobs."""

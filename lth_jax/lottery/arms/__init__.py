@@ -1,0 +1,55 @@
+"""Arms: what trains at a level, one family a file.
+
+Each has a function `(origin, rules) -> Start` of one member. What goes back to where
+when a level starts is the study's `Rewind`, here "rewound"; "never kept" is step k where
+the rewinding would keep what was trained, with fresh moments and the schedule of step k.
+
+| arm | params and statistics | moments | schedule |
+| --- | --- | --- | --- |
+| ticket | rewound | rewound | rewound |
+| continue | of the trained net | rewound | rewound |
+| shuffle, freeze | rewound, never kept | the same | the same |
+| reshuffle, constant, *_signs | the same, then changed | the same | the same |
+| reinit, random | fresh | fresh | rewound, never constant |
+| gradual, set, rigl | of the init | fresh | from step 0 |
+"""
+
+import functools
+
+from lth_jax.lottery.arms import changing, rewound, zhou
+from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start, as_arm
+from lth_jax.lottery.arms.rewound import shuffle_masks
+from lth_jax.pruning.criteria import CRITERIA
+from lth_jax.registry import Registry, UnknownName
+
+ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | changing.ARMS, as_arm)
+
+__all__ = [
+    "ARMS",
+    "Arm",
+    "Colour",
+    "Origin",
+    "Rules",
+    "Start",
+    "find_arm",
+    "shuffle_masks",
+]
+
+
+@functools.cache
+def find_arm(name: str) -> Arm:
+    """The arm of a name: in `ARMS`, a criterion, or `package.module:name`.
+
+    A criterion is an arm that starts as the ticket, under masks of its own.
+
+    Raises:
+      UnknownName: with the names that there are.
+    """
+    if name in CRITERIA:
+        return Arm(rewound.start_ticket, name, name, is_criterion=True)
+    try:
+        return ARMS.find(name)
+    except UnknownName as error:
+        if ":" in name:
+            raise
+        raise UnknownName(f"{error}; or a criterion: {', '.join(CRITERIA)}") from None

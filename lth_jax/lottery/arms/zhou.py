@@ -1,0 +1,111 @@
+"""Zhou: the actions of Zhou et al. 2019, "Deconstructing Lottery Tickets".
+
+Mask-0 actions leave pruned weights at their init; mask-1 actions change the weights that
+the mask keeps, with or without their signs. Their "reinit" is ours except for biases and
+normalisation.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from lth_jax import masks as masks_lib
+from lth_jax.lottery.arms import actions
+from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start
+from lth_jax.lottery.arms.rewound import rewound_params, start_ticket, untrained
+from lth_jax.masks import Params
+
+
+def start_freeze(origin: Origin, rules: Rules) -> Start:
+    """The ticket, whose pruned weights stay where they would be rewound to."""
+    never_kept = dataclasses.replace(rules, rewind=untrained(rules.rewind))
+    started = start_ticket(origin, never_kept)
+    constants = actions.frozen(rewound_params(origin, rules), origin.masks)
+    return started._replace(frozen=constants)
+
+
+def start_freeze_moved_away(origin: Origin, rules: Rules) -> Start:
+    """As `start_freeze`, of weights that the dense net did not move towards 0."""
+    started = start_freeze(origin, rules)
+    assert origin.dense is not None  # the arm says that it needs it
+    moved = actions.moved_away(origin.initial.params, origin.dense.params)
+    return started._replace(frozen=masks_lib.apply(moved, started.frozen))
+
+
+def _redrawn(origin: Origin, rules: Rules) -> Params:
+    return rules.init(origin.init_key)[0]
+
+
+def _reshuffled(origin: Origin, rules: Rules) -> Params:
+    params = rewound_params(origin, rules)
+    return actions.reshuffle(origin.init_key, params, origin.masks, rules.prunable)
+
+
+def _constant(origin: Origin, rules: Rules) -> Params:
+    return actions.constant(origin.init_key, origin.initial.params, rules.prunable)
+
+
+def _acting(
+    act: Callable[[Origin, Rules], Params], *, same_signs: bool
+) -> Callable[[Origin, Rules], Start]:
+    """How an arm starts whose prunable leaves an action makes, otherwise rewound."""
+
+    def start(origin: Origin, rules: Rules) -> Start:
+        rewound, params = rewound_params(origin, rules), act(origin, rules)
+        if same_signs:
+            params = actions.with_signs(params, rewound, rules.prunable)
+        params = actions.replace_prunable(rewound, params, rules.prunable)
+        point = dataclasses.replace(origin.point, params=params)
+        what = dataclasses.replace(untrained(rules.rewind), params="rewind")
+        acted = dataclasses.replace(rules, rewind=what)
+        return start_ticket(origin._replace(point=point), acted)
+
+    return start
+
+
+# An arm that keeps signs, or freezes fewer weights, has the colour of the one that does
+# not, darker.
+ARMS = {
+    "freeze": Arm(
+        start_freeze,
+        "pruned frozen",
+        "the net with its pruned weights frozen, not zero",
+        Colour("#56b4e9", "#2b8fc9", "#9ad1f5"),
+    ),
+    "freeze_moved_away": Arm(
+        start_freeze_moved_away,
+        "frozen if moved away",
+        "the net with pruned weights frozen that moved away from 0",
+        Colour("#1d5c80", "#1d5c80", "#d3ecff"),
+        needs_dense=True,
+    ),
+    "reshuffle": Arm(
+        _acting(_reshuffled, same_signs=False),
+        "shuffled weights",
+        "its weights shuffled within its mask",
+        Colour("#b8a800", "#8a7d00", "#d9cc4a"),
+    ),
+    "constant": Arm(
+        _acting(_constant, same_signs=False),
+        "random signs",
+        "constants of random signs in its mask",
+        Colour("#8f79d6", "#7d64cc", "#ae9bee"),
+    ),
+    "reinit_signs": Arm(
+        _acting(_redrawn, same_signs=True),
+        "fresh init, signs kept",
+        "a fresh init of its mask with its signs",
+        Colour("#8c3b00", "#8c3b00", "#ffcba6"),
+    ),
+    "reshuffle_signs": Arm(
+        _acting(_reshuffled, same_signs=True),
+        "shuffled, signs kept",
+        "its weights shuffled within its mask, the signs kept",
+        Colour("#665d00", "#554d00", "#f3eeb4"),
+    ),
+    "constant_signs": Arm(
+        _acting(_constant, same_signs=True),
+        "signs alone",
+        "constants of its signs in its mask",
+        Colour("#4b2e91", "#4b2e91", "#ddd3ff"),
+    ),
+}

@@ -1,0 +1,188 @@
+"""Job: the members that start together, all replicates of one arm at one level."""
+
+import dataclasses
+from collections.abc import Hashable
+from typing import NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lth_jax.lottery import segments
+from lth_jax.lottery.arms import Arm, find_arm
+from lth_jax.lottery.segments import Segment
+from lth_jax.lottery.study import Study
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.store import records
+from lth_jax.training import keys, sampling
+
+
+class Member(NamedTuple):
+    """One network in training."""
+
+    replicate: int
+    arm: str
+    level: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+    """All replicates of one arm at one level.
+
+    Attributes:
+      tickets: of the study, which it reads and adds to.
+      arm: a name for `find_arm`.
+      level: 0 is the dense net.
+      parent: the job whose nets its masks were pruned from; None at level 0.
+      stop_step: where its training ends; None: at the end of the budget.
+    """
+
+    tickets: Tickets
+    arm: str
+    level: int
+    parent: Self | None = None
+    stop_step: int | None = None
+
+    @property
+    def study(self) -> Study:
+        """The config made real."""
+        return self.tickets.study
+
+    @property
+    def how(self) -> Arm:
+        """How its members start."""
+        return find_arm(self.arm)
+
+    @property
+    def dense(self) -> "Job":
+        """The job of the dense nets."""
+        return self if self.parent is None else self.parent.dense
+
+    def until_rewind_step(self) -> "Job":
+        """The same, trained to the rewind step alone."""
+        return dataclasses.replace(self, stop_step=self.study.rewind_step)
+
+    @property
+    def is_ticket(self) -> bool:
+        """Whether other jobs may need its nets."""
+        return self.arm == "ticket"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it trains to the end of the budget."""
+        return self.stop_step is None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its records are there."""
+        folder = self.tickets.workdir.records
+        return records.path_of(folder, self.arm, self.level).exists()
+
+    @property
+    def criterion(self) -> str:
+        """Whose masks it has: its own name if that is a criterion, else "ticket"."""
+        return self.arm if self.how.is_criterion else "ticket"
+
+    @property
+    def reads_parent(self) -> bool:
+        """Whether it starts from something that training the parent came to."""
+        return self.how.needs_trained or self.study.config.rewind.what.needs_trained
+
+    @property
+    def members(self) -> list[Member]:
+        """Its networks, by replicate."""
+        replicates = range(self.study.config.num_replicates)
+        return [Member(r, self.arm, self.level) for r in replicates]
+
+    @property
+    def first_step(self) -> int:
+        """The step that its members start at."""
+        return 0 if self.level == 0 else self._cut_at
+
+    @property
+    def last_step(self) -> int:
+        """The step that its members end at."""
+        return self.study.config.num_steps if self.stop_step is None else self.stop_step
+
+    @property
+    def _cut_at(self) -> int:
+        """The rewind step; 0 for masks that change, which start at the init."""
+        return self.study.rewind_step if self.how.dynamics is None else 0
+
+    @property
+    def num_member_steps(self) -> int:
+        """The training steps of all members together."""
+        steps = self.last_step - self.first_step
+        return steps * self.study.config.num_replicates
+
+    @property
+    def counted_from(self) -> int:
+        """The step from which masks keep as many weights as at the end."""
+        if self.how.dynamics is None:
+            return self.first_step
+        return self.study.dynamics(self.how.dynamics).goal_step
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Its training, cut into compiled calls."""
+        config = self.study.config
+        found = segments.segments(
+            self.first_step,
+            config.num_steps,
+            every=config.eval_every_steps,
+            checkpoint_every=config.checkpoint_every_steps,
+            rewind_step=self._cut_at,
+        )
+        return [segment for segment in found if segment.stop_step <= self.last_step]
+
+    @property
+    def eval_steps(self) -> np.ndarray:
+        """int64[V], the steps of its evaluations."""
+        config = self.study.config
+        every = config.eval_every_steps
+        found = segments.eval_steps(
+            self.first_step, config.num_steps, every, self._cut_at
+        )
+        return np.array(found)
+
+    @property
+    def test_due(self) -> np.ndarray:
+        """bool[V], where the test split is evaluated too; always at the last one."""
+        config, steps = self.study.config, self.eval_steps
+        every = config.eval_test_every_steps or config.eval_every_steps
+        if every == config.eval_every_steps:
+            return np.ones(len(steps), bool)
+        due: np.ndarray = (steps % every == 0) | (steps == config.num_steps)
+        return due
+
+    @property
+    def program(self) -> Hashable:
+        """What jobs have in common that can train in one call.
+
+        Smaller nets are of a job's own.
+        """
+        alone = (self.arm, self.level) if self.study.config.compact_levels else ()
+        steps = self.first_step, self.last_step
+        return self.study.program, self.how.dynamics, steps, alone
+
+    def keys(self, purpose: str) -> jax.Array:
+        """The members' keys for one purpose, key[R]."""
+        seed = self.study.config.seed
+        return jnp.stack([keys.member_key(seed, *m, purpose) for m in self.members])
+
+    def batch_indices(self, segment: Segment) -> np.ndarray:
+        """The examples of a segment's batches, int32[R, evaluations, steps, batch]."""
+        config = self.study.config
+        batches = [
+            sampling.batch_indices(
+                keys.member_key(config.seed, *member, "order"),
+                segment.start_step,
+                segment.num_evals * segment.num_steps,
+                batch_size=config.batch_size,
+                num_examples=len(self.study.splits.train.labels),
+            )
+            for member in self.members
+        ]
+        return np.stack(batches).reshape(
+            len(batches), segment.num_evals, segment.num_steps, config.batch_size
+        )

@@ -1,0 +1,90 @@
+"""Results: what comes of a job, written to its study's workdir."""
+
+import importlib.metadata
+import itertools
+
+import jax
+import numpy as np
+
+from lth_jax import masks
+from lth_jax.config import StudyConfig
+from lth_jax.lottery.arms import Start
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.trainer import Measured, Training
+from lth_jax.store import histograms, records, tickets
+from lth_jax.store.records import Curve, Run
+from lth_jax.store.workdir import Workdir
+from lth_jax.training import Metrics, TrainState
+
+
+def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
+    """Whether nothing of a study is left to run; looks at names of files alone."""
+    jobs = itertools.product(config.arms, range(1, config.num_levels))
+    paths = [
+        records.path_of(workdir.records, arm, level)
+        for arm, level in [("ticket", 0), *jobs]
+    ]
+    return all(path.exists() for path in paths) and not workdir.all_in_training()
+
+
+def write_ticket(job: Job, start: Start) -> None:
+    """The tickets that a job trains, as a file of their own."""
+    study, workdir = job.study, job.tickets.workdir
+    provenance = {
+        "level": job.level,
+        "rewind_step": study.rewind_step,
+        "num_replicates": study.config.num_replicates,
+        "seed": study.config.seed,
+        "lth_jax": importlib.metadata.version("lth_jax"),
+        "input_shape": study.splits.train.inputs.shape[1:],
+        "config": workdir.config.read_text(),
+    }
+    path = workdir.ticket(job.level)
+    tickets.save(path, start.state.params, start.masks, provenance)
+
+
+def write_histograms(job: Job, start: Start, end: TrainState) -> None:
+    """How the weights that survive are spread, when a job starts and when it ends."""
+    path = job.tickets.workdir.weight_histograms(job.level)
+    prunable = job.study.prunable
+    histograms.save(path, start.state.params, end.params, start.masks, prunable)
+
+
+def write_records(job: Job, training: Training, measured: Measured) -> None:
+    """The records of a job; when they are there, it is done."""
+    steps, due = job.eval_steps, job.test_due
+    runs = []
+    for m, member in enumerate(job.members):
+        own, found = jax.tree.map(lambda x, m=m: x[m], (training, measured))
+        count = masks.total_count(own.masks)
+        curves = {
+            ("train", "batch_loss"): Curve(steps, np.asarray(own.curves.batch_loss))
+        }
+        curves |= _curves("validation", steps, own.curves.validation)
+        curves |= _curves(
+            "test", steps[due], {k: v[due] for k, v in own.curves.test.items()}
+        )
+        curves |= _curves("train", steps[-1:], found.train_at_end)
+        best = np.atleast_1d(np.asarray(own.best.step))
+        curves |= _curves("test", best, found.test_at_best, "early_stop_")
+        curves |= _curves(
+            "test", np.array([job.first_step]), found.test_at_start, "start_"
+        )
+        curves["mask", "weights_left"] = Curve(
+            np.array([job.counted_from]), np.array([count.kept])
+        )
+        density = count.kept / count.total
+        runs.append(Run(member.arm, member.replicate, member.level, density, curves))
+    folder = job.tickets.workdir.records
+    records.write(records.path_of(folder, job.arm, job.level), runs)
+
+
+def _curves(
+    split: str, steps: np.ndarray, metrics: Metrics, prefix: str = ""
+) -> dict[tuple[str, str], Curve]:
+    """One member's curves of a split, by split and metric."""
+    names = sorted(metrics, key=lambda name: name != "loss")
+    return {
+        (split, prefix + name): Curve(steps, np.atleast_1d(np.asarray(metrics[name])))
+        for name in names
+    }

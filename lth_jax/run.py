@@ -1,0 +1,130 @@
+"""Run: a study from a config to its verdict, with anyone's net, data and loss."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lth_jax import config as lth_config
+from lth_jax.analysis.verdict import Verdict, judge
+from lth_jax.config import StudyConfig
+from lth_jax.registry import Registry
+
+DATA_SETS: Registry = Registry("data", {})
+from lth_jax.lottery.arms import ARMS
+from lth_jax.lottery.checks import check_arms
+from lth_jax.lottery.executor import Executor
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.masks import Masks, Params
+from lth_jax.models import MODELS
+from lth_jax.pruning.criteria import CRITERIA
+from lth_jax.store import records, tickets, trackers
+from lth_jax.store.workdir import Workdir, opened, read_config
+from lth_jax.training.losses import LOSSES
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a study came to, read from its workdir.
+
+    Attributes:
+      workdir: its files; `python -m lth_jax.report --workdir=…` makes its page.
+    """
+
+    workdir: Workdir
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether tickets win, and at which densities."""
+        config = read_config(self.workdir)
+        return judge(records.read(self.workdir.records), config.verdict)
+
+    @property
+    def records(self) -> "pandas.DataFrame":
+        """Every evaluation of every net, in tidy rows; needs pandas."""
+        import pandas
+
+        files = sorted(self.workdir.records.glob("level_*.csv"))
+        return pandas.concat(map(pandas.read_csv, files), ignore_index=True)
+
+    def ticket(self, level: int, replicate: int = 0) -> tuple[Params, Masks]:
+        """A ticket: the weights that a level starts from, 0 where pruned, and its masks.
+
+        Raises:
+          FileNotFoundError, IndexError: if there is no such level or replicate.
+        """
+        params, masks, _ = tickets.load(self.workdir.ticket(level), replicate)
+        return params, masks
+
+
+def run_study(
+    config: StudyConfig | Mapping[str, Any] | None = None,
+    *,
+    workdir: str | pathlib.Path,
+    model: Any = None,
+    data: Any = None,
+    loss: Any = None,
+    criterion: Any = None,
+    arms: tuple[Any, ...] = (),
+) -> Result:
+    """Runs a whole study, or goes on with one; what is done is not done again.
+
+    Objects stand for the names in the config. A study of objects that cannot be imported
+    goes on only with a call that gives them again.
+
+    Args:
+      config: a `StudyConfig`, a ConfigDict or nested dicts; None: the default.
+      workdir: the folder of its files, new or this study's.
+      model: a linen module or its class, in place of `model.name`.
+      data: (x_train, y_train, x_test, y_test) arrays, in place of `data.name`.
+      loss: `(outputs, labels)` to one loss per example, or a `Loss`.
+      criterion: evidence to scores, or a `Criterion`; low scores are pruned first.
+      arms: more of them beside the config's, each a function of `(origin, rules)`.
+
+    Raises:
+      UserError: naming the field, its value and what is allowed.
+
+    Example:
+      result = run_study(config, model=MyNet(), data=arrays, workdir="runs/mine")
+      result.verdict, result.records, result.ticket(level=3, replicate=0)
+    """
+    study = config if isinstance(config, StudyConfig) else lth_config.read(config or {})
+    for group, registry, given in (
+        ("model", MODELS, model),
+        ("data", DATA_SETS, data),
+        ("loss", LOSSES, loss),
+    ):
+        if given is not None:
+            named = dataclasses.replace(getattr(study, group), name=registry.give(given))
+            study = dataclasses.replace(study, **{group: named})
+    if criterion is not None:
+        prune = dataclasses.replace(study.prune, criterion=CRITERIA.give(criterion))
+        study = dataclasses.replace(study, prune=prune)
+    more = tuple(ARMS.give(arm) for arm in arms)
+    study = dataclasses.replace(study, arms=(*study.arms, *more))
+    study.check()
+    check_arms(study)
+    return Result(run(study, pathlib.Path(workdir)))
+
+
+def run(
+    config: StudyConfig,
+    root: pathlib.Path,
+    check_interrupted: Callable[[], None] = lambda: None,
+) -> Workdir:
+    """Trains what of a study is not done yet.
+
+    Args:
+      config: checked.
+      root: its workdir.
+      check_interrupted: called where the study can stop; what it raises passes through.
+    """
+    trackers.check(config)
+    study = build(config)
+    with opened(root, config, study.data_note) as workdir:
+        Executor([Tickets(study, workdir)], check_interrupted).run()
+    return workdir
