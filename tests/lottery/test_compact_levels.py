@@ -70,7 +70,7 @@ def built(request, images):
         small = functools.partial(
             lth_jax.models.VGG, convolutions=(2, 1), channels=(8, 8)
         )
-        patch.setitem(lth_jax.models.MODELS, "vgg16", small)
+        patch.setitem(lth_jax.models.MODELS._own, "vgg16", small)
         return experiment.build(tiny(CONFIGS[request.param]))
 
 
