@@ -15,11 +15,11 @@ from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.masks import Prunable
 from lth_jax.models import (
     INITIALIZERS,
-    MODELS,
     OUTPUT_LAYER,
     LeNet,
     Network,
     from_linen,
+    make_module,
 )
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.pruning.weights import Fraction
@@ -115,10 +115,11 @@ def _check_sample(config: StudyConfig, train: data.Split) -> None:
 def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     model = config.model
     given = {"hidden_sizes": model.hidden_sizes, "dropout_rate": model.dropout_rate}
-    return MODELS[model.name](
+    return make_module(
+        model.name,
         num_classes=num_classes,
         width=model.width,
-        kernel_init=INITIALIZERS[config.init.name],
+        kernel_init=INITIALIZERS.find(config.init.name),
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},
     )
