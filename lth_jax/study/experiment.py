@@ -79,8 +79,8 @@ def build(config: StudyConfig) -> Experiment:
             f" {len(train.labels)}, the number of training examples"
         )
     _check_sample(config, train)
-    module = _module(config, source.num_classes)
-    normalization = _normalization(config, train)
+    module = _module(config, source.num_outputs)
+    normalization = data.channel_statistics(train.inputs)
     network = _network(config, module, normalization, train)
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
@@ -123,16 +123,6 @@ def _module(config: StudyConfig, num_classes: int) -> nn.Module:
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},
     )
-
-
-def _normalization(config: StudyConfig, train: data.Split) -> data.Normalization:
-    found = data.channel_statistics(train.inputs)
-    if not found.std.all():
-        raise data.DataError(
-            f"data.name: {config.data.name!r}; an input channel is constant, so it cannot"
-            " be normalised"
-        )
-    return found
 
 
 def _network(
@@ -179,7 +169,7 @@ def _optimizer(config: StudyConfig) -> optax.GradientTransformation:
 
 
 def _on_device(split: data.Split) -> Examples:
-    return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels, np.int32))
+    return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels))
 
 
 def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Fraction:
