@@ -51,7 +51,8 @@ def cost(
     """What a net costs; nothing is computed with its weights.
 
     Args:
-      module: of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`).
+      module: of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`, or
+        `nn.DenseGeneral` with a bias).
       params: its weights.
       masks: theirs.
       input_shape: of one example, as the module takes it.
@@ -76,19 +77,21 @@ def cost(
         stats,
         jax.ShapeDtypeStruct((1, *input_shape), dtype),
     )
-    output_of = dict(named_leaves(outputs))
+    output_of, param_of = dict(named_leaves(outputs)), dict(named_leaves(params))
     products = live_products = 0
     for (path, param), mask in zip(
         named_leaves(params), jax.tree.leaves(masks), strict=True
     ):
         if path.rsplit("/", 1)[-1] == "kernel":
-            output = output_of.get(f"{path.removesuffix('kernel')}__call__/0")
+            layer = path.removesuffix("kernel")
+            output = output_of.get(f"{layer}__call__/0")
             if output is None:
                 raise NotCounted(
                     f"params: {path} is of no layer of linen that gives one array; its"
                     " multiply-adds cannot be counted"
                 )
-            pixels = math.prod(output.shape[:-1])
+            bias = param_of.get(f"{layer}bias")  # its axes are those of the units
+            pixels = math.prod(output.shape[: -1 if bias is None else -bias.ndim])
             products += pixels * param.size
             live_products += pixels * int(np.count_nonzero(mask))
     leaves = jax.tree.leaves(params)
