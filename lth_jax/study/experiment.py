@@ -15,6 +15,7 @@ from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.masks import Prunable
 from lth_jax.models import (
     INITIALIZERS,
+    MODELS,
     OUTPUT_LAYER,
     LeNet,
     Network,
@@ -142,7 +143,7 @@ def _network(
     augment = AUGMENTATIONS[config.data.augment]
     network = from_linen(module, train.inputs[:1], normalization.apply, augment)
     try:
-        if not are_images and not isinstance(module, LeNet):
+        if not are_images and model.name in MODELS and not isinstance(module, LeNet):
             raise ValueError("it takes images [height, width, channels]")
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError) as error:
