@@ -6,7 +6,7 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 
 from lth_jax import masks, models, pruning, training
 from lth_jax.lottery import arms
-from lth_jax.models import LeNet, from_linen
+from lth_jax.models import LeNet, from_linen, from_nnx
 from lth_jax.pruning import criteria, densities, structured
 from lth_jax.pruning.structured import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.pruning.weights import one_shot, prune, prune_in_rounds, prune_to_density
@@ -38,6 +38,7 @@ __all__ = [
     "densities",
     "dynamics",
     "from_linen",
+    "from_nnx",
     "initial_state",
     "keep_n_of_m",
     "keys",

@@ -1,5 +1,8 @@
 """Layout: how the units of a net connect. Each model family says its own.
 
+A module of one's own says it by a method `layout()`; for smaller nets of its kind it has
+`resized(sizes)` beside, to the same module with other numbers of units by place.
+
 What keeps a unit a unit (max pools, averages, flattening, dropout) does not appear: it
 changes neither which units depend on which, nor a value that is everywhere the same.
 """
@@ -8,6 +11,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
+
+from lth_jax.errors import UserError
 
 INPUTS = "inputs"  # the place of the inputs: channels, or the features of a dense layer
 
@@ -20,7 +25,8 @@ class Layer(NamedTuple):
         one, `<name>/bias` [units].
       reads: the place whose units it reads. Its rows are those units, or, where a place
         is flattened, those of one pixel after the other.
-      norm: the path of the batch normalisation that follows it, if any.
+      norm: the path of the batch normalisation that follows it, if any; it adds
+        `models.layers.EPSILON` to variances.
     """
 
     name: str
@@ -46,6 +52,31 @@ class Place(NamedTuple):
 
 
 Layout = tuple[Place, ...]  # each place after those that it reads; the output last
+
+
+class NoLayout(UserError, ValueError):
+    """A net that does not say how its units connect, where that is needed."""
+
+
+def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> Layout:
+    """The layout of a module.
+
+    Args:
+      module: of linen or nnx.
+      what: needs it, such as "prune.structure: 'units'"; for the message.
+      methods: that are needed, `resized` perhaps.
+
+    Raises:
+      NoLayout: if the module has not all of these methods.
+    """
+    for method in methods:
+        if not hasattr(module, method):
+            raise NoLayout(
+                f"{what} needs module.{method}(), which {type(module).__name__} does not"
+                " have; see lth_jax.layout"
+            )
+    layout: Layout = module.layout()
+    return layout
 
 
 def chain(layers: Iterable[tuple[str, str | None]]) -> Layout:

@@ -1,6 +1,8 @@
 """Data: sources of examples. Nothing heavy is imported until a set is loaded."""
 
+from lth_jax.data.arrays import from_arrays
 from lth_jax.data.loading import load
+from lth_jax.data.sets import DATA_SETS
 from lth_jax.data.source import (
     DataError,
     Normalization,
@@ -11,11 +13,13 @@ from lth_jax.data.source import (
 )
 
 __all__ = [
+    "DATA_SETS",
     "DataError",
     "Normalization",
     "Source",
     "Split",
     "channel_statistics",
+    "from_arrays",
     "hold_out",
     "load",
 ]

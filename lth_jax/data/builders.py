@@ -1,10 +1,11 @@
-"""TFDS builders that need no TensorFlow: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100.
+"""TFDS builders that need no TensorFlow, of data sets published as files.
 
-TFDS's own builders of these sets extract and read through TensorFlow. These read
+TFDS's own builders of MNIST and CIFAR extract and read through TensorFlow. These read
 the same raw files with NumPy and store array_record.
 """
 
 import pathlib
+import types
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -12,7 +13,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.util import DownloadError
 
-from lth_jax.data import cifar, idx
 from lth_jax.data.online import check_online
 from lth_jax.data.raw import RawFiles
 from lth_jax.data.source import DataError, Source, Split
@@ -77,33 +77,14 @@ class _FromRaw(  # type: ignore[call-arg]
             yield i, {"image": image, "label": int(label)}
 
 
-class LthMnist(_FromRaw):
-    """MNIST (LeCun, Cortes, Burges)."""
+def builder_class(name: str, files: RawFiles) -> type[_FromRaw]:
+    """The builder of a data set, which TFDS calls `lth_<name>`."""
+    class_name = "Lth" + "".join(part.capitalize() for part in name.split("_"))
 
-    RAW = idx.MNIST
+    def fill(namespace: dict[str, Any]) -> None:
+        namespace.update(RAW=files, __module__=__name__)
 
-
-class LthFashionMnist(_FromRaw):
-    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
-
-    RAW = idx.FASHION_MNIST
-
-
-class LthCifar10(_FromRaw):
-    """CIFAR-10 (Krizhevsky 2009)."""
-
-    RAW = cifar.CIFAR10
-
-
-class LthCifar100(_FromRaw):
-    """CIFAR-100 (Krizhevsky 2009), with the 100 fine labels."""
-
-    RAW = cifar.CIFAR100
-
-
-BUILDERS = {
-    "mnist": LthMnist,
-    "fashion_mnist": LthFashionMnist,
-    "cifar10": LthCifar10,
-    "cifar100": LthCifar100,
-}
+    made: type[_FromRaw] = types.new_class(
+        class_name, (_FromRaw,), {"skip_registration": True}, fill
+    )
+    return made

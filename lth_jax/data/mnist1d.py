@@ -35,7 +35,7 @@ def make() -> Source:
             f"mnist1d: this version of the package generates other data (SHA-256"
             f" {digest}; must be {_SHA256}); install mnist1d==0.0.2.post1"
         )
-    return Source(train, test, num_classes=10)
+    return Source(train, test, num_outputs=10)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,11 @@ class DataError(UserError):
 
 
 class Split(NamedTuple):
-    """Inputs [N, ..., channels], uint8 or float32; labels int32[N]."""
+    """Inputs [N, ..., channels], and labels.
+
+    Inputs are uint8 or float32, or int32 where they are tokens. Labels are classes,
+    int32[N, ...], or numbers, float32[N, ..., outputs].
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -25,7 +29,9 @@ class Normalization(NamedTuple):
     std: np.ndarray
 
     def apply(self, inputs: Any) -> Any:
-        """Inputs as stored to float32, of NumPy or of JAX; pure."""
+        """Inputs as stored to float32, of NumPy or of JAX; tokens stay. Pure."""
+        if _are_tokens(inputs):
+            return inputs
         return (inputs.astype(np.float32) - self.mean) / self.std
 
 
@@ -35,13 +41,13 @@ class Source(NamedTuple):
     Attributes:
       train: all training examples.
       test: the test examples.
-      num_classes: labels lie below it.
+      num_outputs: classes, which labels lie below; or numbers that each label has.
       note: what a reader of results must know of the data, if anything.
     """
 
     train: Split
     test: Split
-    num_classes: int
+    num_outputs: int
     note: str | None = None
 
 
@@ -68,15 +74,24 @@ def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Spli
 
 
 def channel_statistics(inputs: np.ndarray) -> Normalization:
-    """The mean and standard deviation of each channel, by which inputs are normalised."""
+    """The mean and standard deviation of each channel, by which inputs are normalised.
+
+    Tokens have mean 0 and deviation 1; a constant channel has deviation 1.
+    """
     channels = inputs.reshape(-1, inputs.shape[-1])
-    if inputs.dtype != np.uint8:
-        return Normalization(
-            channels.mean(0, dtype=np.float32), channels.std(0, dtype=np.float32)
-        )
-    levels = np.arange(256, dtype=np.float64)
-    counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
-    frequencies = counts / len(channels)
-    mean = frequencies @ levels
-    variance = frequencies @ levels**2 - mean**2
-    return Normalization(mean.astype(np.float32), np.sqrt(variance).astype(np.float32))
+    if _are_tokens(inputs):
+        mean, std = np.zeros_like(channels[0]), np.ones_like(channels[0])
+    elif inputs.dtype != np.uint8:
+        mean, std = (f(0, dtype=np.float32) for f in (channels.mean, channels.std))
+    else:
+        levels = np.arange(256, dtype=np.float64)
+        counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
+        frequencies = counts / len(channels)
+        mean = frequencies @ levels
+        std = np.sqrt(np.maximum(frequencies @ levels**2 - mean**2, 0))
+    std = np.where(std > 0, std, 1)
+    return Normalization(mean.astype(np.float32), std.astype(np.float32))
+
+
+def _are_tokens(inputs: Any) -> bool:
+    return bool(np.issubdtype(inputs.dtype, np.signedinteger))

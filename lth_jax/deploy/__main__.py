@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from lth_jax import deploy, layout, shrinking
+from lth_jax import masks as masks_lib
 from lth_jax.deploy import (
     export,
     latency,
@@ -29,6 +30,8 @@ from lth_jax.deploy import (
     weights,
 )
 from lth_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,9 +83,11 @@ def _deploy(args: argparse.Namespace) -> str:
     check_same_data(workdir, built.data_note)
     state, masks = trained.load(built, workdir, args.level, args.replicate)
 
-    module: Any = built.network.module.clone(dtype=jnp.float32)
+    module: Any = built.network.module
+    if hasattr(module, "dtype"):
+        module = module.clone(dtype=jnp.float32)
     large = measures.Masked(module, state.params, masks, state.batch_stats)
-    net = shrinking.compact(*large)
+    net, units = _compacted(large)
     normalize, test = built.normalization.apply, built.splits.test
     example = jax.ShapeDtypeStruct(test.inputs.shape[1:], test.inputs.dtype)
     predict = export.predictor(
@@ -97,7 +102,7 @@ def _deploy(args: argparse.Namespace) -> str:
         "software": software(),
         "data_note": built.data_note,
         "module": type(net.module).__name__,
-        "units": layout.sizes(net.module.layout(), net.params),
+        "units": units,
     }
     files = {
         package.WEIGHTS: weights.as_bytes(net, built.normalization, provenance),
@@ -108,12 +113,24 @@ def _deploy(args: argparse.Namespace) -> str:
     program = export.read(files[package.PROGRAM]).call
     facts = {
         "costs": measures.costs(large, net, normalize, example),
-        "test_accuracy": measures.accuracies(large, program, normalize, test),
+        measures.metric(test): measures.accuracies(large, program, normalize, test),
         "median_seconds": measures.median_seconds(large, program, normalize, test.inputs),
         "measured_on": latency.machine(),
     }
     package.write(args.out, files, facts)
     return f"{table.table(deploy.load(args.out).manifest)}\nwritten to {args.out}"
+
+
+def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int]]:
+    """The compact net and its units by place; the masked one if it has no layout."""
+    try:
+        net = shrinking.compact(*large)
+    except layout.NoLayout as error:
+        _log.warning("%s; the net keeps its zeros", error)
+        every = shrinking.InputSelection(None, is_flat=False)
+        zeroed = large._replace(params=masks_lib.apply(large.masks, large.params))
+        return shrinking.Compact(*zeroed, every), {}
+    return net, layout.sizes(net.module.layout(), net.params)
 
 
 def _fail(text: str) -> int:

@@ -9,6 +9,7 @@ from jax import export as jax_export
 
 from lth_jax.errors import UserError
 from lth_jax.masks import Params
+from lth_jax.models.network import in_mode
 from lth_jax.training.state import BatchStats
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -38,7 +39,7 @@ def predictor(
     """A net as one pure function: inputs as stored [N, ...] to float32[N, classes].
 
     Args:
-      module: a net of `lth_jax.models`.
+      module: of linen.
       params: its weights.
       batch_stats: its running statistics; empty without batch normalisation.
       prepare: inputs as stored to those of the module.
@@ -46,7 +47,7 @@ def predictor(
 
     def predict(inputs: Any) -> jax.Array:
         variables = {"params": params, "batch_stats": batch_stats}
-        logits: Any = module.apply(variables, prepare(inputs), train=False)
+        logits: Any = module.apply(variables, prepare(inputs), **in_mode(module, False))
         return jnp.asarray(logits, jnp.float32)
 
     return predict

@@ -45,11 +45,9 @@ def costs(
       example: a `ShapeDtypeStruct`, one input as stored.
     """
     batch = jax.ShapeDtypeStruct((1, *example.shape), example.dtype)
-    seen = jax.eval_shape(lambda x: net.inputs(normalize(x)), batch).shape[1:]
-    whole = cost(
-        large.module, large.params, large.masks, example.shape, large.batch_stats
-    )
-    small = cost(net.module, net.params, net.masks, seen, net.batch_stats)
+    seen = jax.eval_shape(lambda x: net.inputs(normalize(x)), batch)
+    whole = cost(*large[:3], example.shape, large.batch_stats, seen.dtype)
+    small = cost(*net[:3], seen.shape[1:], net.batch_stats, seen.dtype)
 
     def counts(num_params: int, num_bytes: int, multiply_adds: int) -> dict[str, int]:
         return {
@@ -67,10 +65,16 @@ def costs(
     }
 
 
+def metric(test: Examples) -> str:
+    """What `accuracies` measures: of numbers, unlike classes, their squared error."""
+    classifies = np.issubdtype(test.labels.dtype, np.integer)
+    return "test_accuracy" if classifies else "test_squared_error"
+
+
 def accuracies(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], test: Examples
 ) -> dict[str, Any]:
-    """Test accuracy of the masked net and of the program, and how far logits differ.
+    """What `metric` says of the masked net and the program, and how logits differ.
 
     Args:
       large: the net as trained.
@@ -90,11 +94,16 @@ def accuracies(
             f"the compact net's logits differ by {difference} from the masked net's,"
             f" which are at most {largest}"
         )
-    labels = np.asarray(test.labels)
+    labels, classifies = np.asarray(test.labels), metric(test) == "test_accuracy"
+
+    def measured(logits: np.ndarray) -> float:
+        right = logits.argmax(-1) == labels if classifies else (logits - labels) ** 2
+        return float(np.mean(right))
+
     return {
-        "num_examples": labels.size,
-        "masked": float(np.mean(expected.argmax(-1) == labels)),
-        "compact": float(np.mean(found.argmax(-1) == labels)),
+        "num_examples": len(labels),
+        "masked": measured(expected),
+        "compact": measured(found),
         "largest_difference_of_logits": float(difference),
         "largest_logit": float(largest),
     }

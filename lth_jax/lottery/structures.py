@@ -1,6 +1,6 @@
 """Structures: what a level takes away whole, by the counts that the config has."""
 
-from lth_jax.layout import free_places
+from lth_jax.layout import free_places, layout_of
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
 from lth_jax.pruning import structured
@@ -33,7 +33,7 @@ def prune_structure(
             scope=scope,
             prunable=study.prunable,
         )
-    layout = study.network.module.layout()
+    layout = layout_of(study.network.module, "prune.structure: 'units'")
     if not isinstance(fraction, float):
         # Units go by the kind of the layer that they are of.
         fraction = {

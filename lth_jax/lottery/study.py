@@ -30,6 +30,7 @@ from lth_jax.models import (
     LeNet,
     Network,
     from_linen,
+    make_module,
 )
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.pruning.weights import Fraction
@@ -139,8 +140,8 @@ def build(config: StudyConfig) -> Study:
             f" {len(train.labels)}, the number of training examples"
         )
     _check_sample(config, train)
-    module = _module(config, source.num_classes)
-    normalization = _normalization(config, train)
+    module = _module(config, source.num_outputs)
+    normalization = data.channel_statistics(train.inputs)
     network = _network(config, module, normalization, train)
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
@@ -176,23 +177,14 @@ def _check_sample(config: StudyConfig, train: data.Split) -> None:
 def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     model = config.model
     given = {"hidden_sizes": model.hidden_sizes, "dropout_rate": model.dropout_rate}
-    return MODELS[model.name](
+    return make_module(
+        model.name,
         num_classes=num_classes,
         width=model.width,
-        kernel_init=INITIALIZERS[config.init.name],
+        kernel_init=INITIALIZERS.find(config.init.name),
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},
     )
-
-
-def _normalization(config: StudyConfig, train: data.Split) -> data.Normalization:
-    found = data.channel_statistics(train.inputs)
-    if not found.std.all():
-        raise data.DataError(
-            f"data.name: {config.data.name!r}; an input channel is constant, so it cannot"
-            " be normalised"
-        )
-    return found
 
 
 def _network(
@@ -212,7 +204,7 @@ def _network(
     augment = AUGMENTATIONS[config.data.augment]
     network = from_linen(module, train.inputs[:1], normalization.apply, augment)
     try:
-        if not are_images and not isinstance(module, LeNet):
+        if not are_images and model.name in MODELS and not isinstance(module, LeNet):
             raise ValueError("it takes images [height, width, channels]")
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError) as error:
@@ -239,7 +231,7 @@ def _optimizer(config: StudyConfig) -> optax.GradientTransformation:
 
 
 def _on_device(split: data.Split) -> Examples:
-    return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels, np.int32))
+    return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels))
 
 
 def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Fraction:

@@ -3,6 +3,9 @@
 from typing import Literal
 
 import jax
+from jax.nn.initializers import Initializer
+
+from lth_jax.registry import Registry
 
 _FANS: dict[str, tuple[float, Literal["fan_in", "fan_avg"]]] = {
     "glorot": (1.0, "fan_avg"),
@@ -16,9 +19,13 @@ _SHAPES: tuple[Literal["normal", "uniform", "truncated_normal"], ...] = (
 )
 
 # "normal" is the untruncated Gaussian, as in the paper (figure 2); jax's own
-# `glorot_normal` and its kin truncate theirs.
-INITIALIZERS: dict[str, jax.nn.initializers.Initializer] = {
-    f"{name}_{shape}": jax.nn.initializers.variance_scaling(scale, fan, shape)
-    for name, (scale, fan) in _FANS.items()
-    for shape in _SHAPES
-}
+# `glorot_normal` and its kin truncate theirs. One of your own is (key, shape, dtype) to
+# an array.
+INITIALIZERS: Registry[Initializer] = Registry(
+    "initializer",
+    {
+        f"{name}_{shape}": jax.nn.initializers.variance_scaling(scale, fan, shape)
+        for name, (scale, fan) in _FANS.items()
+        for shape in _SHAPES
+    },
+)

@@ -16,7 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from lth_jax import masks as masks_lib
-from lth_jax.layout import INPUTS, Layer, Layout, by_unit, free_places, readers, sizes
+from lth_jax.layout import (
+    INPUTS,
+    Layer,
+    Layout,
+    by_unit,
+    free_places,
+    layout_of,
+    readers,
+    sizes,
+)
 from lth_jax.masks import Masks, Params, named_leaves
 from lth_jax.models.layers import EPSILON
 from lth_jax.shrinking.dead_units import Units, backward
@@ -81,16 +90,17 @@ def compact(
     unit stays; weights of 0 between units that stay are stored and multiplied.
 
     Args:
-      module: a net of `lth_jax.models`, as it made the params.
+      module: with a `layout` and `resized`, as it made the params.
       params: its weights, pruned ones 0 or not.
       masks: theirs.
       batch_stats: its running statistics, if it has batch normalisation.
 
     Raises:
       AssertionError: on masks that do not fit the params.
+      NoLayout: on a module without `layout` and `resized`.
       ValueError: on params of another net, or without batch statistics that it needs.
     """
-    layout: Layout = module.layout()
+    layout = layout_of(module, "compact", ("layout", "resized"))
     params = jax.device_get(masks_lib.apply(masks, params))
     stats = {} if batch_stats is None else jax.device_get(batch_stats)
     affines = _affines(layout, params, stats)

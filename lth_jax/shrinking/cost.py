@@ -8,8 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lth_jax.errors import UserError
 from lth_jax.masks import Masks, Params, check, named_leaves
+from lth_jax.models.network import in_mode
 from lth_jax.training.state import BatchStats
+
+
+class NotCounted(UserError, ValueError):
+    """A kernel whose products cannot be counted."""
 
 
 class Cost(NamedTuple):
@@ -40,18 +46,22 @@ def cost(
     masks: Masks,
     input_shape: Sequence[int],
     batch_stats: BatchStats = None,
+    dtype: Any = jnp.float32,
 ) -> Cost:
     """What a net costs; nothing is computed with its weights.
 
     Args:
-      module: of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`).
+      module: of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`, or
+        `nn.DenseGeneral` with a bias).
       params: its weights.
       masks: theirs.
       input_shape: of one example, as the module takes it.
       batch_stats: its running statistics, if it has batch normalisation.
+      dtype: of the inputs, as the module takes them.
 
     Raises:
       AssertionError: on masks that do not fit the params.
+      NotCounted: naming a kernel that is in no layer of linen.
     """
     check(masks, params)
     stats = {} if batch_stats is None else batch_stats
@@ -59,22 +69,29 @@ def cost(
         lambda params, stats, inputs: module.apply(
             {"params": params, "batch_stats": stats},
             inputs,
-            train=False,
+            **in_mode(module, False),
             capture_intermediates=True,
             mutable=["intermediates"],
         )[1]["intermediates"],
         params,
         stats,
-        jax.ShapeDtypeStruct((1, *input_shape), jnp.float32),
+        jax.ShapeDtypeStruct((1, *input_shape), dtype),
     )
-    output_of = dict(named_leaves(outputs))
+    output_of, param_of = dict(named_leaves(outputs)), dict(named_leaves(params))
     products = live_products = 0
     for (path, param), mask in zip(
         named_leaves(params), jax.tree.leaves(masks), strict=True
     ):
         if path.rsplit("/", 1)[-1] == "kernel":
-            layer = path.removesuffix("/kernel")
-            pixels = math.prod(output_of[f"{layer}/__call__/0"].shape[:-1])
+            layer = path.removesuffix("kernel")
+            output = output_of.get(f"{layer}__call__/0")
+            if output is None:
+                raise NotCounted(
+                    f"params: {path} is of no layer of linen that gives one array; its"
+                    " multiply-adds cannot be counted"
+                )
+            bias = param_of.get(f"{layer}bias")  # its axes are those of the units
+            pixels = math.prod(output.shape[: -1 if bias is None else -bias.ndim])
             products += pixels * param.size
             live_products += pixels * int(np.count_nonzero(mask))
     leaves = jax.tree.leaves(params)

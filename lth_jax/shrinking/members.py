@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from lth_jax.layout import INPUTS, Layout
+from lth_jax.layout import INPUTS, layout_of
 from lth_jax.masks import Masks
 from lth_jax.shrinking.selection import Selection, input_selection, resized, select_alike
 from lth_jax.shrinking.training import needed_units, put_state, take_state
@@ -59,15 +59,16 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
     no member reads more than three in four.
 
     Args:
-      module: a net of `lth_jax.models`, as it made the params.
+      module: with a `layout` and `resized`, as it made the params.
       states: where the large nets would start; leading axis M.
       masks: of their params; leading axis M.
 
     Raises:
       AssertionError: on masks that do not fit the params.
+      NoLayout: on a module without `layout` and `resized`.
       ValueError: on params of another net, or moments of other shapes than the params.
     """
-    layout: Layout = module.layout()
+    layout = layout_of(module, "compact_members", ("layout", "resized"))
     masks = jax.device_get(masks)
     starts = jax.device_get(jax.vmap(project)(states, masks))
     own = [_member(masks, m) for m in range(len(jax.tree.leaves(masks)[0]))]

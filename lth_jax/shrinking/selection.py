@@ -66,7 +66,7 @@ def resized(module: Any, selection: Selection) -> nn.Module:
       ValueError: if the larger one's params are of other classes than the module.
     """
     number = selection.numbers[selection.layout[-1].name]
-    if number != module.num_classes:
+    if number != getattr(module, "num_classes", number):
         raise ValueError(
             f"params: of {number} classes; must be of {module.num_classes}, as the module"
         )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.layout import Layout, sizes
+from lth_jax.layout import Layout, layout_of, sizes
 from lth_jax.masks import Masks, Params, named_leaves
 from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
 from lth_jax.shrinking.selection import (
@@ -70,15 +70,16 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
     net would go on to update, stay.
 
     Args:
-      module: a net of `lth_jax.models`, as it made the params.
+      module: with a `layout` and `resized`, as it made the params.
       state: where the large net would start.
       masks: of its params.
 
     Raises:
       AssertionError: on masks that do not fit the params.
+      NoLayout: on a module without `layout` and `resized`.
       ValueError: on params of another net, or moments of other shapes than the params.
     """
-    layout: Layout = module.layout()
+    layout = layout_of(module, "compact_for_training", ("layout", "resized"))
     masks = jax.device_get(masks)
     start = jax.device_get(project(state, masks))
     selection = select(layout, masks, needed_units(layout, masks))

@@ -21,6 +21,7 @@ from support.paths import FASHION_MNIST
 
 from lth_jax import data
 from lth_jax.data import DataError, Split, cifar, idx, mnist1d
+from lth_jax.data.published import published
 
 NAMES = [*idx.MNIST.urls]
 
@@ -32,6 +33,11 @@ def data_dir(tmp_path, monkeypatch) -> pathlib.Path:
 
     monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path / "tfds"))
     return tmp_path / "tfds"
+
+
+def publish(monkeypatch, name, files):
+    """Takes these files for those that a data set is published as."""
+    monkeypatch.setitem(data.DATA_SETS._own, name, published(name, files))
 
 
 def test_mnist1d_is_always_the_same_and_leaves_the_global_seeds_alone():
@@ -104,7 +110,7 @@ def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
     assert_same_examples(source.train, files[NAMES[0]], files[NAMES[1]])
     assert_same_examples(source.test, files[NAMES[2]], files[NAMES[3]])
     assert source.train.inputs.dtype == np.uint8
-    assert source.num_classes == 10
+    assert source.num_outputs == 10
     again = data.load(name)  # prepared: it needs neither raw files nor network
     np.testing.assert_array_equal(again.train.labels, source.train.labels)
     with pytest.raises(DataError, match="no such folder"):  # but what is given is checked
@@ -143,9 +149,7 @@ def test_offline_and_not_prepared_fails_at_once_and_names_the_remedies(
     data_dir, monkeypatch
 ):
     nowhere = "http://127.0.0.1:9/"  # the discard port: nothing listens
-    monkeypatch.setattr(
-        "lth_jax.data.builders.LthMnist.RAW", idx.MNIST._replace(url=nowhere)
-    )
+    publish(monkeypatch, "mnist", idx.MNIST._replace(url=nowhere))
     began = time.monotonic()
     with pytest.raises(DataError, match=r"--config\.data\.raw_dir.*TFDS_DATA_DIR"):
         data.load("mnist")
@@ -178,9 +182,7 @@ def test_a_bad_download_is_not_kept(raw_mnist, data_dir, monkeypatch, tmp_path):
     labels.chmod(0o644)
     good = labels.read_bytes()
     with serving(bad) as url:
-        monkeypatch.setattr(
-            "lth_jax.data.builders.LthMnist.RAW", idx.MNIST._replace(url=url)
-        )
+        publish(monkeypatch, "mnist", idx.MNIST._replace(url=url))
         labels.write_bytes(b"<html>a login page</html>")
         with pytest.raises(DataError, match="truncated or damaged gzip"):
             data.load("mnist")
@@ -239,8 +241,7 @@ def tiny(request, tmp_path, monkeypatch):
     """A tiny CIFAR set taken for the official one: its name, folder and files."""
     folder = tmp_path / "official"
     files = tiny_cifar(folder, request.param)
-    builder = {"cifar10": "LthCifar10", "cifar100": "LthCifar100"}[request.param]
-    monkeypatch.setattr(f"lth_jax.data.builders.{builder}.RAW", files)
+    publish(monkeypatch, request.param, files)
     return request.param, folder, files
 
 
@@ -261,7 +262,7 @@ def test_official_cifar_files_are_prepared_once_and_read_back(place, tiny, data_
         assert_same_examples(split, images, labels)
         assert (split.inputs.dtype, split.labels.dtype) == (np.uint8, np.int32)
     assert source.note is None
-    assert source.num_classes == {"cifar10": 10, "cifar100": 100}[name]
+    assert source.num_outputs == {"cifar10": 10, "cifar100": 100}[name]
     assert prepared(data_dir)
     again = data.load(name)  # prepared: it needs neither raw files nor network
     np.testing.assert_array_equal(again.train.inputs, source.train.inputs)
@@ -300,12 +301,12 @@ def test_other_cifar_files_are_a_warning_and_never_prepared(
 
 
 def test_a_builder_stores_nothing_under_an_official_name_that_is_not(tiny, data_dir):
-    from lth_jax.data.builders import BUILDERS
+    from lth_jax.data.builders import builder_class
 
     name, folder, files = tiny
     source = files.read(files.find(folder))._replace(note="odd data")
     with pytest.raises(DataError, match="odd data"):
-        BUILDERS[name](source=source).download_and_prepare()
+        builder_class(name, files)(source=source).download_and_prepare()
     assert not prepared(data_dir)
 
 
@@ -385,14 +386,12 @@ def test_a_bad_archive_is_told(damage, tiny, data_dir):
 
 
 def test_a_bad_cifar_download_is_not_kept(tiny, data_dir, monkeypatch, tmp_path):
-    from lth_jax.data.builders import BUILDERS
-
     name, folder, files = tiny
     tiny_cifar(tmp_path / "other", name, seed=1)
     archive = folder / files.archive
     good = archive.read_bytes()
     with serving(folder) as url:
-        monkeypatch.setattr(BUILDERS[name], "RAW", files._replace(url=url))
+        publish(monkeypatch, name, files._replace(url=url))
         archive.write_bytes(b"<html>a login page</html>")
         with pytest.raises(DataError, match="truncated or damaged archive"):
             data.load(name)
@@ -422,7 +421,8 @@ def test_cifar10_itself_is_read_whole(raw_cifar10, data_dir):
     assert (source.note is None) == bool(prepared(data_dir))  # official or not
 
 
-def test_any_prepared_tfds_set_works_by_its_name(data_dir):
+@pytest.mark.parametrize("test_split", ["test", "validation"])
+def test_any_prepared_tfds_set_works_by_its_name(test_split, data_dir):
     import tensorflow_datasets as tfds
 
     with tfds.core.registered.skip_registration():
@@ -446,7 +446,7 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
             def _split_generators(self, dl_manager):
                 return {
                     "train": self._generate_examples(10),
-                    "test": self._generate_examples(4),
+                    test_split: self._generate_examples(4),
                 }
 
             def _generate_examples(self, n):
@@ -459,7 +459,10 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
     info.download_and_prepare()
     source = data.load("tiny_images")
     assert source.train.inputs.shape == (10, 4, 4, 3)
-    assert source.num_classes == 3
+    assert source.num_outputs == 3
+    assert len(source.test.labels) == 4
+    said = "tiny_images: the test split is its validation split; it has no other"
+    assert source.note == (None if test_split == "test" else said)
     for image, label in zip(*source.train, strict=True):
         assert (image == image[0, 0, 0]).all()
         assert label == image[0, 0, 0] % 3
@@ -480,7 +483,7 @@ def test_any_prepared_tfds_set_works_by_its_name(data_dir):
             "'nope'; must be one of mnist1d, mnist, fashion_mnist, cifar10, c",
         ),
         ("svhn_cropped", None, "'svhn_cropped' is not prepared in"),
-        ("mnist1d", "/x", r"data.raw_dir: '/x'; only for"),
+        ("mnist1d", "/x", "data.raw_dir: '/x' is not allowed; must be left out"),
         ("mnist", "/x", r"data.raw_dir: '/x'; no such folder"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,8 @@ from support.zoo import NETS, draw_masks, images, logits, variables
 
 import lth_jax
 from lth_jax import shrinking
-from lth_jax.deploy import latency, measures
+from lth_jax.deploy import export, latency, measures
+from lth_jax.deploy.__main__ import _compacted
 
 
 def identity(inputs):
@@ -105,3 +107,42 @@ def test_latencies_are_taken_in_turn_and_the_first_call_does_not_count(monkeypat
     found = latency.latencies({"a": call("a", 0.25), "b": call("b", 0.125)})
     assert found == {"a": 0.25, "b": 0.125}
     assert called == ["a", "b"] * (1 + latency.LEAST_REPEATS)
+
+
+class Words(nn.Module):
+    """A net of tokens that does not say how its units connect, or take `train`."""
+
+    @nn.compact
+    def __call__(self, tokens):
+        return nn.Dense(3)(nn.relu(nn.Dense(6)(nn.Embed(9, 5)(tokens))))
+
+
+@pytest.mark.parametrize("labels", [np.int32, np.float32])
+def test_a_net_without_a_layout_is_deployed_with_its_zeros(labels, caplog):
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 9, (12, 4), np.int32)
+    params = Words().init(jax.random.key(0), tokens)["params"]
+    kept = lth_jax.prune(params, lth_jax.masks.full(params), 0.5)
+    large = measures.Masked(Words(), params, kept, {})
+    net, units = _compacted(large)
+    assert "which Words does not have" in caplog.text and not units
+    example = jax.ShapeDtypeStruct((4,), np.int32)
+    costs = measures.costs(large, net, identity, example)
+    assert costs["compact"] == costs["dense"]
+    assert costs["dense"]["multiply_adds"] == 4 * (5 * 6 + 6 * 3)
+    assert costs["masked"]["multiply_adds"] == 4 * (5 * 6 + 6 * 3) // 2
+    program = export.predictor(net.module, net.params, net.batch_stats, identity)
+    program = export.read(export.program(program, example)).call
+    classes = labels == np.int32
+    wanted = rng.integers(0, 3, (12, 4) if classes else (12, 4, 3)).astype(labels)
+    test = lth_jax.Examples(tokens, wanted)
+    found = measures.accuracies(large, program, identity, test)
+    logits = Words().apply({"params": lth_jax.masks.apply(kept, params)}, tokens)
+    if classes:
+        expected = float(np.mean(np.argmax(logits, -1) == wanted))
+    else:
+        expected = float(np.mean((logits - wanted) ** 2))
+    assert found["masked"] == pytest.approx(expected, rel=1e-5)
+    assert found["compact"] == pytest.approx(expected, rel=1e-5)
+    named = "test_accuracy" if classes else "test_squared_error"
+    assert measures.metric(test) == named

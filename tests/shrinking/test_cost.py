@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,3 +68,12 @@ def test_a_compact_net_costs_no_more_than_the_masked_one():
     )
     assert small.num_bytes < masked.num_bytes
     assert small.multiply_adds < masked.multiply_adds
+
+
+def test_of_attention_every_position_is_counted_once():
+    """Three positions of 8 numbers, in two heads: four kernels of 8x8."""
+    module = nn.MultiHeadDotProductAttention(num_heads=2)
+    params = module.init(jax.random.key(0), jnp.zeros((1, 3, 8)))["params"]
+    assert params["query"]["kernel"].shape == (8, 2, 4)
+    found = shrinking.cost(module, params, masks.full(params), (3, 8))
+    assert found.multiply_adds == 3 * 4 * 8 * 8

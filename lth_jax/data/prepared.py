@@ -1,0 +1,74 @@
+"""Prepared: any data set that TFDS has prepared, read without TensorFlow."""
+
+from typing import Any
+
+import numpy as np
+
+from lth_jax.data.arrays import checked
+from lth_jax.data.source import DataError, Source
+
+
+def find(name: str) -> Any:
+    """The TFDS builder of a prepared data set.
+
+    Raises:
+      DataError: if TFDS does not know it, or has not prepared it.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        from lth_jax.data.sets import DATA_SETS
+
+        raise DataError(
+            f"data.name: {name!r}; must be one of {', '.join(DATA_SETS)}, or"
+            " package.module:name, npz:FILE, or the name of a data set prepared by TFDS"
+            f" ({str(error).splitlines()[0]})"
+        ) from None
+    if not builder.info.splits:
+        raise DataError(
+            f"data.name: {name!r} is not prepared in {builder.data_dir}; prepare it where"
+            " TensorFlow is installed (tfds build --file_format=array_record), and set"
+            " TFDS_DATA_DIR to the folder"
+        )
+    return builder
+
+
+def read(builder: Any) -> Source:
+    """The examples of a prepared data set; without a test split, those of validation.
+
+    Raises:
+      DataError: if it has not the splits, the keys, the format or the values.
+    """
+    keys, splits = builder.info.supervised_keys, builder.info.splits
+    test = next((name for name in ("test", "validation") if name in splits), None)
+    if not keys or len(keys) != 2 or "train" not in splits or test is None:
+        raise DataError(
+            f"data.name: {builder.name!r}; must have splits train and test or validation,"
+            " and supervised keys (input, label)"
+        )
+    if builder.info.file_format.value != "array_record":
+        raise DataError(
+            f"data.name: {builder.name!r} is prepared as"
+            f" {builder.info.file_format.value}, which needs TensorFlow to read; prepare"
+            " it as array_record (tfds build --file_format=array_record)"
+        )
+    arrays = [*_arrays(builder, "train"), *_arrays(builder, test)]
+    source = checked(arrays)
+    label = builder.info.features[keys[1]]
+    num_outputs = getattr(label, "num_classes", source.num_outputs)
+    note = None
+    if test != "test":
+        note = f"{builder.name}: the test split is its {test} split; it has no other"
+    return source._replace(num_outputs=num_outputs, note=note)
+
+
+def _arrays(builder: Any, split: str) -> list[np.ndarray]:
+    """Inputs and labels."""
+    records = builder.as_data_source(split=split)
+    rows = records.__getitems__(range(len(records)))
+    for key in builder.info.supervised_keys:
+        if len({np.shape(row[key]) for row in rows}) != 1:
+            raise DataError(f"data.name: {builder.name!r} has {key}s of several sizes")
+    return [np.stack([row[key] for row in rows]) for key in builder.info.supervised_keys]

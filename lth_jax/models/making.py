@@ -1,0 +1,76 @@
+"""Making: a linen module by its name, with what it takes of what is wanted."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+
+from lth_jax.models.conv import ConvNet
+from lth_jax.models.lenet import LeNet
+from lth_jax.models.resnet import ResNet
+from lth_jax.models.vgg import VGG
+from lth_jax.registry import Registry, UnknownName
+
+Model = Callable[..., nn.Module]  # a class, a function, or a module that is made already
+
+
+def _model(found: Any) -> Model:
+    kind = found if isinstance(found, type) else type(found)
+    if any(base.__module__.startswith("flax.nnx") for base in kind.__mro__):
+        raise TypeError("it is of nnx; make a network of it with lth_jax.from_nnx")
+    if not issubclass(kind, nn.Module) and (kind is found or not callable(found)):
+        raise TypeError("must be a linen module, its class, or a function that makes it")
+    model: Model = found
+    return model
+
+
+# All take num_classes, width, kernel_init and dtype; some hidden_sizes and dropout_rate.
+MODELS: Registry[Model] = Registry(
+    "model",
+    {
+        "lenet": LeNet,
+        "conv2": ConvNet,
+        "conv4": functools.partial(ConvNet, stages=((64, 64), (128, 128))),
+        "conv6": functools.partial(ConvNet, stages=((64, 64), (128, 128), (256, 256))),
+        "resnet20": ResNet,
+        "vgg16": functools.partial(VGG, convolutions=(2, 2, 3, 3, 3)),
+        "vgg19": VGG,
+    },
+    _model,
+)
+
+
+def model_fields(name: str) -> frozenset[str]:
+    """The fields that a model of a name takes; none if it is made already.
+
+    Raises:
+      UnknownName: as `MODELS.find`.
+    """
+    return _fields(MODELS.find(name))
+
+
+def make_module(name: str, **wanted: Any) -> nn.Module:
+    """The module of a name, with those of the wanted fields that it takes.
+
+    Raises:
+      UnknownName: as `MODELS.find`, and where it cannot be made of these fields.
+    """
+    model = MODELS.find(name)
+    if isinstance(model, nn.Module):
+        return model
+    taken = _fields(model) & wanted.keys()
+    try:
+        module: Any = model(**{field: wanted[field] for field in taken})
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"it makes a {type(module).__name__}, not a linen module")
+    except TypeError as error:
+        raise UnknownName(f"{name!r} is no model ({error})") from None
+    return module
+
+
+def _fields(model: Model) -> frozenset[str]:
+    if isinstance(model, nn.Module):
+        return frozenset()
+    return frozenset(inspect.signature(model).parameters)
