@@ -1,8 +1,7 @@
 """Structures: what a level takes away whole, by the counts that the config has."""
 
-from lth_jax.layout import free_places
 from lth_jax.masks import Masks
-from lth_jax.pruning import structured
+from lth_jax.pruning.structures import STRUCTURES, Request
 from lth_jax.removal import Scores
 from lth_jax.study.experiment import Experiment
 
@@ -10,7 +9,7 @@ from lth_jax.study.experiment import Experiment
 def prune_structure(
     experiment: Experiment, level: int, scores: Scores, masks: Masks, scope: str
 ) -> Masks:
-    """The masks of one replicate at a level, by a `prune.structure` beyond "weights".
+    """The masks of one replicate at a level, by the config's `prune.structure`.
 
     Args:
       experiment: the study's.
@@ -19,25 +18,14 @@ def prune_structure(
       masks: of the level that is pruned.
       scope: "layerwise" or "global".
     """
-    prune, fraction = experiment.config.prune, experiment.fraction
-    if prune.structure == "n_of_m":
-        n, m = map(int, prune.n_of_m[level - 1].split(":"))
-        return structured.keep_n_of_m(scores, masks, n, m, prunable=experiment.prunable)
-    if prune.structure == "blocks":
-        assert prune.block_size is not None  # the config is checked
-        return structured.prune_blocks(
-            scores,
-            masks,
-            fraction,
-            prune.block_size,
-            scope=scope,
-            prunable=experiment.prunable,
-        )
-    layout = experiment.network.module.layout()
-    if not isinstance(fraction, float):
-        # Units go by the kind of the layer that they are of.
-        fraction = {
-            place.name: fraction[f"{place.layers[0].name}/kernel"]
-            for place in free_places(layout)
-        }
-    return structured.prune_units(scores, masks, fraction, layout, scope=scope)
+    prune, module = experiment.config.prune, experiment.network.module
+    request = Request(
+        experiment.fraction,
+        scope,
+        experiment.prunable,
+        prune.floor,
+        module.layout() if hasattr(module, "layout") else None,
+        prune.block_size or 1,
+        prune.n_of_m,
+    )
+    return STRUCTURES.find(prune.structure)(scores, masks, level, request)

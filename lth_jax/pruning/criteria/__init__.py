@@ -1,6 +1,7 @@
 """Criteria: which weights matter, one family a file, all with one signature."""
 
 import functools
+from typing import Any
 
 from lth_jax.pruning.criteria.criterion import Criterion
 from lth_jax.pruning.criteria.edge_popup import edge_popup
@@ -30,11 +31,12 @@ from lth_jax.pruning.criteria.zhou import (
     small_init,
     small_init_small_final,
 )
+from lth_jax.registry import Registry
 
 # Of the net before training, which is pruned straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
 
-CRITERIA: dict[str, Criterion] = {
+_OWN = {
     "magnitude": Criterion(magnitude),
     # Uniform, Erdos-Renyi and ERK densities: Mocanu et al. 2018, Evci et al. 2020.
     "random_uniform": Criterion(random, looks="nothing", scope="layerwise"),
@@ -64,6 +66,17 @@ CRITERIA: dict[str, Criterion] = {
         edge_popup_scores, at_data=True, learns=True, scope="layerwise"
     ),
 }
+
+
+def _made(found: Any) -> Criterion:
+    if isinstance(found, Criterion):
+        return found
+    if not callable(found):
+        raise TypeError("needs a function of evidence, or a Criterion")
+    return Criterion(found)
+
+
+CRITERIA = Registry("criterion", _OWN, _made)
 
 __all__ = [
     "CRITERIA",
