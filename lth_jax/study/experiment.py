@@ -100,7 +100,7 @@ def build(config: StudyConfig) -> Experiment:
 def _check_sample(config: StudyConfig, train: data.Split) -> None:
     """Checks that each class has the examples that criteria look at."""
     used = {config.prune.criterion, *filter(is_criterion, config.arms)}
-    criteria = [CRITERIA[name] for name in used]
+    criteria = [CRITERIA.find(name) for name in used]
     # Those that learn take all of them.
     if not any(criterion.at_data and not criterion.learns for criterion in criteria):
         return

@@ -1,7 +1,7 @@
 """Pruner: the masks of a level, by the study's criterion or that of another arm."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,8 +10,9 @@ import numpy as np
 
 from lth_jax.core.arms import is_criterion
 from lth_jax.core.tickets import Start
-from lth_jax.masks import Masks, Params, named_leaves, prunable_leaves
+from lth_jax.masks import Masks, Params, prunable_leaves
 from lth_jax.pruning import weights as pruning
+from lth_jax.pruning.counts import counts_at
 from lth_jax.pruning.criteria import CRITERIA, Criterion, Evidence
 from lth_jax.pruning.densities import LAYER_DENSITIES
 from lth_jax.pruning.weights import Density
@@ -32,7 +33,7 @@ class Pruner:
 
     def criterion(self, arm: str) -> Criterion:
         """By which an arm's masks are chosen; "ticket" for the study's own."""
-        return CRITERIA[arm if is_criterion(arm) else self._config.prune.criterion]
+        return CRITERIA.find(arm if is_criterion(arm) else self._config.prune.criterion)
 
     def _scope(self, arm: str) -> str:
         return self.criterion(arm).scope or self._config.prune.scope
@@ -72,12 +73,10 @@ class Pruner:
             return jax.tree.map(jnp.negative, scores) if invert else scores
 
         kept = evidence.masks
-        if prune.structure != "weights":
+        if not prune.densities:
             return prune_structure(
                 self._experiment, level, score(kept), kept, how["scope"]
             )
-        if not prune.densities:
-            return pruning.prune(score(kept), kept, self._experiment.fraction, **how)
         density = self._density(arm, level, kept)
         return pruning.prune_in_rounds(score, kept, density, criterion.num_rounds, **how)
 
@@ -142,15 +141,7 @@ class Pruner:
     def _counts(self, arm: str, level: int, kept: Masks) -> Counts:
         """How many weights of each leaf a level keeps, as `prune_to_density` counts."""
         density = self._density(arm, level, kept)
-
-        def count(path: str, leaf: Any) -> np.int32:
-            if not self._experiment.prunable(path, leaf):
-                return np.int32(leaf.size)
-            own = density[path] if isinstance(density, Mapping) else density
-            return np.int32(round(own * leaf.size))
-
-        counts = [count(path, leaf) for path, leaf in named_leaves(kept)]
-        return jax.tree.unflatten(jax.tree.structure(kept), counts)
+        return counts_at(density, kept, self._experiment.prunable)
 
     def _density(self, arm: str, level: int, kept: Masks) -> Density:
         """Of each leaf where the scope shares them out, else of all."""
