@@ -7,8 +7,8 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 from lth_jax import masks, models, pruning, training
 from lth_jax.lottery import arms
 from lth_jax.models import LeNet, from_linen, from_nnx
-from lth_jax.pruning import criteria, densities, structured
-from lth_jax.pruning.structured import keep_n_of_m, prune_blocks, prune_units
+from lth_jax.pruning import criteria, densities, structures
+from lth_jax.pruning.structures import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.pruning.weights import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.removal import remove_lowest
 from lth_jax.training import (
@@ -61,6 +61,6 @@ __all__ = [
     "rewind",
     "rewinding",
     "sampling",
-    "structured",
+    "structures",
     "training",
 ]

@@ -13,9 +13,7 @@ from lth_jax.config.requirements import (
 )
 from lth_jax.pruning.criteria import CRITERIA, Criterion
 from lth_jax.pruning.densities import LAYER_DENSITIES
-
-# CONNECT: from lth_jax.pruning.structures import STRUCTURES, in place of these names.
-STRUCTURES = dict.fromkeys(("weights", "units", "blocks", "n_of_m"))
+from lth_jax.pruning.structures import STRUCTURES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +46,7 @@ class PruneConfig:
         filters, off residual streams; their fraction is that of their layer), "blocks"
         (block_size x block_size weights of a layer's matrix), or "n_of_m" (of every m
         weights in a row that a unit reads with, all but n; without fractions), or
-        `package.module:name`. See `lth_jax.pruning.structured`. All but "weights" go
+        `package.module:name`. See `lth_jax.pruning.structures`. All but "weights" go
         iteratively, by one that looks at the trained net; the arms that draw masks draw
         them weight by weight.
       block_size: of the sides, for "blocks".

@@ -1,19 +1,20 @@
 """Pruner: the masks of a level, by the study's criterion or another."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.lottery.structures import prune_structure
 from lth_jax.lottery.study import Study
-from lth_jax.masks import Masks, Params, named_leaves, prunable_leaves
+from lth_jax.masks import Masks, Params, prunable_leaves
 from lth_jax.pruning import weights as pruning
+from lth_jax.pruning.counts import counts_at
 from lth_jax.pruning.criteria import CRITERIA, Criterion, Evidence
 from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.structures import STRUCTURES, Request
 from lth_jax.pruning.weights import Density
 from lth_jax.training import keys, sampling
 from lth_jax.training.connections import Counts
@@ -70,23 +71,36 @@ class Pruner:
         evidence = self._evidence(name, level, replicate, parent, init)
         prune, criterion = self._config.prune, self._criterion(name)
         invert = prune.invert and name == "ticket"
-        how: dict[str, Any] = {
-            "scope": "global" if self._scope(name) == "global" else "layerwise",
-            "prunable": self._study.prunable,
-            "floor": prune.floor,
-        }
+        scope = "global" if self._scope(name) == "global" else "layerwise"
 
         def score(kept: Masks) -> Any:
             scores = self._scores(name)(evidence._replace(masks=kept))
             return jax.tree.map(jnp.negative, scores) if invert else scores
 
         kept = evidence.masks
-        if prune.structure != "weights":
-            return prune_structure(self._study, level, score(kept), kept, how["scope"])
         if not prune.densities:
-            return pruning.prune(score(kept), kept, self._study.fraction, **how)
+            structure = STRUCTURES.find(prune.structure)
+            return structure(score(kept), kept, level, self._request(scope))
         density = self._density(name, level, kept)
+        how: dict[str, Any] = {
+            "scope": scope,
+            "prunable": self._study.prunable,
+            "floor": prune.floor,
+        }
         return pruning.prune_in_rounds(score, kept, density, criterion.num_rounds, **how)
+
+    def _request(self, scope: str) -> Request:
+        """What a structure is asked for, as the config has it."""
+        prune, module = self._config.prune, self._study.network.module
+        return Request(
+            self._study.fraction,
+            scope,
+            self._study.prunable,
+            prune.floor,
+            module.layout() if hasattr(module, "layout") else None,
+            prune.block_size or 1,
+            prune.n_of_m,
+        )
 
     def _evidence(
         self, name: str, level: int, replicate: int, parent: Nets, init: TrainState
@@ -155,15 +169,7 @@ class Pruner:
     def _counts(self, name: str, level: int, kept: Masks) -> Counts:
         """How many weights of each leaf a level keeps, as `prune_to_density` counts."""
         density = self._density(name, level, kept)
-
-        def count(path: str, leaf: Any) -> np.int32:
-            if not self._study.prunable(path, leaf):
-                return np.int32(leaf.size)
-            own = density[path] if isinstance(density, Mapping) else density
-            return np.int32(round(own * leaf.size))
-
-        counts = [count(path, leaf) for path, leaf in named_leaves(kept)]
-        return jax.tree.unflatten(jax.tree.structure(kept), counts)
+        return counts_at(density, kept, self._study.prunable)
 
     def _density(self, name: str, level: int, kept: Masks) -> Density:
         """Of each leaf where the scope shares them out, else of all."""

@@ -21,6 +21,7 @@ from lth_jax.config import (
     rewind_step,
 )
 from lth_jax.data.augment import AUGMENTATIONS
+from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Rules, find_arm
 from lth_jax.masks import Prunable
 from lth_jax.models import (
@@ -143,6 +144,10 @@ def build(config: StudyConfig) -> Study:
     module = _module(config, source.num_outputs)
     normalization = data.channel_statistics(train.inputs)
     network = _network(config, module, normalization, train)
+    if config.prune.structure == "units":
+        layout_of(module, "prune.structure: 'units'")
+    if config.compact_levels:
+        layout_of(module, "compact_levels: True")
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
     return Study(

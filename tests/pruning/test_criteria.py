@@ -17,6 +17,7 @@ from support.trees import assert_trees_equal
 import lth_jax
 from lth_jax import masks, models, pruning
 from lth_jax.pruning import criteria
+from lth_jax.registry import UnknownName
 
 NETS = {
     "convnet": models.ConvNet(num_classes=3, stages=((3, 4),), hidden_sizes=(5,)),
@@ -489,3 +490,18 @@ def test_synflow_in_rounds_nests_and_keeps_every_layer(convnet):
         assert masks.total_count(after).kept == round(0.1 ** ((k + 1) / 100) * size)
     assert all(layer.kept for layer in masks.layer_counts(pruned).values())
     assert scores_of._cache_size() == 1
+
+
+def test_an_own_criterion_is_a_function_of_evidence_or_says_more(tmp_path, monkeypatch):
+    (tmp_path / "own_criteria.py").write_text(
+        "from lth_jax.pruning.criteria import Criterion\n"
+        "def oldest(evidence): return evidence.init_params\n"
+        "early = Criterion(oldest, looks='init', one_shot=True)\nnumber = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    plain = criteria.CRITERIA.find("own_criteria:oldest")
+    early = criteria.CRITERIA.find("own_criteria:early")
+    assert plain == criteria.Criterion(plain.scores) and early.one_shot
+    assert plain.scores is early.scores
+    with pytest.raises(UnknownName, match=r"no criterion .* a function of evidence"):
+        criteria.CRITERIA.find("own_criteria:number")

@@ -1,6 +1,7 @@
 """Criteria: which weights matter, one family a file, all with one signature."""
 
 import functools
+from typing import Any
 
 from lth_jax.pruning.criteria.criterion import Criterion
 from lth_jax.pruning.criteria.edge_popup import edge_popup
@@ -35,7 +36,7 @@ from lth_jax.registry import Registry
 # Of the net before training, which is pruned straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
 
-_OWN: dict[str, Criterion] = {
+_OWN = {
     "magnitude": Criterion(magnitude),
     # Uniform, Erdos-Renyi and ERK densities: Mocanu et al. 2018, Evci et al. 2020.
     "random_uniform": Criterion(random, looks="nothing", scope="layerwise"),
@@ -66,7 +67,16 @@ _OWN: dict[str, Criterion] = {
     ),
 }
 
-CRITERIA = Registry("criterion", _OWN)
+
+def _made(found: Any) -> Criterion:
+    if isinstance(found, Criterion):
+        return found
+    if not callable(found):
+        raise TypeError("needs a function of evidence, or a Criterion")
+    return Criterion(found)
+
+
+CRITERIA = Registry("criterion", _OWN, _made)
 
 __all__ = [
     "CRITERIA",

@@ -10,6 +10,9 @@ from support.trees import assert_trees_equal
 import lth_jax
 from lth_jax import masks, models
 from lth_jax.layout import free_places
+from lth_jax.pruning.counts import counts_at
+from lth_jax.pruning.structures import STRUCTURES, Request
+from lth_jax.registry import UnknownName
 
 COLOUR = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
 NETS = {
@@ -236,3 +239,49 @@ def test_counting_under_jit_is_refused_with_the_way_out(params):
     ):
         with pytest.raises(TypeError, match="once a member"):
             jax.jit(prune)(params)
+
+
+def test_a_structure_found_by_name_prunes_as_its_function_does():
+    module = NETS["conv"]
+    scores, layout = magnitudes_of(module), module.layout()
+    full = masks.full(scores)
+    # As a study has it: by leaf, and a unit goes by the fraction of its layer.
+    of_leaf = {path: 0.4 for path, _ in masks.prunable_leaves(full)}
+    of_leaf["conv_1/kernel"] = of_place = 0.2
+    of_places = {place.name: 0.4 for place in free_places(layout)} | {"conv_1": of_place}
+    request = Request(of_leaf, layout=layout, block_size=2, n_of_m=("3:4", "1:4"))
+    expected = {
+        "weights": lth_jax.prune(scores, full, of_leaf),
+        "units": lth_jax.prune_units(scores, full, of_places, layout),
+        "blocks": lth_jax.prune_blocks(scores, full, of_leaf, 2),
+        "n_of_m": lth_jax.keep_n_of_m(scores, full, 1, 4),
+    }
+    assert expected.keys() == STRUCTURES.keys()
+    for name, found in expected.items():
+        assert_trees_equal(STRUCTURES.find(name)(scores, full, 2, request), found)
+
+
+def test_units_of_a_net_without_a_layout_are_refused(params):
+    with pytest.raises(ValueError, match=r"layout: None; .* a layout\(\) method"):
+        STRUCTURES["units"](params, masks.full(params), 1, Request(0.5))
+
+
+def test_an_own_structure_is_found_and_what_cannot_be_one_is_not(tmp_path, monkeypatch):
+    (tmp_path / "own_structures.py").write_text(
+        "def nothing(scores, masks, level, request): return masks\nrows = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert STRUCTURES.find("own_structures:nothing")(1, 2, 3, 4) == 2
+    with pytest.raises(UnknownName, match="'own_structures:rows' is no structure"):
+        STRUCTURES.find("own_structures:rows")
+
+
+@pytest.mark.parametrize("own", [0.5, 0.37])
+def test_a_density_keeps_as_many_as_it_counts(params, own):
+    density = {path: own for path, _ in masks.prunable_leaves(params)}
+    pruned = lth_jax.prune_to_density(
+        jax.tree.map(jnp.abs, params), masks.full(params), density
+    )
+    kept = jax.tree.map(lambda mask: np.int32(mask.sum()), pruned)
+    assert_trees_equal(counts_at(density, pruned), kept)
+    assert_trees_equal(counts_at(own, pruned), kept)

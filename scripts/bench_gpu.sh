@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Measures in 9 minutes what README.md and configs/ owe on a GPU, the most wanted first.
+#
+#   scripts/bench_gpu.sh        in the project's root, with jax for the GPU installed
+#
+# Without a network: .gpu/wheels/ has the other packages, .gpu/mnist/ the raw files, and
+# .gpu/unpack_cifar10.py makes those of CIFAR-10 from .gpu/cifar10_jpeg.tar.xz.
+# Output goes to OUT (/tmp/out): log.txt, and the records of the studies.
+# LTH_GPU_TINY=1 does a little of each part on any machine, without .gpu/: for the tests.
+#
+# Every part has a time limit of its own, so that one that hangs costs only itself. The
+# exit code is 0 if all that were begun ended well.
+set -u
+out=${OUT:-/tmp/out}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+exec > >(tee "$out/log.txt") 2>&1
+export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$PWD/scripts" TFDS_DATA_DIR="$work/tfds"
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
+failed=""
+
+part() { # part NAME SECONDS COMMAND...; 124: the limit ended it
+  local name=$1 limit=$2 begin=$SECONDS code
+  shift 2
+  if ((SECONDS + limit > 540)); then
+    echo "=== $name: not begun at $SECONDS s, it may take $limit"
+    return 1
+  fi
+  echo "=== $name: $*"
+  timeout --kill-after=8 "$limit" "$@" >"$work/$name.txt" 2>&1
+  code=$?
+  # A progress bar rewrites its line: only the last state counts.
+  tr '\r' '\n' <"$work/$name.txt" | grep -v '^ *$' | awk '
+    /steps\/s/ { bar = $0; next } { print } END { if (bar) print bar }' | tail -n 25
+  echo "=== $name: exit code $code, $((SECONDS - begin)) s, at $SECONDS s of 540"
+  ((code == 0)) || failed+=" $name"
+  return $code
+}
+
+for_seconds() { # for_seconds N COMMAND...: interrupted then, which is no failure
+  timeout -s INT "$@"
+  local code=$?
+  ((code == 124)) || return $code
+}
+
+kill_midway() { # kill_midway WORKDIR COMMAND...: by SIGKILL, once dense nets are recorded
+  local records=$1/records
+  shift
+  "$@" &
+  until compgen -G "$records/*" >/dev/null; do
+    kill -0 $! 2>/dev/null || return 1
+    sleep 0.1
+  done
+  kill -KILL $!
+  wait $! 2>/dev/null
+  true
+}
+export -f for_seconds kill_midway
+study() { echo python3 -m lth_jax.main "--workdir=$work/$1" "${@:2}"; }
+models() { echo python3 scripts/bench_models.py --how="$how" "$@"; }
+
+if [ -n "${LTH_GPU_TINY:-}" ]; then
+  how=map steps=2 repeats=1 seconds=20 many=2 few=2 conv=lenet resnet=lenet
+  lenet="--config=configs/mnist1d.py" twin="--config=configs/mnist1d.py:smoke"
+  conv_study=$twin
+else
+  how=vmap,map steps=50 repeats=3 seconds=135 many=1,10,100,400 few=1,5
+  conv=conv6 resnet=resnet20
+  lenet="--config=configs/lenet.py --config.data.raw_dir=.gpu/mnist"
+  twin="--config=configs/lenet.py:smoke --config.data.raw_dir=.gpu/mnist"
+  conv_study="--config=configs/conv6.py:smoke --config.data.raw_dir=$work/cifar"
+  nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+  part wheels 60 python3 -m pip install -q --no-index --no-deps .gpu/wheels/*.whl
+  part cifar 60 python3 .gpu/unpack_cifar10.py "$work/cifar" .gpu/cifar10_jpeg.tar.xz
+fi
+part jax 60 python3 -c "import jax; print(jax.__version__, jax.devices())"
+
+# How long is the paper's LeNet study? The bar's last state has the rate.
+part lenet_study $((seconds + 15)) bash -c 'for_seconds "$@"' - "$seconds" \
+  $(study lenet $lenet)
+part lenet_members 60 $(models --models=lenet --members=$many --steps=$((10 * steps)) \
+  --repeats=$repeats)
+part conv_members 70 $(models --models=$conv --members=$few --steps=$steps \
+  --repeats=$repeats)
+# Is a study that was killed and resumed the same to the last bit?
+part twin_a 70 $(study a $twin) &&
+  part twin_killed 50 bash -c 'kill_midway "$@"' - "$work/b" $(study b $twin) &&
+  part twin_b 50 $(study b $twin) &&
+  part twins_are_equal 5 diff -rq "$work/a/records" "$work/b/records"
+part conv_members_bf16 45 $(models --models=$conv --members=$few --steps=$steps \
+  --repeats=$repeats --compute_dtype=bfloat16)
+part resnet_members 50 $(models --models=$resnet --members=$few --steps=$steps \
+  --repeats=$repeats)
+part conv_study 45 $(study f32 $conv_study)
+part conv_study_bf16 45 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
+
+(cd "$work" && tar czf "$out/records.tgz" ./*/records)
+echo "=== all: $SECONDS s; failed:${failed:- none}"
+[ -z "$failed" ]
