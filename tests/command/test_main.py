@@ -9,10 +9,10 @@ import sys
 import time
 
 import pytest
+from support.paths import ROOT
 
 from lth_jax.store import records
 
-ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = ("--config=configs/mnist1d.py:smoke",)
 # Seven calls of ten segments: long enough to be killed anywhere.
 KILLABLE = (

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from PIL import Image
-from support.paths import FASHION_MNIST
 
 from lth_jax import data
 from lth_jax.data import DataError, Split, cifar, idx, mnist1d
@@ -93,12 +92,7 @@ def assert_same_examples(split: Split, images: np.ndarray, labels: np.ndarray) -
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
-    if name == "mnist":
-        folder = request.getfixturevalue("raw_mnist")
-    else:
-        folder = FASHION_MNIST
-        if not folder.exists():
-            pytest.skip(f"no {folder}; Debian has it in dataset-fashion-mnist")
+    folder = request.getfixturevalue(f"raw_{name}")
     source = data.load(name, str(folder))
     files = {n: read_idx(folder / n) for n in NAMES}
     assert_same_examples(source.train, files[NAMES[0]], files[NAMES[1]])
