@@ -180,11 +180,12 @@ def tiny_study(tiny_config, shared_folder) -> Workdir:
 
 
 class Finished(NamedTuple):
-    """A study that the command line ran; `printed` at its end, after `command`."""
+    """A study that the command line ran; `printed` at its end, `told` meanwhile."""
 
     files: Workdir
     command: str
     printed: str
+    told: str
 
 
 def run_study(shared_folder, environment, name, *flags) -> Finished:
@@ -198,13 +199,20 @@ def run_study(shared_folder, environment, name, *flags) -> Finished:
                 [sys.executable, *command],
                 cwd=ROOT,
                 env=environment,
-                stdout=subprocess.PIPE,
+                capture_output=True,
                 text=True,
-                check=True,
             )
-            notes.write_text(json.dumps(run.stdout))
-    printed = json.loads(notes.read_text())
-    return Finished(Workdir(root), " ".join(["python", *command]), printed)
+            assert run.returncode == 0, run.stderr
+            notes.write_text(json.dumps([run.stdout, run.stderr]))
+    texts = json.loads(notes.read_text())
+    return Finished(Workdir(root), " ".join(["python", *command]), *texts)
+
+
+@pytest.fixture(scope="session")
+def smoke_study(shared_folder, user_environment) -> Finished:
+    """The small variant of configs/mnist1d.py, of three replicates."""
+    flags = ("--config=configs/mnist1d.py:smoke", "--config.num_replicates=3")
+    return run_study(shared_folder, user_environment, "smoke", *flags)
 
 
 @pytest.fixture(scope="session")
