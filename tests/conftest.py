@@ -2,11 +2,8 @@
 
 import os
 
-# Before jax is imported anywhere. Tests compile more than they run: optimised less, they
-# take two thirds of the time. (Not at level 0, where XLA's results are wrong.)
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=1"
-)
+# Before jax is imported anywhere.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import contextlib
 import dataclasses
@@ -34,9 +31,12 @@ from lth_jax.store import workdir
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import optimizers
 
-SHARED = pathlib.Path(__file__).parents[2] / "shared"
-SHARED_MNIST = SHARED / "data" / "mnist"
-UNPACK_CIFAR10 = SHARED / "tools" / "unpack_cifar10.py"
+
+def pytest_collection_modifyitems(items):
+    """Marks what opens a browser."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,30 +78,29 @@ def few_programs():
     jax.clear_caches()
 
 
+def named_folder(variable: str) -> pathlib.Path:
+    """The folder that a variable of the environment names; skips where it is not set."""
+    if not (name := os.environ.get(variable)):
+        pytest.skip(f"{variable} is not set")
+    return pathlib.Path(name).resolve(strict=True)
+
+
 @pytest.fixture(scope="session")
 def raw_mnist() -> pathlib.Path:
-    """The folder of MNIST's raw files; skips where there is none."""
-    folder = pathlib.Path(os.environ.get("LTH_RAW_MNIST", SHARED_MNIST))
-    if not folder.exists():
-        pytest.skip(f"no raw MNIST in {folder}; set LTH_RAW_MNIST")
-    return folder
+    """The folder of MNIST's raw files."""
+    return named_folder("LTH_RAW_MNIST")
 
 
 @pytest.fixture(scope="session")
-def raw_cifar10(shared_folder) -> pathlib.Path:
-    """The folder of CIFAR-10's cifar-10-batches-bin; skips where there is none."""
-    if named := os.environ.get("LTH_RAW_CIFAR10"):
-        folder = pathlib.Path(named)
-        if not folder.exists():
-            pytest.skip(f"no raw CIFAR-10 in {folder}")
-        return folder
-    if not UNPACK_CIFAR10.exists():
-        pytest.skip(f"no {UNPACK_CIFAR10}; set LTH_RAW_CIFAR10")
-    folder = shared_folder / "cifar10"
-    with locked(folder):
-        command = [sys.executable, str(UNPACK_CIFAR10), str(folder)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder
+def raw_fashion_mnist() -> pathlib.Path:
+    """The folder of Fashion-MNIST's, as in Debian's dataset-fashion-mnist."""
+    return named_folder("LTH_FASHION_MNIST")
+
+
+@pytest.fixture(scope="session")
+def raw_cifar10() -> pathlib.Path:
+    """The folder of CIFAR-10's cifar-10-batches-bin."""
+    return named_folder("LTH_RAW_CIFAR10")
 
 
 @pytest.fixture(scope="session")
@@ -182,11 +181,12 @@ def tiny_study(tiny_config, shared_folder) -> Workdir:
 
 
 class Finished(NamedTuple):
-    """A study that the command line ran; `printed` at its end, after `command`."""
+    """A study that the command line ran; `printed` at its end, `told` meanwhile."""
 
     files: Workdir
     command: str
     printed: str
+    told: str
 
 
 def run_study(shared_folder, environment, name, *flags) -> Finished:
@@ -200,13 +200,20 @@ def run_study(shared_folder, environment, name, *flags) -> Finished:
                 [sys.executable, *command],
                 cwd=ROOT,
                 env=environment,
-                stdout=subprocess.PIPE,
+                capture_output=True,
                 text=True,
-                check=True,
             )
-            notes.write_text(json.dumps(run.stdout))
-    printed = json.loads(notes.read_text())
-    return Finished(Workdir(root), " ".join(["python", *command]), printed)
+            assert run.returncode == 0, run.stderr
+            notes.write_text(json.dumps([run.stdout, run.stderr]))
+    texts = json.loads(notes.read_text())
+    return Finished(Workdir(root), " ".join(["python", *command]), *texts)
+
+
+@pytest.fixture(scope="session")
+def smoke_study(shared_folder, user_environment) -> Finished:
+    """The small variant of configs/mnist1d.py, of three replicates."""
+    flags = ("--config=configs/mnist1d.py:smoke", "--config.num_replicates=3")
+    return run_study(shared_folder, user_environment, "smoke", *flags)
 
 
 @pytest.fixture(scope="session")

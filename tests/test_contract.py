@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -158,10 +159,15 @@ def make_lineage(net, optimizer, scope):
 
 
 @pytest.fixture(
-    params=itertools.product(MODULES, OPTIMIZERS, ("layerwise", "global")), ids="-".join
+    params=quick(
+        "resnet-momentum-global",
+        "convnet-momentum-layerwise",
+        "convnet-adam-layerwise",
+        of=map("-".join, itertools.product(MODULES, OPTIMIZERS, ("layerwise", "global"))),
+    ),
 )
 def lineage(request):
-    return make_lineage(*request.param)
+    return make_lineage(*request.param.split("-"))
 
 
 def test_pruned_params_and_their_moments_are_exactly_zero(lineage):
@@ -303,7 +309,7 @@ def test_weight_decay_reaches_what_is_kept_alone(net):
         np.testing.assert_allclose(update, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", quick("momentum", of=OPTIMIZERS))
 @pytest.mark.parametrize("net", MODULES)
 def test_one_compilation_serves_every_level_and_scope(net, optimizer):
     for scope in ("layerwise", "global"):
@@ -311,7 +317,7 @@ def test_one_compilation_serves_every_level_and_scope(net, optimizer):
     assert setup(net, optimizer).traced.count(CALL_STEPS) == 1
 
 
-@pytest.mark.parametrize("net", MODULES)
+@pytest.mark.parametrize("net", quick("convnet", of=MODULES))
 def test_randomness_is_of_the_key_and_the_step(net):
     own = setup(net, "adam")
     lineage = make_lineage(net, "adam", "layerwise")
@@ -363,7 +369,7 @@ def assert_as_alone(net, rows, keys, states, losses):
             assert not leaf[m][~mask].any()
 
 
-@pytest.mark.parametrize("net", MODULES)
+@pytest.mark.parametrize("net", quick("convnet", of=MODULES))
 def test_members_under_vmap_are_what_they_are_alone(net):
     rows, stacked, keys = members(net, 2)
     steps = jax.jit(jax.vmap(steps_of_member(net), in_axes=(0, 0, None)))

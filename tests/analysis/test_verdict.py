@@ -339,6 +339,7 @@ def test_levels_are_corrected_for_those_that_are_asked():
 # Family-wise error.
 
 
+@pytest.mark.slow
 def test_where_nothing_differs_few_studies_find_a_difference_at_any_level():
     arms = ("ticket", "reinit")
     nothing = {DENSE: (0.95, 4_000)} | {

@@ -3,16 +3,17 @@
 import json
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from support.paths import ROOT
 
 from lth_jax.store import records
 
-ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = ("--config=configs/mnist1d.py:smoke",)
 # Seven calls of ten segments: long enough to be killed anywhere.
 KILLABLE = (
@@ -64,10 +65,8 @@ def uninterrupted(run, tmp_path_factory):
     return texts(workdir)
 
 
-def test_a_study_ends_with_table_verdict_and_where_things_are(run, tmp_path):
-    workdir = tmp_path / "smoke"
-    code, out, err = run(*SMOKE, f"--workdir={workdir}", "--config.num_replicates=3")
-    assert code == 0, err
+def test_a_study_ends_with_table_verdict_and_where_things_are(smoke_study):
+    workdir, out, err = smoke_study.files.root, smoke_study.printed, smoke_study.told
     lines = out.splitlines()
     assert [title.strip("- ") for title in lines[0].split("  ") if title.strip()] == [
         "ticket",
@@ -104,20 +103,24 @@ def test_a_study_ends_with_table_verdict_and_where_things_are(run, tmp_path):
     assert "level 2 shuffle: 100%" in err
     assert "steps/s" in err
 
-    # Again: nothing is done anew, and it says so.
+
+def test_a_finished_study_is_left_alone(run, smoke_study, tmp_path):
+    root, workdir = smoke_study.files.root, tmp_path / "smoke"
+    shutil.copytree(root, workdir)
     before = texts(workdir)
     code, again, err = run(*SMOKE, f"--workdir={workdir}", "--config.num_replicates=3")
-    assert (code, again) == (0, out)
+    assert (code, again) == (0, smoke_study.printed.replace(str(root), str(workdir)))
     assert "this study is finished" in err
     assert texts(workdir) == before
 
-    # With another config: refused, and left alone.
+    # With another config it is refused.
     code, _, err = run(*SMOKE, f"--workdir={workdir}", "--config.prune.fraction=0.3")
     assert code == 2
     assert "num_replicates: 3 there, 2 now; prune.fraction: 0.35 there, 0.3 now" in err
     assert texts(workdir) == before
 
 
+@pytest.mark.slow
 def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
     workdir = tmp_path / "conv2"
     code, out, err = run(
@@ -143,6 +146,7 @@ def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
     assert ("not the official ones" in out) == (note is not None)
 
 
+@pytest.mark.slow
 def test_killed_at_random_instants_equals_uninterrupted(start, uninterrupted, tmp_path):
     rng, kills, workdir = random.Random(0), 0, tmp_path / "killed"
     for _ in range(30):
@@ -166,6 +170,7 @@ def test_killed_at_random_instants_equals_uninterrupted(start, uninterrupted, tm
     assert not list(workdir.glob("checkpoints/in_training*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
     signum, start, run, uninterrupted, tmp_path
@@ -203,8 +208,16 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
         ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
         ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
         ((*SMOKE, "--config.batch_size=3001"), "batch_size: 3001 is not allowed"),
-        ((*SMOKE, "--config.data.name=nope"), "data.name: 'nope'; must be one of"),
-        ((*SMOKE, "--config.data.num_validation=4000"), "data.num_validation: 4000;"),
+        pytest.param(
+            (*SMOKE, "--config.data.name=nope"),
+            "data.name: 'nope'; must be one of",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            (*SMOKE, "--config.data.num_validation=4000"),
+            "data.num_validation: 4000;",
+            marks=pytest.mark.slow,
+        ),
         ((*SMOKE, "--nope=1"), "Unknown command line flag 'nope'"),
         ((*SMOKE, "level_3"), "unknown argument 'level_3'"),
         ((*SMOKE, "--workdir=README.md/below"), "workdir: README.md/below cannot be"),
@@ -256,6 +269,7 @@ def test_a_loss_that_diverges_is_told_in_one_line(run, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_tickets_beat_their_controls(mnist1d_study):
     """The hypothesis itself, on the whole of configs/mnist1d.py."""
     verdict = json.loads(mnist1d_study.files.verdict.read_text())
@@ -281,6 +295,7 @@ def test_tickets_beat_their_controls(mnist1d_study):
             assert comparison["speedup"]["low"] > 1.2
 
 
+@pytest.mark.slow
 def test_the_second_run_starts_from_the_compilation_cache(
     run, uninterrupted, user_environment, tmp_path
 ):

@@ -1,13 +1,14 @@
 """The notebook runs from its first cell to its last figure, and shows what it says."""
 
 import json
-import pathlib
 
 import nbclient
 import nbformat
 import numpy as np
+import pytest
+from support.paths import ROOT
 
-NOTEBOOK = pathlib.Path(__file__).parents[2] / "notebooks" / "lottery_tickets.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "lottery_tickets.ipynb"
 # What the cells leave behind, asked in a cell of the test's own.
 PROBE = """
 import json
@@ -38,8 +39,11 @@ def test_it_is_stored_without_outputs():
 
 
 # One test: with xdist, a fixture would run it once in each worker.
+@pytest.mark.slow
 def test_it_runs_and_shows_what_it_says(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS")  # a user's kernel has no forced devices
+    # The kernel starts in the notebook's folder: this tree, whatever is installed.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = read()
     notebook.cells.append(nbformat.v4.new_code_cell(PROBE))
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from PIL import Image
-from support.paths import FASHION_MNIST
+from support.tiers import quick
 
 from lth_jax import data
 from lth_jax.data import DataError, Split, cifar, idx, mnist1d
@@ -97,14 +97,9 @@ def assert_same_examples(split: Split, images: np.ndarray, labels: np.ndarray) -
     assert np.array_equal(rows(*split), rows(images, labels))
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+@pytest.mark.parametrize("name", quick("fashion_mnist", of=["mnist", "fashion_mnist"]))
 def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
-    if name == "mnist":
-        folder = request.getfixturevalue("raw_mnist")
-    else:
-        folder = FASHION_MNIST
-        if not folder.exists():
-            pytest.skip(f"no {folder}; Debian has it in dataset-fashion-mnist")
+    folder = request.getfixturevalue(f"raw_{name}")
     source = data.load(name, str(folder))
     files = {n: read_idx(folder / n) for n in NAMES}
     assert_same_examples(source.train, files[NAMES[0]], files[NAMES[1]])
@@ -174,6 +169,7 @@ def serving(folder):
         server.communicate()
 
 
+@pytest.mark.slow
 def test_a_bad_download_is_not_kept(raw_mnist, data_dir, monkeypatch, tmp_path):
     bad = tmp_path / "server"
     shutil.copytree(raw_mnist, bad)
@@ -408,6 +404,7 @@ def test_a_bad_cifar_download_is_not_kept(tiny, data_dir, monkeypatch, tmp_path)
     assert source.test.inputs.shape == (10, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_cifar10_itself_is_read_whole(raw_cifar10, data_dir):
     source = data.load("cifar10", str(raw_cifar10))
     folder = raw_cifar10 / "cifar-10-batches-bin"

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.tiers import quick
 from support.zoo import NETS, draw_masks, images, logits, variables
 
 from lth_jax import data, shrinking
@@ -24,7 +25,7 @@ def stored(name, number):
     return np.random.default_rng(number).integers(0, 256, shape, np.uint8)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=quick(*NAMES[:4], of=NAMES))
 def case(request):
     """A net's program by JAX, by ONNX, and the masked net's logits of each batch."""
     name = request.param

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiers import quick
 
 import lth_jax
 from lth_jax.devices.members import over_members
@@ -25,7 +26,7 @@ def stacked(network, half_masks, adam):
 
 
 @pytest.mark.parametrize("how", ["vmap", "map", "auto"])
-@pytest.mark.parametrize("num_members", [1, 3, 5, 8])
+@pytest.mark.parametrize("num_members", quick(1, 5, of=[1, 3, 5, 8]))
 def test_a_member_alone_gives_what_it_gives_in_a_batch(
     how, num_members, network, examples, adam, stacked
 ):

@@ -34,6 +34,7 @@ def whole(every_arm, tmp_path_factory):
     return run(every_arm, tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 def test_every_arm_trains_and_none_begins_as_another(every_arm, whole):
     assert {arm for _, arm, *_ in values(whole)} == ARMS.keys()
     tickets = Tickets(build(every_arm), whole)
@@ -50,6 +51,7 @@ def test_every_arm_trains_and_none_begins_as_another(every_arm, whole):
     assert len(kept) == 2 * 2  # at a level all arms keep as many
 
 
+@pytest.mark.slow
 def test_every_arm_goes_on_bit_for_bit(every_arm, whole, tmp_path):
     boundaries = iter(range(100))
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from support.runs import Stop, job, run, texts, values
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -64,7 +65,7 @@ def compacted(built, **changes):
     return dataclasses.replace(built, config=config)
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=quick("lenet", of=CONFIGS))
 def built(request, images):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "batch norm":
@@ -191,7 +192,7 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(built, compact, tmp_
                 np.testing.assert_array_equal(a[name], b[name])
 
 
-@pytest.mark.parametrize("how", ["vmap", "one by one"])
+@pytest.mark.parametrize("how", quick("vmap", of=["vmap", "one by one"]))
 def test_however_members_share_the_device(how, built, plain, tmp_path):
     if built.config.model.name != "lenet":
         pytest.skip("the net without normalisation compiles in less time")
@@ -235,6 +236,7 @@ def test_which_jobs_train_smaller_nets(tiny_config, tmp_path):
     assert compaction(job(large, "ticket", 1), start) is None
 
 
+@pytest.mark.slow
 def test_a_net_with_dropout_trains_too(images, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_: images)
     model = lth_config.ModelConfig("conv2", (64,), 0.1, 0.5)

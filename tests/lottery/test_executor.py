@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.damage import flip_a_byte
 from support.runs import Stop, assert_close, run, texts, values
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -197,6 +198,7 @@ def test_a_control_has_the_tickets_mask_though_its_level_is_damaged(
     assert texts(run(config, tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_segment_goes_back_to_the_one_before(
     tiny_config, built, finished, copy, caplog
 ):
@@ -299,6 +301,7 @@ def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, c
     assert texts(cut) == texts(files)
 
 
+@pytest.mark.slow
 def test_a_replicate_alone_gives_what_it_gives_among_others(
     tiny_config, finished, tmp_path
 ):
@@ -306,7 +309,7 @@ def test_a_replicate_alone_gives_what_it_gives_among_others(
     assert_close(values(finished), values(alone), keys=values(alone))
 
 
-@pytest.mark.parametrize("how", ["map", "vmap"])
+@pytest.mark.parametrize("how", quick("vmap", of=["map", "vmap"]))
 def test_controls_of_several_levels_train_together(how, tiny_config, finished, tmp_path):
     config = dataclasses.replace(tiny_config, members_per_call=8, member_axis=how)
     files = run(config, tmp_path)
@@ -314,6 +317,7 @@ def test_controls_of_several_levels_train_together(how, tiny_config, finished, t
     assert_close(values(files), values(finished))
 
 
+@pytest.mark.slow
 def test_replicates_that_do_not_fit_a_call_train_in_unequal_parts(tiny_config, tmp_path):
     config = dataclasses.replace(
         tiny_config,
@@ -342,7 +346,7 @@ def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):
     assert stops[0] == stops[1]
 
 
-@pytest.mark.parametrize("scope", ["layerwise", "global"])
+@pytest.mark.parametrize("scope", quick("global", of=["layerwise", "global"]))
 def test_one_shot_prunes_the_dense_net_to_each_density(scope, tiny_config, tmp_path):
     prune = dataclasses.replace(tiny_config.prune, densities=(0.5, 0.1), scope=scope)
     config = dataclasses.replace(tiny_config, prune=prune, arms=("ticket", "random"))
@@ -417,6 +421,7 @@ def dynamic_config(tiny_config):
     )
 
 
+@pytest.mark.slow
 def test_masks_that_change_end_at_the_tickets_counts(dynamic_config, tmp_path, caplog):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     with jax.log_compiles(), caplog.at_level(logging.WARNING):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from support.runs import Stop, job, run, texts, values
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -39,7 +40,7 @@ def study(tiny_config, **changes):
     )
 
 
-@pytest.fixture(scope="module", params=["dropout", "batch norm"])
+@pytest.fixture(scope="module", params=quick("dropout", of=["dropout", "batch norm"]))
 def config(request, tiny_config):
     """Layer-wise and rewound to the init; or global and rewound to an epoch."""
     if request.param == "dropout":
@@ -182,6 +183,7 @@ def test_interrupted_anywhere_equals_uninterrupted(config, built, finished, tmp_
     assert texts(files) == texts(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_members_in_parts_give_the_same(config, built, finished, tmp_path):
     one_by_one = dataclasses.replace(config, members_per_call=1)
@@ -213,6 +215,7 @@ def test_too_many_members_for_the_memory_are_halved(
     assert texts(files) == texts(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_member_too_large_alone_is_told(built, tmp_path, monkeypatch):
     def fails(*_):
@@ -236,6 +239,7 @@ def test_off_the_cpu_members_are_as_many_as_fit_the_memory(built, monkeypatch):
     assert trainer.members_per_call(built.config) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_bfloat16_computes_with_exact_float32_params(config, built, images, tmp_path):
     half = dataclasses.replace(config, compute_dtype="bfloat16", num_levels=2)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from support.runs import train
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -158,6 +159,7 @@ def test_an_arm_that_is_a_criterion_prunes_as_a_study_of_it(built, inits):
     assert_trees_equal(ticket, small)
 
 
+@pytest.mark.slow
 def test_criteria_train_beside_the_ticket(tiny_config, built, tmp_path):
     # The first two share a call: pruned weights of the one are 0, of the other not.
     arms = ("ticket", "freeze", "snip", "large_init", "random_erk")
@@ -204,12 +206,12 @@ def test_a_sample_larger_than_a_class_is_refused(arms, tiny_config):
     ("criterion", "scope"),
     [
         ("snip", "global"),
-        ("grasp", "global"),
-        ("synflow", "global"),
+        pytest.param("grasp", "global", marks=pytest.mark.slow),
+        pytest.param("synflow", "global", marks=pytest.mark.slow),
         ("random_erk", "global"),
         ("large_init", "er"),
-        ("large_init", "layerwise"),
-        ("supermask", "global"),
+        pytest.param("large_init", "layerwise", marks=pytest.mark.slow),
+        pytest.param("supermask", "global", marks=pytest.mark.slow),
     ],
 )
 def test_a_study_ends_at_its_densities(criterion, scope, tiny_config, built, tmp_path):
@@ -267,8 +269,8 @@ def with_norm(built):
     return built, (init, Trained(init, masks.full(params)))
 
 
-@pytest.mark.parametrize("name", LEARNED)
-@pytest.mark.parametrize("net", ["lenet", "norm"])
+@pytest.mark.parametrize("name", quick("edge_popup", of=LEARNED))
+@pytest.mark.parametrize("net", quick("norm", of=["lenet", "norm"]))
 def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm):
     """At both levels, which share a compilation though their counts differ."""
     built, inits = (built, inits) if net == "lenet" else with_norm

@@ -109,6 +109,7 @@ def test_n_of_m_of_each_level(config, tmp_path):
     assert masks.is_subset(found[2], found[1])
 
 
+@pytest.mark.slow
 def test_filters_go_by_the_convolutions_fraction(tiny_config, monkeypatch, tmp_path):
     config = dataclasses.replace(
         tiny_config,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -86,7 +87,9 @@ def assert_close(found, expected, rtol=1e-4, atol=1e-6):
 # All criteria.
 
 
-@pytest.mark.parametrize("name", criteria.CRITERIA)
+@pytest.mark.parametrize(
+    "name", quick("magnitude", "snip", "synflow", "supermask", of=criteria.CRITERIA)
+)
 def test_every_criterion_feeds_prune_and_works_over_members(name, vgg):
     scores_of = jax.jit(criteria.CRITERIA[name].scores)
     scores = scores_of(vgg)
@@ -264,7 +267,7 @@ def test_snip_of_a_linear_net_by_hand():
     np.testing.assert_allclose(found, np.abs(expected), rtol=1e-5)
 
 
-@pytest.mark.parametrize("net", ["convnet", "vgg"])
+@pytest.mark.parametrize("net", quick("vgg", of=["convnet", "vgg"]))
 def test_snip_is_the_gradient_by_the_mask(net):
     """As the paper defines it: by c, at c = 1, of the loss with c * w."""
     evidence = make_evidence(net)
@@ -308,7 +311,7 @@ def some_masks(full):
     )
 
 
-@pytest.mark.parametrize("net", ["lenet", "vgg"])
+@pytest.mark.parametrize("net", quick("lenet", of=["lenet", "vgg"]))
 def test_grasp_is_an_explicit_hessian_of_the_kernels_times_gradient(net):
     evidence = make_evidence(net)
     kept = some_masks(evidence.masks)

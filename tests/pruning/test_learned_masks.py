@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.tiers import quick
 from support.trees import assert_trees_equal
 from support.zoo import NormNet
 
@@ -157,7 +158,7 @@ def test_rescaling_makes_up_for_what_is_pruned(network, params, half_masks, exam
     assert found.accuracy == plain.accuracy  # since the biases are 0
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick("edge_popup", of=METHODS))
 def test_a_learned_mask_beats_random_ones_of_its_density(name, examples):
     """Of a wide net, none of whose weights is trained."""
     net = lth_jax.from_linen(
@@ -193,7 +194,7 @@ def test_a_learned_mask_beats_random_ones_of_its_density(name, examples):
     assert accuracy(kept) > 0.4
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick("edge_popup", of=METHODS))
 def test_a_net_with_batch_normalisation_over_members(name, norm_net, examples):
     batches = BATCHES[:20]
 

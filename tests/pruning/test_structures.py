@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -42,7 +43,7 @@ def unit_masks(module, found):
     }
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", quick("lenet", "vgg", of=NETS))
 def test_the_units_of_least_norm_go_and_nothing_of_them_is_left(name):
     module = NETS[name]
     scores, layout = magnitudes_of(module), module.layout()

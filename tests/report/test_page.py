@@ -6,6 +6,7 @@ import shutil
 import pytest
 from support import browsing, standings
 from support.studies import DENSITIES
+from support.tiers import quick
 
 from lth_jax import report
 from lth_jax.analysis.verdict import as_json
@@ -21,7 +22,7 @@ NAMES = {"ticket": "ticket", "reinit": "fresh init", "shuffle": "shuffled mask"}
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
 
-@pytest.fixture(scope="module", params=["mnist1d", "lenet"])
+@pytest.fixture(scope="module", params=quick("smoke", of=["smoke", "mnist1d", "lenet"]))
 def study(request):
     return request.getfixturevalue(f"{request.param}_study")
 

@@ -58,6 +58,7 @@ def test_it_writes_page_figures_verdict_and_table(run, study):
     assert sorted(study.figures.iterdir()) == figures
 
 
+@pytest.mark.slow
 def test_another_margin_gives_another_verdict(run, study):
     config = study.config.read_bytes()
     default = json.loads(json.dumps(as_json(gather(study, None).verdict)))
@@ -86,22 +87,32 @@ def test_several_studies_make_one_page(run, study, tmp_path):
     [
         ((), "--workdir: missing; such as --workdir=runs/mnist1d"),
         (("--workdir=runs/nowhere",), "workdir: runs/nowhere holds no study"),
-        (("--workdir=README.md",), "README.md"),
-        (("--workdir={tmp_path}",), "holds no study"),
-        (("--workdir={study}", "--nope=1"), "Unknown command line flag 'nope'"),
+        pytest.param(("--workdir=README.md",), "README.md", marks=pytest.mark.slow),
+        pytest.param(("--workdir={tmp_path}",), "holds no study", marks=pytest.mark.slow),
+        pytest.param(
+            ("--workdir={study}", "--nope=1"),
+            "Unknown command line flag 'nope'",
+            marks=pytest.mark.slow,
+        ),
         (("--workdir={study}", "level_3"), "unknown argument 'level_3'"),
-        (
+        pytest.param(
             ("--workdir={study}", "--accuracy_margin=1.5"),
             "accuracy_margin: 1.5 is not allowed",
+            marks=pytest.mark.slow,
         ),
         (
             ("--workdir={study}", "--accuracy_margin=nan"),
             "accuracy_margin: nan is not allowed",
         ),
-        (("--workdir={study}", "--accuracy_margin=lots"), "--accuracy_margin=lots"),
-        (
+        pytest.param(
+            ("--workdir={study}", "--accuracy_margin=lots"),
+            "--accuracy_margin=lots",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             ("--workdir={study}", "--workdir={study}", "--out={tmp_path}/a/b.html"),
             "No such file or directory",
+            marks=pytest.mark.slow,
         ),
     ],
     ids=lambda v: v[-1] if isinstance(v, tuple) and v else "",

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiers import quick
 from support.trees import assert_trees_equal
 from support.zoo import NETS, ZOO, draw_masks, images, logits, variables
 
@@ -24,7 +25,7 @@ def small_logits(compact, inputs):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", quick("lenet", "conv2", "vgg16", "resnet20", of=ZOO))
 def test_a_compact_net_is_the_same_function(name, case):
     params, stats = variables(name)
     found = draw_masks(name, 5, **CASES[case])

@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 from support.compact import NUM_STEPS, assert_close, start, train
+from support.tiers import quick
 from support.trees import assert_trees_equal
 from support.zoo import NETS, draw_masks, images, logits, variables
 
@@ -12,7 +13,10 @@ from lth_jax import masks, models, shrinking, training
 from lth_jax.layout import INPUTS, sizes
 
 
-@pytest.mark.parametrize("name", ["lenet", "conv2", "small_vgg", "small_resnet"])
+@pytest.mark.parametrize(
+    "name",
+    quick("lenet", "small_vgg", of=["lenet", "conv2", "small_vgg", "small_resnet"]),
+)
 def test_a_compact_nets_steps_expanded_are_the_masked_nets(name):
     structured = draw_masks(name, 2, 0.6, dead=0.3, others=1.0, dead_inputs=0.4)
     scores = jax.tree.map(jnp.abs, variables(name)[0])

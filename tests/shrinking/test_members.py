@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from support.compact import NUM_STEPS, assert_close, start, train
+from support.tiers import quick
 from support.trees import assert_trees_equal
 from support.zoo import NETS, draw_masks, images, logits
 
@@ -34,7 +35,10 @@ def two_members(name):
     return stacked([start(name, own, TX) for own in found]), stacked(found)
 
 
-@pytest.mark.parametrize("name", ["lenet", "conv2", "small_vgg", "small_resnet"])
+@pytest.mark.parametrize(
+    "name",
+    quick("lenet", "small_vgg", of=["lenet", "conv2", "small_vgg", "small_resnet"]),
+)
 def test_members_of_one_shape_train_as_their_masked_nets(name):
     states, found = two_members(name)
     compact = shrinking.compact_members(NETS[name], states, found)

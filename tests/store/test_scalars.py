@@ -10,6 +10,7 @@ import pytest
 from lth_jax.study.scalars import ScalarsError, check
 from support.damage import flip_a_byte
 from support.runs import Stop, run, texts
+from support.tiers import quick
 from tensorboardX.proto.event_pb2 import Event
 
 from lth_jax import config as lth_config
@@ -143,7 +144,7 @@ def test_interrupted_at_every_boundary_each_step_is_there_once(
     assert points(files) == points(finished)
 
 
-@pytest.mark.parametrize("cut", [0, 30])
+@pytest.mark.parametrize("cut", quick(30, of=[0, 30]))
 def test_killed_before_it_is_saved_each_step_is_there_once(
     cut, config, tmp_path, monkeypatch
 ):
@@ -192,6 +193,7 @@ def test_a_level_that_is_made_again_is_there_once(config, built, copy):
     assert_complete(copy)
 
 
+@pytest.mark.slow
 def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
     late = lth_config.RewindConfig("late_rewind", "13")
     config = dataclasses.replace(config, rewind=late, num_levels=2)
@@ -212,6 +214,7 @@ def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_p
     assert steps["ticket/level_01"] == [20, 30, 40]
 
 
+@pytest.mark.slow
 def test_groups_that_train_together_have_runs_of_their_own(config, tmp_path):
     files = run(dataclasses.replace(config, members_per_call=8), tmp_path)
     assert_complete(files)

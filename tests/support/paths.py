@@ -1,6 +1,5 @@
-"""Paths: where the repository and Debian's data lie."""
+"""Paths: where the repository lies."""
 
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
-FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from support.sets import highest, indices
+from support.tiers import quick
 from support.trees import assert_trees_equal
 from support.zoo import NormNet
 
@@ -173,7 +174,7 @@ def test_what_grows_is_zero_until_a_step_moves_it(norm_net, examples):
     assert_trees_equal(after.params, masks.apply(both, params))
 
 
-@pytest.mark.parametrize("name", ["set", "rigl"])
+@pytest.mark.parametrize("name", quick("rigl", of=["set", "rigl"]))
 def test_runs_cut_anywhere_equal_whole_ones(name, norm_net, examples):
     steps = compiled(norm_net, "adam", name)
     state, kept, goal = begin(norm_net, "adam", name)
@@ -203,7 +204,8 @@ def test_without_a_due_update_it_is_static_training(norm_net, examples):
 
 
 @pytest.mark.parametrize(
-    ("name", "how"), [("gradual", "vmap"), ("set", "vmap"), ("rigl", "map")]
+    ("name", "how"),
+    quick(("rigl", "map"), of=[("gradual", "vmap"), ("set", "vmap"), ("rigl", "map")]),
 )
 def test_members_over_devices_have_exact_counts(name, how, norm_net, examples):
     segment = lth_jax.make_dynamic_segment(
