@@ -27,6 +27,7 @@ from timing import ratio, report, timed
 
 from lth_jax import config as lth_config
 from lth_jax import masks
+from lth_jax.config import command_line
 from lth_jax.core.tickets import Start
 from lth_jax.devices.members import use_all_cores
 from lth_jax.shrinking import compact_members
@@ -104,4 +105,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=lambda argv: flags.FLAGS(command_line.prepare(argv)))
