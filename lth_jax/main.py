@@ -63,19 +63,20 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
     from lth_jax import report
     from lth_jax.devices import members as parallel
-    from lth_jax.store import workdir
+    from lth_jax.store import claim
+    from lth_jax.store.workdir import Workdir
     from lth_jax.study import experiment, interruption, runner, scalars
 
     parallel.use_all_cores()
-    files = workdir.Workdir(root)
-    workdir.check(files, config)
+    files = Workdir(root)
+    claim.check(files, config)
     if runner.is_finished(config, files):
         _say(f"{root}: this study is finished; nothing is left to run")
     else:
         scalars.check(config)
         _use_compilation_cache()
         built = experiment.build(config)
-        with workdir.opened(root, config, built.data_note):
+        with claim.opened(root, config, built.data_note):
             try:
                 with interruption.deferred(_say) as check_interrupted:
                     runner.Runner(built, files, check_interrupted).run()

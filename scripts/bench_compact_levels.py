@@ -31,7 +31,7 @@ from lth_jax.config import command_line
 from lth_jax.core.tickets import Start
 from lth_jax.devices.members import use_all_cores
 from lth_jax.shrinking import compact_members
-from lth_jax.store import workdir
+from lth_jax.store import claim
 from lth_jax.study import experiment
 from lth_jax.study.experiment import Experiment, Splits
 from lth_jax.study.levels import InFlight, Member, Trainer
@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         few = [Examples(*(x[: _EXAMPLES.value] for x in s)) for s in built.splits]
         built = built._replace(splits=Splits(*few))
         root = pathlib.Path(_WORKDIR.value or scratch)
-        with workdir.opened(root, config, built.data_note) as files:
+        with claim.opened(root, config, built.data_note) as files:
             Runner(built, files).run()
             lineage = Lineage(built, files, lambda *_, **__: None)
             short = dataclasses.replace(config, num_steps=_STEPS.value)

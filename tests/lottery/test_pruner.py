@@ -15,7 +15,7 @@ from lth_jax.config import ConfigError
 from lth_jax.core.tickets import Start
 from lth_jax.errors import UserError
 from lth_jax.pruning import criteria
-from lth_jax.store import records, workdir
+from lth_jax.store import claim, records
 from lth_jax.store import tickets as ticket_files
 from lth_jax.study import experiment
 from lth_jax.study.lineage import Lineage
@@ -33,7 +33,7 @@ def with_prune(config, **fields):
 
 def run(config, root, built):
     """Runs a study; returns its workdir."""
-    with workdir.opened(root, config) as files:
+    with claim.opened(root, config) as files:
         Runner(built._replace(config=config), files).run()
     return files
 

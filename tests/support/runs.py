@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lth_jax.store import records, workdir
+from lth_jax.store import claim, records
 from lth_jax.study import experiment
 from lth_jax.study.runner import Runner
 
@@ -14,7 +14,7 @@ class Stop(Exception):
 def run(config, root, built=None, check_interrupted=lambda: None):
     """Runs a study; returns its workdir."""
     built = experiment.build(config) if built is None else built
-    with workdir.opened(root, config, built.data_note) as files:
+    with claim.opened(root, config, built.data_note) as files:
         Runner(built, files, check_interrupted).run()
     return files
 

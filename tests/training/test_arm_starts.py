@@ -11,7 +11,7 @@ from lth_jax import masks
 from lth_jax.config import DynamicConfig
 from lth_jax.core.arms import ARMS
 from lth_jax.pruning import densities
-from lth_jax.store import records, workdir
+from lth_jax.store import claim, records, workdir
 from lth_jax.study import experiment
 from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Group
@@ -25,7 +25,7 @@ class Stop(Exception):
 def run(config, root, check_interrupted=lambda: None):
     """Runs a study; returns its records."""
     built = experiment.build(config)
-    with workdir.opened(root, config, built.data_note) as files:
+    with claim.opened(root, config, built.data_note) as files:
         Runner(built, files, check_interrupted).run()
     return files.records
 
