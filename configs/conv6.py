@@ -15,20 +15,15 @@ Variant:   ":dropout" (section 5): rate 0.5, 90,000 steps, Adam at 2e-4; in
            ":smoke", as configs/conv2.py: 2.4 minutes, beside other work.
 """
 
-import pathlib
-import runpy
-
+import conv2
 import ml_collections
 
 from lth_jax import config as lth_config
 
-# From beside this file, wherever the command is run.
-conv2 = runpy.run_path(str(pathlib.Path(__file__).with_name("conv2.py")))
-
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The study, or its variants "dropout" and "smoke", or both ("dropout,smoke")."""
-    config: ml_collections.ConfigDict = conv2["get_config"](variant)
+    config: ml_collections.ConfigDict = conv2.get_config(variant)
     config.model.name = "conv6"
     chosen = variant.split(",")
     if "smoke" in chosen:

@@ -13,18 +13,13 @@ Variant:   ":low_lr" and ":warmup", as configs/vgg19.py, rewound to the init.
            ":smoke", as configs/vgg19.py: 3 minutes, beside other work.
 """
 
-import pathlib
-import runpy
-
 import ml_collections
-
-# From beside this file, wherever the command is run.
-vgg19 = runpy.run_path(str(pathlib.Path(__file__).with_name("vgg19.py")))
+import vgg19
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The study, or variants of it ("low_lr", or "warmup,smoke")."""
-    config: ml_collections.ConfigDict = vgg19["get_config"](variant)
+    config: ml_collections.ConfigDict = vgg19.get_config(variant)
     config.model.name = "vgg16"
     chosen = variant.split(",")
     if not {"low_lr", "warmup"} & set(chosen):  # these need no late rewinding

@@ -1,9 +1,11 @@
 """Runs a whole lottery-ticket study.
 
-  python -m lth_jax.main --config=configs/mnist1d.py
-  python -m lth_jax.main --config=configs/lenet.py:smoke --config.num_replicates=10
+  lth-jax --list
+  lth-jax --config=mnist1d
+  lth-jax --config=lenet:smoke --config.num_replicates=10
+  python -m lth_jax.main --config=my_configs/mine.py
 
-The same command again goes on where it was left.
+The same command again goes on where it was left, also to more levels and arms.
 """
 
 import logging
@@ -18,13 +20,17 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
+from lth_jax import __version__
 from lth_jax import config as lth_config
+from lth_jax.config import command_line
 from lth_jax.errors import UserError
 from lth_jax.lottery.checks import check_arms
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The study, such as configs/mnist1d.py, with a variant after a colon."
+    "config", None, "The study: a file, or a name of --list; a variant after a colon."
 )
+_LIST = flags.DEFINE_bool("list", False, "Lists the configs of the package.")
+_VERSION = flags.DEFINE_bool("version", False, "Prints the version.")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where everything is written; by default runs/<config name>."
 )
@@ -57,11 +63,12 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
     from lth_jax import devices, report, run
     from lth_jax.lottery import interruption, results
-    from lth_jax.store import workdir
+    from lth_jax.store import claim
+    from lth_jax.store.workdir import Workdir
 
     devices.use_all_cores()
-    files = workdir.Workdir(root)
-    workdir.check(files, config)
+    files = Workdir(root)
+    claim.check(files, config)
     if results.is_finished(config, files):
         _say(f"{root}: this study is finished; nothing is left to run")
     else:
@@ -117,30 +124,26 @@ def _fail(text: str) -> int:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses flags; what is wrong with them is told in one line."""
     try:
-        _check_config_flags(argv)
-        rest: list[str] = flags.FLAGS(list(argv))
-        if _CONFIG.value is None:
-            raise UserError("--config: missing; such as --config=configs/mnist1d.py")
+        rest: list[str] = flags.FLAGS(command_line.prepare(argv))
+        asked = _LIST.value or _VERSION.value
+        if _CONFIG.value is None and not asked:
+            raise UserError("--config: missing; such as --config=mnist1d; see --list")
     except (flags.Error, UserError, OSError, AttributeError, TypeError) as error:
         sys.exit(_fail(" ".join(str(error).split())))
+    if asked:
+        print(command_line.listing() if _LIST.value else f"lth_jax {__version__}")
+        sys.exit()
     return rest
-
-
-def _check_config_flags(argv: Sequence[str]) -> None:
-    """Tells of a missing file or unknown field more plainly than ml_collections."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, equals, value = argument.lstrip("-").partition("=")
-        path = (value if equals else following).partition(":")[0]
-        if name == "config" and not pathlib.Path(path).is_file():
-            raise UserError(f"--config: {path!r}; no such file")
-        if name.startswith("config."):
-            lth_config.flag_type(name.removeprefix("config."))
 
 
 def run() -> None:
     """The entry point."""
     # Until a study runs there is nothing to save: stop at once, and quietly.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # --help tells of what was started, which may be `lth-jax` or `python -m lth_jax`.
+    sys.modules["__main__"].__doc__ = __doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(main, flags_parser=_parse_flags)
 
 

@@ -73,8 +73,12 @@ class Registry(Mapping[str, T], Generic[T]):
         except TypeError as error:
             raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
 
-    def give(self, thing: Any) -> str:
+    def give(self, thing: Any, name: str | None = None) -> str:
         """Names an object, so that `find` finds it in this process.
+
+        Args:
+          thing: the object.
+          name: what to call it; by default as its class or itself is called.
 
         Returns:
           `package.module:name` of a class or function that can be imported, which other
@@ -85,9 +89,9 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         own = getattr(thing, "__qualname__", "")
         module = getattr(thing, "__module__", "")
-        if own and module != "__main__" and "<" not in own:
+        if name is None and own and module != "__main__" and "<" not in own:
             return f"{module}:{own}"
-        name = f"{_GIVEN}:{own or type(thing).__name__}"
+        name = f"{_GIVEN}:{name or own or type(thing).__name__}"
         try:
             self._given[name] = self._made(thing)
         except TypeError as error:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lth_jax import config as lth_config
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig
-from lth_jax.registry import Registry
-
-DATA_SETS: Registry = Registry("data", {})
+from lth_jax.data import DATA_SETS
 from lth_jax.lottery.arms import ARMS
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.executor import Executor
@@ -20,7 +18,8 @@ from lth_jax.masks import Masks, Params
 from lth_jax.models import MODELS
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.store import records, tickets, trackers
-from lth_jax.store.workdir import Workdir, opened, read_config
+from lth_jax.store.claim import opened
+from lth_jax.store.workdir import Workdir, read_config
 from lth_jax.training.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -93,17 +92,18 @@ def run_study(
       result.verdict, result.records, result.ticket(level=3, replicate=0)
     """
     study = config if isinstance(config, StudyConfig) else lth_config.read(config or {})
-    for group, registry, given in (
-        ("model", MODELS, model),
-        ("data", DATA_SETS, data),
-        ("loss", LOSSES, loss),
-    ):
-        if given is not None:
-            named = dataclasses.replace(getattr(study, group), name=registry.give(given))
-            study = dataclasses.replace(study, **{group: named})
+    names = {}
+    if model is not None:
+        names["model"] = {"name": MODELS.give(model)}
+    if data is not None:
+        names["data"] = {"name": DATA_SETS.give(lambda: data, "arrays")}
+    if loss is not None:
+        names["loss"] = {"name": LOSSES.give(loss)}
     if criterion is not None:
-        prune = dataclasses.replace(study.prune, criterion=CRITERIA.give(criterion))
-        study = dataclasses.replace(study, prune=prune)
+        names["prune"] = {"criterion": CRITERIA.give(criterion)}
+    for group, fields in names.items():
+        named: Any = dataclasses.replace(getattr(study, group), **fields)
+        study = dataclasses.replace(study, **{group: named})
     more = tuple(ARMS.give(arm) for arm in arms)
     study = dataclasses.replace(study, arms=(*study.arms, *more))
     study.check()

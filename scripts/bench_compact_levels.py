@@ -27,10 +27,11 @@ from timing import ratio, report, timed
 
 from lth_jax import config as lth_config
 from lth_jax import masks
+from lth_jax.config import command_line
 from lth_jax.core.tickets import Start
 from lth_jax.devices.members import use_all_cores
 from lth_jax.shrinking import compact_members
-from lth_jax.store import workdir
+from lth_jax.store import claim
 from lth_jax.study import experiment
 from lth_jax.study.experiment import Experiment, Splits
 from lth_jax.study.levels import InFlight, Member, Trainer
@@ -94,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         few = [Examples(*(x[: _EXAMPLES.value] for x in s)) for s in built.splits]
         built = built._replace(splits=Splits(*few))
         root = pathlib.Path(_WORKDIR.value or scratch)
-        with workdir.opened(root, config, built.data_note) as files:
+        with claim.opened(root, config, built.data_note) as files:
             Runner(built, files).run()
             lineage = Lineage(built, files, lambda *_, **__: None)
             short = dataclasses.replace(config, num_steps=_STEPS.value)
@@ -104,4 +105,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=lambda argv: flags.FLAGS(command_line.prepare(argv)))

@@ -27,7 +27,7 @@ from lth_jax import config as lth_config
 from lth_jax import data
 from lth_jax.lottery.results import is_finished
 from lth_jax.lottery.study import build
-from lth_jax.store import workdir
+from lth_jax.store import claim
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import optimizers
 
@@ -175,7 +175,7 @@ def tiny_study(tiny_config, shared_folder) -> Workdir:
     with locked(root):
         if not is_finished(tiny_config, Workdir(root)):
             built = build(tiny_config)
-            with workdir.opened(root, tiny_config, built.data_note) as files:
+            with claim.opened(root, tiny_config, built.data_note) as files:
                 train(built, files)
     return Workdir(root)
 

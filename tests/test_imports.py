@@ -31,6 +31,7 @@ FLOORS = {
     "deploy": 8,
     "report": 9,
     "main": 10,
+    "__main__": 11,
 }
 PURE = ("core", "masks", "models", "pruning", "removal", "training")
 FORBIDDEN_IN_PURE = {

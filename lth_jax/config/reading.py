@@ -10,7 +10,6 @@ from ml_collections import config_dict
 
 from lth_jax.config.requirements import ConfigError
 from lth_jax.config.study import StudyConfig
-from lth_jax.config.verdict import Claim
 
 
 def default() -> ml_collections.ConfigDict:
@@ -63,7 +62,7 @@ def parse(config: Mapping[str, Any]) -> StudyConfig:
     Raises:
       ConfigError: naming a field that there is not, or whose value is of another type.
     """
-    study: StudyConfig = _from_dict(StudyConfig, config, prefix="")
+    study: StudyConfig = _typed("", config, StudyConfig)
     return study
 
 
@@ -92,24 +91,6 @@ def _type_of(group: type, name: str, prefix: str) -> Any:
     return hints[name]
 
 
-def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    fields = {}
-    for name, value in values.items():
-        field = f"{prefix}{name}"
-        _type_of(cls, name, prefix)
-        if dataclasses.is_dataclass(hints[name]):
-            if not isinstance(value, Mapping | ml_collections.ConfigDict):
-                raise ConfigError(f"{field}: {value!r}; must be a group of fields")
-            fields[name] = _from_dict(hints[name], value, f"{field}.")
-        else:
-            fields[name] = _typed(field, value, hints[name])
-    for needed in dataclasses.fields(cls):
-        if needed.name not in fields and needed.default is dataclasses.MISSING:
-            raise ConfigError(f"{prefix}{needed.name}: missing")
-    return cls(**fields)
-
-
 def _typed(field: str, value: Any, annotation: Any) -> Any:
     """The value as the field's type: int where float is wanted, list as tuple."""
     args = typing.get_args(annotation)
@@ -120,12 +101,9 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
     if typing.get_origin(annotation) is tuple:
         if not isinstance(value, tuple | list):
             raise ConfigError(f"{field}: {value!r}; must be a tuple")
-        if args[0] is str:  # --config.arms=ticket,reinit comes as one string
-            value = [part for item in value for part in str(item).split(",") if part]
         return tuple(_typed(field, item, args[0]) for item in value)
-    if annotation is Claim and isinstance(value, Claim | Mapping):  # a dict from JSON
-        values = value if isinstance(value, Mapping) else vars(value)
-        return _from_dict(Claim, values, f"{field}.")
+    if dataclasses.is_dataclass(annotation):
+        return _group(field, value, annotation)
     if annotation is float and type(value) is int:
         return float(value)
     if annotation is str and type(value) is int:  # such as rewind.step=500
@@ -133,3 +111,20 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
     if type(value) is not annotation:
         raise ConfigError(f"{field}: {value!r}; must be of type {annotation.__name__}")
     return value
+
+
+def _group(field: str, value: Any, annotation: Any) -> Any:
+    """A group of fields, from itself or from names and values, as JSON has it."""
+    values = vars(value) if isinstance(value, annotation) else value
+    if not isinstance(values, Mapping | ml_collections.ConfigDict):
+        named = f"a group of fields, of type {annotation.__name__}"
+        raise ConfigError(f"{field}: {value!r}; must be {named}")
+    prefix = f"{field}." if field else ""
+    fields = {
+        name: _typed(f"{prefix}{name}", item, _type_of(annotation, name, prefix))
+        for name, item in values.items()
+    }
+    for needed in dataclasses.fields(annotation):
+        if needed.name not in fields and needed.default is dataclasses.MISSING:
+            raise ConfigError(f"{prefix}{needed.name}: missing")
+    return annotation(**fields)

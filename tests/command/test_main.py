@@ -12,6 +12,7 @@ import time
 import pytest
 from support.paths import ROOT
 
+import lth_jax
 from lth_jax.store import records
 
 SMOKE = ("--config=configs/mnist1d.py:smoke",)
@@ -193,11 +194,30 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
     assert texts(workdir) == uninterrupted
 
 
+@pytest.mark.parametrize("command", ["lth_jax", "lth_jax.main"])
+def test_it_says_its_version_configs_and_flags(command, user_environment, tmp_path):
+    def say(flag):
+        return subprocess.run(
+            [sys.executable, "-m", command, flag],
+            cwd=tmp_path,
+            env={**user_environment, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    assert say("--version") == f"lth_jax {lth_jax.__version__}\n"
+    assert "\nconv6     Conv-6 on CIFAR-10" in say("--list")
+    assert "--config=lenet:smoke" in say("--help")
+    assert "--workdir: Where everything is written" in say("--help")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ((), "--config: missing; such as"),
         (("--config=configs/nope.py",), "--config: 'configs/nope.py'; no such file"),
+        (("--config=nope",), "--config: 'nope'; no such file, nor one of conv2, conv4"),
+        (("--config=mnist1d:nope",), "'nope'; must be one of smoke"),
         (("--config=configs/mnist1d.py:nope",), "'nope'; must be one of smoke"),
         (
             (*SMOKE, "--config.prune.fractoin=0.3"),
@@ -207,6 +227,8 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
         ((*SMOKE, "--config.data=mnist"), "data: a group of fields (augment, name, num_"),
         ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
         ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
+        ((*SMOKE, "--config.model.name=nowhere:Net"), "model.name: 'nowhere:Net' cannot"),
+        ((*SMOKE, "--config.arms=ticket,continu"), "arms: 'continu' is not allowed"),
         ((*SMOKE, "--config.batch_size=3001"), "batch_size: 3001 is not allowed"),
         pytest.param(
             (*SMOKE, "--config.data.name=nope"),

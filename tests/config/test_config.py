@@ -3,6 +3,7 @@ import dataclasses
 import json
 import pathlib
 import runpy
+import sys
 
 import pytest
 from support.trees import as_dict
@@ -13,6 +14,7 @@ from lth_jax.training import dynamics, rewinding
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
+sys.path.append(str(CONFIGS))  # last, as the command line does; they import each other
 
 
 def changed(field, value):

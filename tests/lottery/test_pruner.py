@@ -19,7 +19,7 @@ from lth_jax.lottery.pruner import Pruner
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets, Trained
 from lth_jax.pruning import criteria
-from lth_jax.store import records, workdir
+from lth_jax.store import claim, records
 from lth_jax.store import tickets as ticket_files
 
 DENSITIES = (0.5, 0.1)
@@ -33,7 +33,7 @@ def with_prune(config, **fields):
 
 def run(config, root, built):
     """Runs a study; returns its workdir."""
-    with workdir.opened(root, config) as files:
+    with claim.opened(root, config) as files:
         train(dataclasses.replace(built, config=config), files)
     return files
 

@@ -2,19 +2,14 @@ import dataclasses
 import json
 import logging
 import shutil
+import sys
 
 import pytest
 
-from lth_jax.config import Claim, VerdictConfig
-from lth_jax.store import workdir as workdir_module
-from lth_jax.store.workdir import (
-    Workdir,
-    WorkdirError,
-    check,
-    opened,
-    read_config,
-    read_environment,
-)
+from lth_jax.config import Claim, PruneConfig, VerdictConfig
+from lth_jax.store import claim
+from lth_jax.store.claim import check, opened
+from lth_jax.store.workdir import Workdir, WorkdirError, read_config, read_environment
 
 
 def contents(folder):
@@ -54,6 +49,70 @@ def test_another_config_is_refused_naming_the_fields(tiny_config, tmp_path):
     assert contents(tmp_path) == before
 
 
+def densities(*shares):
+    return {"prune": PruneConfig(densities=shares), "num_levels": 1 + len(shares)}
+
+
+def two_of_four(*shares):
+    prune = PruneConfig(structure="n_of_m", n_of_m=shares)
+    return {"prune": prune, "num_levels": 1 + len(shares)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"num_levels": 4}),
+        ({}, {"arms": ("ticket", "random", "shuffle", "reinit")}),
+        ({}, {"num_levels": 9, "arms": ("ticket", "reinit", "shuffle", "random")}),
+        (densities(0.5), densities(0.5, 0.2)),
+        (two_of_four("2:4"), two_of_four("2:4", "1:4")),
+    ],
+)
+def test_a_study_grows_by_levels_and_arms_and_does_not_shrink(
+    before, after, tiny_config, tmp_path, monkeypatch
+):
+    small, large = (dataclasses.replace(tiny_config, **x) for x in (before, after))
+    with opened(tmp_path, small, "odd data") as workdir:
+        half_trained = workdir.in_flight("reinit", 1, 2)
+        half_trained.mkdir()
+        began = read_environment(workdir)
+    with opened(tmp_path, small, "odd data"):
+        assert half_trained.exists()
+    written = contents(tmp_path)
+    check(workdir, large)
+    with pytest.raises(WorkdirError, match="other data"), opened(tmp_path, large):
+        pass
+    assert contents(tmp_path) == written and read_config(workdir) == small
+    monkeypatch.setattr(sys, "argv", ["lth-jax", "--more"])
+    with opened(tmp_path, large, "odd data"):
+        # A call of the same name may be of other arms now.
+        assert not half_trained.exists()
+    assert read_config(workdir) == large
+    # The command that makes all of it, and where and with what it began.
+    assert read_environment(workdir) == {**began, "command": ["lth-jax", "--more"]}
+    with pytest.raises(WorkdirError, match=r"another config \((arms|num_levels|prune)"):
+        check(workdir, small)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ({}, {"arms": ("ticket", "shuffle", "reinit")}, "arms"),
+        ({}, {"arms": ("ticket", "reinit", "random")}, "arms"),
+        ({}, {"num_levels": 4, "num_steps": 80}, "num_steps"),
+        ({"num_levels": 2}, densities(0.5), r"prune\.densities"),
+        (densities(0.5), densities(0.4, 0.2), r"prune\.densities"),
+        (densities(0.5), {"num_levels": 3}, r"prune\.densities"),
+    ],
+)
+def test_what_is_no_extension_is_refused(before, after, field, tiny_config, tmp_path):
+    small, other = (dataclasses.replace(tiny_config, **x) for x in (before, after))
+    with opened(tmp_path, small) as workdir:
+        pass
+    with pytest.raises(WorkdirError, match=rf"another config \({field}: "):
+        check(workdir, other)
+
+
 def test_a_folder_of_something_else_is_refused_and_left_alone(tiny_config, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with (
@@ -88,7 +147,7 @@ def test_a_study_that_comes_second_does_not_take_over(tiny_config, tmp_path, mon
     other = dataclasses.replace(tiny_config, num_steps=80)
     with opened(tmp_path / "other", other):
         pass
-    first = workdir_module.check
+    first = claim.check
     calls = []
 
     def check_then_lose_the_race(workdir, config):
@@ -99,7 +158,7 @@ def test_a_study_that_comes_second_does_not_take_over(tiny_config, tmp_path, mon
         if len(calls) > 1:
             first(workdir, config)
 
-    monkeypatch.setattr(workdir_module, "check", check_then_lose_the_race)
+    monkeypatch.setattr(claim, "check", check_then_lose_the_race)
     with (
         pytest.raises(WorkdirError, match="num_steps: 80 there, 40 now"),
         opened(tmp_path / "ours", tiny_config),

@@ -7,7 +7,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.loop import find_tickets
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
-from lth_jax.store import records, workdir
+from lth_jax.store import claim, records
 
 
 def train(built, files, check_interrupted=lambda: None) -> None:
@@ -27,7 +27,7 @@ class Stop(Exception):
 def run(config, root, built=None, check_interrupted=lambda: None):
     """Runs a study; returns its workdir."""
     built = build(config) if built is None else built
-    with workdir.opened(root, config, built.data_note) as files:
+    with claim.opened(root, config, built.data_note) as files:
         train(built, files, check_interrupted)
     return files
 

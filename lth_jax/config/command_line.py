@@ -1,0 +1,87 @@
+"""Command line: a config by its name, and flags as a user types them."""
+
+import ast
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from lth_jax.config.reading import flag_type
+from lth_jax.config.requirements import ConfigError
+
+_PACKAGE = pathlib.Path(__file__).parents[1]
+
+
+def prepare(argv: Sequence[str]) -> list[str]:
+    """The arguments as `config_flags` takes them.
+
+    `--config=conv6:dropout` becomes the path of the packaged file, and
+    `--config.arms=ticket,continue` a Python tuple. The working directory and the config's
+    own folder can be imported from afterwards, after all else.
+
+    Raises:
+      ConfigError: on a config that is not there, or a flag of no field.
+    """
+    prepared, left = [], list(argv)
+    while left:
+        argument = left.pop(0)
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and (change := _change(name)):
+            value = value if equals or not left else left.pop(0)
+            argument = f"--{name}={change(value)}"
+        prepared.append(argument)
+    return prepared
+
+
+def listing() -> str:
+    """The packaged configs, a line each, with their variants."""
+    lines = []
+    for path in _packaged():
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        variants = dict.fromkeys(re.findall(r'":\w+"', text))
+        names = (path.stem + variant.strip('"') for variant in variants)
+        lines += [
+            f"{path.stem:10}{text.partition(chr(10))[0]}",
+            f"{'':10}{', '.join(names)}",
+        ]
+    return "\n".join(lines)
+
+
+def _packaged() -> list[pathlib.Path]:
+    """Their files: inside the installed package, or beside it in a checkout."""
+    inside = sorted((_PACKAGE / "configs").glob("*.py"))
+    return inside or sorted((_PACKAGE.parent / "configs").glob("*.py"))
+
+
+def _change(name: str) -> Callable[[str], str] | None:
+    """What makes of a flag's value one that `config_flags` takes."""
+    if name == "config":
+        return _located
+    if name.startswith("config."):
+        kind = flag_type(name.removeprefix("config."))
+        return _quoted if kind == tuple[str, ...] else None
+    return None
+
+
+def _located(text: str) -> str:
+    name, colon, variant = text.partition(":")
+    packaged = {path.stem: path for path in _packaged()}
+    path = pathlib.Path(name)
+    if not path.is_file():
+        if name not in packaged:
+            raise ConfigError(
+                f"--config: {name!r}; no such file, nor one of {', '.join(packaged)}"
+            )
+        path = packaged[name]
+    # Last, since configs/mnist1d.py is not to hide the package mnist1d.
+    for folder in (pathlib.Path.cwd(), path.parent.resolve()):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    return f"{path}{colon}{variant}"
+
+
+def _quoted(text: str) -> str:
+    """Names as a Python tuple; a bare `continue` or `my_arms:mine` would be no Python."""
+    if text.startswith(("(", "[", '"', "'")):
+        return text
+    return repr(tuple(name for part in text.split(",") if (name := part.strip())))

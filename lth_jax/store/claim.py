@@ -1,0 +1,153 @@
+"""Claim: whose a workdir is, and what may go on in it."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from lth_jax.config import StudyConfig
+from lth_jax.store import environment
+from lth_jax.store.files import whole
+from lth_jax.store.workdir import (
+    Workdir,
+    WorkdirError,
+    dotted,
+    read_config,
+    read_environment,
+)
+
+# Where the bytes are read from, how many nets share a call, what can be watched and how
+# results are judged is no part of what the study is.
+_MAY_DIFFER = frozenset(
+    {
+        "data.raw_dir",
+        "log.tensorboard",
+        "log.trackio",
+        "log.wandb",
+        "members_per_call",
+        "verdict.accuracy_margin",
+        "verdict.claims",
+        "verdict.loss_margin",
+    }
+)
+
+
+@contextlib.contextmanager
+def opened(
+    root: pathlib.Path, config: StudyConfig, data_note: str | None = None
+) -> Iterator[Workdir]:
+    """Makes the workdir, or goes on in one of the same study; locked meanwhile.
+
+    A study of more levels or arms than it noted takes its place.
+
+    Args:
+      root: where.
+      config: the study's.
+      data_note: the data's (see `Source`); the same whenever the study goes on.
+
+    Raises:
+      WorkdirError: if it cannot be written, belongs to another study (naming the
+        fields that differ) or to one of other data, is no study's, or another process
+        is using it.
+    """
+    workdir = Workdir(root)
+    check(workdir, config)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / ".lock").open("w")
+    except OSError as error:
+        raise WorkdirError(f"workdir: {root} cannot be written ({error})") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkdirError(
+                f"workdir: {root} is in use by another process; wait, or choose another"
+                " with --workdir"
+            ) from None
+        check(workdir, config)  # again: another process may have been faster
+        check_same_data(workdir, data_note)
+        environment.note(workdir, data_note, is_other=_claim(workdir, config))
+        yield workdir
+
+
+def check(workdir: Workdir, config: StudyConfig) -> None:
+    """Checks that a workdir can be this study's; writes nothing.
+
+    Raises:
+      WorkdirError: if it belongs to another study, or is no study's.
+    """
+    root = workdir.root
+    if workdir.config.exists():
+        differing = [
+            f"{name}: {theirs!r} there, {ours!r} now"
+            for name, (theirs, ours) in _differences(workdir, config).items()
+            if not _extends(name, theirs, ours)
+        ]
+        if differing:
+            raise WorkdirError(
+                f"workdir: {root} was made with another config ({'; '.join(differing)});"
+                " choose another with --workdir"
+            )
+    elif root.exists() and not root.is_dir():
+        raise WorkdirError(f"workdir: {root} is not a folder")
+    elif root.exists() and any(not p.name.startswith(".") for p in root.iterdir()):
+        raise WorkdirError(
+            f"workdir: {root} is not empty and holds no study; choose another with"
+            " --workdir"
+        )
+
+
+def check_same_data(workdir: Workdir, data_note: str | None) -> None:
+    """Checks that a study, if it began, did so with these data.
+
+    Raises:
+      WorkdirError: if it has others, by what must be known of them (see `Source`).
+    """
+    theirs = read_environment(workdir).get("data_note")
+    if workdir.environment.exists() and data_note != theirs:
+        raise WorkdirError(
+            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
+            f" there, {data_note!r} now); choose another with --workdir"
+        )
+
+
+def _claim(workdir: Workdir, config: StudyConfig) -> bool:
+    """Notes the config, where none was or a smaller study's; returns whether it did."""
+    is_other = not workdir.config.exists() or bool(_differences(workdir, config))
+    if is_other:
+        with whole(workdir.config) as path:  # first of all: it marks a study's folder
+            path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    for folder in (
+        workdir.records,
+        workdir.tickets,
+        workdir.weights,
+        workdir.checkpoints,
+    ):
+        folder.mkdir(exist_ok=True)
+    return is_other
+
+
+def _differences(workdir: Workdir, config: StudyConfig) -> dict[str, tuple[Any, Any]]:
+    """What a study noted and what it is now, by the fields that make another of it."""
+    # Both of today's fields: an older study lacks some, which have their defaults.
+    theirs, ours = (dotted(dataclasses.asdict(x)) for x in (read_config(workdir), config))
+    return {
+        name: (theirs[name], ours[name])
+        for name in sorted(ours)
+        if theirs[name] != ours[name] and name not in _MAY_DIFFER
+    }
+
+
+def _extends(name: str, theirs: Any, ours: Any) -> bool:
+    """Whether all that a study did with a field's value is part of another's."""
+    if name == "num_levels":
+        return bool(theirs < ours)
+    if name == "arms":
+        return set(theirs) < set(ours)
+    if name in ("prune.densities", "prune.n_of_m"):  # one a level; none is another study
+        return bool(theirs) and ours[: len(theirs)] == theirs
+    return False
