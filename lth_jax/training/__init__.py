@@ -1,7 +1,15 @@
 """Training: one network, from its state to a compiled segment."""
 
 from lth_jax.training.evaluation import Evaluate, make_evaluate
-from lth_jax.training.losses import Examples, Loss, Metrics, make_loss
+from lth_jax.training.losses import (
+    CROSS_ENTROPY,
+    LOSSES,
+    MEAN_SQUARED_ERROR,
+    Examples,
+    Loss,
+    Metrics,
+    make_loss,
+)
 from lth_jax.training.segment import Curves, Segment, make_curves, make_segment
 from lth_jax.training.state import (
     Apply,
@@ -14,6 +22,9 @@ from lth_jax.training.state import (
 from lth_jax.training.steps import Steps, make_steps
 
 __all__ = [
+    "CROSS_ENTROPY",
+    "LOSSES",
+    "MEAN_SQUARED_ERROR",
     "Apply",
     "BatchStats",
     "Curves",

@@ -12,7 +12,7 @@ from lth_jax.masks import Masks, Params
 from lth_jax.training.connections import Counts
 from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate
-from lth_jax.training.losses import Examples, make_loss
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
 from lth_jax.training.segment import Curves, make_curves
 from lth_jax.training.state import Apply, TrainState, project
 from lth_jax.training.steps import make_steps
@@ -30,7 +30,10 @@ DynamicSegment = Callable[..., tuple[Changing, Curves]]
 
 
 def make_dynamic_steps(
-    apply_fn: Apply, tx: optax.GradientTransformation, dynamics: Dynamics
+    apply_fn: Apply,
+    tx: optax.GradientTransformation,
+    dynamics: Dynamics,
+    loss: Loss = CROSS_ENTROPY,
 ) -> DynamicSteps:
     """Makes `steps(state, masks, goal, batch_indices, examples, key, mask_key)`.
 
@@ -46,7 +49,7 @@ def make_dynamic_steps(
     Returns:
       `Changing`, and the batches' losses, float32[T].
     """
-    loss_fn, static_steps = make_loss(apply_fn), make_steps(apply_fn, tx)
+    loss_fn, static_steps = make_loss(apply_fn, loss), make_steps(apply_fn, tx, loss)
 
     def steps(
         state: TrainState,
@@ -105,6 +108,7 @@ def make_dynamic_segment(
     apply_fn: Apply,
     tx: optax.GradientTransformation,
     dynamics: Dynamics,
+    loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
 ) -> DynamicSegment:
     """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
@@ -112,8 +116,8 @@ def make_dynamic_segment(
     Its arguments: `(state, masks, goal, batch_indices, train, validation, test, key,
     mask_key)`, with `batch_indices` int32[V, T, B]. Returns `Changing` and the `Curves`.
     """
-    steps = make_dynamic_steps(apply_fn, tx, dynamics)
-    curves = make_curves(make_evaluate(apply_fn, chunk_size))
+    steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
+    curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
 
     def segment(
         state: TrainState,

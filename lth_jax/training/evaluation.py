@@ -6,32 +6,33 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
-from lth_jax.training.losses import Examples, Metrics
-from lth_jax.training.state import Apply, TrainState
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
+from lth_jax.training.state import Apply
 
-Evaluate = Callable[[TrainState, Examples], Metrics]
+Evaluate = Callable[[Any, Examples], Metrics]
 
 
-def make_evaluate(apply_fn: Apply, chunk_size: int = 250) -> Evaluate:
+def make_evaluate(
+    apply_fn: Apply, loss: Loss = CROSS_ENTROPY, chunk_size: int = 250
+) -> Evaluate:
     """Makes `evaluate(state, examples) -> Metrics` over all the examples.
 
-    The examples go through in chunks of `chunk_size`, which bounds the memory and
-    on CPU is faster than one large batch.
+    The state is anything with params and batch_stats, such as a `TrainState`. The
+    examples go through in chunks of `chunk_size`, which bounds the memory and on CPU is
+    faster than one large batch. Metrics are float32 scalars.
     """
 
-    def sums(state: TrainState, inputs: Any, labels: Any) -> Metrics:
-        logits, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return Metrics(losses.sum(), jnp.sum(logits.argmax(-1) == labels))
+    def sums(state: Any, inputs: Any, labels: Any) -> Metrics:
+        outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
+        return {name: x.sum() for name, x in loss.measures(outputs, labels).items()}
 
-    def evaluate(state: TrainState, examples: Examples) -> Metrics:
+    def evaluate(state: Any, examples: Examples) -> Metrics:
         inputs, labels = examples
         chex.assert_equal_shape_prefix((inputs, labels), 1)
         size = labels.shape[0]
         whole = size - size % chunk_size
-        total = Metrics(jnp.float32(0), jnp.int32(0))
+        total: Metrics = dict.fromkeys(("loss", *loss.metrics), jnp.float32(0))
         if whole:
             chunks = jax.tree.map(
                 lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]),
@@ -48,6 +49,6 @@ def make_evaluate(apply_fn: Apply, chunk_size: int = 250) -> Evaluate:
         if whole < size:
             rest = sums(state, inputs[whole:], labels[whole:])
             total = jax.tree.map(jnp.add, total, rest)
-        return Metrics(total.loss / size, total.accuracy.astype(jnp.float32) / size)
+        return {name: x / size for name, x in total.items()}
 
     return evaluate

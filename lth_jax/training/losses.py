@@ -1,47 +1,142 @@
 """Losses: what training makes small, and how it is measured."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from lth_jax.masks import Params
+from lth_jax.registry import Registry
 from lth_jax.training.state import Apply, Array, BatchStats
+
+Measure = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, labels) to [N]
+Metrics = dict[str, Array]  # means over examples: "loss", and the loss's own metrics
+BatchLoss = Callable[..., tuple[jax.Array, BatchStats]]
 
 
 class Examples(NamedTuple):
-    """Examples of one split: inputs of any dtype [N, ...], labels int32[N]."""
+    """Examples of one split: inputs of any dtype [N, ...], labels [N, ...]."""
 
     inputs: Array
     labels: Array
 
 
-class Metrics(NamedTuple):
-    """Means over the examples: cross-entropy in nats, accuracy in [0, 1]."""
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """What training makes small. A static node of pytrees, for `jit` and `vmap`.
 
-    loss: Array
-    accuracy: Array
-
-
-Loss = Callable[..., tuple[jax.Array, BatchStats]]
-
-
-def make_loss(apply_fn: Apply) -> Loss:
-    """Makes `loss(params, batch_stats, inputs, labels, key)`.
-
-    Gives the batch's mean cross-entropy, and the new batch statistics.
+    Attributes:
+      losses: outputs [N, ...] and labels [N, ...] to float32[N], one per example.
+      metrics: what evaluation measures beside the loss, by name; float32[N] too.
     """
 
-    def loss_fn(
+    losses: Measure
+    metrics: Mapping[str, Measure] = dataclasses.field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if a metric has the loss's name."""
+        if "loss" in self.metrics:
+            raise ValueError("metrics: 'loss' is the name of the loss itself")
+
+    def per_example(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+        """The loss of each example, float32[N].
+
+        Raises:
+          ValueError: on a loss of another shape.
+        """
+        return _per_example("loss", self.losses, outputs, labels)
+
+    def measures(self, outputs: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
+        """The loss and every metric of each example, float32[N], by name.
+
+        Raises:
+          ValueError: naming one of another shape.
+        """
+        return {
+            name: _per_example(name, measure, outputs, labels)
+            for name, measure in {"loss": self.losses, **self.metrics}.items()
+        }
+
+
+def _per_example(
+    name: str, measure: Measure, outputs: jax.Array, labels: jax.Array
+) -> jax.Array:
+    found = jnp.asarray(measure(outputs, labels), jnp.float32)
+    if found.shape != labels.shape[:1]:
+        raise ValueError(
+            f"{name}: of shape {found.shape}; must be {labels.shape[:1]}, one per example"
+        )
+    return found
+
+
+def _mean_of_each(values: jax.Array) -> jax.Array:
+    """The mean over all axes but the first."""
+    return values.mean(tuple(range(1, values.ndim))) if values.ndim > 1 else values
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Cross-entropy in nats: logits [N, ..., C], int32 labels [N, ...]; float32[N]."""
+    return _mean_of_each(
+        optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+    )
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The share of an example's labels that have the highest logit; float32[N]."""
+    return _mean_of_each((logits.argmax(-1) == labels).astype(jnp.float32))
+
+
+def mean_squared_error(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """The mean of (output - label)**2 over an example; float32[N].
+
+    Raises:
+      ValueError: unless labels have the outputs' shape, a last axis of 1 left out or not.
+    """
+    if outputs.shape == (*labels.shape, 1):
+        outputs = outputs[..., 0]
+    if outputs.shape != labels.shape:
+        raise ValueError(
+            f"labels: of shape {labels.shape}; must be {outputs.shape}, as the outputs"
+        )
+    return _mean_of_each(jnp.square(outputs - labels))
+
+
+def _loss(found: Any) -> Loss:
+    if isinstance(found, Loss):
+        return found
+    if not callable(found):
+        raise TypeError("must be a Loss, or a function of outputs and labels")
+    return Loss(found)
+
+
+CROSS_ENTROPY = Loss(cross_entropy, {"accuracy": accuracy})
+MEAN_SQUARED_ERROR = Loss(mean_squared_error)
+
+LOSSES = Registry(
+    "loss",
+    {"cross_entropy": CROSS_ENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR},
+    _loss,
+)
+
+
+def make_loss(apply_fn: Apply, loss: Loss = CROSS_ENTROPY) -> BatchLoss:
+    """Makes `batch_loss(params, batch_stats, inputs, labels, key)`.
+
+    It returns the batch's mean loss, and the new batch statistics.
+    """
+
+    def batch_loss(
         params: Params,
         batch_stats: BatchStats,
         inputs: jax.Array,
         labels: jax.Array,
         key: jax.Array | None,
     ) -> tuple[jax.Array, BatchStats]:
-        logits, batch_stats = apply_fn(params, batch_stats, inputs, True, key)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return losses.mean(), batch_stats
+        outputs, batch_stats = apply_fn(params, batch_stats, inputs, True, key)
+        return loss.per_example(outputs, labels).mean(), batch_stats
 
-    return loss_fn
+    return batch_loss

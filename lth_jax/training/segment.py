@@ -9,7 +9,7 @@ import optax
 
 from lth_jax.masks import Masks
 from lth_jax.training.evaluation import Evaluate, make_evaluate
-from lth_jax.training.losses import Examples, Metrics
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
 from lth_jax.training.state import Apply, Array, TrainState
 from lth_jax.training.steps import make_steps
 
@@ -40,7 +40,10 @@ def make_curves(evaluate: Evaluate) -> Callable[..., Curves]:
 
 
 def make_segment(
-    apply_fn: Apply, tx: optax.GradientTransformation, chunk_size: int = 250
+    apply_fn: Apply,
+    tx: optax.GradientTransformation,
+    loss: Loss = CROSS_ENTROPY,
+    chunk_size: int = 250,
 ) -> Segment:
     """Makes `segment(state, masks, batch_indices, train, validation, test, key)`.
 
@@ -48,8 +51,8 @@ def make_segment(
     int32[V, T, B], and after every T steps both held-out splits are evaluated.
     The key is as for `make_steps`. Returns the state at its end and the `Curves`.
     """
-    steps = make_steps(apply_fn, tx)
-    curves = make_curves(make_evaluate(apply_fn, chunk_size))
+    steps = make_steps(apply_fn, tx, loss)
+    curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
 
     def segment(
         state: TrainState,

@@ -13,18 +13,20 @@ import optax
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks
-from lth_jax.training.losses import Examples, make_loss
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
 from lth_jax.training.state import Apply, TrainState, project
 
 Steps = Callable[..., tuple[TrainState, jax.Array]]
 
 
-def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
+def make_steps(
+    apply_fn: Apply, tx: optax.GradientTransformation, loss: Loss = CROSS_ENTROPY
+) -> Steps:
     """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
 
     It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a
     `lax.scan` over examples that are on the device, and returns the batches' mean
-    cross-entropies, float32[T]. The key, by default None, is the member's, for nets that
+    losses, float32[T]. The key, by default None, is the member's, for nets that
     draw (dropout, augmentation); a step draws with `fold_in(key, step)`.
 
     The params are projected on entry and after every update, so the forward pass always
@@ -32,7 +34,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
     see live weights only. Moments are projected on entry and at the end, for optimizers
     that fill them with more than gradients.
     """
-    loss_fn = make_loss(apply_fn)
+    loss_fn = make_loss(apply_fn, loss)
 
     def steps(
         state: TrainState,
@@ -44,10 +46,10 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
         chex.assert_rank(batch_indices, 2)
         chex.assert_type(batch_indices, int)
         inputs, labels = examples
-        chex.assert_rank(labels, 1)
+        chex.assert_equal_shape_prefix((inputs, labels), 1)
 
         def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, jax.Array]:
-            (loss, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
+            (found, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
                 state.params,
                 state.batch_stats,
                 inputs[indices],
@@ -58,7 +60,7 @@ def make_steps(apply_fn: Apply, tx: optax.GradientTransformation) -> Steps:
             updates, opt_state = tx.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             params = masks_lib.apply(masks, params)
-            return TrainState(state.step + 1, params, batch_stats, opt_state), loss
+            return TrainState(state.step + 1, params, batch_stats, opt_state), found
 
         state, losses = jax.lax.scan(step, project(state, masks), batch_indices)
         return project(state, masks), losses

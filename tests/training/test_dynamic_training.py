@@ -219,7 +219,7 @@ def test_members_over_devices_have_exact_counts(name, how, norm_net, examples):
     batches = jnp.stack([BATCHES.reshape(3, 10, 30)] * 3)
     run = over_members(member, 3, num_shared=1, how=how)
     (states, kept), curves = run(*stacked, batches, keys, keys, examples)
-    assert curves.test.loss.shape == (3, 3)
+    assert curves.test["loss"].shape == (3, 3)
     steps = compiled(norm_net, "adam", name)
     for m, (state, first, goal) in enumerate(starts):
         own_state, own = jax.tree.map(lambda x, m=m: x[m], (states, kept))

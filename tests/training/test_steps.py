@@ -168,15 +168,15 @@ def test_one_compilation_serves_every_mask(network, params, half_masks, examples
 def test_evaluation_agrees_with_numpy_whatever_the_chunks(
     chunk_size, network, params, examples, adam
 ):
-    evaluate = jax.jit(training.make_evaluate(network.apply, chunk_size))
+    evaluate = jax.jit(training.make_evaluate(network.apply, chunk_size=chunk_size))
     found = evaluate(lth_jax.initial_state(params, adam), examples)
     logits, _ = network.apply(params, {}, examples.inputs, train=False)
     logits, labels = np.float64(logits), np.asarray(examples.labels)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(
-        found.loss, -log_p[np.arange(210), labels].mean(), rtol=1e-5
+        found["loss"], -log_p[np.arange(210), labels].mean(), rtol=1e-5
     )
-    assert float(found.accuracy) == np.float32(np.mean(logits.argmax(1) == labels))
+    assert float(found["accuracy"]) == np.float32(np.mean(logits.argmax(1) == labels))
 
 
 def test_segment_curves_are_evaluations_of_the_states_they_name(
@@ -193,10 +193,10 @@ def test_segment_curves_are_evaluations_of_the_states_they_name(
         state, losses = steps(state, half_masks, part, examples)
         np.testing.assert_allclose(curves.batch_loss[v], losses.mean(), rtol=1e-6)
         found = evaluate(state, other)
-        np.testing.assert_allclose(curves.validation.loss[v], found.loss, rtol=1e-6)
-        assert curves.validation.accuracy[v] == found.accuracy
+        np.testing.assert_allclose(curves.validation["loss"][v], found["loss"], rtol=1e-6)
+        assert curves.validation["accuracy"][v] == found["accuracy"]
         found = evaluate(state, examples)
-        np.testing.assert_allclose(curves.test.loss[v], found.loss, rtol=1e-6)
+        np.testing.assert_allclose(curves.test["loss"][v], found["loss"], rtol=1e-6)
 
 
 def test_masks_that_do_not_fit_are_refused_when_traced(network, params, examples, adam):

@@ -9,7 +9,7 @@ from lth_jax.masks import Params, Prunable, default_prunable
 from lth_jax.pruning.criteria.learned import Learned, train_scores
 from lth_jax.removal import Scores, remove_lowest
 from lth_jax.training.connections import Counts
-from lth_jax.training.losses import Examples
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
 from lth_jax.training.optimizers import make_optimizer, make_schedule
 from lth_jax.training.state import Apply, BatchStats
 
@@ -46,6 +46,7 @@ def edge_popup(
     momentum: float = 0.9,
     weight_decay: float = 1e-4,
     prunable: Prunable = default_prunable,
+    loss: Loss = CROSS_ENTROPY,
 ) -> Learned:
     """Scores |s| of the net that keeps each layer's highest (Ramanujan et al. 2020).
 
@@ -69,6 +70,7 @@ def edge_popup(
       momentum: of SGD.
       weight_decay: of the scores.
       prunable: which leaves have a mask.
+      loss: what the net is trained for.
 
     Returns:
       Scores, of which `prune_to_density(…, density)` makes the mask of the next step, and
@@ -99,6 +101,7 @@ def edge_popup(
         examples,
         draw_key,
         prunable=prunable,
+        loss=loss,
     )
     return learned._replace(scores=jax.tree.map(jnp.abs, learned.scores))
 

@@ -7,7 +7,7 @@ import jax
 
 from lth_jax.masks import Masks, Params
 from lth_jax.training.connections import Counts
-from lth_jax.training.losses import Examples
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
 from lth_jax.training.state import Array, BatchStats
 
 
@@ -30,6 +30,7 @@ class Evidence(NamedTuple):
       batch_indices: int32[T, B], the batches of the examples that a mask is learned on.
       counts: how many weights of each leaf are to be kept, int32 scalars like the masks;
         None where they are counted over all layers together.
+      loss: what the net is trained for.
     """
 
     params: Params
@@ -43,6 +44,7 @@ class Evidence(NamedTuple):
     apply_to_ones: Callable[..., jax.Array] | None = None
     batch_indices: Array | None = None
     counts: Counts | None = None
+    loss: Loss = CROSS_ENTROPY
 
     def need(self, *fields: str) -> tuple[Any, ...]:
         """The values of fields that may be None.

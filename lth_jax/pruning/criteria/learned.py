@@ -16,7 +16,7 @@ from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks, Params, Prunable
 from lth_jax.removal import Scores
 from lth_jax.training.evaluation import make_evaluate
-from lth_jax.training.losses import Examples, Metrics, make_loss
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics, make_loss
 from lth_jax.training.state import Apply, BatchStats, TrainState
 
 # Of one prunable leaf, (its place in `tree_flatten` order, key, scores) to its mask:
@@ -50,8 +50,9 @@ def train_scores(
     *,
     prunable: Prunable,
     rescale: bool = False,
+    loss: Loss = CROSS_ENTROPY,
 ) -> Learned:
-    """Trains scores for the mean cross-entropy of the masked net, a step for each batch.
+    """Trains scores for the mean loss of the masked net, a step for each batch.
 
     Pure; works under `jit` and `vmap`. Leaves that are never pruned take part unmasked.
 
@@ -68,11 +69,12 @@ def train_scores(
       prunable: which leaves have a mask.
       rescale: divides each leaf by the fraction that its mask keeps (Zhou et al. 2019,
         dynamic weight rescaling); the gradient flows through it, as in their code.
+      loss: what the net is trained for.
     """
     chex.assert_trees_all_equal_shapes(scores, params)
     chex.assert_rank(batch_indices, 2)
     chex.assert_type(batch_indices, int)
-    net_loss = make_loss(apply_fn)
+    net_loss = make_loss(apply_fn, loss)
 
     def masked(scores: Scores, key: jax.Array) -> Params:
         def act(i: int, p: jax.Array, scores: jax.Array) -> jax.Array:
@@ -114,6 +116,7 @@ def evaluate_untrained(
     examples: Examples,
     *,
     rescale: bool = False,
+    loss: Loss = CROSS_ENTROPY,
 ) -> Metrics:
     """What a net is worth under a mask, without any training of its weights.
 
@@ -124,12 +127,13 @@ def evaluate_untrained(
       batch_stats: of `Learned`: those of the init fit no masked net.
       examples: to evaluate on.
       rescale: as the mask was trained.
+      loss: what is measured.
     """
     weights = masks_lib.apply(masks, params)
     if rescale:
         weights = jax.tree.map(_rescaled, weights, masks)
     state = TrainState(jnp.int32(0), weights, batch_stats, ())
-    return make_evaluate(apply_fn)(state, examples)
+    return make_evaluate(apply_fn, loss)(state, examples)
 
 
 def _rescaled(p: jax.Array, mask: jax.Array) -> jax.Array:

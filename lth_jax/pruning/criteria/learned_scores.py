@@ -18,7 +18,7 @@ def supermask_scores(evidence: Evidence) -> Params:
     Raises:
       ValueError: without `apply`, `batch_indices` or `examples`.
     """
-    return supermask(*_arguments(evidence)).scores
+    return supermask(*_arguments(evidence), loss=evidence.loss).scores
 
 
 def supermask_rescaled_scores(evidence: Evidence) -> Params:
@@ -27,7 +27,7 @@ def supermask_rescaled_scores(evidence: Evidence) -> Params:
     Raises:
       ValueError: without `apply`, `batch_indices` or `examples`.
     """
-    return supermask(*_arguments(evidence), rescale=True).scores
+    return supermask(*_arguments(evidence), rescale=True, loss=evidence.loss).scores
 
 
 def edge_popup_scores(evidence: Evidence) -> Params:
@@ -40,7 +40,7 @@ def edge_popup_scores(evidence: Evidence) -> Params:
     """
     arguments = _arguments(evidence)
     (counts,) = evidence.need("counts")
-    return edge_popup(*arguments, counts=counts).scores
+    return edge_popup(*arguments, counts=counts, loss=evidence.loss).scores
 
 
 def _arguments(evidence: Evidence) -> tuple[Any, ...]:

@@ -14,9 +14,10 @@ import optax
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Params, default_prunable
 from lth_jax.pruning.criteria.evidence import Evidence
+from lth_jax.training.losses import CROSS_ENTROPY
 from lth_jax.training.state import BatchStats
 
-_TEMPERATURE = 200.0  # of GraSP's logits
+_TEMPERATURE = 200.0  # of GraSP's logits; the outputs of other losses are not logits
 
 
 def saliency(evidence: Evidence) -> Params:
@@ -48,12 +49,13 @@ def grasp(evidence: Evidence) -> Params:
 
     Theirs is its negative, of which the highest go: weights without which the gradient's
     norm would grow, or shrink least. As in the authors' code, g and H are of the kernels
-    alone, with the logits divided by 200.
+    alone, and cross-entropy is of logits divided by 200.
 
     Raises:
       ValueError: without `examples` or `apply`.
     """
-    loss = _loss(evidence, evidence.init_batch_stats, _TEMPERATURE)
+    temperature = _TEMPERATURE if evidence.loss == CROSS_ENTROPY else 1.0
+    loss = _loss(evidence, evidence.init_batch_stats, temperature)
     params = masks_lib.apply(evidence.masks, evidence.init_params)
     gradient = jax.grad(loss)
     vector = _kernels(masks_lib.apply(evidence.masks, gradient(params)))
@@ -84,16 +86,12 @@ def _at_init(evidence: Evidence) -> Evidence:
 def _loss(
     evidence: Evidence, batch_stats: BatchStats, temperature: float = 1.0
 ) -> Callable[[Params], jax.Array]:
-    """Params to the mean cross-entropy of the examples."""
+    """Params to the mean loss of the examples."""
     examples, apply = evidence.need("examples", "apply")
 
     def loss(params: Params) -> jax.Array:
-        logits, _ = apply(params, batch_stats, examples.inputs, False, None)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(
-            logits / temperature, examples.labels
-        )
-        mean: jax.Array = losses.mean()
-        return mean
+        outputs, _ = apply(params, batch_stats, examples.inputs, False, None)
+        return evidence.loss.per_example(outputs / temperature, examples.labels).mean()
 
     return loss
 

@@ -6,7 +6,7 @@ import optax
 
 from lth_jax.masks import Params, Prunable, default_prunable
 from lth_jax.pruning.criteria.learned import Learned, train_scores
-from lth_jax.training.losses import Examples
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
 from lth_jax.training.state import Apply, BatchStats
 
 
@@ -31,6 +31,7 @@ def supermask(
     momentum: float = 0.9,
     rescale: bool = False,
     prunable: Prunable = default_prunable,
+    loss: Loss = CROSS_ENTROPY,
 ) -> Learned:
     """Scores m of w * Bernoulli(sigmoid(m)), by SGD from m = 0 (Zhou et al. 2019).
 
@@ -49,6 +50,7 @@ def supermask(
       momentum: of SGD.
       rescale: dynamic weight rescaling: each leaf divided by the fraction kept.
       prunable: which leaves have a mask.
+      loss: what the net is trained for.
 
     Returns:
       Scores, of which the highest are the likeliest to be kept, and statistics.
@@ -65,5 +67,6 @@ def supermask(
         examples,
         key,
         prunable=prunable,
+        loss=loss,
         rescale=rescale,
     )
