@@ -68,7 +68,7 @@ def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
     train("small")()
     compile_s = time.perf_counter() - began
     seconds = timed({name: train(name) for name in ("large", "small")}, repeats)
-    losses = [trained[name].curves.validation.loss for name in ("large", "small")]
+    losses = [trained[name].curves.validation["loss"] for name in ("large", "small")]
     report(
         "compact level",
         net=built.config.model.name,

@@ -22,7 +22,7 @@ from lth_jax.study.programs import Programs
 from lth_jax.study.segments import Segment, eval_steps, segments
 from lth_jax.training import keys, sampling
 from lth_jax.training.connections import Counts
-from lth_jax.training.losses import Metrics
+from lth_jax.training.losses import CROSS_ENTROPY, Metrics
 from lth_jax.training.segment import Curves
 from lth_jax.training.state import TrainState
 
@@ -118,7 +118,8 @@ class Trainer:
         """Members before their first segment."""
         shape = (len(members), len(self.eval_steps(members[0])))
         empty = np.full(shape, np.nan, np.float32)
-        curves = Curves(empty, Metrics(empty, empty), Metrics(empty, empty))
+        metrics: Metrics = dict.fromkeys(("loss", *CROSS_ENTROPY.metrics), empty)
+        curves = Curves(empty, metrics, metrics)
         return InFlight(start.state, start.masks, curves)
 
     def train(
@@ -233,7 +234,7 @@ def _written(whole: np.ndarray, part: np.ndarray, at: int) -> np.ndarray:
 
 
 def _check_finite(members: list[Member], steps: list[int], found: Curves) -> None:
-    finite = np.isfinite(found.batch_loss) & np.isfinite(found.validation.loss)
+    finite = np.isfinite(found.batch_loss) & np.isfinite(found.validation["loss"])
     if finite.all():
         return
     v, m = min((v, m) for m, v in np.argwhere(~finite))

@@ -49,7 +49,7 @@ class Programs:
             *splits: Examples,
         ) -> tuple[TrainState, Curves]:
             apply = with_frozen(network.apply, frozen)
-            train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
+            train_and_evaluate = make_segment(apply, tx, chunk_size=_evaluation_chunk())
             return train_and_evaluate(state, masks, indices, *splits, key)
 
         return self._over_members(segment, num_members)
@@ -73,7 +73,7 @@ class Programs:
             *splits: Examples,
         ) -> tuple[TrainState, Curves]:
             apply = network.remade(module, InputSelection(kept, is_flat)).apply
-            train_and_evaluate = make_segment(apply, tx, _evaluation_chunk())
+            train_and_evaluate = make_segment(apply, tx, chunk_size=_evaluation_chunk())
             return train_and_evaluate(state, masks, indices, *splits, key)
 
         return self._over_members(segment, num_members)
@@ -89,7 +89,7 @@ class Programs:
             self._experiment.network.apply,
             self._experiment.tx,
             self.dynamics(dynamics),
-            _evaluation_chunk(),
+            chunk_size=_evaluation_chunk(),
         )
 
         def segment(
@@ -114,7 +114,7 @@ class Programs:
         ) -> Metrics:
             apply = with_frozen(self._experiment.network.apply, frozen)
             examples = getattr(Splits(*splits), split)
-            return make_evaluate(apply, _evaluation_chunk())(state, examples)
+            return make_evaluate(apply, chunk_size=_evaluation_chunk())(state, examples)
 
         return self._over_members(evaluate, num_members)
 
@@ -152,7 +152,7 @@ class Programs:
 
         state, masks, key = jax.eval_shape(begin, jax.random.key(0))
         indices = jax.ShapeDtypeStruct(batch, np.int32)
-        segment = jax.jit(make_segment(network.apply, tx, _evaluation_chunk()))
+        segment = jax.jit(make_segment(network.apply, tx, chunk_size=_evaluation_chunk()))
         lowered = segment.lower(state, masks, indices, *splits, key)
         memory: Any = lowered.compile().memory_analysis()
         leaves = jax.tree.leaves((state, masks))

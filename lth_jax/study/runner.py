@@ -232,7 +232,7 @@ class Runner:
             density = count.kept / count.total
             found = _curves(steps, own_curves, own_train)
             found["test", "start_accuracy"] = Curve(
-                np.array([starts_at]), np.atleast_1d(test_at_start.accuracy[m])
+                np.array([starts_at]), np.atleast_1d(test_at_start["accuracy"][m])
             )
             found["mask", "weights_left"] = Curve(
                 np.array([counted_at]), np.array([count.kept])
@@ -260,6 +260,6 @@ def _curves(
         ("test", curves.test, steps),
         ("train", train, steps[-1:]),
     ):
-        for metric, values in metrics._asdict().items():
-            found[split, metric] = Curve(at, np.atleast_1d(np.asarray(values)))
+        for metric in sorted(metrics, key="loss".__ne__):  # the loss first
+            found[split, metric] = Curve(at, np.atleast_1d(np.asarray(metrics[metric])))
     return found
