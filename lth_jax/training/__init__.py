@@ -10,7 +10,7 @@ from lth_jax.training.losses import (
     Metrics,
     make_loss,
 )
-from lth_jax.training.segment import Curves, Segment, make_curves, make_segment
+from lth_jax.training.segment import Best, Curves, Segment, make_curves, make_segment
 from lth_jax.training.state import (
     Apply,
     BatchStats,
@@ -27,6 +27,7 @@ __all__ = [
     "MEAN_SQUARED_ERROR",
     "Apply",
     "BatchStats",
+    "Best",
     "Curves",
     "Evaluate",
     "Examples",

@@ -13,7 +13,7 @@ from lth_jax.training.connections import Counts
 from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.segment import Curves, make_curves
+from lth_jax.training.segment import Best, Curves, make_curves
 from lth_jax.training.state import Apply, TrainState, project
 from lth_jax.training.steps import make_steps
 
@@ -26,7 +26,7 @@ class Changing(NamedTuple):
 
 
 DynamicSteps = Callable[..., tuple[Changing, jax.Array]]
-DynamicSegment = Callable[..., tuple[Changing, Curves]]
+DynamicSegment = Callable[..., tuple[Changing, Best, Curves]]
 
 
 def make_dynamic_steps(
@@ -113,14 +113,18 @@ def make_dynamic_segment(
 ) -> DynamicSegment:
     """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
 
-    Its arguments: `(state, masks, goal, batch_indices, train, validation, test, key,
-    mask_key)`, with `batch_indices` int32[V, T, B]. Returns `Changing` and the `Curves`.
+    Its arguments: `(state, best, masks, goal, batch_indices, train, validation, test,
+    key, mask_key, test_due)`, the others as there.
+
+    Returns:
+      `Changing`, the `Best` from `dynamics.goal_step` on, and the `Curves`.
     """
     steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
     curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
 
     def segment(
         state: TrainState,
+        best: Best,
         masks: Masks,
         goal: Counts,
         batch_indices: jax.Array,
@@ -129,14 +133,22 @@ def make_dynamic_segment(
         test: Examples,
         key: jax.Array | None = None,
         mask_key: jax.Array | None = None,
-    ) -> tuple[Changing, Curves]:
+        test_due: jax.Array | None = None,
+    ) -> tuple[Changing, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
 
-        def interval(now: Changing, indices: jax.Array) -> tuple[Changing, Curves]:
+        def interval(
+            carry: tuple[Changing, Best], at: tuple[jax.Array, jax.Array | None]
+        ) -> tuple[tuple[Changing, Best], Curves]:
+            (now, best), (indices, due) = carry, at
             now, losses = steps(*now, goal, indices, train, key, mask_key)
-            return now, curves(now.state, losses, validation, test)
+            found = curves(now.state, losses, validation, test, due)
+            loss = found.validation["loss"]
+            return (now, best.or_better(now.state, loss, dynamics.goal_step)), found
 
-        return jax.lax.scan(interval, Changing(state, masks), batch_indices)
+        begin = Changing(state, masks), best
+        carry, found = jax.lax.scan(interval, begin, (batch_indices, test_due))
+        return *carry, found
 
     return segment
 

@@ -5,19 +5,21 @@ from typing import NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
 import optax
 
-from lth_jax.masks import Masks
+from lth_jax.masks import Masks, Params
 from lth_jax.training.evaluation import Evaluate, make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
-from lth_jax.training.state import Apply, Array, TrainState
+from lth_jax.training.state import Apply, Array, BatchStats, TrainState
 from lth_jax.training.steps import make_steps
 
 
 class Curves(NamedTuple):
     """What a segment reports, float32[V] at each of its V evaluations.
 
-    `batch_loss` is the mean of the batches' losses since the evaluation before.
+    `batch_loss` is the mean of the batches' losses since the evaluation before. Test
+    metrics are NaN where the test split was not due.
     """
 
     batch_loss: Array
@@ -25,16 +27,57 @@ class Curves(NamedTuple):
     test: Metrics
 
 
-Segment = Callable[..., tuple[TrainState, Curves]]
+class Best(NamedTuple):
+    """The net of the least validation loss so far; of equal ones the first.
+
+    Attributes:
+      loss: float32 scalar; infinite before any evaluation.
+      step: int32 scalar.
+      params: the weights.
+      batch_stats: running statistics of batch normalisation.
+    """
+
+    loss: Array
+    step: Array
+    params: Params
+    batch_stats: BatchStats
+
+    @classmethod
+    def before(cls, state: TrainState) -> "Best":
+        """The best of no evaluation yet; any with a finite loss replaces it."""
+        return cls(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
+
+    def or_better(self, state: TrainState, loss: Array, since: int = 0) -> "Best":
+        """The state where its loss is strictly less, at step `since` or later."""
+        is_better = (loss < self.loss) & (state.step >= since)
+        new = Best(loss, state.step, state.params, state.batch_stats)
+        best: Best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), new, self)
+        return best
+
+
+Segment = Callable[..., tuple[TrainState, Best, Curves]]
 
 
 def make_curves(evaluate: Evaluate) -> Callable[..., Curves]:
-    """Makes `curves(state, losses, validation, test)`, at one evaluation."""
+    """Makes `curves(state, losses, validation, test, test_due)`, at one evaluation."""
 
     def curves(
-        state: TrainState, losses: jax.Array, validation: Examples, test: Examples
+        state: TrainState,
+        losses: jax.Array,
+        validation: Examples,
+        test: Examples,
+        test_due: jax.Array | None,
     ) -> Curves:
-        return Curves(losses.mean(), evaluate(state, validation), evaluate(state, test))
+        def measured() -> Metrics:
+            return evaluate(state, test)
+
+        def skipped() -> Metrics:
+            return dict.fromkeys(jax.eval_shape(measured), jnp.float32(jnp.nan))
+
+        found = (
+            measured() if test_due is None else jax.lax.cond(test_due, measured, skipped)
+        )
+        return Curves(losses.mean(), evaluate(state, validation), found)
 
     return curves
 
@@ -45,30 +88,42 @@ def make_segment(
     loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
 ) -> Segment:
-    """Makes `segment(state, masks, batch_indices, train, validation, test, key)`.
+    """Makes a segment, which trains and evaluates in one compiled call.
 
-    A segment trains and evaluates in one compiled call: `batch_indices` is
-    int32[V, T, B], and after every T steps both held-out splits are evaluated.
-    The key is as for `make_steps`. Returns the state at its end and the `Curves`.
+    Its arguments: `(state, best, masks, batch_indices, train, validation, test, key,
+    test_due)`, with `batch_indices` int32[V, T, B] and `test_due` bool[V]. After every T
+    steps the validation split is evaluated, and the test split where it is due (None:
+    always). Under `vmap` the members share `test_due`, so that what is not due takes no
+    time. `best` is `Best.before(state)` at first; the key is as for `make_steps`.
+
+    Returns:
+      The state at the end, the `Best`, and the `Curves`.
     """
     steps = make_steps(apply_fn, tx, loss)
     curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
 
     def segment(
         state: TrainState,
+        best: Best,
         masks: Masks,
         batch_indices: jax.Array,
         train: Examples,
         validation: Examples,
         test: Examples,
         key: jax.Array | None = None,
-    ) -> tuple[TrainState, Curves]:
+        test_due: jax.Array | None = None,
+    ) -> tuple[TrainState, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
 
-        def interval(state: TrainState, indices: jax.Array) -> tuple[TrainState, Curves]:
+        def interval(
+            now: tuple[TrainState, Best], at: tuple[jax.Array, jax.Array | None]
+        ) -> tuple[tuple[TrainState, Best], Curves]:
+            (state, best), (indices, due) = now, at
             state, losses = steps(state, masks, indices, train, key)
-            return state, curves(state, losses, validation, test)
+            found = curves(state, losses, validation, test, due)
+            return (state, best.or_better(state, found.validation["loss"])), found
 
-        return jax.lax.scan(interval, state, batch_indices)
+        now, found = jax.lax.scan(interval, (state, best), (batch_indices, test_due))
+        return *now, found
 
     return segment

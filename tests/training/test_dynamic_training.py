@@ -211,15 +211,23 @@ def test_members_over_devices_have_exact_counts(name, how, norm_net, examples):
     )
 
     def member(state, kept, goal, batches, key, mask_key, data):
-        return segment(state, kept, goal, batches, data, data, data, key, mask_key)
+        best = training.Best.before(state)
+        return segment(state, best, kept, goal, batches, data, data, data, key, mask_key)
 
     starts = [begin(norm_net, "adam", name, seed) for seed in range(3)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *starts)
     keys = jax.random.split(KEY, 3)
     batches = jnp.stack([BATCHES.reshape(3, 10, 30)] * 3)
     run = over_members(member, 3, num_shared=1, how=how)
-    (states, kept), curves = run(*stacked, batches, keys, keys, examples)
+    (states, kept), best, curves = run(*stacked, batches, keys, keys, examples)
     assert curves.test["loss"].shape == (3, 3)
+    # The best is among those whose masks have the goal's counts.
+    steps_then = np.array([10, 20, 30])
+    losses = np.where(
+        steps_then >= DYNAMICS[name].goal_step, curves.validation["loss"], np.inf
+    )
+    np.testing.assert_array_equal(best.step, steps_then[losses.argmin(1)])
+    np.testing.assert_array_equal(best.loss, losses.min(1))
     steps = compiled(norm_net, "adam", name)
     for m, (state, first, goal) in enumerate(starts):
         own_state, own = jax.tree.map(lambda x, m=m: x[m], (states, kept))

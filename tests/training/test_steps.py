@@ -140,14 +140,16 @@ def test_segments_one_after_the_other_equal_one_long_one(
 ):
     segment = jax.jit(training.make_segment(network.apply, adam))
     state = lth_jax.rewind(lth_jax.initial_state(params, adam), half_masks, adam)
-    whole, curves = segment(
-        state, half_masks, BATCHES.reshape(4, 6, 30), examples, examples, examples
+    best, splits = training.Best.before(state), (examples, examples, examples)
+    whole, best_of_all, curves = segment(
+        state, best, half_masks, BATCHES.reshape(4, 6, 30), *splits
     )
     parts = []
     for part in BATCHES.reshape(2, 2, 6, 30):
-        state, found = segment(state, half_masks, part, examples, examples, examples)
+        state, best, found = segment(state, best, half_masks, part, *splits)
         parts.append(found)
     assert_trees_equal(state, whole)
+    assert_trees_equal(best, best_of_all)
     joined = jax.tree.map(lambda *p: np.concatenate(p), *parts)
     assert_trees_equal(joined, jax.device_get(curves))
 
@@ -188,7 +190,8 @@ def test_segment_curves_are_evaluations_of_the_states_they_name(
     other = lth_jax.Examples(examples.inputs[:60], examples.labels[60:120])
     state = lth_jax.initial_state(params, adam)
     batches = BATCHES.reshape(4, 6, 30)
-    _, curves = segment(state, half_masks, batches, examples, other, examples)
+    best = training.Best.before(state)
+    *_, curves = segment(state, best, half_masks, batches, examples, other, examples)
     for v, part in enumerate(batches):
         state, losses = steps(state, half_masks, part, examples)
         np.testing.assert_allclose(curves.batch_loss[v], losses.mean(), rtol=1e-6)
