@@ -19,7 +19,7 @@ from lth_jax.training.dynamic_training import Changing, make_dynamic_segment
 from lth_jax.training.dynamics import Dynamics, make_dynamics
 from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import Examples, Metrics
-from lth_jax.training.segment import Curves, make_segment
+from lth_jax.training.segment import Best, Curves, make_segment
 from lth_jax.training.state import TrainState, initial_state
 
 _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
@@ -50,7 +50,11 @@ class Programs:
         ) -> tuple[TrainState, Curves]:
             apply = with_frozen(network.apply, frozen)
             train_and_evaluate = make_segment(apply, tx, chunk_size=_evaluation_chunk())
-            return train_and_evaluate(state, masks, indices, *splits, key)
+            best = Best.before(state)
+            state, _, curves = train_and_evaluate(
+                state, best, masks, indices, *splits, key
+            )
+            return state, curves
 
         return self._over_members(segment, num_members)
 
@@ -74,7 +78,11 @@ class Programs:
         ) -> tuple[TrainState, Curves]:
             apply = network.remade(module, InputSelection(kept, is_flat)).apply
             train_and_evaluate = make_segment(apply, tx, chunk_size=_evaluation_chunk())
-            return train_and_evaluate(state, masks, indices, *splits, key)
+            best = Best.before(state)
+            state, _, curves = train_and_evaluate(
+                state, best, masks, indices, *splits, key
+            )
+            return state, curves
 
         return self._over_members(segment, num_members)
 
@@ -101,7 +109,10 @@ class Programs:
             mask_key: jax.Array,
             *splits: Examples,
         ) -> tuple[Changing, Curves]:
-            return train_and_evaluate(state, masks, goal, indices, *splits, key, mask_key)
+            now, _, curves = train_and_evaluate(
+                state, Best.before(state), masks, goal, indices, *splits, key, mask_key
+            )
+            return now, curves
 
         return self._over_members(segment, num_members)
 
@@ -153,7 +164,7 @@ class Programs:
         state, masks, key = jax.eval_shape(begin, jax.random.key(0))
         indices = jax.ShapeDtypeStruct(batch, np.int32)
         segment = jax.jit(make_segment(network.apply, tx, chunk_size=_evaluation_chunk()))
-        lowered = segment.lower(state, masks, indices, *splits, key)
+        lowered = segment.lower(state, Best.before(state), masks, indices, *splits, key)
         memory: Any = lowered.compile().memory_analysis()
         leaves = jax.tree.leaves((state, masks))
         num_bytes: int = sum(x.size * x.dtype.itemsize for x in leaves)
