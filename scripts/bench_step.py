@@ -13,8 +13,8 @@ repeats: machines are shared and noisy.
   first layer's input gradient, which nobody needs.
 - `member_cost`: time a member when M train in one call, against one alone, not batched;
   both by the wall clock, and the call spreads its members over all devices (cores).
-- `segment_vs_bare`: what a study runs (validation every 100 steps, test every 1,000 and at
-  the end), and the same with both splits every 100 steps.
+- `segment_vs_bare`: what a study runs (validation every 100 steps, test every 1,000 and
+  at the end), and the same with both splits every 100 steps.
 
 On a GPU: --members=1,5,50,500 --steps=1000.
 """
