@@ -50,7 +50,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on w
 def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
     """One level."""
     members = [Member(r, "ticket", level) for r in range(built.config.num_replicates)]
-    compact = compact_members(built.network.module, *start)
+    compact = compact_members(built.network.module, *start, built.tx)
     trainer = Trainer(built)
     large = trainer.begin(members, start)
     small = trainer.begin(members, Start(compact.states, compact.masks))

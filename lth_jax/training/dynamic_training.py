@@ -88,7 +88,7 @@ def make_dynamic_steps(
             state, losses = static_steps(now.state, masks, batches, examples, key)
             return Changing(state, masks), losses
 
-        now = Changing(project(state, masks), masks)
+        now = Changing(project(state, masks, tx), masks)
         every, number = dynamics.every, len(batch_indices)
         whole = number - number % every
         parts = []

@@ -62,7 +62,7 @@ def make_steps(
             params = masks_lib.apply(masks, params)
             return TrainState(state.step + 1, params, batch_stats, opt_state), found
 
-        state, losses = jax.lax.scan(step, project(state, masks), batch_indices)
-        return project(state, masks), losses
+        state, losses = jax.lax.scan(step, project(state, masks, tx), batch_indices)
+        return project(state, masks, tx), losses
 
     return steps

@@ -38,6 +38,8 @@ OTHER_OPTIMIZERS = {
         optax.adam(0.01), lambda p: jax.tree.map(lambda x: x.ndim > 1, p)
     ),
     "inject_hyperparams": optax.inject_hyperparams(optax.adam)(0.01),
+    "sm3": optax.sm3(0.01),
+    "flatten": optax.flatten(optax.adam(0.01)),
 }
 
 
@@ -81,6 +83,24 @@ def test_any_optax_optimizer_keeps_pruned_entries_zero(
     assert np.isfinite(losses).all()
     for mask, leaf in zip(*map(jax.tree.leaves, (half_masks, state.params)), strict=True):
         assert not np.asarray(leaf)[~np.asarray(mask)].any()
+
+
+def test_moments_are_found_whatever_the_params_look_like():
+    """Params of one leaf, and an optimizer that leaves a leaf out."""
+    kept, tx = jnp.array([True, False, True]), optax.adam(0.1)
+    state = dense_state(jnp.ones(3), tx)
+    found = training.project(state, kept, tx)
+    assert_trees_equal(optax.tree.get(found.opt_state, "count"), jnp.int32(1))
+    np.testing.assert_array_equal(
+        optax.tree.get(found.opt_state, "mu").astype(bool), kept
+    )
+    params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+    tx = optax.masked(tx, {"a": True, "b": False})
+    both = {"a": kept, "b": jnp.ones(2, bool)}
+    found = training.project(dense_state(params, tx), both, tx)
+    np.testing.assert_array_equal(
+        optax.tree.get(found.opt_state, "mu")["a"].astype(bool), kept
+    )
 
 
 def test_gradients_are_masked_before_the_optimizer_sees_them(
