@@ -26,7 +26,7 @@ def compaction(
     wanted = experiment.config.compact_levels and call[0].level > 0
     if not wanted or spec_of(call[0].arm).dynamics is not None or frozen is not None:
         return None
-    compact = compact_members(experiment.network.module, *start)
+    compact = compact_members(experiment.network.module, *start, experiment.tx)
     sizes = [
         sum(leaf.size for leaf in jax.tree.leaves(state.params))
         for state in (compact.states, start.state)
