@@ -22,22 +22,22 @@ import time
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from lth_jax.core.tickets import Start
+from lth_jax.study.experiment import Experiment, Splits
+from lth_jax.study.levels import InFlight, Member, Trainer
+from lth_jax.study.lineage import Lineage
+from lth_jax.study.runner import Runner
 from ml_collections import config_flags
 from timing import ratio, report, timed
 
 from lth_jax import config as lth_config
 from lth_jax import masks
 from lth_jax.config import command_line
-from lth_jax.core.tickets import Start
 from lth_jax.devices.members import use_all_cores
 from lth_jax.shrinking import compact_members
 from lth_jax.store import claim
 from lth_jax.study import experiment
-from lth_jax.study.experiment import Experiment, Splits
-from lth_jax.study.levels import InFlight, Member, Trainer
-from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Group
-from lth_jax.study.runner import Runner
 from lth_jax.training.losses import Examples
 
 _CONFIG = config_flags.DEFINE_config_file("config")
@@ -51,7 +51,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on w
 def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
     """One level."""
     members = [Member(r, "ticket", level) for r in range(built.config.num_replicates)]
-    compact = compact_members(built.network.module, *start)
+    compact = compact_members(built.network.module, *start, built.tx)
     trainer = Trainer(built)
     large = trainer.begin(members, start)
     small = trainer.begin(members, Start(compact.states, compact.masks))
@@ -69,7 +69,7 @@ def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
     train("small")()
     compile_s = time.perf_counter() - began
     seconds = timed({name: train(name) for name in ("large", "small")}, repeats)
-    losses = [trained[name].curves.validation.loss for name in ("large", "small")]
+    losses = [trained[name].curves.validation["loss"] for name in ("large", "small")]
     report(
         "compact level",
         net=built.config.model.name,

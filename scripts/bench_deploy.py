@@ -221,7 +221,7 @@ def measure_training(case: Case, steps: int, repeats: int) -> None:
         steps = max(2, steps // 40)
     tx = adam()
     state = lth_jax.rewind(lth_jax.initial_state(case.params, tx), case.masks, tx)
-    net = shrinking.compact_for_training(case.module, state, case.masks)
+    net = shrinking.compact_for_training(case.module, state, case.masks, tx)
     selected = lth_jax.Examples(net.inputs(case.train.inputs), case.train.labels)
     runs = {
         "masked": (case.module, state, case.masks, case.train),

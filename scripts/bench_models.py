@@ -103,9 +103,16 @@ def segments(case: Case, loop: Callable[[], Any]) -> Functions:
     held_out = [jax.tree.map(lambda x, n=n: x[:n], case.train) for n in (5_000, 10_000)]
     segment = jax.jit(lth_jax.make_segment(case.apply, case.tx))
     evaluate = jax.jit(lth_jax.make_evaluate(case.apply))
+    best = lth_jax.training.Best.before(case.state)
     return {
         "segment": lambda: segment(
-            case.state, case.masks, case.indices[None], case.train, *held_out, case.key
+            case.state,
+            best,
+            case.masks,
+            case.indices[None],
+            case.train,
+            *held_out,
+            case.key,
         ),
         "evaluated loop": lambda: (loop(), [evaluate(case.state, x) for x in held_out]),
     }

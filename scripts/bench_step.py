@@ -1,6 +1,6 @@
 """Times LeNet-300-100's masked training step, one JSON line a measurement.
 
-  python scripts/bench_step.py [--members=1,5] [--steps=200] [--repeats=7]
+  python scripts/bench_step.py [--members=1,5] [--steps=1000] [--repeats=7]
 
 Every ratio is between things timed in turn in this run, and is the median over the
 repeats: machines are shared and noisy.
@@ -13,7 +13,8 @@ repeats: machines are shared and noisy.
   first layer's input gradient, which nobody needs.
 - `member_cost`: time a member when M train in one call, against one alone, not batched;
   both by the wall clock, and the call spreads its members over all devices (cores).
-- `segment_vs_bare`: what a study runs (segment with both evaluations every 100 steps).
+- `segment_vs_bare`: what a study runs (validation every 100 steps, test every 1,000 and
+  at the end), and the same with both splits every 100 steps.
 
 On a GPU: --members=1,5,50,500 --steps=1000.
 """
@@ -24,6 +25,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from timing import matrix_product, ratio, report, timed
 
@@ -63,7 +65,7 @@ def main() -> None:
     """Runs all measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--members", default="1,5", help="numbers of members, from 1")
-    parser.add_argument("--steps", type=int, default=200, help="steps in a segment")
+    parser.add_argument("--steps", type=int, default=1000, help="steps in a segment")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
 
@@ -91,19 +93,24 @@ def main() -> None:
     segment = jax.jit(lth_jax.make_segment(network.apply, tx))
     bare = bare_steps(network.apply, tx)
     evals = max(1, args.steps // 100)
+    seldom = np.arange(1, evals + 1) % 10 == 0
+    seldom[-1] = True
+    segment_arguments = (
+        state,
+        lth_jax.training.Best.before(state),
+        masks,
+        indices.reshape(evals, -1, BATCH_SIZE),
+        train,
+        validation,
+        test,
+    )
     product, product_flops = matrix_product()
     seconds = timed(
         {
             "masked": lambda: masked(state, masks, indices, train),
             "bare": lambda: bare(params, state.opt_state, indices, train),
-            "segment": lambda: segment(
-                state,
-                masks,
-                indices.reshape(evals, -1, BATCH_SIZE),
-                train,
-                validation,
-                test,
-            ),
+            "segment": lambda: segment(*segment_arguments, test_due=seldom),
+            "segment, all tests": lambda: segment(*segment_arguments),
             "matmul": product,
         },
         args.repeats,
@@ -131,12 +138,14 @@ def main() -> None:
             achieved_gflops=round(statistics.median(achieved) / 1e9, 1),
             matmul_gflops=round(statistics.median(rates) / 1e9, 1),
         )
-    report(
-        "segment_vs_bare",
-        ratio=ratio(seconds["segment"], seconds["bare"]),
-        segment_us=step_us["segment"],
-        eval_every_steps=args.steps // evals,
-    )
+    for name, num_tests in (("segment", sum(seldom)), ("segment, all tests", evals)):
+        report(
+            "segment_vs_bare",
+            ratio=ratio(seconds[name], seconds["bare"]),
+            segment_us=step_us[name],
+            eval_every_steps=args.steps // evals,
+            num_tests=int(num_tests),
+        )
 
     # Members in one call, by both ways of sharing the device, against one alone.
     functions = {

@@ -14,7 +14,8 @@ def compaction(job: Job, start: Start) -> CompactMembers | None:
     wanted = job.study.config.compact_levels and job.level > 0
     if not wanted or job.how.dynamics is not None or start.frozen is not None:
         return None
-    compact = compact_members(job.study.network.module, start.state, start.masks)
+    study = job.study
+    compact = compact_members(study.network.module, start.state, start.masks, study.tx)
     small, large = (
         sum(leaf.size for leaf in jax.tree.leaves(state.params))
         for state in (compact.states, start.state)

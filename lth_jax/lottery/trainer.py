@@ -61,14 +61,8 @@ def begin(job: Job, start: Start) -> Training:
     """A job before its first segment."""
     empty = np.full((len(job.members), len(job.eval_steps)), np.nan, np.float32)
     metrics: Metrics = dict.fromkeys(("loss", *job.study.loss.metrics), empty)
-    state, number = start.state, len(job.members)
-    best = Best(
-        jnp.full(number, jnp.inf, jnp.float32),
-        jnp.zeros(number, jnp.int32),
-        state.params,
-        state.batch_stats,
-    )
-    return Training(state, start.masks, best, Curves(empty, metrics, metrics))
+    best = jax.vmap(Best.before)(start.state)
+    return Training(start.state, start.masks, best, Curves(empty, metrics, metrics))
 
 
 class Trainer:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
+import optax
 
 from lth_jax.layout import INPUTS, layout_of
 from lth_jax.masks import Masks
@@ -29,6 +30,7 @@ class CompactMembers(NamedTuple):
       is_flat: whether inputs are features of the flattened ones, or channels.
       selections: which units of the large net each has.
       starts: the large nets' states, masked; on the host.
+      tx: the optimizer.
     """
 
     module: nn.Module
@@ -38,20 +40,23 @@ class CompactMembers(NamedTuple):
     is_flat: bool
     selections: tuple[Selection, ...]
     starts: TrainState
+    tx: optax.GradientTransformation
 
     def expand(self, states: TrainState) -> TrainState:
         """The large nets' states, from the smaller ones', as `CompactTraining.expand`."""
         states = jax.device_get(states)
         expanded: TrainState = _stacked(
             [
-                put_state(selection, _member(self.starts, m), _member(states, m))
+                put_state(selection, _member(self.starts, m), _member(states, m), self.tx)
                 for m, selection in enumerate(self.selections)
             ]
         )
         return expanded
 
 
-def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMembers:
+def compact_members(
+    module: Any, states: TrainState, masks: Masks, tx: optax.GradientTransformation
+) -> CompactMembers:
     """`compact_for_training` of several members, whose smaller nets have one shape.
 
     Each has the units that it needs, and as many that it does not need as make its size
@@ -62,6 +67,7 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
       module: with a `layout` and `resized`, as it made the params.
       states: where the large nets would start; leading axis M.
       masks: of their params; leading axis M.
+      tx: the optimizer.
 
     Raises:
       AssertionError: on masks that do not fit the params.
@@ -70,7 +76,7 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
     """
     layout = layout_of(module, "compact_members", ("layout", "resized"))
     masks = jax.device_get(masks)
-    starts = jax.device_get(jax.vmap(project)(states, masks))
+    starts = jax.device_get(jax.vmap(lambda s, m: project(s, m, tx))(states, masks))
     own = [_member(masks, m) for m in range(len(jax.tree.leaves(masks)[0]))]
     needed = [needed_units(layout, m) for m in own]
     if max(units[INPUTS].mean() for units in needed) > _WORTH_CHOOSING:
@@ -78,7 +84,7 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
     selections = select_alike(layout, own[0], needed)
     small, small_masks = _stacked(
         [
-            (take_state(selection, _member(starts, m)), selection.take(own[m]))
+            (take_state(selection, _member(starts, m), tx), selection.take(own[m]))
             for m, selection in enumerate(selections)
         ]
     )
@@ -92,6 +98,7 @@ def compact_members(module: Any, states: TrainState, masks: Masks) -> CompactMem
         inputs.is_flat,
         selections,
         starts,
+        tx,
     )
 
 

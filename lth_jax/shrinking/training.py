@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from lth_jax.layout import Layout, layout_of, sizes
 from lth_jax.masks import Masks, Params, named_leaves
@@ -35,6 +36,7 @@ class CompactTraining(NamedTuple):
       inputs: which of the inputs it reads.
       selection: which units of the large net it has.
       start: the large net's state, masked.
+      tx: the optimizer.
     """
 
     module: nn.Module
@@ -43,6 +45,7 @@ class CompactTraining(NamedTuple):
     inputs: InputSelection
     selection: Selection
     start: TrainState
+    tx: optax.GradientTransformation
 
     def expand(self, state: TrainState) -> TrainState:
         """The large net's state, from the smaller one's (on the host).
@@ -50,12 +53,14 @@ class CompactTraining(NamedTuple):
         What was left out has the value it had at the start, 0 where it is pruned.
         """
         expanded: TrainState = jax.tree.map(
-            jnp.asarray, put_state(self.selection, self.start, state)
+            jnp.asarray, put_state(self.selection, self.start, state, self.tx)
         )
         return expanded
 
 
-def compact_for_training(module: Any, state: TrainState, masks: Masks) -> CompactTraining:
+def compact_for_training(
+    module: Any, state: TrainState, masks: Masks, tx: optax.GradientTransformation
+) -> CompactTraining:
     """A smaller net whose training is the masked net's, to rounding.
 
     It has not the units that cannot change it: those that reach no logit, and those that
@@ -73,6 +78,7 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
       module: with a `layout` and `resized`, as it made the params.
       state: where the large net would start.
       masks: of its params.
+      tx: the optimizer.
 
     Raises:
       AssertionError: on masks that do not fit the params.
@@ -81,10 +87,10 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
     """
     layout = layout_of(module, "compact_for_training", ("layout", "resized"))
     masks = jax.device_get(masks)
-    start = jax.device_get(project(state, masks))
+    start = jax.device_get(project(state, masks, tx))
     selection = select(layout, masks, needed_units(layout, masks))
     small, small_masks = jax.tree.map(
-        jnp.asarray, (take_state(selection, start), selection.take(masks))
+        jnp.asarray, (take_state(selection, start, tx), selection.take(masks))
     )
     return CompactTraining(
         resized(module, selection),
@@ -93,6 +99,7 @@ def compact_for_training(module: Any, state: TrainState, masks: Masks) -> Compac
         input_selection(selection, masks),
         selection,
         start,
+        tx,
     )
 
 
@@ -105,24 +112,31 @@ def needed_units(layout: Layout, masks: Masks) -> Units:
     return {name: alive[name] & reaching[name] for name in alive}
 
 
-def take_state(selection: Selection, state: TrainState) -> TrainState:
+def take_state(
+    selection: Selection, state: TrainState, tx: optax.GradientTransformation
+) -> TrainState:
     """The smaller net's part of a state, on the host."""
     take = _of_params_shapes(selection.take, state.params)
     return dataclasses.replace(
         state,
         params=selection.take(state.params),
         batch_stats=selection.take(state.batch_stats),
-        opt_state=map_moments(take, state.params, state.opt_state),
+        opt_state=map_moments(take, tx, state.opt_state),
     )
 
 
-def put_state(selection: Selection, state: TrainState, part: TrainState) -> TrainState:
+def put_state(
+    selection: Selection,
+    state: TrainState,
+    part: TrainState,
+    tx: optax.GradientTransformation,
+) -> TrainState:
     """The larger net's state with the smaller one's put in, on the host."""
     return TrainState(
         part.step,
         selection.put(state.params, part.params),
         selection.put(state.batch_stats, part.batch_stats),
-        map_moments(selection.put, state.params, state.opt_state, part.opt_state),
+        map_moments(selection.put, tx, state.opt_state, part.opt_state),
     )
 
 

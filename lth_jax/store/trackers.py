@@ -60,7 +60,7 @@ class Scalars:
         if not self._is_on:
             return
         all_steps = np.array(steps)
-        is_new = (all_steps > since) & ~np.isnan(curves.validation.loss[0])
+        is_new = (all_steps > since) & ~np.isnan(curves.validation["loss"][0])
         new_steps: list[int] = all_steps[is_new].tolist()
         means = {
             tag: values[:, is_new].reshape(len(call), -1, len(new_steps)).mean(axis=1)
@@ -74,7 +74,7 @@ class Scalars:
 def _by_tag(curves: Curves) -> dict[str, np.ndarray]:
     tags = {"train/batch_loss": np.asarray(curves.batch_loss)}
     for split in ("validation", "test"):
-        for metric, values in getattr(curves, split)._asdict().items():
+        for metric, values in getattr(curves, split).items():
             tags[f"{split}/{metric}"] = np.asarray(values)
     return tags
 

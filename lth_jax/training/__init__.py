@@ -10,14 +10,7 @@ from lth_jax.training.losses import (
     Metrics,
     make_loss,
 )
-from lth_jax.training.segment import (
-    Best,
-    Curves,
-    Segment,
-    make_evaluation,
-    make_segment,
-    no_best,
-)
+from lth_jax.training.segment import Best, Curves, Segment, make_curves, make_segment
 from lth_jax.training.state import (
     Apply,
     BatchStats,
@@ -44,12 +37,11 @@ __all__ = [
     "Steps",
     "TrainState",
     "initial_state",
+    "make_curves",
     "make_evaluate",
-    "make_evaluation",
     "make_loss",
     "make_segment",
     "make_steps",
     "map_moments",
-    "no_best",
     "project",
 ]

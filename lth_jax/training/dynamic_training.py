@@ -13,7 +13,7 @@ from lth_jax.training.connections import Counts
 from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.segment import Best, Curves, make_evaluation
+from lth_jax.training.segment import Best, Curves, make_curves
 from lth_jax.training.state import Apply, TrainState, project
 from lth_jax.training.steps import make_steps
 
@@ -88,7 +88,7 @@ def make_dynamic_steps(
             state, losses = static_steps(now.state, masks, batches, examples, key)
             return Changing(state, masks), losses
 
-        now = Changing(project(state, masks), masks)
+        now = Changing(project(state, masks, tx), masks)
         every, number = dynamics.every, len(batch_indices)
         whole = number - number % every
         parts = []
@@ -114,13 +114,13 @@ def make_dynamic_segment(
     """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
 
     Its arguments: `(state, best, masks, goal, batch_indices, train, validation, test,
-    key, mask_key, test_due)`. Returns `Changing`, `Best`, no earlier than
-    `dynamics.goal_step`, and the `Curves`.
+    key, mask_key, test_due)`, the others as there.
+
+    Returns:
+      `Changing`, the `Best` from `dynamics.goal_step` on, and the `Curves`.
     """
     steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
-    evaluation = make_evaluation(
-        make_evaluate(apply_fn, loss, chunk_size), dynamics.goal_step
-    )
+    curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
 
     def segment(
         state: TrainState,
@@ -136,23 +136,19 @@ def make_dynamic_segment(
         test_due: jax.Array | None = None,
     ) -> tuple[Changing, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
-        if test_due is None:
-            test_due = jnp.ones(len(batch_indices), bool)
 
         def interval(
-            now: tuple[Changing, Best], at: tuple[jax.Array, jax.Array]
+            carry: tuple[Changing, Best], at: tuple[jax.Array, jax.Array | None]
         ) -> tuple[tuple[Changing, Best], Curves]:
-            changing, losses = steps(*now[0], goal, at[0], train, key, mask_key)
-            best, curves = evaluation(
-                changing.state, now[1], losses, validation, test, at[1]
-            )
-            return (changing, best), curves
+            (now, best), (indices, due) = carry, at
+            now, losses = steps(*now, goal, indices, train, key, mask_key)
+            found = curves(now.state, losses, validation, test, due)
+            loss = found.validation["loss"]
+            return (now, best.or_better(now.state, loss, dynamics.goal_step)), found
 
         begin = Changing(state, masks), best
-        (changing, best), curves = jax.lax.scan(
-            interval, begin, (batch_indices, test_due)
-        )
-        return changing, best, curves
+        carry, found = jax.lax.scan(interval, begin, (batch_indices, test_due))
+        return *carry, found
 
     return segment
 

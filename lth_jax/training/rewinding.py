@@ -112,4 +112,4 @@ def rewind(
         "constant": getattr(trained, "step", None),
     }
     opt_state = with_schedule_step(opt_state, steps[what.schedule])
-    return project(TrainState(point.step, params, stats, opt_state), masks)
+    return project(TrainState(point.step, params, stats, opt_state), masks, tx)

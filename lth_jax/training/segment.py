@@ -1,7 +1,7 @@
 """Segment: training and evaluation in one compiled call."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -18,7 +18,8 @@ from lth_jax.training.steps import make_steps
 class Curves(NamedTuple):
     """What a segment reports, float32[V] at each of its V evaluations.
 
-    `batch_loss` is the mean of the batches' losses since the evaluation before.
+    `batch_loss` is the mean of the batches' losses since the evaluation before. Test
+    metrics are NaN where the test split was not due.
     """
 
     batch_loss: Array
@@ -27,13 +28,13 @@ class Curves(NamedTuple):
 
 
 class Best(NamedTuple):
-    """What early stopping returns to: a member at its least validation loss so far.
+    """The net of the least validation loss so far; of equal ones the first.
 
     Attributes:
-      loss: float32 scalar; infinite before the first evaluation.
+      loss: float32 scalar; infinite before any evaluation.
       step: int32 scalar.
-      params: the weights then.
-      batch_stats: the statistics then.
+      params: the weights.
+      batch_stats: running statistics of batch normalisation.
     """
 
     loss: Array
@@ -41,44 +42,44 @@ class Best(NamedTuple):
     params: Params
     batch_stats: BatchStats
 
+    @classmethod
+    def before(cls, state: TrainState) -> "Best":
+        """The best of no evaluation yet; any with a finite loss replaces it."""
+        return cls(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
+
+    def or_better(self, state: TrainState, loss: Array, since: int = 0) -> "Best":
+        """The state where its loss is strictly less, at step `since` or later."""
+        is_better = (loss < self.loss) & (state.step >= since)
+        new = Best(loss, state.step, state.params, state.batch_stats)
+        best: Best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), new, self)
+        return best
+
 
 Segment = Callable[..., tuple[TrainState, Best, Curves]]
 
 
-def no_best(state: TrainState) -> Best:
-    """Before the first evaluation."""
-    return Best(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
+def make_curves(evaluate: Evaluate) -> Callable[..., Curves]:
+    """Makes `curves(state, losses, validation, test, test_due)`, at one evaluation."""
 
-
-def make_evaluation(evaluate: Evaluate, stop_from: int = 0) -> Callable[..., Any]:
-    """Makes `evaluation(state, best, losses, validation, test, due) -> (best, Curves)`.
-
-    Args:
-      evaluate: of a state on a split.
-      stop_from: no step before this one is the best.
-    """
-
-    def evaluation(
+    def curves(
         state: TrainState,
-        best: Best,
         losses: jax.Array,
         validation: Examples,
         test: Examples,
-        due: jax.Array,
-    ) -> tuple[Best, Curves]:
-        found = evaluate(state, validation)
-        tested = jax.lax.cond(
-            due,
-            lambda: evaluate(state, test),
-            lambda: dict.fromkeys(found, jnp.float32(jnp.nan)),
-        )
-        now = Best(found["loss"], state.step, state.params, state.batch_stats)
-        # Of equal losses the first stays.
-        is_better = (now.loss < best.loss) & (state.step >= stop_from)
-        best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), now, best)
-        return best, Curves(losses.mean(), found, tested)
+        test_due: jax.Array | None,
+    ) -> Curves:
+        def measured() -> Metrics:
+            return evaluate(state, test)
 
-    return evaluation
+        def skipped() -> Metrics:
+            return dict.fromkeys(jax.eval_shape(measured), jnp.float32(jnp.nan))
+
+        found = (
+            measured() if test_due is None else jax.lax.cond(test_due, measured, skipped)
+        )
+        return Curves(losses.mean(), evaluate(state, validation), found)
+
+    return curves
 
 
 def make_segment(
@@ -87,15 +88,19 @@ def make_segment(
     loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
 ) -> Segment:
-    """Makes `segment(state, best, masks, batch_indices, train, validation, test, …)`.
+    """Makes a segment, which trains and evaluates in one compiled call.
 
-    A segment trains and evaluates in one compiled call: `batch_indices` is
-    int32[V, T, B], and after every T steps the held-out splits are evaluated, test only
-    where `test_due` (bool[V], by default everywhere; NaN elsewhere). The key is as for
-    `make_steps`. Returns the state at its end, the `Best` and the `Curves`.
+    Its arguments: `(state, best, masks, batch_indices, train, validation, test, key,
+    test_due)`, with `batch_indices` int32[V, T, B] and `test_due` bool[V]. After every T
+    steps the validation split is evaluated, and the test split where it is due (None:
+    always). Under `vmap` the members share `test_due`, so that what is not due takes no
+    time. `best` is `Best.before(state)` at first; the key is as for `make_steps`.
+
+    Returns:
+      The state at the end, the `Best`, and the `Curves`.
     """
     steps = make_steps(apply_fn, tx, loss)
-    evaluation = make_evaluation(make_evaluate(apply_fn, loss, chunk_size))
+    curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
 
     def segment(
         state: TrainState,
@@ -109,19 +114,16 @@ def make_segment(
         test_due: jax.Array | None = None,
     ) -> tuple[TrainState, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
-        if test_due is None:
-            test_due = jnp.ones(len(batch_indices), bool)
 
         def interval(
-            now: tuple[TrainState, Best], at: tuple[jax.Array, jax.Array]
+            now: tuple[TrainState, Best], at: tuple[jax.Array, jax.Array | None]
         ) -> tuple[tuple[TrainState, Best], Curves]:
-            state, losses = steps(now[0], masks, at[0], train, key)
-            best, curves = evaluation(state, now[1], losses, validation, test, at[1])
-            return (state, best), curves
+            (state, best), (indices, due) = now, at
+            state, losses = steps(state, masks, indices, train, key)
+            found = curves(state, losses, validation, test, due)
+            return (state, best.or_better(state, found.validation["loss"])), found
 
-        (state, best), curves = jax.lax.scan(
-            interval, (state, best), (batch_indices, test_due)
-        )
-        return state, best, curves
+        now, found = jax.lax.scan(interval, (state, best), (batch_indices, test_due))
+        return *now, found
 
     return segment

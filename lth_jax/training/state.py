@@ -50,48 +50,57 @@ def initial_state(
     return TrainState(jnp.int32(0), params, stats, tx.init(params))
 
 
-def project(state: TrainState, masks: Masks) -> TrainState:
+def project(
+    state: TrainState, masks: Masks, tx: optax.GradientTransformation
+) -> TrainState:
     """The state with every pruned entry of params and of their moments exactly 0.
 
     Of the moments (see `map_moments`), leaf by leaf where the shape is the param's too.
     """
 
+    def mask_leaf(mask: jax.Array, moment: Any) -> Any:
+        # An optimizer may leave a leaf out, or keep sums of it.
+        is_alike = getattr(moment, "shape", None) == mask.shape
+        return jnp.where(mask, moment, jnp.zeros_like(moment)) if is_alike else moment
+
     def mask_moments(moments: Any) -> Any:
-        return jax.tree.map(
-            lambda m, x: jnp.where(m, x, jnp.zeros_like(x)) if x.shape == m.shape else x,
-            masks,
-            moments,
-        )
+        return jax.tree.map(mask_leaf, masks, moments)
 
     return dataclasses.replace(
         state,
         params=masks_lib.apply(masks, state.params),
-        opt_state=map_moments(mask_moments, masks, state.opt_state),
+        opt_state=map_moments(mask_moments, tx, state.opt_state),
     )
 
 
 def map_moments(
     change: Callable[..., Any],
-    params: Params,
+    tx: optax.GradientTransformation,
     opt_state: optax.OptState,
     *others: optax.OptState,
 ) -> optax.OptState:
     """The optimizer's state with its moments changed; otherwise the last state given.
 
-    Moments are its parts that have the params' structure.
+    Moments are what `tx.init` makes from the whole pytree of params. An `init` that
+    looks at single leaves, such as that of `optax.flatten`, has none.
 
     Args:
       change: of the moments, and of those of each other state, to new ones.
-      params: or anything of their structure.
+      tx: the optimizer.
       opt_state: the state.
       *others: states of the same optimizer.
     """
-    structure: Any = jax.tree.structure(params)
 
-    def is_moments(node: Any) -> bool:
-        return bool(structure == jax.tree.structure(node))
+    def mapped(change: Callable[[Any], Any], state: optax.OptState) -> optax.OptState:
+        return optax.tree.map_params(tx, change, state, is_leaf=lambda _: True)
 
-    def changed(node: Any, *parts: Any) -> Any:
-        return change(node, *parts) if is_moments(node) else (node, *parts)[-1]
-
-    return jax.tree.map(changed, opt_state, *others, is_leaf=is_moments)
+    *first, last = opt_state, *others
+    found: list[list[Any]] = [[] for _ in first]
+    try:
+        mapped(lambda moments: moments, last)
+    except Exception:  # of whatever kind: that init is no code of ours
+        return last
+    for moments, state in zip(found, first, strict=True):
+        mapped(moments.append, state)
+    parts = zip(*found, strict=True)
+    return mapped(lambda own: change(*next(parts, ()), own), last)

@@ -49,9 +49,7 @@ def make_steps(
         chex.assert_equal_shape_prefix((inputs, labels), 1)
 
         def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, jax.Array]:
-            (batch_loss, batch_stats), gradients = jax.value_and_grad(
-                loss_fn, has_aux=True
-            )(
+            (found, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
                 state.params,
                 state.batch_stats,
                 inputs[indices],
@@ -62,9 +60,9 @@ def make_steps(
             updates, opt_state = tx.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             params = masks_lib.apply(masks, params)
-            return TrainState(state.step + 1, params, batch_stats, opt_state), batch_loss
+            return TrainState(state.step + 1, params, batch_stats, opt_state), found
 
-        state, losses = jax.lax.scan(step, project(state, masks), batch_indices)
-        return project(state, masks), losses
+        state, losses = jax.lax.scan(step, project(state, masks, tx), batch_indices)
+        return project(state, masks, tx), losses
 
     return steps

@@ -182,7 +182,7 @@ def test_criteria_train_beside_the_ticket(tiny_config, built, tmp_path):
             found[2, arm, 1].curves["test", "start_accuracy"].values
             for arm in (name, "ticket")
         )
-        np.testing.assert_allclose(own, [worth.accuracy], atol=2e-3)
+        np.testing.assert_allclose(own, [worth["accuracy"]], atol=2e-3)
         assert abs(own - ticket) > 5e-3
 
 
@@ -324,7 +324,7 @@ def test_a_learned_mask_is_the_same_again_and_its_worth_untrained_is_recorded(
         )
         curve = own.curves["test", "start_accuracy"]
         assert curve.steps.tolist() == [0]
-        np.testing.assert_allclose(curve.values, [worth.accuracy], atol=2e-3)
+        np.testing.assert_allclose(curve.values, [worth["accuracy"]], atol=2e-3)
     before = files.ticket(2).read_bytes()
     shutil.rmtree(files.level(2))
     files.ticket(2).unlink()

@@ -230,7 +230,7 @@ def test_a_shuffled_arm_has_live_weights_wherever_its_mask_keeps_them(
 ):
     """The ticket's trained weights are 0 outside its own mask."""
     point, trained = point_and_trained
-    trained = training.project(trained, sparse).replace(step=jnp.int32(50))
+    trained = training.project(trained, sparse, TX).replace(step=jnp.int32(50))
     start = start_arm(
         "shuffle",
         point,
@@ -348,7 +348,7 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
     arm, preset, norm_net, initial, point_and_trained, sparse
 ):
     point, dense = point_and_trained
-    trained = training.project(dense, sparse).replace(step=jnp.int32(50))
+    trained = training.project(dense, sparse, TX).replace(step=jnp.int32(50))
     what = rewinding.REWINDS[preset]
     key = jax.random.key(3)
     state, kept, frozen = start_arm(

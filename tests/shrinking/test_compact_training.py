@@ -25,7 +25,7 @@ def test_a_compact_nets_steps_expanded_are_the_masked_nets(name):
     # usual epsilon of 1e-8 makes whole steps of that rounding.
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
     state = start(name, found, tx)
-    net = shrinking.compact_for_training(NETS[name], state, found)
+    net = shrinking.compact_for_training(NETS[name], state, found, tx)
     numbers, whole = (
         sizes(NETS[name].layout(), p) for p in (net.state.params, state.params)
     )
@@ -72,7 +72,9 @@ def test_units_with_a_bias_to_train_stay_and_those_that_are_0_for_ever_go():
     found["output"]["kernel"] = found["output"]["kernel"].at[3].set(False)
     module = models.LeNet(hidden_sizes=(4,), num_classes=2)
     tx = optax.sgd(0.1)
-    net = shrinking.compact_for_training(module, lth_jax.initial_state(params, tx), found)
+    net = shrinking.compact_for_training(
+        module, lth_jax.initial_state(params, tx), found, tx
+    )
     assert net.module.hidden_sizes == (2,)
     assert net.selection.units["dense_0"].tolist() == [0, 2]
     assert net.selection.units[INPUTS].tolist() == [0, 1]
@@ -88,8 +90,9 @@ def without_a_class(found):
 @pytest.mark.parametrize("name", ["lenet", "small_vgg", "small_resnet"])
 def test_a_class_of_which_nothing_is_left_keeps_its_logit(name):
     found = without_a_class(draw_masks(name, 3, 0.3, dead=0.3, dead_inputs=0.4))
-    state = start(name, found, optax.adam(1e-3))
-    net = shrinking.compact_for_training(NETS[name], state, found)
+    tx = optax.adam(1e-3)
+    state = start(name, found, tx)
+    net = shrinking.compact_for_training(NETS[name], state, found, tx)
     expected = logits(NETS[name], state.params, state.batch_stats, images(name))
     inputs = net.inputs(jnp.asarray(images(name)))
     small = logits(net.module, net.state.params, net.state.batch_stats, inputs)
@@ -110,8 +113,9 @@ def test_a_normalised_unit_goes_with_scale_and_offset_alone(scale, offset, stays
     found["conv_0"]["kernel"] = found["conv_0"]["kernel"].at[..., 1].set(False)
     for leaf, kept in (("scale", scale), ("bias", offset)):
         found["norm_0"][leaf] = found["norm_0"][leaf].at[1].set(kept)
-    state = lth_jax.initial_state(params, optax.sgd(0.1), stats)
-    net = shrinking.compact_for_training(module, state, found)
+    tx = optax.sgd(0.1)
+    state = lth_jax.initial_state(params, tx, stats)
+    net = shrinking.compact_for_training(module, state, found, tx)
     assert net.module.channels == ((1 + stays,),)
 
 
@@ -121,17 +125,21 @@ def test_expanding_at_the_start_gives_the_start():
     state = start("small_resnet", found, tx)
     filled = jax.tree.map(lambda x: x + 1, state.opt_state)  # moments and all
     state = training.project(
-        training.TrainState(jnp.int32(7), state.params, state.batch_stats, filled), found
+        training.TrainState(jnp.int32(7), state.params, state.batch_stats, filled),
+        found,
+        tx,
     )
-    net = shrinking.compact_for_training(NETS["small_resnet"], state, found)
+    net = shrinking.compact_for_training(NETS["small_resnet"], state, found, tx)
     assert_trees_equal(net.expand(net.state), state)
     assert_trees_equal(net.selection.take(found), jax.device_get(net.masks))
 
 
 def test_moments_of_other_shapes_than_the_params_are_refused():
     found = draw_masks("lenet", 3, 0.3)
-    state = start("lenet", found, optax.sgd(0.1))
-    sums = jax.tree.map(lambda p: jnp.zeros(p.shape[:1]), state.params)
-    state = training.TrainState(state.step, state.params, {}, (sums,))
+    tx = optax.GradientTransformation(
+        lambda params: jax.tree.map(lambda p: jnp.zeros(p.shape[:1]), params),
+        lambda updates, state, params=None: (updates, state),
+    )
+    state = start("lenet", found, tx)
     with pytest.raises(ValueError, match=r"opt_state: a moment of dense_0/kernel is"):
-        shrinking.compact_for_training(NETS["lenet"], state, found)
+        shrinking.compact_for_training(NETS["lenet"], state, found, tx)

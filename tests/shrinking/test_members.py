@@ -41,7 +41,7 @@ def two_members(name):
 )
 def test_members_of_one_shape_train_as_their_masked_nets(name):
     states, found = two_members(name)
-    compact = shrinking.compact_members(NETS[name], states, found)
+    compact = shrinking.compact_members(NETS[name], states, found, TX)
     assert compact.kept is not None
     small, large = (
         sum(x.size for x in jax.tree.leaves(s.params)) for s in (compact.states, states)
@@ -75,7 +75,7 @@ def test_members_of_one_shape_train_as_their_masked_nets(name):
 @pytest.mark.parametrize("name", ["lenet", "small_resnet"])
 def test_each_has_what_it_needs_and_the_size_of_the_largest(name):
     states, found = two_members(name)
-    compact = shrinking.compact_members(NETS[name], states, found)
+    compact = shrinking.compact_members(NETS[name], states, found, TX)
     layout = NETS[name].layout()
     needed = [needed_units(layout, jax.device_get(member(found, m))) for m in range(2)]
     stream_of = streams(layout)
@@ -102,7 +102,7 @@ def test_a_class_of_which_nothing_is_left_keeps_its_logit(name):
     found = jax.tree.map(np.array, found)
     found["output"]["kernel"][:, :, 4] = False
     found["output"]["bias"][:, 4] = False
-    compact = shrinking.compact_members(NETS[name], states, found)
+    compact = shrinking.compact_members(NETS[name], states, found, TX)
     for m in range(2):
         own = member(masks.apply(found, states.params), m)
         expected = logits(NETS[name], own, member(states.batch_stats, m), images(name))
@@ -118,14 +118,14 @@ def test_expanding_at_the_start_gives_the_start():
     states, found = two_members("small_resnet")
     filled = jax.tree.map(lambda x: x + 1, states.opt_state)
     states = jax.vmap(lth_jax.training.project)(states.replace(opt_state=filled), found)
-    compact = shrinking.compact_members(NETS["small_resnet"], states, found)
+    compact = shrinking.compact_members(NETS["small_resnet"], states, found, TX)
     assert_trees_equal(compact.expand(compact.states), jax.device_get(states))
 
 
 def test_nothing_smaller_comes_of_full_masks():
     states, found = two_members("lenet")
     full = jax.tree.map(jnp.ones_like, found)
-    compact = shrinking.compact_members(NETS["lenet"], states, full)
+    compact = shrinking.compact_members(NETS["lenet"], states, full, TX)
     assert compact.kept is None
     assert compact.selections[0].sizes == compact.selections[0].numbers
     assert_trees_equal(jax.device_get(compact.states), jax.device_get(states))
@@ -137,7 +137,7 @@ def test_inputs_are_left_out_where_a_quarter_is_not_read(read, left_out):
     full = jax.device_get(jax.tree.map(np.ones_like, found))
     full["dense_0"]["kernel"][0, 500:] = False
     full["dense_0"]["kernel"][1, read:] = False
-    compact = shrinking.compact_members(NETS["lenet"], states, full)
+    compact = shrinking.compact_members(NETS["lenet"], states, full, TX)
     if left_out:
         assert compact.kept.tolist() == [list(range(576))] * 2
     else:

@@ -14,7 +14,7 @@ NUM_STEPS = 5
 def start(name, found, tx):
     params, stats = variables(name)
     state = lth_jax.initial_state(params, tx, stats)
-    return training.project(state, found)
+    return training.project(state, found, tx)
 
 
 def train(module, state, found, tx, inputs, labels):

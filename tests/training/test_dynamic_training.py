@@ -69,8 +69,8 @@ def counts(kept):
     return [layer.kept for layer in masks.layer_counts(kept).values()]
 
 
-def assert_projected(state, kept):
-    assert_trees_equal(training.project(state, kept), state)
+def assert_projected(state, kept, optimizer):
+    assert_trees_equal(training.project(state, kept, OPTIMIZERS[optimizer]), state)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_counts_are_exact_and_what_is_pruned_is_zero_after_every_update(
         assert np.isfinite(losses).all()
         assert losses.shape == (EVERY,)
         assert int(state.step) == (number + 1) * EVERY  # no step is left out
-        assert_projected(state, kept)
+        assert_projected(state, kept, optimizer)
         share = np.float32(1 - (1 - min(number / (END // EVERY), 1)) ** 3)
         expected = (
             [n - round(share * (n - g)) for n, g in zip(sizes, goals, strict=True)]
@@ -153,7 +153,10 @@ def test_rigl_drops_the_smallest_and_grows_where_the_gradient_is_largest(
         fresh = sorted(indices(new) - active)
         mu = np.ravel(optax.tree.get(after.opt_state, "mu")[layer]["kernel"])
         step_gradient = dense_gradients(
-            norm_net, training.project(state, now), batches[0], examples
+            norm_net,
+            training.project(state, now, OPTIMIZERS["adam"]),
+            batches[0],
+            examples,
         )
         own = np.ravel(step_gradient[layer]["kernel"])
         np.testing.assert_allclose(mu[fresh], 0.1 * own[fresh], rtol=1e-4, atol=1e-7)
@@ -213,20 +216,28 @@ def test_members_over_devices_have_exact_counts(name, how, norm_net, examples):
     )
 
     def member(state, kept, goal, batches, key, mask_key, data):
-        return segment(state, kept, goal, batches, data, data, data, key, mask_key)
+        best = training.Best.before(state)
+        return segment(state, best, kept, goal, batches, data, data, data, key, mask_key)
 
     starts = [begin(norm_net, "adam", name, seed) for seed in range(3)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *starts)
     keys = jax.random.split(KEY, 3)
     batches = jnp.stack([BATCHES.reshape(3, 10, 30)] * 3)
     run = over_members(member, 3, num_shared=1, how=how)
-    (states, kept), curves = run(*stacked, batches, keys, keys, examples)
-    assert curves.test.loss.shape == (3, 3)
+    (states, kept), best, curves = run(*stacked, batches, keys, keys, examples)
+    assert curves.test["loss"].shape == (3, 3)
+    # The best is among those whose masks have the goal's counts.
+    steps_then = np.array([10, 20, 30])
+    losses = np.where(
+        steps_then >= DYNAMICS[name].goal_step, curves.validation["loss"], np.inf
+    )
+    np.testing.assert_array_equal(best.step, steps_then[losses.argmin(1)])
+    np.testing.assert_array_equal(best.loss, losses.min(1))
     steps = compiled(norm_net, "adam", name)
     for m, (state, first, goal) in enumerate(starts):
         own_state, own = jax.tree.map(lambda x, m=m: x[m], (states, kept))
         assert counts(own) == [int(goal[n]["kernel"]) for n in ("dense_0", "output")]
-        assert_projected(own_state, own)
+        assert_projected(own_state, own, "adam")
         alone, _ = steps(state, first, goal, BATCHES, examples, keys[m], keys[m])
         assert masks.overlap(alone.masks, own) > 0.9  # rounding may decide a choice
 

@@ -38,6 +38,8 @@ OTHER_OPTIMIZERS = {
         optax.adam(0.01), lambda p: jax.tree.map(lambda x: x.ndim > 1, p)
     ),
     "inject_hyperparams": optax.inject_hyperparams(optax.adam)(0.01),
+    "sm3": optax.sm3(0.01),
+    "flatten": optax.flatten(optax.adam(0.01)),
 }
 
 
@@ -81,6 +83,24 @@ def test_any_optax_optimizer_keeps_pruned_entries_zero(
     assert np.isfinite(losses).all()
     for mask, leaf in zip(*map(jax.tree.leaves, (half_masks, state.params)), strict=True):
         assert not np.asarray(leaf)[~np.asarray(mask)].any()
+
+
+def test_moments_are_found_whatever_the_params_look_like():
+    """Params of one leaf, and an optimizer that leaves a leaf out."""
+    kept, tx = jnp.array([True, False, True]), optax.adam(0.1)
+    state = dense_state(jnp.ones(3), tx)
+    found = training.project(state, kept, tx)
+    assert_trees_equal(optax.tree.get(found.opt_state, "count"), jnp.int32(1))
+    np.testing.assert_array_equal(
+        optax.tree.get(found.opt_state, "mu").astype(bool), kept
+    )
+    params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+    tx = optax.masked(tx, {"a": True, "b": False})
+    both = {"a": kept, "b": jnp.ones(2, bool)}
+    found = training.project(dense_state(params, tx), both, tx)
+    np.testing.assert_array_equal(
+        optax.tree.get(found.opt_state, "mu")["a"].astype(bool), kept
+    )
 
 
 def test_gradients_are_masked_before_the_optimizer_sees_them(
@@ -140,14 +160,16 @@ def test_segments_one_after_the_other_equal_one_long_one(
 ):
     segment = jax.jit(training.make_segment(network.apply, adam))
     state = lth_jax.rewind(lth_jax.initial_state(params, adam), half_masks, adam)
-    whole, curves = segment(
-        state, half_masks, BATCHES.reshape(4, 6, 30), examples, examples, examples
+    best, splits = training.Best.before(state), (examples, examples, examples)
+    whole, best_of_all, curves = segment(
+        state, best, half_masks, BATCHES.reshape(4, 6, 30), *splits
     )
     parts = []
     for part in BATCHES.reshape(2, 2, 6, 30):
-        state, found = segment(state, half_masks, part, examples, examples, examples)
+        state, best, found = segment(state, best, half_masks, part, *splits)
         parts.append(found)
     assert_trees_equal(state, whole)
+    assert_trees_equal(best, best_of_all)
     joined = jax.tree.map(lambda *p: np.concatenate(p), *parts)
     assert_trees_equal(joined, jax.device_get(curves))
 
@@ -168,15 +190,15 @@ def test_one_compilation_serves_every_mask(network, params, half_masks, examples
 def test_evaluation_agrees_with_numpy_whatever_the_chunks(
     chunk_size, network, params, examples, adam
 ):
-    evaluate = jax.jit(training.make_evaluate(network.apply, chunk_size))
+    evaluate = jax.jit(training.make_evaluate(network.apply, chunk_size=chunk_size))
     found = evaluate(lth_jax.initial_state(params, adam), examples)
     logits, _ = network.apply(params, {}, examples.inputs, train=False)
     logits, labels = np.float64(logits), np.asarray(examples.labels)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(
-        found.loss, -log_p[np.arange(210), labels].mean(), rtol=1e-5
+        found["loss"], -log_p[np.arange(210), labels].mean(), rtol=1e-5
     )
-    assert float(found.accuracy) == np.float32(np.mean(logits.argmax(1) == labels))
+    assert float(found["accuracy"]) == np.float32(np.mean(logits.argmax(1) == labels))
 
 
 def test_segment_curves_are_evaluations_of_the_states_they_name(
@@ -188,15 +210,16 @@ def test_segment_curves_are_evaluations_of_the_states_they_name(
     other = lth_jax.Examples(examples.inputs[:60], examples.labels[60:120])
     state = lth_jax.initial_state(params, adam)
     batches = BATCHES.reshape(4, 6, 30)
-    _, curves = segment(state, half_masks, batches, examples, other, examples)
+    best = training.Best.before(state)
+    *_, curves = segment(state, best, half_masks, batches, examples, other, examples)
     for v, part in enumerate(batches):
         state, losses = steps(state, half_masks, part, examples)
         np.testing.assert_allclose(curves.batch_loss[v], losses.mean(), rtol=1e-6)
         found = evaluate(state, other)
-        np.testing.assert_allclose(curves.validation.loss[v], found.loss, rtol=1e-6)
-        assert curves.validation.accuracy[v] == found.accuracy
+        np.testing.assert_allclose(curves.validation["loss"][v], found["loss"], rtol=1e-6)
+        assert curves.validation["accuracy"][v] == found["accuracy"]
         found = evaluate(state, examples)
-        np.testing.assert_allclose(curves.test.loss[v], found.loss, rtol=1e-6)
+        np.testing.assert_allclose(curves.test["loss"][v], found["loss"], rtol=1e-6)
 
 
 def test_masks_that_do_not_fit_are_refused_when_traced(network, params, examples, adam):
