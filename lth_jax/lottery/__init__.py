@@ -1,0 +1,1 @@
+"""Lottery: how tickets are drawn."""
