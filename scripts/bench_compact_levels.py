@@ -23,9 +23,11 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from lth_jax.core.tickets import Start
+from lth_jax.study import experiment
 from lth_jax.study.experiment import Experiment, Splits
 from lth_jax.study.levels import InFlight, Member, Trainer
 from lth_jax.study.lineage import Lineage
+from lth_jax.study.plan import Group
 from lth_jax.study.runner import Runner
 from ml_collections import config_flags
 from timing import ratio, report, timed
@@ -36,8 +38,6 @@ from lth_jax.config import command_line
 from lth_jax.devices.members import use_all_cores
 from lth_jax.shrinking import compact_members
 from lth_jax.store import claim
-from lth_jax.study import experiment
-from lth_jax.study.plan import Group
 from lth_jax.training.losses import Examples
 
 _CONFIG = config_flags.DEFINE_config_file("config")

@@ -26,6 +26,7 @@ FLOORS = {
     "shrinking": 5,
     "config": 5,
     "store": 6,
+    "lottery": 7,
     "study": 7,
     "analysis": 8,
     "deploy": 8,

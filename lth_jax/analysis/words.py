@@ -6,25 +6,7 @@ from collections.abc import Callable, Sequence
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.standings import Standing
 from lth_jax.analysis.verdict import Choice, LevelVerdict, Place, Verdict
-from lth_jax.core.arms import is_criterion
-
-CONTROLS = {
-    "ticket": "the ticket",
-    "reinit": "a fresh init of its mask",
-    "shuffle": "its weights under a shuffled mask",
-    "random": "a random mask and init",
-    "continue": "the net that is not rewound",
-    "freeze": "the net with its pruned weights frozen, not zero",
-    "freeze_moved_away": "the net with pruned weights frozen that moved away from 0",
-    "reshuffle": "its weights shuffled within its mask",
-    "constant": "constants of random signs in its mask",
-    "reinit_signs": "a fresh init of its mask with its signs",
-    "reshuffle_signs": "its weights shuffled within its mask, the signs kept",
-    "constant_signs": "constants of its signs in its mask",
-    "gradual": "the net that is pruned while it trains",
-    "set": "SET",
-    "rigl": "RigL",
-}
+from lth_jax.lottery.arms import find_arm
 
 
 def sentences(verdict: Verdict) -> list[str]:
@@ -209,11 +191,11 @@ def _criterion(arm: str) -> str:
 
 def _below(below: dict[str, Place | None]) -> str:
     parts = [
-        f"{CONTROLS[arm]} first at {percent(place.density)}"
+        f"{find_arm(arm).sentence} first at {percent(place.density)}"
         if place
-        else f"{CONTROLS[arm]} at no density"
+        else f"{find_arm(arm).sentence} at no density"
         for arm, place in below.items()
-        if not is_criterion(arm)
+        if not find_arm(arm).is_criterion
     ]
     return f"Shown to be below dense: {'; '.join(parts)}."
 
@@ -226,7 +208,7 @@ def _still_improving(verdict: Verdict) -> str:
     arms: dict[str, list[float]] = {}
     for summary in cut:
         arms.setdefault(summary.arm, []).append(summary.density)
-    others = [max(arms.pop(arm)) for arm in list(arms) if is_criterion(arm)]
+    others = [max(arms.pop(arm)) for arm in list(arms) if find_arm(arm).is_criterion]
     parts = [f"{arm} from {percent(max(d))} on" for arm, d in arms.items()]
     if others:
         parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")

@@ -1,6 +1,6 @@
 """Requirements: what makes a field's value an error, told by the field's name."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from lth_jax.errors import UserError
@@ -32,15 +32,12 @@ def inside_unit(field: str, value: float) -> None:
     require(field, value, 0 < value < 1, "inside (0, 1)")
 
 
-def registered(field: str, name: str, registry: Collection[str]) -> Any:
+def registered(field: str, name: str, registry: Registry[Any]) -> Any:
     """What a registry finds by the name, such as "lenet" or "my_nets:MyNet".
 
     Raises:
       ConfigError: naming the field, if it finds nothing.
     """
-    if not isinstance(registry, Registry):  # CONNECT: until every kind has its registry
-        own = registry if isinstance(registry, Mapping) else dict.fromkeys(registry)
-        registry = Registry(field, own)
     try:
         return registry.find(name)
     except UnknownName as error:

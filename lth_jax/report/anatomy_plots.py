@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lth_jax.analysis.anatomy import Anatomy, FirstLayer
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
+from lth_jax.report.palette import TICKET
 from lth_jax.store.histograms import Histogram
 
 # From the input to the output; to be seen on white and on the page's black alike.
@@ -125,7 +126,7 @@ def _distribution(level: int, density: float, name: str, found: Histogram) -> Fi
     heights = [counts / max(1, counts.sum()) / np.diff(edges) for counts in (start, end)]
     axes.stairs(heights[0], edges, fill=True, color=style.GRID)
     axes.stairs(heights[0], edges, color=style.FAINT, linewidth=1)
-    axes.stairs(heights[1], edges, color=style.COLOURS["ticket"], linewidth=1.5)
+    axes.stairs(heights[1], edges, color=TICKET, linewidth=1.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     reach = _reach(edges, start + end)

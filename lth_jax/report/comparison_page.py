@@ -10,9 +10,11 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Choice, Place, as_json
 from lth_jax.errors import UserError
-from lth_jax.report import density_plots, page, style
+from lth_jax.lottery.arms import ARMS
+from lth_jax.report import density_plots, page
 from lth_jax.report.density_plots import Series
 from lth_jax.report.material import Material
+from lth_jax.report.palette import Shown
 from lth_jax.report.panels import Panel, Section
 from lth_jax.report.verdict_table import Cell
 
@@ -33,9 +35,7 @@ class _Study(NamedTuple):
     """One study, and how the page tells it from the others."""
 
     material: Material
-    key: str
-    name: str
-    variable: str
+    looks: Shown
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
@@ -44,27 +44,29 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     Raises:
       UserError: if there are more than can be told apart.
     """
-    if len(materials) > len(style.COLOURS):
+    colours = [arm.colour for arm in ARMS.values() if arm.colour]
+    if len(materials) > len(colours):
         raise UserError(
-            f"--workdir: {len(materials)} studies; at most {len(style.COLOURS)} can be"
+            f"--workdir: {len(materials)} studies; at most {len(colours)} can be"
             " told apart on one page"
         )
     studies = [
-        _Study(material, f"study{i}", name, variable)
-        for i, (material, name, variable) in enumerate(
-            zip(materials, names, style.COLOURS, strict=False)
+        _Study(material, Shown(f"study{i}", name, colour))
+        for i, (material, name, colour) in enumerate(
+            zip(materials, names, colours, strict=False)
         )
     ]
     return page.render(
         "comparison.html",
         _sections(studies),
-        legend=[(s.key, s.name) for s in studies],
-        colours={s.key: s.variable for s in studies},
-        verdict={s.name: as_json(s.material.verdict) for s in studies},
+        [s.looks for s in studies],
+        verdict={s.looks.label: as_json(s.material.verdict) for s in studies},
         heads=_HEADS,
-        rows=[(s.name, s.variable, _cells(s.material)) for s in studies],
+        rows=[(s.looks, _cells(s.material)) for s in studies],
         differing=_differing(studies),
-        notes=[f"{s.name}: {note}" for s in studies for note in page.notes(s.material)],
+        notes=[
+            f"{s.looks.label}: {note}" for s in studies for note in page.notes(s.material)
+        ],
     )
 
 
@@ -168,9 +170,9 @@ def _series(
     study: _Study, line: Sequence[Summary | Comparison], estimates: Sequence[Estimate]
 ) -> Series:
     return Series(
-        study.key,
-        _short(study.name),
-        style.COLOURS[study.variable],
+        study.looks.key,
+        _short(study.looks.label),
+        study.looks.colour.figure,
         [x.level for x in line],
         [x.density for x in line],
         estimates,

@@ -7,10 +7,11 @@ from matplotlib.figure import Figure
 
 from lth_jax.analysis.standings import RANDOM, Standing
 from lth_jax.analysis.summary import Summary
-from lth_jax.core.arms import is_criterion
+from lth_jax.lottery.arms import find_arm
 from lth_jax.report import style
+from lth_jax.report.palette import TICKET
 
-_OWN, _OTHER, _RANDOM = style.COLOURS["reinit"], "#d0d0d0", "#5a5a5a"
+_OTHER, _RANDOM = "#d0d0d0", "#5a5a5a"
 
 
 def small_multiples(
@@ -30,9 +31,9 @@ def small_multiples(
     room = 0.06 * np.ptp(values)
     figures = {}
     for standing in standings:
-        if not is_criterion(standing.arm):
+        if not find_arm(standing.arm).is_criterion:
             continue
-        figure, axes = style.panel(standing.arm, style.SMALL, _OWN)
+        figure, axes = style.panel(standing.arm, style.SMALL, style.ACCENT)
         for arm, (x, y, _, _) in lines.items():
             if arm not in (standing.arm, "ticket", RANDOM):
                 axes.plot(x, y, color=_OTHER, linewidth=0.8)
@@ -43,7 +44,7 @@ def small_multiples(
         labels = [style.Label(level, "dense", style.FAINT, "reference")]
         for arm, name, colour in (
             (RANDOM, "random", _RANDOM),
-            ("ticket", "ticket", style.COLOURS["ticket"]),
+            ("ticket", "ticket", TICKET),
         ):
             if arm in lines and arm != standing.arm:
                 x, y, _, _ = lines[arm]
@@ -51,8 +52,10 @@ def small_multiples(
                 line.set_gid(f"data-series-{arm}-line")  # for the page's legend
                 labels.append(style.Label(y[-1], name, colour, arm))
         x, y, low, high = lines[standing.arm]
-        axes.fill_between(x, low, high, alpha=0.2, linewidth=0, color=_OWN)
-        axes.plot(x, y, color=_OWN, linewidth=2, marker="o", markersize=3.2, zorder=5)
+        axes.fill_between(x, low, high, alpha=0.2, linewidth=0, color=style.ACCENT)
+        axes.plot(
+            x, y, color=style.ACCENT, linewidth=2, marker="o", markersize=3.2, zorder=5
+        )
         style.label_ends(axes, labels, size=0.75)
         axes.set_xlabel("weights kept, %")
         figures[standing.arm] = figure

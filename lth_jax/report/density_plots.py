@@ -11,6 +11,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.words import percent, points
 from lth_jax.report import style
+from lth_jax.report.palette import Shown, shown
 
 
 class Series(NamedTuple):
@@ -136,9 +137,9 @@ def arms_against_density(
     """A measure of every arm, all from the dense net at the left."""
     dense = next(s for s in summaries if s.level == 0)
     series = []
-    for arm in arms_of(summaries):
+    for arm, looks in shown(s.arm for s in summaries).items():
         line = [dense, *(s for s in summaries if s.arm == arm and s.level > 0)]
-        series.append(_series(arm, line, [measure(s) for s in line]))
+        series.append(_series(looks, line, [measure(s) for s in line]))
     reference = measure(dense).value
     return draw(title, series, scale, reference=reference, from_zero=from_zero, text=text)
 
@@ -152,21 +153,15 @@ def differences_against_density(
     """Every arm minus the dense nets, in percentage points, paired by replicate."""
     found = [c for c in comparisons if c.reference == "dense"]
     series = []
-    for arm in arms_of(summaries):
+    for arm, looks in shown(s.arm for s in summaries).items():
         line = [c for c in found if c.arm == arm]
         if line:
-            series.append(_series(arm, line, [measure(c) for c in line]))
+            series.append(_series(looks, line, [measure(c) for c in line]))
     return draw(title, series, 100, reference=0.0, text=points)
 
 
-def arms_of(summaries: Sequence[Summary]) -> list[str]:
-    """The arms that have been trained, the ticket first."""
-    return [arm for arm in style.COLOURS if any(s.arm == arm for s in summaries)]
-
-
 def _series(
-    arm: str, line: Sequence[Summary | Comparison], estimates: Sequence[Estimate]
+    arm: Shown, line: Sequence[Summary | Comparison], estimates: Sequence[Estimate]
 ) -> Series:
     levels, densities = [x.level for x in line], [x.density for x in line]
-    name, colour = style.NAMES[arm], style.COLOURS[arm]
-    return Series(arm, name, colour, levels, densities, estimates)
+    return Series(arm.key, arm.label, arm.colour.figure, levels, densities, estimates)

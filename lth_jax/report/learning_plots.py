@@ -10,6 +10,7 @@ from lth_jax.analysis.learning import LearningCurve
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
+from lth_jax.report.palette import shown
 
 
 def draw(
@@ -29,6 +30,7 @@ def draw(
     bottom = max(0.0, float(np.quantile(values, 0.05)) - 2)
     limits = bottom, float(values.max()) + 2
     stops = {(s.level, s.arm): s for s in summaries}
+    looks = shown(s.arm for s in summaries)
     figures = {}
     for level in sorted({curve.level for curve in curves} - {0}):
         arms = [curve for curve in curves if curve.level == level]
@@ -38,8 +40,9 @@ def draw(
         labels = []
         for curve in (dense, *reversed(arms)):
             is_dense = curve is dense
-            key = "reference" if is_dense else curve.arm
-            colour = style.FAINT if is_dense else style.COLOURS[curve.arm]
+            arm = looks[curve.arm]
+            key = "reference" if is_dense else arm.key
+            colour = style.FAINT if is_dense else arm.colour.figure
             y, low, high = 100 * np.array(curve.estimates).T
             band = axes.fill_between(
                 curve.steps, low, high, alpha=0.14, linewidth=0, color=colour
@@ -58,7 +61,7 @@ def draw(
             )
             for artist, part in ((band, "band"), (line, "line"), (dot, "stop")):
                 artist.set_gid(f"data-series-{key}-{part}")
-            name = "dense net" if is_dense else style.NAMES[curve.arm]
+            name = "dense net" if is_dense else arm.label
             labels.append(style.Label(float(y[-1]), name, colour, key))
         axes.set_ylim(limits)
         axes.set_xlim(left=0)

@@ -11,7 +11,6 @@ from lth_jax.store import records
 from lth_jax.store.histograms import Histogram
 from lth_jax.store.records import Run
 from lth_jax.store.workdir import Workdir, read_config, read_environment
-from lth_jax.study.plan import plan
 
 
 class Material(NamedTuple):
@@ -56,7 +55,6 @@ def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
     """
     config = read_config(workdir)
     runs = records.read(workdir.records)
-    planned = plan(config.num_levels, config.arms, groups_per_call=1)
     tickets = sorted({run.level for run in runs if run.arm == "ticket" and run.level})
     masks = [workdir.ticket(level) for level in tickets]
     weights = [workdir.weight_histograms(level) for level in spread([0, *tickets], 3)]
@@ -67,7 +65,7 @@ def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
         runs=runs,
         verdict=judge(runs, settings or config.verdict),
         num_groups=len({(run.arm, run.level) for run in runs}),
-        num_planned=sum(len(call) for call in planned),
+        num_planned=1 + (config.num_levels - 1) * len(config.arms),
         anatomies=anatomy([path for path in masks if path.exists()]),
         histograms={
             int(path.stem.removeprefix("level_")): weight_histograms.load(path)

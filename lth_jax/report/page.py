@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from lth_jax.analysis import words
 from lth_jax.analysis.verdict import as_json
-from lth_jax.report import density_plots, style, svg, table, verdict_table
+from lth_jax.report import svg, table, verdict_table
 from lth_jax.report.material import Material
+from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
 from lth_jax.report.standings_table import standings_table
 
@@ -30,18 +31,17 @@ _ENVIRONMENT = jinja2.Environment(
 def study_page(material: Material, sections: Sequence[Section]) -> str:
     """The page of one study."""
     verdict, environment = material.verdict, material.environment
-    arms = density_plots.arms_of(verdict.summaries)
+    arms = shown(s.arm for s in verdict.summaries)
     return render(
         "study.html",
         sections,
-        legend=[(arm, style.NAMES[arm]) for arm in arms],
-        colours={arm: arm for arm in arms},
+        list(arms.values()),
         verdict=as_json(verdict),
         title=material.title,
         facts=_facts(material),
         notes=notes(material),
         sentences=words.sentences(verdict),
-        table=verdict_table.level_table(verdict, arms),
+        table=verdict_table.level_table(verdict, list(arms)),
         criteria=standings_table(verdict.standings, material.config.prune.criterion),
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
         command=_command(environment),
@@ -51,10 +51,12 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
     )
 
 
-def render(template: str, sections: Sequence[Section], **values: Any) -> str:
-    """A template with the sections' figures in it.
+def render(
+    template: str, sections: Sequence[Section], legend: Sequence[Shown], **values: Any
+) -> str:
+    """A template with the sections' figures in it, in the colours of the legend.
 
-    `legend`, `colours` and `verdict` are among the values: base.html asks for them.
+    `verdict` is among the values: base.html asks for it.
     """
     drawn = [
         {
@@ -65,7 +67,7 @@ def render(template: str, sections: Sequence[Section], **values: Any) -> str:
                 {
                     "name": panel.name,
                     "hover": panel.hover,
-                    "svg": Markup(svg.inline(panel.figure, panel.name)),
+                    "svg": Markup(svg.inline(panel.figure, panel.name, legend)),
                 }
                 for panel in section.panels
             ],
@@ -74,9 +76,21 @@ def render(template: str, sections: Sequence[Section], **values: Any) -> str:
     ]
     css, js = ((_TEMPLATE / name).read_text() for name in ("page.css", "page.js"))
     page: str = _ENVIRONMENT.get_template(template).render(
-        sections=drawn, css=Markup(css), js=Markup(js), **values
+        sections=drawn,
+        legend=legend,
+        css=Markup(css + _variables(legend)),
+        js=Markup(js),
+        **values,
     )
     return page
+
+
+def _variables(legend: Sequence[Shown]) -> str:
+    """Colours by day and by night, as CSS."""
+    day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
+    night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
+    dark = "@media screen and (prefers-color-scheme: dark)"
+    return f":root {{ {day} }}\n{dark} {{ :root {{ {night} }} }}\n"
 
 
 def _facts(material: Material) -> str:

@@ -1,5 +1,6 @@
 """Panels: the figures of a study, in the sections of its page."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import learning_curves, spread
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
-from lth_jax.core.arms import is_criterion
+from lth_jax.lottery.arms import find_arm
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.report import anatomy_plots, criteria_plots, density_plots, learning_plots
 from lth_jax.report.density_plots import DensityPlot
@@ -111,7 +112,7 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
         (False, "Which criterion, before training?"),
     ):
         panels = [
-            Panel(f"criterion_{arm}", figure, {})
+            Panel(_plain(f"criterion_{arm}"), figure, {})
             for arm, figure in figures.items()
             if (CRITERIA[arm].looks == "end") == trained
         ]
@@ -150,7 +151,7 @@ def _differences(verdict: Verdict) -> Section:
 def _learning(material: Material) -> Section:
     levels = [level.level for level in material.verdict.levels]
     shown = [0, *spread(levels, _MOST_LEVELS)]
-    runs = [run for run in material.runs if not is_criterion(run.arm)]
+    runs = [run for run in material.runs if not find_arm(run.arm).is_criterion]
     curves = learning_curves(runs, shown, "test", "accuracy")
     figures = learning_plots.draw(curves, material.verdict.summaries)
     return Section(
@@ -206,11 +207,16 @@ def _weights(material: Material) -> Section:
         "Surviving weights of some layers: grey as the level starts (the init, or the"
         " rewind point), blue as it ends; the areas are equal.",
         [
-            Panel(f"weights_level_{level:02d}_{name.replace('/', '_')}", figure, {})
+            Panel(_plain(f"weights_level_{level:02d}_{name}"), figure, {})
             for (level, name), figure in figures.items()
         ],
         "small",
     )
+
+
+def _plain(name: str) -> str:
+    """A name that files and ids can have."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
 def _panels(**plots: DensityPlot) -> Iterator[Panel]:

@@ -12,43 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 INK = "#1b1b1b"
 FAINT = "#767676"
 GRID = "#e4e4e4"
-# Okabe and Ito's palette, and two of Tol's kind, told apart by colour-blind readers; one
-# per arm everywhere, and one per study where several are side by side. An arm that keeps
-# signs, or freezes fewer weights, has the colour of the one that does not, but dark.
-COLOURS = {
-    "ticket": "#0072b2",
-    "reinit": "#d55e00",
-    "shuffle": "#009e73",
-    "random": "#cc79a7",
-    "continue": "#e69f00",
-    "freeze": "#56b4e9",
-    "freeze_moved_away": "#1d5c80",
-    "reshuffle": "#b8a800",
-    "constant": "#8f79d6",
-    "reinit_signs": "#8c3b00",
-    "reshuffle_signs": "#665d00",
-    "constant_signs": "#4b2e91",
-    "gradual": "#6a3d1f",
-    "set": "#3a9d9d",
-    "rigl": "#c2185b",
-}
-NAMES = {
-    "ticket": "ticket",
-    "reinit": "fresh init",
-    "shuffle": "shuffled mask",
-    "random": "random mask, init",
-    "continue": "not rewound",
-    "freeze": "pruned frozen",
-    "freeze_moved_away": "frozen if moved away",
-    "reshuffle": "shuffled weights",
-    "constant": "random signs",
-    "reinit_signs": "fresh init, signs kept",
-    "reshuffle_signs": "shuffled, signs kept",
-    "constant_signs": "signs alone",
-    "gradual": "gradual pruning",
-    "set": "SET",
-    "rigl": "RigL",
-}
+ACCENT = "#d55e00"
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 _FONT_SIZE = 10
 _LABEL_GAP = 0.241  # inches between labels with letters of the title's size

@@ -2,22 +2,24 @@
 
 import io
 import re
+from collections.abc import Iterable
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from lth_jax.report import style
+from lth_jax.report.palette import Shown
 
 # What the page's style sheet gives a colour of its own by day and by night.
 _VARIABLES = {
     style.INK: "--ink",
     style.FAINT: "--faint",
     style.GRID: "--grid",
-    **{colour: f"--{name}" for name, colour in style.COLOURS.items()},
+    style.ACCENT: "--accent",
 }
 
 
-def inline(figure: Figure, name: str) -> str:
+def inline(figure: Figure, name: str, palette: Iterable[Shown] = ()) -> str:
     """A figure as an SVG element; it keeps the layout found for it.
 
     So it is not laid out again for a file in another format.
@@ -26,6 +28,7 @@ def inline(figure: Figure, name: str) -> str:
       figure: artists whose gid is `data-<key>-<value>` become elements with the
         attribute data-<key>="<value>" (up to the value's first hyphen).
       name: unlike any other figure's on the page; its ids begin with it.
+      palette: whose colours become the page's, by their keys.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -40,6 +43,7 @@ def inline(figure: Figure, name: str) -> str:
     svg = re.sub(r'(url\(#|href="#)', rf"\1{name}-", svg)
     font = r"(font-family: |font: (?:[a-z0-9]+ )*[\d.]+px )"  # by matplotlib's version
     svg = re.sub(rf'{font}[^;"]+', r"\1var(--font)", svg)
-    for colour, variable in _VARIABLES.items():
+    shown = {arm.colour.figure: f"--{arm.key}" for arm in palette}
+    for colour, variable in {**_VARIABLES, **shown}.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg.replace("#000000", "var(--ink)").strip()

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from lth_jax.analysis import words
 from lth_jax.analysis.summary import Summary
-from lth_jax.core.arms import is_criterion
+from lth_jax.lottery.arms import find_arm
 
 _MEASURES = ("stop step", "acc at stop", "acc at end")
 
 
 def render(summaries: Sequence[Summary], data_note: str | None = None) -> str:
     """The table of a study, with notes on how to read it and on its data, if any."""
-    found = {s.arm for s in summaries if not is_criterion(s.arm)}
+    found = {s.arm for s in summaries if not find_arm(s.arm).is_criterion}
     arms = sorted(found, key=lambda arm: (arm != "ticket", arm))
     cells = {(s.level, s.arm): s for s in summaries}
     rows = [["level", "density", "weights", *(_MEASURES * len(arms))]]

@@ -7,7 +7,7 @@ from lth_jax.analysis import words
 from lth_jax.analysis.claims import ClaimCheck
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.verdict import Finding, LevelVerdict, Verdict
-from lth_jax.report import style
+from lth_jax.lottery.arms import find_arm
 
 _HELD = {"holds": "yes", "does not hold": "no"}
 
@@ -34,7 +34,7 @@ def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
 
 
 def _heads(arms: Sequence[str]) -> list[str]:
-    controls = [f"minus {style.NAMES[arm]}" for arm in arms if arm != "ticket"]
+    controls = [f"minus {find_arm(arm).label}" for arm in arms if arm != "ticket"]
     return [
         "kept",
         "weights",

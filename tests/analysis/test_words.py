@@ -9,7 +9,6 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import DENSE
 from lth_jax.analysis.verdict import judge
 from lth_jax.config import VerdictConfig
-from lth_jax.lottery.arms import ARMS
 
 TRUTH = {
     DENSE: (0.950, 4_000),
@@ -190,10 +189,6 @@ def test_early_stops_at_the_end_of_the_budget_are_told():
     half += [run._replace(arm="ticket", level=1) for run in half]
     found = words.sentences(judge(half, VerdictConfig()))
     assert not any("budget" in sentence for sentence in found)
-
-
-def test_every_arm_has_a_name():
-    assert words.CONTROLS.keys() == ARMS.keys()
 
 
 # Numbers.

@@ -9,7 +9,7 @@ from support import browsing
 from lth_jax import report
 from lth_jax.analysis.verdict import as_json
 from lth_jax.errors import UserError
-from lth_jax.report import style
+from lth_jax.lottery.arms import ARMS
 from lth_jax.report.material import gather
 from lth_jax.store.workdir import Workdir
 
@@ -110,7 +110,7 @@ def test_long_names_leave_room_for_the_figures(tiny_study, visit, tmp_path):
 
 
 def test_more_studies_than_colours_are_refused(tiny_study, tmp_path):
-    most = len(style.COLOURS)
+    most = len(ARMS)
     path = tmp_path / "page.html"
     studies = []
     for i in range(most + 1):

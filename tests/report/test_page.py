@@ -406,6 +406,36 @@ def test_criteria_stand_side_by_side(tiny, visit):
     assert found.complaints == []
 
 
+def test_an_own_arm_stands_beside_the_others(tiny, visit, tmp_path, monkeypatch):
+    (tmp_path / "page_arms.py").write_text(
+        "from lth_jax.lottery.arms import Arm\n"
+        'half = Arm("half <b>", "half of the ticket", None)\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for level in (1, 2):
+        path = records.path_of(tiny.records, "shuffle", level)
+        text = path.read_text().replace("shuffle,", "page_arms:half,")
+        records.path_of(tiny.records, "page_arms:half", level).write_text(text)
+    report.write(tiny)
+    found = visit(tiny.page)
+    page = found.page
+    names = ["ticket", "fresh init", "shuffled mask", "half <b>"]
+    assert browsing.texts(page, ".legend button") == names
+    assert "minus half <b>" in browsing.rows(page, "#levels")[0]
+    assert "half of the ticket" in " ".join(browsing.texts(page, ".verdict li"))
+    button = page.locator(".legend button", has_text="half <b>")
+    drawn = page.locator(f"[data-series={button.get_attribute('data-key')}]")
+    assert drawn.count() > 10
+    strokes = page.evaluate(
+        "[...document.querySelectorAll('#accuracy_at_early_stop [data-series]"
+        " path[style*=stroke]')].map(path => getComputedStyle(path).stroke)"
+    )
+    assert len(set(strokes) - {"none"}) >= len(names)
+    button.click()
+    assert not any(line.is_visible() for line in drawn.all())
+    assert found.complaints == []
+
+
 def test_the_dense_net_alone_has_a_page(tiny, visit):
     forget(tiny, 1)
     forget(tiny, 2)

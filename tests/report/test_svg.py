@@ -7,15 +7,22 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from lth_jax.lottery.arms import Colour
 from lth_jax.report import style, svg
+from lth_jax.report.palette import Shown
 
+PALETTE = [
+    Shown("ticket", "ticket", Colour("#0072b2", "#0072b2", "#56b4e9")),
+    Shown("own0", "my arm", Colour("#123456", "#234567", "#abcdef")),
+]
+COLOURS = {arm.key: arm.colour.figure for arm in PALETTE}
 STYLE_SHEET = pathlib.Path(svg.__file__).parent / "template" / "page.css"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def make_figure():
     figure, axes = style.panel("title")
-    for i, (key, colour) in enumerate(style.COLOURS.items()):
+    for i, (key, colour) in enumerate(COLOURS.items()):
         (line,) = axes.plot([0, 1], [i, i], color=colour, marker="o")
         line.set_gid(f"data-series-{key}-line")
         band = axes.fill_between([0, 1], [i, i], [i + 1, i + 1], color=colour, alpha=0.2)
@@ -28,7 +35,7 @@ def make_figure():
 
 @pytest.fixture
 def drawn():
-    return svg.inline(make_figure(), "panel")
+    return svg.inline(make_figure(), "panel", PALETTE)
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def test_it_is_one_svg_element_and_nothing_else(drawn, root):
 
 def test_gids_become_data_attributes(root):
     series = [x.get("data-series") for x in root.iter() if x.get("data-series")]
-    assert sorted(series) == sorted([*style.COLOURS, *style.COLOURS, "below"])
+    assert sorted(series) == sorted([*COLOURS, *COLOURS, "below"])
     (zone,) = (x for x in root.iter() if x.get("data-level"))
     assert zone.get("data-level") == "12"
     assert zone.get("id") is None
@@ -65,10 +72,10 @@ def test_ids_and_what_refers_to_them_begin_with_the_name(drawn, root):
 
 def test_colours_and_fonts_are_the_pages(drawn):
     assert "#000000" not in drawn
-    for colour in (style.INK, style.FAINT, style.GRID, *style.COLOURS.values()):
+    for colour in (style.INK, style.FAINT, style.GRID, *COLOURS.values()):
         assert colour not in drawn
-    variables = set(re.findall(r"var\((--[a-z_]+)\)", drawn))
-    expected = {f"--{arm}" for arm in style.COLOURS}
+    variables = set(re.findall(r"var\((--[a-z0-9_]+)\)", drawn))
+    expected = {f"--{arm}" for arm in COLOURS}
     assert variables == expected | {"--ink", "--faint", "--grid", "--font"}
     assert "DejaVu" not in drawn
     assert drawn.count("var(--font)") == drawn.count("<text")
@@ -76,7 +83,7 @@ def test_colours_and_fonts_are_the_pages(drawn):
 
 def test_the_style_sheet_has_every_colour_by_day_and_by_night():
     day, night = STYLE_SHEET.read_text().split("(prefers-color-scheme: dark)")
-    for variable in ("--ink", "--faint", "--grid", *(f"--{x}" for x in style.COLOURS)):
+    for variable in ("--ink", "--faint", "--grid", "--accent"):
         values = [
             re.search(rf"{variable}: (#[0-9a-f]{{6}});", part)[1] for part in (day, night)
         ]
@@ -85,9 +92,10 @@ def test_the_style_sheet_has_every_colour_by_day_and_by_night():
 
 
 def test_the_same_figure_twice_is_the_same_text(drawn):
-    assert svg.inline(make_figure(), "panel") == drawn
+    inline = svg.inline
+    assert inline(make_figure(), "panel", PALETTE) == drawn
     figure = make_figure()
-    assert svg.inline(figure, "panel") == svg.inline(figure, "panel") == drawn
+    assert inline(figure, "panel", PALETTE) == inline(figure, "panel", PALETTE) == drawn
 
 
 def test_it_leaves_matplotlib_and_what_it_draws_alone():

@@ -1,0 +1,49 @@
+"""Palette: the arms of a study as its page shows them."""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from lth_jax.lottery.arms import ARMS, Colour, find_arm
+
+# For own arms without a colour: far from those of all the package's, by day and by night.
+_SPARE = (
+    Colour("#3333dd", "#3333dd", "#8a93ff"),
+    Colour("#d900bd", "#d900bd", "#ff66ee"),
+    Colour("#1f8a00", "#1f8a00", "#5fd83c"),
+    Colour("#e0002e", "#e0002e", "#ff5a6e"),
+)
+
+
+class Shown(NamedTuple):
+    """What stands for an arm, or for a study among several, in every figure.
+
+    Attributes:
+      key: of its lines, its button and its CSS variable; a plain word.
+      label: for the end of a line.
+      colour: its own.
+    """
+
+    key: str
+    label: str
+    colour: Colour
+
+
+def shown(names: Iterable[str]) -> dict[str, Shown]:
+    """Arms by name, criteria left out: in the order of `ARMS`, own arms after."""
+    found = {name: find_arm(name) for name in names}
+    arms = {name: arm for name, arm in found.items() if not arm.is_criterion}
+    own = [name for name in arms if name not in ARMS]
+    taken = {arm.colour for arm in arms.values()}
+    package = [arm.colour for arm in ARMS.values() if arm.colour]
+    spare = itertools.cycle([c for c in (*_SPARE, *package) if c not in taken] or _SPARE)
+    keys = {name: f"own{i}" for i, name in enumerate(own)}
+    return {
+        name: Shown(
+            keys.get(name, name), arms[name].label, arms[name].colour or next(spare)
+        )
+        for name in (*(name for name in ARMS if name in arms), *own)
+    }
+
+
+TICKET = shown(["ticket"])["ticket"].colour.figure
