@@ -57,8 +57,8 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     # Imported here, so that a wrong flag is told at once.
     from lth_jax import report
     from lth_jax.devices import members as parallel
-    from lth_jax.store import workdir
-    from lth_jax.study import experiment, interruption, runner, scalars
+    from lth_jax.store import trackers, workdir
+    from lth_jax.study import experiment, interruption, runner
 
     parallel.use_all_cores()
     files = workdir.Workdir(root)
@@ -66,7 +66,7 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     if runner.is_finished(config, files):
         _say(f"{root}: this study is finished; nothing is left to run")
     else:
-        scalars.check(config)
+        trackers.check(config)
         _use_compilation_cache()
         built = experiment.build(config)
         with workdir.opened(root, config, built.data_note):

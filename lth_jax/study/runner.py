@@ -4,6 +4,7 @@ A call whose records are there is done; any other is trained from where it was l
 running again is resuming.
 """
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from lth_jax.store import records
 from lth_jax.store import tickets as ticket_files
 from lth_jax.store.checkpoints import Newest
 from lth_jax.store.records import Curve, Run
+from lth_jax.store.trackers import open_trackers
 from lth_jax.store.workdir import Workdir
 from lth_jax.study.compaction import compaction
 from lth_jax.study.experiment import Experiment
@@ -30,7 +32,6 @@ from lth_jax.study.levels import InFlight, Member, Trainer
 from lth_jax.study.lineage import Lineage
 from lth_jax.study.plan import Call, Group, plan
 from lth_jax.study.progress import Progress
-from lth_jax.study.scalars import Scalars
 from lth_jax.training.connections import Counts
 from lth_jax.training.losses import Metrics
 from lth_jax.training.segment import Curves
@@ -63,7 +64,7 @@ class Runner:
         self._workdir = workdir
         self._check_interrupted = check_interrupted
         self._trainer = Trainer(experiment)
-        self._scalars = Scalars(self._config, workdir)
+        self._trackers = open_trackers(self._config, workdir)
         self._lineage = Lineage(experiment, workdir, self._remake)
         self._calls = list(
             plan(self._config.num_levels, self._config.arms, self._groups_per_call())
@@ -71,7 +72,8 @@ class Runner:
 
     def run(self) -> None:
         """Runs what is not done yet."""
-        with Progress(sum(map(self._num_member_steps, self._calls))) as progress:
+        number = sum(map(self._num_member_steps, self._calls))
+        with contextlib.closing(self._trackers), Progress(number) as progress:
             for call in self._calls:
                 if _is_done(self._workdir, call):
                     progress.skip(self._num_member_steps(call))
@@ -176,7 +178,7 @@ class Runner:
         for step, state_then in segments:
             flight = state_then
             progress.advance((step - reached) * len(members), call)
-            self._scalars.write(call, eval_steps, flight.curves, since=reached)
+            self._track(call, eval_steps, flight.curves)
             reached = step
             if call[0].level == 0 and step == self._experiment.rewind_step:
                 self._lineage.keep_rewind_point(flight.state)
@@ -186,6 +188,16 @@ class Runner:
                 flights.save(step, flight)
                 self._check_interrupted()
         return flight
+
+    def _track(self, call: Call, steps: list[int], curves: Curves) -> None:
+        by_tag = {"train/batch_loss": np.asarray(curves.batch_loss)}
+        for split in ("validation", "test"):
+            for metric, values in getattr(curves, split)._asdict().items():
+                by_tag[f"{split}/{metric}"] = np.asarray(values)
+        number = self._config.num_replicates
+        for g, group in enumerate(call):
+            own = {t: x[g * number : (g + 1) * number] for t, x in by_tag.items()}
+            self._trackers.write(*group, steps, own)
 
     def _goal(self, call: Call) -> Counts | None:
         """The counts that a call's masks come to, where they change."""
