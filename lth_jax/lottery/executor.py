@@ -5,6 +5,7 @@ call. A job whose records are there is done, and any other goes on from where it
 running again is resuming. Nothing else batches members or knows of devices.
 """
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -58,7 +59,10 @@ class Executor:
             job.num_member_steps for t in self._studies for job in loop.find_tickets(t)
         )
         waiting: dict[Hashable, list[Job]] = {}
-        with Progress(total) as self._progress:
+        with contextlib.ExitStack() as stack:
+            for watching in self._trackers.values():
+                stack.callback(watching.close)
+            self._progress = stack.enter_context(Progress(total))
             while loops:
                 tickets = []
                 for jobs in list(loops):
@@ -164,7 +168,9 @@ class Executor:
         for step, trainings in segments:
             for job, training in zip(jobs, trainings, strict=True):
                 self._progress.advance((step - reached) * len(job.members), job)
-                self._trackers[id(job.tickets)].write(job, training, since=reached)
+                tags = results.by_tag(training.curves)
+                watching = self._trackers[id(job.tickets)]
+                watching.write(job.arm, job.level, job.eval_steps.tolist(), tags)
                 if job.level == 0 and step == job.study.rewind_step:
                     job.tickets.keep_rewind_point(training.state)
                 if job.is_whole and step < job.last_step:

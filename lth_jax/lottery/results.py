@@ -14,7 +14,7 @@ from lth_jax.lottery.trainer import Measured, Training
 from lth_jax.store import histograms, records, tickets
 from lth_jax.store.records import Curve, Run
 from lth_jax.store.workdir import Workdir
-from lth_jax.training import Metrics, TrainState
+from lth_jax.training import Curves, Metrics, TrainState
 
 
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
@@ -77,6 +77,15 @@ def write_records(job: Job, training: Training, measured: Measured) -> None:
         runs.append(Run(member.arm, member.replicate, member.level, density, curves))
     folder = job.tickets.workdir.records
     records.write(records.path_of(folder, job.arm, job.level), runs)
+
+
+def by_tag(curves: Curves) -> dict[str, np.ndarray]:
+    """A job's curves for trackers, float32[R, V], such as "test/loss"."""
+    tags = {"train/batch_loss": np.asarray(curves.batch_loss)}
+    for split, metrics in (("validation", curves.validation), ("test", curves.test)):
+        for name, values in metrics.items():
+            tags[f"{split}/{name}"] = np.asarray(values)
+    return tags
 
 
 def _curves(

@@ -1,22 +1,28 @@
-"""What TensorBoard is given, on whole studies of a second or two."""
+"""What trackers are given, on whole studies of a second or two."""
 
+import contextlib
 import dataclasses
+import json
+import pathlib
 import shutil
 import struct
 import sys
+import types
 
 import numpy as np
 import pytest
-from lth_jax.study.scalars import ScalarsError, check
 from support.damage import flip_a_byte
 from support.runs import Stop, run, texts
-from support.tiers import quick
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from lth_jax import config as lth_config
-from lth_jax.lottery.study import build
 from lth_jax.store import records
+from lth_jax.store.trackers import TrackerError, check, open_trackers
 from lth_jax.store.workdir import Workdir
+from lth_jax.lottery import executor
+from lth_jax.lottery.executor import Executor
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
 
 TAGS = {
     "train/batch_loss",
@@ -39,11 +45,15 @@ def events(path):
 
 
 def points(files):
-    """All scalars in a workdir: by run and tag, the (step, value) pairs as they lie."""
+    """What TensorBoard shows of a workdir: by run and tag, the (step, value) pairs."""
     found = {}
     root = files.root / "tensorboard"
     for path in sorted(root.glob("*/*/events.out.tfevents.*")):
         for event in events(path):
+            if event.session_log.status == SessionLog.START:
+                for (run, _), pairs in found.items():
+                    if run == path.parent.relative_to(root).as_posix():
+                        pairs[:] = [pair for pair in pairs if pair[0] < event.step]
             for value in event.summary.value:
                 key = path.parent.relative_to(root).as_posix(), value.tag
                 found.setdefault(key, []).append((event.step, value.simple_value))
@@ -126,7 +136,7 @@ def test_what_is_evaluated_can_be_seen_at_every_boundary(config, built, tmp_path
         pairs = points(Workdir(tmp_path)).get(("ticket/level_00", "test/loss"), ())
         seen.append([step for step, _ in pairs])
 
-    run(config, tmp_path, dataclasses.replace(built, config=config), look)
+    run(config, tmp_path, built._replace(config=config), look)
     assert seen == [[10, 20], [10, 20, 30, 40]]
 
 
@@ -144,24 +154,28 @@ def test_interrupted_at_every_boundary_each_step_is_there_once(
     assert points(files) == points(finished)
 
 
-@pytest.mark.parametrize("cut", quick(30, of=[0, 30]))
+@pytest.mark.parametrize("cut", [0, 30])
 def test_killed_before_it_is_saved_each_step_is_there_once(
     cut, config, tmp_path, monkeypatch
 ):
     config = dataclasses.replace(config, checkpoint_every_steps=10, num_levels=1)
     built = build(config)
 
-    class Killed(runner.Newest):
+    class Killed(executor.Newest):
         def save(self, step, tree):
             if step == 20:
                 raise Stop
             super().save(step, tree)
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(runner, "Newest", Killed)
+        patch.setattr(executor, "Newest", Killed)
         run(config, tmp_path, built)
-    newest = max(tmp_path.rglob("events.*"))
-    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size - cut])
+    if cut:  # then in the middle of the write, before it was noted
+        newest = max(tmp_path.rglob("events.*"))
+        newest.write_bytes(newest.read_bytes()[: newest.stat().st_size - cut])
+        note = json.loads((tmp_path / "trackers.json").read_text())
+        note["tensorboard"]["ticket/level_00"] = 10
+        (tmp_path / "trackers.json").write_text(json.dumps(note))
     assert_complete(run(config, tmp_path, built))
 
 
@@ -178,7 +192,7 @@ def test_turned_on_on_the_way_it_shows_what_trains_then(
         run(tiny_config, tmp_path, check_interrupted=stop)
     files = run(config, tmp_path, built)
     assert points(files) == {
-        key: pairs[2:] if key[0] == "ticket/level_01" else pairs
+        key: pairs
         for key, pairs in points(finished).items()
         if key[0] != "ticket/level_00"
     }
@@ -193,7 +207,6 @@ def test_a_level_that_is_made_again_is_there_once(config, built, copy):
     assert_complete(copy)
 
 
-@pytest.mark.slow
 def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
     late = lth_config.RewindConfig("late_rewind", "13")
     config = dataclasses.replace(config, rewind=late, num_levels=2)
@@ -214,7 +227,6 @@ def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_p
     assert steps["ticket/level_01"] == [20, 30, 40]
 
 
-@pytest.mark.slow
 def test_groups_that_train_together_have_runs_of_their_own(config, tmp_path):
     files = run(dataclasses.replace(config, members_per_call=8), tmp_path)
     assert_complete(files)
@@ -226,8 +238,119 @@ def test_what_is_not_installed_is_told_before_anything_is_written(
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     check(tiny_config)
     expected = r'log\.tensorboard: True needs .*pip install -e "\.\[tensorboard\]"'
-    with pytest.raises(ScalarsError, match=expected):
+    with pytest.raises(TrackerError, match=expected):
         check(config)
-    with pytest.raises(ScalarsError, match=expected):
-        runner.Runner(built, Workdir(tmp_path / "study"))
+    with pytest.raises(TrackerError, match=expected):
+        Executor([Tickets(built, Workdir(tmp_path / "study"))])
     assert not (tmp_path / "study").exists()
+
+
+class Fake(types.ModuleType):
+    """The functions of wandb and trackio that are used, and what they were told."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.runs, self.open = {}, set()
+
+    def init(self, **settings):
+        return FakeRun(self, settings)
+
+
+class FakeRun:
+    def __init__(self, module, settings):
+        self.module, self.key = module, settings.get("id", settings["name"])
+        assert settings["group"]
+        assert settings["resume"] == "allow"
+        module.runs.setdefault(self.key, [])
+        assert self.key not in module.open
+        module.open.add(self.key)
+
+    def log(self, values, step):
+        self.module.runs[self.key].append((step, values))
+
+    def finish(self):
+        self.module.open.remove(self.key)
+
+
+@pytest.fixture(params=["wandb", "trackio"])
+def fake(request, monkeypatch):
+    module = Fake(request.param)
+    monkeypatch.setitem(sys.modules, request.param, module)
+    return module
+
+
+def test_other_trackers_get_the_same_once_though_killed(
+    fake, tiny_config, built, finished, tmp_path
+):
+    log = lth_config.LogConfig(**{fake.__name__: True})
+    config = dataclasses.replace(tiny_config, log=log)
+    built = built._replace(config=config)
+    boundaries = iter(range(100))
+
+    def stop():
+        if next(boundaries) % 3 == 1:
+            raise Stop
+
+    while True:
+        try:
+            files = run(config, tmp_path / "my study", built, stop)
+        except Stop:
+            assert not fake.open
+            continue
+        break
+    assert not fake.open
+    expected = points(finished)
+    assert len(fake.runs) == len({run for run, _ in expected})
+    for key, logged in fake.runs.items():
+        (name,) = {
+            run for run, _ in expected if key.endswith((run, run.replace("/", "-")))
+        }
+        for tag in TAGS:
+            pairs = [(step, values[tag]) for step, values in logged]
+            np.testing.assert_allclose(pairs, expected[name, tag], rtol=1e-6)
+    assert not (files.root / "tensorboard").exists()
+
+
+def test_a_tracker_that_cannot_begin_is_told_in_a_line(fake, tiny_config, tmp_path):
+    def init(**settings):
+        raise RuntimeError("no login")
+
+    fake.init = init
+    log = lth_config.LogConfig(**{fake.__name__: True})
+    trackers = open_trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
+    with pytest.raises(TrackerError, match=f"^log.{fake.__name__}: True; no login$"):
+        trackers.write("ticket", 0, [1], {"test/loss": np.ones((2, 1))})
+    trackers.close()
+
+
+def test_means_are_over_the_replicates_and_what_is_not_evaluated_is_left_out(
+    fake, tiny_config, tmp_path
+):
+    log = lth_config.LogConfig(**{fake.__name__: True})
+    trackers = open_trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
+    nan = np.nan
+    curves = {
+        "validation/loss": np.array([[1.0, 2, nan], [3, 6, nan]]),
+        "test/loss": np.array([[nan, 4, nan], [nan, 5, nan]]),
+    }
+    trackers.write("ticket", 0, [10, 20, 30], curves)
+    trackers.write("ticket", 0, [10, 20, 30], curves)
+    ((_, logged),) = fake.runs.items()
+    assert logged == [
+        (10, {"validation/loss": 2.0}),
+        (20, {"validation/loss": 4.0, "test/loss": 4.5}),
+    ]
+    assert fake.open
+    trackers.close()
+    assert not fake.open
+
+
+def test_a_full_disk_is_an_error_at_once(config, tmp_path, monkeypatch):
+    trackers = open_trackers(config, Workdir(tmp_path))
+    steps = list(range(2000))  # far more than any queue or buffer holds
+    with contextlib.suppress(OSError), pathlib.Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
+        with pytest.raises(OSError, match="No space left"):
+            trackers.write("ticket", 0, steps, {"test/loss": np.ones((2, 2000))})
+        with pytest.raises(OSError, match="No space left"):
+            trackers.close()
