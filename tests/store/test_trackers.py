@@ -16,13 +16,13 @@ from support.runs import Stop, run, texts
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from lth_jax import config as lth_config
-from lth_jax.store import records
-from lth_jax.store.trackers import TrackerError, check, open_trackers
-from lth_jax.store.workdir import Workdir
 from lth_jax.lottery import executor
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
+from lth_jax.store import records
+from lth_jax.store.trackers import TrackerError, check, open_trackers
+from lth_jax.store.workdir import Workdir
 
 TAGS = {
     "train/batch_loss",
