@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lth_jax.masks import Masks, Params, Prunable, default_prunable
+from lth_jax.registry import Registry
 from lth_jax.training import connections
 from lth_jax.training.connections import Counts
-
-DYNAMICS = ("gradual", "set", "rigl")
+from lth_jax.training.schedules import accepted, factory
 
 
 class Moment(NamedTuple):
@@ -56,30 +56,6 @@ class Dynamics:
         is_due = (step % self.every == 0) & (number < len(self.amounts))
         # Beyond the last, the index is clamped.
         return jnp.where(is_due, jnp.asarray(self.amounts, jnp.float32)[number], 0.0)
-
-
-def make_dynamics(
-    name: str,
-    *,
-    update_every_steps: int,
-    begin_step: int,
-    end_step: int,
-    drop_fraction: float,
-    prunable: Prunable = default_prunable,
-) -> Dynamics:
-    """Dynamics by name; see the function of each for what it takes.
-
-    Raises:
-      ValueError: on an unknown name, or what the function does not allow.
-    """
-    every = update_every_steps
-    if name == "gradual":
-        return gradual(every, begin_step, end_step, prunable)
-    if name == "set":
-        return sparse_evolution(every, end_step, drop_fraction, prunable)
-    if name == "rigl":
-        return rigl(every, end_step, drop_fraction, prunable)
-    raise ValueError(f"dynamics: {name!r}; must be one of {', '.join(DYNAMICS)}")
 
 
 def gradual(
@@ -185,3 +161,36 @@ def rigl(
 def _check_fraction(drop_fraction: float) -> None:
     if not 0 < drop_fraction < 1:
         raise ValueError(f"drop_fraction: {drop_fraction}; must be inside (0, 1)")
+
+
+# Factories of `Dynamics`, of those of `make_dynamics`'s settings that they take.
+DYNAMICS: Registry[Callable[..., Dynamics]] = Registry(
+    "dynamics", {"gradual": gradual, "set": sparse_evolution, "rigl": rigl}, factory
+)
+
+
+def make_dynamics(
+    name: str,
+    *,
+    update_every_steps: int,
+    begin_step: int,
+    end_step: int,
+    drop_fraction: float,
+    prunable: Prunable = default_prunable,
+) -> Dynamics:
+    """Dynamics by name, or one's own of `DYNAMICS.find`.
+
+    Each takes what it has parameters for; update_every_steps is its `every`.
+
+    Raises:
+      ValueError: on a name that finds nothing, or what the function does not allow.
+    """
+    make = DYNAMICS.find(name)
+    settings = {
+        "every": update_every_steps,
+        "begin_step": begin_step,
+        "end_step": end_step,
+        "drop_fraction": drop_fraction,
+        "prunable": prunable,
+    }
+    return make(**accepted(make, **settings))

@@ -1,5 +1,7 @@
 """Several members' smaller nets of one shape, beside their masked ones."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -117,7 +119,8 @@ def test_a_class_of_which_nothing_is_left_keeps_its_logit(name):
 def test_expanding_at_the_start_gives_the_start():
     states, found = two_members("small_resnet")
     filled = jax.tree.map(lambda x: x + 1, states.opt_state)
-    states = jax.vmap(lth_jax.training.project)(states.replace(opt_state=filled), found)
+    project = functools.partial(lth_jax.training.project, tx=TX)
+    states = jax.vmap(project)(states.replace(opt_state=filled), found)
     compact = shrinking.compact_members(NETS["small_resnet"], states, found, TX)
     assert_trees_equal(compact.expand(compact.states), jax.device_get(states))
 

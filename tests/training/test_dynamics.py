@@ -47,7 +47,9 @@ def test_what_cannot_be_is_refused():
     for make in (dynamics.rigl, dynamics.sparse_evolution):
         with pytest.raises(ValueError, match=r"drop_fraction: 1\.0; must be inside"):
             make(10, 75, 1.0)
-    with pytest.raises(ValueError, match="dynamics: 'regal'; must be one of gradual"):
+    with pytest.raises(
+        ValueError, match="'regal' is not allowed; must be one of gradual"
+    ):
         dynamics.make_dynamics(
             "regal",
             update_every_steps=1,
@@ -55,3 +57,20 @@ def test_what_cannot_be_is_refused():
             end_step=9,
             drop_fraction=0.3,
         )
+
+
+def test_own_dynamics_take_what_they_have_parameters_for(tmp_path, monkeypatch):
+    (tmp_path / "my_dynamics.py").write_text(
+        "from lth_jax.training.dynamics import Dynamics\n"
+        "def still(every, end_step):\n"
+        "    return Dynamics(every, (0.0,) * end_step, lambda amount, now: now.masks)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = dynamics.make_dynamics(
+        "my_dynamics:still",
+        update_every_steps=5,
+        begin_step=0,
+        end_step=3,
+        drop_fraction=0.3,
+    )
+    assert (found.every, found.amounts) == (5, (0.0, 0.0, 0.0))

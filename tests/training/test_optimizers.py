@@ -100,17 +100,48 @@ def test_an_optimizer_without_a_schedule_is_left_as_it_is():
     assert optimizers.with_schedule_step(state, 60) == state
 
 
+def test_own_optimizers_and_schedules_are_found_by_name(tmp_path, monkeypatch):
+    (tmp_path / "my_training.py").write_text(
+        "import optax\n"
+        "def halves(learning_rate, num_steps):\n"
+        "    return lambda step: learning_rate / 2 ** step\n"
+        "def plain(schedule): return optax.sgd(schedule)\n"
+        "def decaying(schedule, weight_decay):\n"
+        "    return optax.adamw(schedule, weight_decay=weight_decay)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    schedule = optimizers.make_schedule("my_training:halves", 1.0, num_steps=3)
+    assert [float(schedule(s)) for s in (0, 1, 2, 9)] == [1, 0.5, 0.25, 0.25]
+    params = {"w": jnp.ones(2)}
+    for name, decay, own in (
+        ("my_training:plain", 0.0, optax.sgd(schedule)),
+        ("my_training:decaying", 0.1, optax.adamw(schedule, weight_decay=0.1)),
+        ("optax:lion", 0.1, optax.lion(schedule, weight_decay=0.1)),
+    ):
+        tx = optimizers.make_optimizer(name, schedule, weight_decay=decay)
+        found, expected = (
+            t.update(params, optimizers.with_schedule_step(t.init(params), 2), params)[0]
+            for t in (tx, own)
+        )
+        np.testing.assert_array_equal(found["w"], expected["w"])
+    with pytest.raises(ValueError, match=r"weight_decay: 0\.1 .* 'my_training:plain'"):
+        optimizers.make_optimizer("my_training:plain", schedule, weight_decay=0.1)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda s: optimizers.make_optimizer("lion", s), "'lion'; must be one of"),
+        (
+            lambda s: optimizers.make_optimizer("lion", s),
+            "'lion' is not allowed; must be one of",
+        ),
         (
             lambda s: optimizers.make_optimizer("adam", s, weight_decay=0.1),
             "use 'adamw'",
         ),
         (
             lambda s: optimizers.make_schedule("linear", 0.1, num_steps=1),
-            "'linear'; must be one of",
+            "'linear' is not allowed; must be one of",
         ),
     ],
 )

@@ -10,7 +10,8 @@ from lth_jax.pruning.criteria.learned import Learned, train_scores
 from lth_jax.removal import Scores, remove_lowest
 from lth_jax.training.connections import Counts
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
-from lth_jax.training.optimizers import make_optimizer, make_schedule
+from lth_jax.training.optimizers import make_optimizer
+from lth_jax.training.schedules import make_schedule
 from lth_jax.training.state import Apply, BatchStats
 
 # Kaiming-uniform with a = sqrt(5), PyTorch's own: within 1 / sqrt(fan_in).

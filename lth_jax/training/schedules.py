@@ -1,0 +1,96 @@
+"""Learning-rate schedules, by name, from optax."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lth_jax.registry import Registry
+
+
+def accepted(factory: Callable[..., Any], **settings: Any) -> dict[str, Any]:
+    """Those of the settings that a factory has parameters for."""
+    parameters = inspect.signature(factory).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return settings
+    return {name: value for name, value in settings.items() if name in parameters}
+
+
+def factory(found: Any) -> Callable[..., Any]:
+    """What was imported, if it can be called."""
+    if not callable(found):
+        raise TypeError("must be a function")
+    made: Callable[..., Any] = found
+    return made
+
+
+def _constant(learning_rate: float) -> optax.Schedule:
+    return optax.constant_schedule(learning_rate)
+
+
+def _step_drops(
+    learning_rate: float, drop_steps: tuple[int, ...] = (), drop_factor: float = 0.1
+) -> optax.Schedule:
+    drops = dict.fromkeys(drop_steps, drop_factor)
+    return optax.piecewise_constant_schedule(learning_rate, drops)
+
+
+def _cosine(learning_rate: float, num_steps: int) -> optax.Schedule:
+    return optax.cosine_decay_schedule(learning_rate, num_steps)
+
+
+# Factories of an `optax.Schedule`, of those of `make_schedule`'s settings that they take:
+# learning_rate, num_steps, drop_steps, drop_factor.
+SCHEDULES: Registry[Callable[..., optax.Schedule]] = Registry(
+    "schedule",
+    {"constant": _constant, "step_drops": _step_drops, "cosine": _cosine},
+    factory,
+)
+
+
+def make_schedule(
+    name: str,
+    learning_rate: float,
+    *,
+    num_steps: int,
+    warmup_steps: int = 0,
+    drop_steps: tuple[int, ...] = (),
+    drop_factor: float = 0.1,
+) -> optax.Schedule:
+    """A learning-rate schedule: step (from 0) to learning rate.
+
+    Beyond its last step, num_steps - 1, it stays at that step's rate.
+
+    Args:
+      name: "constant"; "step_drops" (times drop_factor at each of drop_steps);
+        "cosine" (to 0 at num_steps); or one's own, of `SCHEDULES.find`.
+      learning_rate: the peak.
+      num_steps: the whole budget, warm-up included.
+      warmup_steps: the rate first grows linearly from 0, and is times
+        min(1, step / warmup_steps) of the schedule's (Frankle & Carbin 2019,
+        section 4).
+      drop_steps: for "step_drops", in steps from the start of training.
+      drop_factor: for "step_drops".
+
+    Raises:
+      UnknownName: a ValueError, on a name that finds nothing.
+    """
+    make = SCHEDULES.find(name)
+    settings = {
+        "learning_rate": learning_rate,
+        "num_steps": num_steps,
+        "drop_steps": drop_steps,
+        "drop_factor": drop_factor,
+    }
+    base = make(**accepted(make, **settings))
+
+    def schedule(step: Any) -> jax.Array:
+        step = jnp.minimum(step, num_steps - 1)
+        warmth = jnp.minimum(1.0, step / warmup_steps) if warmup_steps else 1.0
+        rate: jax.Array = base(step) * warmth
+        return rate
+
+    return schedule
