@@ -1,5 +1,6 @@
 """Anatomy: where in the net a study's masks keep weights."""
 
+import math
 import pathlib
 import re
 from collections.abc import Sequence
@@ -41,11 +42,11 @@ class FirstLayer(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """The masks of one level."""
+    """The masks of one level; `first` is None where it cannot be laid out."""
 
     level: int
     layers: LayerDensities
-    first: FirstLayer
+    first: FirstLayer | None
 
 
 def anatomy(paths: Sequence[pathlib.Path]) -> list[Anatomy]:
@@ -58,7 +59,7 @@ def _read(path: pathlib.Path) -> Anatomy:
     kernels = {
         name: found[name]
         for name in sorted(found, key=_depth)
-        if masks.default_prunable(name, found[name][0])
+        if masks.default_prunable(name, found[name][0]) or not found[name].all()
     }
     num_kept = sum(int(mask.sum()) for mask in kernels.values())
     num_all = sum(mask.size for mask in kernels.values())
@@ -77,9 +78,15 @@ def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
     return name.startswith(f"{OUTPUT_LAYER}/"), [(a, int(b or 0)) for a, b in parts]
 
 
-def _first_layer(name: str, mask: np.ndarray, input_shape: Sequence[int]) -> FirstLayer:
-    if mask.ndim == 5:  # [R, height, width, channels, filters]
+def _first_layer(
+    name: str, mask: np.ndarray, input_shape: Sequence[int]
+) -> FirstLayer | None:
+    """Of a dense layer of all inputs or a 2D convolution of theirs, else None."""
+    on_images = mask.ndim == 5 and len(input_shape) == 3
+    if on_images and mask.shape[3] == input_shape[-1]:  # [R, height, width, channels, _]
         return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)
-    return FirstLayer(
-        name, np.squeeze(mask.mean(axis=(0, 2)).reshape(input_shape)), False
-    )
+    is_dense = mask.ndim == 3 and mask.shape[1] == math.prod(input_shape)
+    if not is_dense:
+        return None
+    kept = np.squeeze(mask.mean(axis=(0, 2)).reshape(input_shape))
+    return FirstLayer(name, kept, False) if 1 <= kept.ndim <= 3 else None

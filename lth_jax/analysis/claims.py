@@ -20,9 +20,9 @@ class ClaimCheck(NamedTuple):
       claim: as the config states it.
       level: the level whose density is nearest, within 10%; None if there is none.
       estimate: what was measured, with its 95% interval, not corrected for the number
-        of claims; None without a level.
+        of claims; None without a level, or in a study judged by another metric.
       answer: "holds" if the whole interval lies within the claim's bounds, "does not
-        hold" if none of it does, else "undecided"; "not measured" without a level.
+        hold" if none of it does, else "undecided"; "not measured" without an estimate.
     """
 
     claim: Claim
@@ -42,27 +42,26 @@ def _check(claim: Claim, outcomes: Outcomes) -> ClaimCheck:
         return ClaimCheck(claim, None, None, "not measured")
     level = key[1]
     arm = outcomes[key]
+    field = {
+        arm.metric.name: "early_stop_metric",
+        f"final_{arm.metric.name}": "final_metric",
+        "early_stop_step": "early_stop_step",
+    }.get(claim.measure)
+    if field is None and claim.measure != "speedup":  # of another metric
+        return ClaimCheck(claim, level, None, "not measured")
     if claim.reference == "none":
-        estimate = intervals.mean(getattr(arm, _FIELDS[claim.measure]))
+        estimate = intervals.mean(getattr(arm, str(field)))
     else:
         other = DENSE if claim.reference == "dense" else (claim.reference, level)
         if other not in outcomes:
             return ClaimCheck(claim, level, None, "not measured")
         pair = Pair(arm, outcomes[other])
-        if claim.measure == "speedup":
+        if field is None:
             estimate = pair.speedup()
         else:
-            field = _FIELDS[claim.measure]
             difference = getattr(arm, field) - getattr(pair.reference, field)
             estimate = intervals.mean(difference)
     return ClaimCheck(claim, level, estimate, _answer(claim, estimate))
-
-
-_FIELDS = {
-    "accuracy": "early_stop_accuracy",
-    "final_accuracy": "final_accuracy",
-    "early_stop_step": "early_stop_step",
-}
 
 
 def _nearest(claim: Claim, outcomes: Outcomes) -> tuple[str, int] | None:

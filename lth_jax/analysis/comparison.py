@@ -16,11 +16,11 @@ class Comparison(NamedTuple):
       arm: which.
       reference: what it is compared with, an arm or "dense".
       level, density: of the arm.
-      early_stop_difference, final_difference: of test accuracies, arm minus reference.
+      early_stop_difference, final_difference: of the test metric, arm minus reference.
       speedup: mean early-stop step of the reference over that of the arm; above 1 the
         arm is the faster.
       speedup_by_replicate: the mean of the replicates' own ratios.
-      p: of equal accuracy at early stop, two-sided, adjusted for the number of levels.
+      p: of an equal metric at early stop, two-sided, adjusted for the number of levels.
     """
 
     arm: str
@@ -41,12 +41,15 @@ class Pair(NamedTuple):
     reference: Outcome
 
     @property
-    def gain(self) -> np.ndarray:
-        """Accuracy at early stop, arm minus reference, float64[R]."""
-        found: np.ndarray = (
-            self.arm.early_stop_accuracy - self.reference.early_stop_accuracy
-        )
+    def difference(self) -> np.ndarray:
+        """The metric at early stop, arm minus reference, float64[R]."""
+        found: np.ndarray = self.arm.early_stop_metric - self.reference.early_stop_metric
         return found
+
+    @property
+    def gain(self) -> np.ndarray:
+        """By how much the arm is better at early stop, float64[R]."""
+        return self.arm.metric.sign * self.difference
 
     @property
     def log_speedup(self) -> np.ndarray:
@@ -95,13 +98,13 @@ def all_comparisons(outcomes: Outcomes) -> list[Comparison]:
 
 
 def _comparison(pair: Pair, reference: str, p: float) -> Comparison:
-    final = pair.arm.final_accuracy - pair.reference.final_accuracy
+    final = pair.arm.final_metric - pair.reference.final_metric
     return Comparison(
         arm=pair.arm.arm,
         reference=reference,
         level=pair.arm.level,
         density=pair.arm.density,
-        early_stop_difference=intervals.mean(pair.gain),
+        early_stop_difference=intervals.mean(pair.difference),
         final_difference=intervals.mean(final),
         speedup=pair.speedup(),
         speedup_by_replicate=pair.speedup_by_replicate(),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
 from lth_jax.store.records import RecordsError, Run
 
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
@@ -14,31 +15,33 @@ class Outcome(NamedTuple):
     """One arm at one level; float64[R] arrays over the replicates, in their order.
 
     Attributes:
+      metric: what its values are of.
       arm, level: which.
       density, weights_left: of all kernels' weights, means over the replicates.
       early_stop_step: the first evaluation with the least validation loss.
-      early_stop_accuracy: test accuracy there, in [0, 1].
-      final_accuracy, final_train_accuracy: at the end of the budget.
+      early_stop_metric: of the test split there; accuracies are in [0, 1].
+      final_metric, final_train_metric: at the end of the budget.
       num_still_improving: replicates whose early stop is their last evaluation, so
         that a larger budget might have moved it.
     """
 
+    metric: Metric
     arm: str
     level: int
     density: float
     weights_left: int
     early_stop_step: np.ndarray
-    early_stop_accuracy: np.ndarray
-    final_accuracy: np.ndarray
-    final_train_accuracy: np.ndarray
+    early_stop_metric: np.ndarray
+    final_metric: np.ndarray
+    final_train_metric: np.ndarray
     num_still_improving: int
 
 
 Outcomes = dict[tuple[str, int], Outcome]
 
 
-def early_stop(run: Run) -> tuple[int, float]:
-    """Early-stop step and test accuracy there (Frankle & Carbin 2019, appendix C).
+def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
+    """Early-stop step and the test metric there (Frankle & Carbin 2019, appendix C).
 
     Found afterwards: every run trains its full budget; among equal losses the first. A
     net that is pruned while it trains does not stop before it is as sparse as its run.
@@ -56,8 +59,12 @@ def early_stop(run: Run) -> tuple[int, float]:
             f" {validation.steps[-1]}"
         )
     at = int(np.argmin(np.where(may_stop, validation.values, np.inf)))
-    test = run.curves["test", "accuracy"]
-    return int(validation.steps[at]), float(test.values[at])
+    step = int(validation.steps[at])
+    noted = run.curves.get(("test", f"early_stop_{metric.name}"))
+    if noted is not None:
+        return step, float(noted.values[0])
+    test = run.curves["test", metric.name]  # of studies that noted no such row
+    return step, float(test.values[test.steps == step][0])
 
 
 def outcomes(runs: Sequence[Run]) -> Outcomes:
@@ -65,25 +72,27 @@ def outcomes(runs: Sequence[Run]) -> Outcomes:
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.level, run.arm, run.replicate)):
         groups.setdefault((run.arm, run.level), []).append(run)
-    return {key: _outcome(group) for key, group in groups.items()}
+    metric = metric_of(runs)
+    return {key: _outcome(group, metric) for key, group in groups.items()}
 
 
-def _outcome(runs: Sequence[Run]) -> Outcome:
-    steps, accuracies = zip(*map(early_stop, runs), strict=True)
+def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
+    steps, values = zip(*(early_stop(run, metric) for run in runs), strict=True)
     last = [run.curves["validation", "loss"].steps[-1] for run in runs]
     weights = [run.curves["mask", "weights_left"].values[0] for run in runs]
     return Outcome(
+        metric=metric,
         arm=runs[0].arm,
         level=runs[0].level,
         density=float(np.mean([run.density for run in runs])),
         weights_left=round(np.mean(weights)),
         early_stop_step=np.array(steps, float),
-        early_stop_accuracy=np.array(accuracies),
-        final_accuracy=_final(runs, "test"),
-        final_train_accuracy=_final(runs, "train"),
+        early_stop_metric=np.array(values),
+        final_metric=_final(runs, "test", metric),
+        final_train_metric=_final(runs, "train", metric),
         num_still_improving=int(np.sum(np.equal(steps, last))),
     )
 
 
-def _final(runs: Sequence[Run], split: str) -> np.ndarray:
-    return np.array([run.curves[split, "accuracy"].values[-1] for run in runs], float)
+def _final(runs: Sequence[Run], split: str, metric: Metric) -> np.ndarray:
+    return np.array([run.curves[split, metric.name].values[-1] for run in runs], float)

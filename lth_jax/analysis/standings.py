@@ -19,17 +19,17 @@ class Score(NamedTuple):
 
     Attributes:
       level, density: which.
-      accuracy: on test data at early stop, in [0, 1].
-      above_random: that minus random pruning's, paired by replicate; NaN where there is
-        none.
-      answer: "yes" (shown to be above it), "no" (shown to be below), "undecided", or
-        "not tested".
-      p: of equal accuracy, adjusted for the number of criteria and levels.
+      metric: on test data at early stop.
+      above_random: by how much that is better than random pruning's, paired by
+        replicate; NaN where there is none.
+      answer: "yes" (shown to be better), "no" (shown to be worse), "undecided", or "not
+        tested".
+      p: of equal metrics, adjusted for the number of criteria and levels.
     """
 
     level: int
     density: float
-    accuracy: Estimate
+    metric: Estimate
     above_random: Estimate
     answer: str
     p: float
@@ -40,12 +40,12 @@ class Standing(NamedTuple):
 
     Attributes:
       arm: a criterion; "ticket" for the study's own.
-      mean_accuracy: over the levels that every criterion has, in [0, 1].
+      mean_metric: over the levels that every criterion has.
       scores: by level.
     """
 
     arm: str
-    mean_accuracy: float
+    mean_metric: float
     scores: list[Score]
 
 
@@ -76,9 +76,10 @@ def standings(found: Outcomes) -> list[Standing]:
             _score(outcome, asked.get(key), p_of.get(key, np.nan))
             for outcome, key in zip(mine, keys, strict=True)
         ]
-        shared = [score.accuracy.value for score in scores if score.level in common]
+        shared = [score.metric.value for score in scores if score.level in common]
         standing.append(Standing(arm, float(np.mean(shared)), scores))
-    return sorted(standing, key=lambda s: -s.mean_accuracy)
+    sign = next(iter(found.values())).metric.sign
+    return sorted(standing, key=lambda s: -sign * s.mean_metric)
 
 
 def _adjusted(asked: Sequence[Pair]) -> list[float]:
@@ -86,8 +87,8 @@ def _adjusted(asked: Sequence[Pair]) -> list[float]:
 
 
 def _score(outcome: Outcome, pair: Pair | None, p: float) -> Score:
-    accuracy = intervals.mean(outcome.early_stop_accuracy)
-    place = outcome.level, outcome.density, accuracy
+    reached = intervals.mean(outcome.early_stop_metric)
+    place = outcome.level, outcome.density, reached
     if pair is None:
         return Score(*place, Estimate(np.nan, np.nan, np.nan), "not tested", p)
     above = intervals.mean(pair.gain)

@@ -7,7 +7,7 @@ from lth_jax.analysis.outcomes import Outcome
 
 
 class Summary(NamedTuple):
-    """One arm at one level; accuracies in [0, 1]; fields as `Outcome` has them."""
+    """One arm at one level; fields as `Outcome` has them."""
 
     arm: str
     level: int
@@ -16,9 +16,9 @@ class Summary(NamedTuple):
     num_replicates: int
     num_still_improving: int
     early_stop_step: Estimate
-    early_stop_accuracy: Estimate
-    final_accuracy: Estimate
-    final_train_accuracy: Estimate
+    early_stop_metric: Estimate
+    final_metric: Estimate
+    final_train_metric: Estimate
 
 
 def summarize(outcome: Outcome) -> Summary:
@@ -31,7 +31,7 @@ def summarize(outcome: Outcome) -> Summary:
         num_replicates=len(outcome.early_stop_step),
         num_still_improving=outcome.num_still_improving,
         early_stop_step=mean(outcome.early_stop_step),
-        early_stop_accuracy=mean(outcome.early_stop_accuracy),
-        final_accuracy=mean(outcome.final_accuracy),
-        final_train_accuracy=mean(outcome.final_train_accuracy),
+        early_stop_metric=mean(outcome.early_stop_metric),
+        final_metric=mean(outcome.final_metric),
+        final_train_metric=mean(outcome.final_train_metric),
     )

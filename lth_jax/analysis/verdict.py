@@ -11,6 +11,7 @@ from lth_jax.analysis import intervals
 from lth_jax.analysis.claims import ClaimCheck, check_claims
 from lth_jax.analysis.comparison import Comparison, Pair, all_comparisons, pairs
 from lth_jax.analysis.intervals import CONFIDENCE, Estimate
+from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
 from lth_jax.analysis.outcomes import Outcome, Outcomes, outcomes
 from lth_jax.analysis.standings import Standing, standings
 from lth_jax.analysis.summary import Summary, summarize
@@ -41,9 +42,9 @@ class LevelVerdict(NamedTuple):
 
     Attributes:
       level, density, weights_left: of the ticket.
-      matches_dense: is its accuracy at early stop at most the margin below dense?
-      beats_reinit: is it above a fresh init of the same mask? "no" where that is not
-        shown, but is shown not to be so by as much as the margin.
+      matches_dense: is it at early stop at most the margin worse than dense?
+      beats_reinit: is it better than a fresh init of the same mask? "no" where that is
+        not shown, but is shown not to be so by as much as the margin.
       slower_than_dense: is its early stop later?
       winning: a winning ticket (Frankle & Carbin 2019, section 1): it matches dense,
         beats a fresh init, and was not shown to be slower.
@@ -81,9 +82,10 @@ class Answers(NamedTuple):
 
     Attributes:
       sparsest_matching: the smallest density at which the ticket matches dense.
-      best: where its accuracy at early stop is furthest above dense.
+      best: where its gain over dense at early stop is largest; its estimate is the
+        difference, ticket minus dense.
       fastest: where its early stop is earliest, by the ratio of means to dense.
-      below_dense_from: for each arm, the largest density at which it is below dense.
+      below_dense_from: for each arm, the largest density at which it is worse than dense.
       winning: where it is a winning ticket.
     """
 
@@ -98,7 +100,8 @@ class Verdict(NamedTuple):
     """All that a study says.
 
     Attributes:
-      accuracy_margin: how far below dense still matches it, in [0, 1].
+      metric: what it is judged by.
+      metric_margin: how much worse than dense still matches it.
       num_replicates: of every arm and level.
       summaries: means of each arm at each level, by level.
       comparisons: of arms, by arm, reference and level.
@@ -108,7 +111,8 @@ class Verdict(NamedTuple):
       standings: of the criteria, the best first, where the study compares some.
     """
 
-    accuracy_margin: float
+    metric: Metric
+    metric_margin: float
     num_replicates: int
     summaries: list[Summary]
     comparisons: list[Comparison]
@@ -126,33 +130,42 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
       settings: margin and claims.
     """
     found = outcomes(runs)
+    metric = metric_of(runs)
+    margin = metric.margin(settings)
     comparisons = all_comparisons(found)
-    levels = _levels(found, settings.accuracy_margin)
+    levels = _levels(found, margin)
     return Verdict(
-        accuracy_margin=settings.accuracy_margin,
+        metric=metric,
+        metric_margin=margin,
         num_replicates=len({run.replicate for run in runs}),
         summaries=[summarize(outcome) for outcome in found.values()],
         comparisons=comparisons,
         levels=levels,
-        answers=_answers(found, comparisons, levels),
+        answers=_answers(found, comparisons, levels, metric),
         claims=check_claims(settings.claims, found),
         standings=standings(found),
     )
 
 
-def as_json(verdict: Any) -> Any:
-    """A verdict as plain dicts and lists; a number that is NaN or infinite is None."""
-    if isinstance(verdict, float) and not math.isfinite(verdict):
+def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
+    """A verdict as plain dicts and lists; a number that is NaN or infinite is None.
+
+    Keys name its metric, such as "early_stop_loss" for `early_stop_metric`.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    if hasattr(verdict, "_asdict"):
-        verdict = verdict._asdict()
-    if isinstance(verdict, Claim):
-        verdict = dataclasses.asdict(verdict)
-    if isinstance(verdict, dict):
-        return {key: as_json(value) for key, value in verdict.items()}
-    if isinstance(verdict, list | tuple):
-        return [as_json(value) for value in verdict]
-    return verdict
+    if hasattr(value, "_asdict"):
+        fields = value._asdict()
+        if isinstance(value, Verdict):
+            metric = fields.pop("metric").name
+        value = {key.replace("metric", metric): x for key, x in fields.items()}
+    if isinstance(value, Claim):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {key: as_json(x, metric) for key, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(x, metric) for x in value]
+    return value
 
 
 # Level by level.
@@ -229,7 +242,10 @@ def _winning(matches: Finding, beats: Finding, slower: Finding) -> Finding:
 
 
 def _answers(
-    found: Outcomes, comparisons: Sequence[Comparison], levels: Sequence[LevelVerdict]
+    found: Outcomes,
+    comparisons: Sequence[Comparison],
+    levels: Sequence[LevelVerdict],
+    metric: Metric,
 ) -> Answers:
     tickets = pairs(found, "ticket", "dense")
     confidence = 1 - _ALPHA / max(1, len(tickets))  # Bonferroni's
@@ -239,12 +255,13 @@ def _answers(
     for c in comparisons:
         if c.reference == "dense":
             place = below.setdefault(c.arm, None)
-            if place is None and c.p <= _ALPHA and c.early_stop_difference.value < 0:
+            gain = metric.sign * c.early_stop_difference.value
+            if place is None and c.p <= _ALPHA and gain < 0:
                 below[c.arm] = Place(c.level, c.density)
     matching = [level for level in levels if level.matches_dense.answer == "yes"]
     return Answers(
         sparsest_matching=_place(min(matching, key=lambda x: x.density, default=None)),
-        best=best and _choice(best.arm, intervals.mean(best.gain, confidence)),
+        best=best and _choice(best.arm, intervals.mean(best.difference, confidence)),
         fastest=fastest and _choice(fastest.arm, fastest.speedup(confidence)),
         below_dense_from=below,
         winning=[Place(x.level, x.density) for x in levels if x.winning.answer == "yes"],

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.standings import Standing
 from lth_jax.analysis.verdict import Choice, LevelVerdict, Place, Verdict
 from lth_jax.lottery.arms import find_arm
@@ -17,10 +18,10 @@ def sentences(verdict: Verdict) -> list[str]:
     found = [
         _winning(verdict),
         _matching(verdict, answers.sparsest_matching),
-        _best(answers.best, len(verdict.levels)),
+        _best(answers.best, verdict),
         _fastest(answers.fastest, len(verdict.levels)),
-        _criteria(verdict.standings),
-        _below(answers.below_dense_from),
+        _criteria(verdict.standings, verdict.metric),
+        _below(answers.below_dense_from, verdict.metric),
         _still_improving(verdict),
     ]
     return [sentence for sentence in found if sentence]
@@ -31,28 +32,12 @@ def percent(density: float) -> str:
     return f"{100 * density:.3g}%"
 
 
-def points(estimate: Estimate) -> str:
-    """A difference of accuracies in percentage points, with its interval."""
-    value = f"{_signed(estimate.value)}"
-    if not estimate.has_interval:
-        return value
-    return f"{value} [{_signed(estimate.low)}, {_signed(estimate.high)}]"
-
-
-def accuracy(estimate: Estimate) -> str:
-    """An accuracy in percent, with half of its interval."""
-    return _plus_minus(100 * estimate.value, 100 * estimate.half_width, ".2f")
-
-
 def steps(estimate: Estimate) -> str:
     """A number of steps, with half of its interval."""
-    return _plus_minus(estimate.value, estimate.half_width, ",.0f")
-
-
-def _plus_minus(value: float, half_width: float, form: str) -> str:
-    if math.isnan(half_width):
-        return f"{value:{form}}"
-    return f"{value:{form}} ± {half_width:{form}}"
+    value = f"{estimate.value:,.0f}"
+    if not estimate.has_interval:
+        return value
+    return f"{value} ± {estimate.half_width:,.0f}"
 
 
 def times(estimate: Estimate) -> str:
@@ -66,11 +51,6 @@ def times(estimate: Estimate) -> str:
 def value(number: float, show: Callable[[Estimate], str]) -> str:
     """A number as one of these functions shows an estimate without interval."""
     return show(Estimate(number, math.nan, math.nan))
-
-
-def _signed(difference: float) -> str:
-    text = f"{100 * difference:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def _winning(verdict: Verdict) -> str:
@@ -125,7 +105,9 @@ def _which(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
 
 
 def _matching(verdict: Verdict, place: Place | None) -> str:
-    margin = f"{100 * verdict.accuracy_margin:g} points below it at most"
+    metric = verdict.metric
+    side = "below" if metric.sign > 0 else "above"
+    margin = f"{metric.scale * verdict.metric_margin:g}{metric.points} {side} it at most"
     if place is None:
         return (
             f"The ticket is not shown to match the dense net ({margin}) at any density."
@@ -136,12 +118,14 @@ def _matching(verdict: Verdict, place: Place | None) -> str:
     )
 
 
-def _best(best: Choice | None, num_levels: int) -> str:
+def _best(best: Choice | None, verdict: Verdict) -> str:
     if best is None:
         return ""
+    metric = verdict.metric
+    leads = "is most accurate" if metric is ACCURACY else f"has the least {metric.name}"
     return (
-        f"It is most accurate at {percent(best.density)}:"
-        f" {points(best.estimate)} points from dense{_chosen(best.estimate, num_levels)}."
+        f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
+        f"{metric.points} from dense{_chosen(best.estimate, len(verdict.levels))}."
     )
 
 
@@ -162,16 +146,17 @@ def _chosen(estimate: Estimate, num_levels: int) -> str:
     return f" (95% interval, widened for the choice among {num_levels} levels)"
 
 
-def _criteria(standings: Sequence[Standing]) -> str:
+def _criteria(standings: Sequence[Standing], metric: Metric) -> str:
     """Which criteria beat random pruning at the sparsest level that all have."""
     if not standings:
         return ""
     last = min(len(standing.scores) for standing in standings) - 1
     scores = {standing.arm: standing.scores[last] for standing in standings}
-    best = max(scores, key=lambda arm: scores[arm].accuracy.value)
+    best = max(scores, key=lambda arm: metric.sign * scores[arm].metric.value)
+    most = "highest" if metric.sign > 0 else "least"
     found = (
         f"Of {len(scores)} criteria, the ticket's among them, {_criterion(best)} has the"
-        f" highest mean accuracy at {percent(scores[best].density)} of the weights."
+        f" {most} mean {metric.name} at {percent(scores[best].density)} of the weights."
     )
     if all(score.answer == "not tested" for score in scores.values()):
         return found
@@ -180,8 +165,8 @@ def _criteria(standings: Sequence[Standing]) -> str:
         for answer in ("yes", "no", "undecided")
     }
     return (
-        f"{found} Shown to be above random pruning there: {counts['yes']}; below it:"
-        f" {counts['no']}; undecided: {counts['undecided']}."
+        f"{found} Shown to be {metric.better} random pruning there: {counts['yes']};"
+        f" {metric.worse} it: {counts['no']}; undecided: {counts['undecided']}."
     )
 
 
@@ -189,7 +174,7 @@ def _criterion(arm: str) -> str:
     return "the ticket's" if arm == "ticket" else arm
 
 
-def _below(below: dict[str, Place | None]) -> str:
+def _below(below: dict[str, Place | None], metric: Metric) -> str:
     parts = [
         f"{find_arm(arm).sentence} first at {percent(place.density)}"
         if place
@@ -197,7 +182,7 @@ def _below(below: dict[str, Place | None]) -> str:
         for arm, place in below.items()
         if not find_arm(arm).is_criterion
     ]
-    return f"Shown to be below dense: {'; '.join(parts)}."
+    return f"Shown to be {metric.worse} dense: {'; '.join(parts)}."
 
 
 def _still_improving(verdict: Verdict) -> str:

@@ -65,14 +65,15 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     """
     material = gather(workdir, settings)
     shown = sections(material)
-    text = table.render(material.verdict.summaries, material.environment.get("data_note"))
-    if material.verdict.standings:
-        criterion = material.config.prune.criterion
-        compared = standings_table(material.verdict.standings, criterion)
-        text = f"{text}\n\n{as_text(compared)}"
+    verdict = material.verdict
+    note = material.environment.get("data_note")
+    text = table.render(verdict.summaries, verdict.metric, note)
+    if verdict.standings:
+        compared = standings_table(verdict, material.config.prune.criterion)
+        text = f"{text}\n\n{as_text(compared, verdict.metric)}"
     outputs = {
         workdir.table: f"{text}\n",
-        workdir.verdict: json.dumps(as_json(material.verdict), indent=1) + "\n",
+        workdir.verdict: json.dumps(as_json(verdict), indent=1) + "\n",
         workdir.page: page.study_page(material, shown),
     }
     for path, content in outputs.items():
@@ -87,7 +88,7 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
         (
             text,
             "",
-            *words.sentences(material.verdict),
+            *words.sentences(verdict),
             "",
             f"page     {workdir.page}",
             f"figures  {workdir.figures}",

@@ -48,16 +48,20 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     return figure
 
 
-def first_layer(levels: Sequence[Anatomy]) -> dict[int, Figure]:
-    """What is kept of the layer that sees the input, by level."""
-    if levels[0].first.kept.ndim == 1:
-        return {levels[-1].level: _input_strip(levels)}
-    return {level.level: _first_layer_image(level) for level in levels}
+def first_layer(levels: Mapping[int, tuple[float, FirstLayer]]) -> dict[int, Figure]:
+    """What is kept of the layer that sees the input.
+
+    Args:
+      levels: the net's density and that layer, by level.
+    """
+    *_, (last, (_, first)) = levels.items()
+    if first.kept.ndim == 1:
+        return {last: _input_strip(list(levels.values()))}
+    return {level: _first_layer_image(level, *found) for level, found in levels.items()}
 
 
-def _first_layer_image(level: Anatomy) -> Figure:
-    first = level.first
-    title = f"level {level.level}: {percent(level.layers.density)} of the weights"
+def _first_layer_image(level: int, density: float, first: FirstLayer) -> Figure:
+    title = f"level {level}: {percent(density)} of the weights"
     figure, axes = style.panel(title, (style.SMALL[0], style.SMALL[0] + 0.35))
     if first.is_convolution:
         image, most, unit = _filter_tiles(first), int(first.kept.max()), "channels kept"
@@ -87,16 +91,16 @@ def _filter_tiles(first: FirstLayer) -> np.ndarray:
     return tiles[:-1, :-1]
 
 
-def _input_strip(levels: Sequence[Anatomy]) -> Figure:
+def _input_strip(levels: Sequence[tuple[float, FirstLayer]]) -> Figure:
     """Inputs along a line, levels down: the share kept over the layer's own share."""
     figure, axes = style.panel("Weights kept of each input, over the layer's mean")
-    kept = [level.first.kept for level in levels]
+    kept = [first.kept for _, first in levels]
     image = np.stack([inputs / (inputs.mean() or 1) for inputs in kept])
     shown = axes.imshow(image, aspect="auto", cmap=_KEPT, vmin=0, interpolation="nearest")
     axes.grid(visible=False)
     axes.set_xlabel("input")
     axes.set_ylabel("weights kept of the net")
-    axes.set_yticks(range(len(levels)), [percent(x.layers.density) for x in levels])
+    axes.set_yticks(range(len(levels)), [percent(density) for density, _ in levels])
     bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
     bar.ax.tick_params(labelsize=8, colors=style.INK)
     bar.outline.set_visible(False)

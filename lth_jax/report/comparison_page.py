@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Choice, Place, as_json
 from lth_jax.errors import UserError
@@ -20,9 +21,9 @@ from lth_jax.report.verdict_table import Cell
 
 _HEADS = (
     "replicates",
-    "dense net, % accuracy",
+    "dense net, {heading}",
     "matches dense down to",
-    "most accurate at",
+    "{most} at",
     "minus dense",
     "fastest at",
     "speed-up",
@@ -42,8 +43,16 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     """One page of several studies, a colour each.
 
     Raises:
-      UserError: if there are more than can be told apart.
+      UserError: if there are more than can be told apart, or they are judged by
+        different metrics.
     """
+    metric = materials[0].verdict.metric
+    for material, name in zip(materials, names, strict=True):
+        if (other := material.verdict.metric) != metric:
+            raise UserError(
+                f"--workdir: {name} is judged by {other.name}, {names[0]} by"
+                f" {metric.name}; studies on one page must share a metric"
+            )
     colours = [arm.colour for arm in ARMS.values() if arm.colour]
     if len(materials) > len(colours):
         raise UserError(
@@ -56,12 +65,13 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
             zip(materials, names, colours, strict=False)
         )
     ]
+    most = "most accurate" if metric is ACCURACY else f"least {metric.name}"
     return page.render(
         "comparison.html",
-        _sections(studies),
+        _sections(studies, metric),
         [s.looks for s in studies],
         verdict={s.looks.label: as_json(s.material.verdict) for s in studies},
-        heads=_HEADS,
+        heads=[head.format(heading=metric.heading, most=most) for head in _HEADS],
         rows=[(s.looks, _cells(s.material)) for s in studies],
         differing=_differing(studies),
         notes=[
@@ -73,13 +83,14 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
 def _cells(material: Material) -> list[Cell]:
     verdict = material.verdict
     answers, num_levels = verdict.answers, len(verdict.levels)
+    metric = verdict.metric
     winning = len(answers.winning)
     return [
         Cell(str(verdict.num_replicates)),
-        Cell(words.accuracy(verdict.summaries[0].early_stop_accuracy)),
+        Cell(metric.text(verdict.summaries[0].early_stop_metric)),
         Cell(_density(answers.sparsest_matching)),
         Cell(_density(answers.best)),
-        Cell(words.points(answers.best.estimate) if answers.best else ""),
+        Cell(metric.difference(answers.best.estimate) if answers.best else ""),
         Cell(_density(answers.fastest)),
         Cell(words.times(answers.fastest.estimate) if answers.fastest else ""),
         Cell(
@@ -104,7 +115,7 @@ def _differing(studies: Sequence[_Study]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _sections(studies: Sequence[_Study]) -> list[Section]:
+def _sections(studies: Sequence[_Study], metric: Metric) -> list[Section]:
     def reached(measure: Callable[[Summary], Estimate]) -> list[Series]:
         return [
             _series(s, found, [measure(x) for x in found])
@@ -126,10 +137,10 @@ def _sections(studies: Sequence[_Study]) -> list[Section]:
         ]
 
     figures = {
-        "accuracy": density_plots.draw(
-            "Test accuracy of the ticket at early stop, %",
-            reached(lambda s: s.early_stop_accuracy),
-            100,
+        metric.name: density_plots.draw(
+            f"Test {metric.name} of the ticket at early stop{metric.axis}",
+            reached(lambda s: s.early_stop_metric),
+            metric.scale,
         ),
         "early_stop_step": density_plots.draw(
             "Early-stop step of the ticket (lower is faster)",
@@ -137,11 +148,12 @@ def _sections(studies: Sequence[_Study]) -> list[Section]:
             from_zero=True,
         ),
     }
+    what = metric.points.strip() or metric.name
     if any(s.material.verdict.levels for s in studies):
         figures["difference"] = density_plots.draw(
-            "At early stop: points above or below its own dense net",
+            f"At early stop: {what} above or below its own dense net",
             compared(lambda c: c.early_stop_difference),
-            100,
+            metric.scale,
             reference=0,
         )
         figures["speedup"] = density_plots.draw(

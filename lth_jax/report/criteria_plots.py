@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.standings import RANDOM, Standing
 from lth_jax.analysis.summary import Summary
 from lth_jax.lottery.arms import find_arm
@@ -15,18 +16,19 @@ _OTHER, _RANDOM = "#d0d0d0", "#5a5a5a"
 
 
 def small_multiples(
-    standings: Sequence[Standing], summaries: Sequence[Summary]
+    standings: Sequence[Standing], summaries: Sequence[Summary], metric: Metric
 ) -> dict[str, Figure]:
-    """Accuracy at early stop over density, a panel a criterion, on shared axes.
+    """The metric at early stop over density, a panel a criterion, on shared axes.
 
     The criterion has a 95% band; behind it are all others in light grey.
 
     Args:
       standings: the criteria, in the order of the panels.
       summaries: for the dense net.
+      metric: what they are of.
     """
     dense = next(s for s in summaries if s.level == 0)
-    lines = {s.arm: _line(s, dense) for s in standings}
+    lines = {s.arm: _line(s, dense, metric.scale) for s in standings}
     values = np.concatenate([line[1] for line in lines.values()])
     room = 0.06 * np.ptp(values)
     figures = {}
@@ -39,7 +41,7 @@ def small_multiples(
                 axes.plot(x, y, color=_OTHER, linewidth=0.8)
         style.density_axis(axes, [dense.density, *(s.density for s in standing.scores)])
         axes.set_ylim(values.min() - room, values.max() + room)
-        level = 100 * dense.early_stop_accuracy.value
+        level = metric.scale * dense.early_stop_metric.value
         axes.axhline(level, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
         labels = [style.Label(level, "dense", style.FAINT, "reference")]
         for arm, name, colour in (
@@ -62,9 +64,9 @@ def small_multiples(
     return figures
 
 
-def _line(standing: Standing, dense: Summary) -> tuple[np.ndarray, ...]:
-    """Densities, accuracies, and the ends of their intervals, in percent."""
+def _line(standing: Standing, dense: Summary, scale: float) -> tuple[np.ndarray, ...]:
+    """Densities in percent, the metric, and the ends of its intervals."""
     densities = [dense.density, *(s.density for s in standing.scores)]
-    accuracies = [dense.early_stop_accuracy, *(s.accuracy for s in standing.scores)]
-    x, y = 100 * np.array(densities), 100 * np.array(accuracies).T
+    reached = [dense.early_stop_metric, *(s.metric for s in standing.scores)]
+    x, y = 100 * np.array(densities), scale * np.array(reached).T
     return x, *y

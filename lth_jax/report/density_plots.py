@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.summary import Summary
-from lth_jax.analysis.words import percent, points
+from lth_jax.analysis.words import percent
 from lth_jax.report import style
 from lth_jax.report.palette import Shown, shown
 
@@ -149,15 +150,16 @@ def differences_against_density(
     comparisons: Sequence[Comparison],
     summaries: Sequence[Summary],
     measure: Callable[[Comparison], Estimate],
+    metric: Metric,
 ) -> DensityPlot:
-    """Every arm minus the dense nets, in percentage points, paired by replicate."""
+    """Every arm minus the dense nets, paired by replicate."""
     found = [c for c in comparisons if c.reference == "dense"]
     series = []
     for arm, looks in shown(s.arm for s in summaries).items():
         line = [c for c in found if c.arm == arm]
         if line:
             series.append(_series(looks, line, [measure(c) for c in line]))
-    return draw(title, series, 100, reference=0.0, text=points)
+    return draw(title, series, metric.scale, reference=0.0, text=metric.difference)
 
 
 def _series(

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lth_jax.analysis.learning import LearningCurve
+from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
@@ -14,21 +15,24 @@ from lth_jax.report.palette import shown
 
 
 def draw(
-    curves: Sequence[LearningCurve], summaries: Sequence[Summary]
+    curves: Sequence[LearningCurve],
+    summaries: Sequence[Summary],
+    metric: Metric,
+    split: str = "test",
 ) -> dict[int, Figure]:
-    """Test accuracy over training with 95% bands, by level, on shared axes.
+    """A metric over training with 95% bands, by level, on shared axes.
 
     Every panel has the dense net in grey behind its arms; a dot marks the mean early
     stop.
 
     Args:
-      curves: of test accuracy, those of the dense net among them.
+      curves: those of the dense net among them.
       summaries: for the early stops.
+      metric: what the curves are of.
+      split: and of which; dots lie on curves of another split than test.
     """
     dense = next(curve for curve in curves if curve.level == 0)
-    values = 100 * np.array([e.value for curve in curves for e in curve.estimates])
-    bottom = max(0.0, float(np.quantile(values, 0.05)) - 2)
-    limits = bottom, float(values.max()) + 2
+    limits = _limits(curves, metric)
     stops = {(s.level, s.arm): s for s in summaries}
     looks = shown(s.arm for s in summaries)
     figures = {}
@@ -43,15 +47,18 @@ def draw(
             arm = looks[curve.arm]
             key = "reference" if is_dense else arm.key
             colour = style.FAINT if is_dense else arm.colour.figure
-            y, low, high = 100 * np.array(curve.estimates).T
+            y, low, high = metric.scale * np.array(curve.estimates).T
             band = axes.fill_between(
                 curve.steps, low, high, alpha=0.14, linewidth=0, color=colour
             )
             (line,) = axes.plot(curve.steps, y, color=colour, linewidth=1.4)
             stop = stops[curve.level, curve.arm]
+            step, height = stop.early_stop_step.value, stop.early_stop_metric.value
+            if split != "test":
+                height = np.interp(step, curve.steps, y) / metric.scale
             (dot,) = axes.plot(
-                stop.early_stop_step.value,
-                100 * stop.early_stop_accuracy.value,
+                step,
+                metric.scale * height,
                 marker="o",
                 markersize=4.5,
                 color=colour,
@@ -68,7 +75,18 @@ def draw(
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axes.set_xlabel("training step")
-        axes.set_ylabel("test accuracy, %")
+        axes.set_ylabel(f"{split} {metric.name}{metric.axis}")
         style.label_ends(axes, labels, 0.7)
         figures[level] = figure
     return figures
+
+
+def _limits(curves: Sequence[LearningCurve], metric: Metric) -> tuple[float, float]:
+    """All of the better end, and the worse but for how training begins."""
+    values = np.array([e.value for curve in curves for e in curve.estimates])
+    if metric is ACCURACY:
+        low, high = 100 * np.quantile(values, (0.05, 1))
+        return max(0.0, float(low) - 2), float(high) + 2
+    low, high = metric.scale * np.quantile(values, (0, 0.95))
+    room = 0.05 * (high - low) or 1.0
+    return float(low - room), float(high + room)

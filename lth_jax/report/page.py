@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from lth_jax.analysis import words
+from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.verdict import as_json
 from lth_jax.report import svg, table, verdict_table
 from lth_jax.report.material import Material
@@ -42,12 +43,12 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         notes=notes(material),
         sentences=words.sentences(verdict),
         table=verdict_table.level_table(verdict, list(arms)),
-        criteria=standings_table(verdict.standings, material.config.prune.criterion),
+        criteria=standings_table(verdict, material.config.prune.criterion),
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
         command=_command(environment),
         environment=flat(environment),
         config=flat(dataclasses.asdict(material.config)),
-        text_table=table.render(verdict.summaries),
+        text_table=table.render(verdict.summaries, verdict.metric),
     )
 
 
@@ -95,13 +96,15 @@ def _variables(legend: Sequence[Shown]) -> str:
 
 def _facts(material: Material) -> str:
     config, verdict = material.config, material.verdict
-    dense = verdict.summaries[0]
+    metric, dense = verdict.metric, verdict.summaries[0]
+    reached = f"{metric.text(dense.early_stop_metric)}{metric.unit}"
+    if metric is not ACCURACY:
+        reached = f"{metric.name} {reached}"
     return (
         f"{config.model.name} on {config.data.name} · {dense.weights_left:,} weights ·"
         f" {count(verdict.num_replicates, 'replicate')} ·"
         f" {count(config.num_levels, 'level')} ·"
-        f" {config.num_steps:,} steps each · dense net"
-        f" {words.accuracy(dense.early_stop_accuracy)}%"
+        f" {config.num_steps:,} steps each · dense net {reached}"
         f" at step {words.steps(dense.early_stop_step)}"
     )
 

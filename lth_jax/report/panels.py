@@ -1,14 +1,16 @@
 """Panels: the figures of a study, in the sections of its page."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
 from lth_jax.analysis import words
+from lth_jax.analysis.anatomy import FirstLayer
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import learning_curves, spread
+from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import find_arm
@@ -16,6 +18,7 @@ from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.report import anatomy_plots, criteria_plots, density_plots, learning_plots
 from lth_jax.report.density_plots import DensityPlot
 from lth_jax.report.material import Material
+from lth_jax.store.records import Run
 
 _MOST_LEVELS = 6  # in small multiples
 
@@ -58,18 +61,21 @@ def sections(material: Material) -> list[Section]:
     if material.verdict.levels:
         found += [_differences(material.verdict), _learning(material)]
     if material.anatomies:
-        found += [_layers(material), _first_layer(material)]
+        found.append(_layers(material))
+    firsts = {a.level: (a.layers.density, a.first) for a in material.anatomies if a.first}
+    if firsts:
+        found.append(_first_layer(firsts))
     if material.histograms:
         found.append(_weights(material))
     return found
 
 
 def _density(verdict: Verdict) -> Section:
-    summaries = verdict.summaries
+    summaries, metric = verdict.summaries, verdict.metric
 
-    def accuracy(title: str, measure: Callable[[Summary], Estimate]) -> DensityPlot:
+    def reached(title: str, measure: Callable[[Summary], Estimate]) -> DensityPlot:
         return density_plots.arms_against_density(
-            title, summaries, measure, 100, text=words.accuracy
+            title, summaries, measure, metric.scale, text=metric.text
         )
 
     steps = density_plots.arms_against_density(
@@ -79,26 +85,28 @@ def _density(verdict: Verdict) -> Section:
         from_zero=True,
         text=words.steps,
     )
+    name, unit = metric.name, metric.axis
+    better = "higher" if metric.sign > 0 else "lower"
     return Section(
         "How sparse can it get?",
         "Each point is one level: the mean over the replicates, with a 95% band."
         " The early stop is the evaluation with the least validation loss.",
-        list(
-            _panels(
-                accuracy_at_early_stop=accuracy(
-                    "Test accuracy at early stop, % (higher is better)",
-                    lambda s: s.early_stop_accuracy,
+        _panels(
+            {
+                f"{name}_at_early_stop": reached(
+                    f"Test {name} at early stop{unit} ({better} is better)",
+                    lambda s: s.early_stop_metric,
                 ),
-                early_stop_step=steps,
-                accuracy_at_the_end=accuracy(
-                    "Test accuracy at the end of training, %",
-                    lambda s: s.final_accuracy,
+                "early_stop_step": steps,
+                f"{name}_at_the_end": reached(
+                    f"Test {name} at the end of training{unit}",
+                    lambda s: s.final_metric,
                 ),
-                training_accuracy_at_the_end=accuracy(
-                    "Training accuracy at the end of training, %",
-                    lambda s: s.final_train_accuracy,
+                f"training_{name}_at_the_end": reached(
+                    f"Training {name} at the end of training{unit}",
+                    lambda s: s.final_train_metric,
                 ),
-            )
+            }
         ),
         "wide",
     )
@@ -106,7 +114,9 @@ def _density(verdict: Verdict) -> Section:
 
 def _criteria(verdict: Verdict) -> Iterator[Section]:
     """The criteria by what they look at."""
-    figures = criteria_plots.small_multiples(verdict.standings, verdict.summaries)
+    figures = criteria_plots.small_multiples(
+        verdict.standings, verdict.summaries, verdict.metric
+    )
     for trained, title in (
         (True, "Which criterion, once the net is trained?"),
         (False, "Which criterion, before training?"),
@@ -118,32 +128,37 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
         ]
         if panels:
             lead = (
-                "Test accuracy (%) at early stop, the best criterion first, with a 95%"
-                " band. Light grey are all the other criteria; all start from the same"
-                " weights, and train as long."
+                f"{_of_test(verdict.metric)} at early stop, the best criterion first,"
+                " with a 95% band. Light grey are all the other criteria; all start from"
+                " the same weights, and train as long."
             )
             yield Section(title, lead, panels, "small")
 
 
 def _differences(verdict: Verdict) -> Section:
+    metric = verdict.metric
+    what = metric.points.strip() or metric.name
+    unit = ", in percentage points" if metric is ACCURACY else ""
     early = density_plots.differences_against_density(
-        "At early stop: points above or below the dense net",
+        f"At early stop: {what} above or below the dense net",
         verdict.comparisons,
         verdict.summaries,
         lambda c: c.early_stop_difference,
+        metric,
     )
     final = density_plots.differences_against_density(
-        "At the end: points above or below the dense net",
+        f"At the end: {what} above or below the dense net",
         verdict.comparisons,
         verdict.summaries,
         lambda c: c.final_difference,
+        metric,
     )
     return Section(
         "Better or worse than the dense net?",
-        "Test accuracy minus that of the same replicate's dense net, in percentage"
-        " points. A band that clears zero says that the level differs from dense; the"
+        f"Test {metric.name} minus that of the same replicate's dense net{unit}."
+        " A band that clears zero says that the level differs from dense; the"
         " verdict's answers are also corrected for the number of levels.",
-        list(_panels(difference_at_early_stop=early, difference_at_the_end=final)),
+        _panels({"difference_at_early_stop": early, "difference_at_the_end": final}),
         "wide",
     )
 
@@ -152,12 +167,17 @@ def _learning(material: Material) -> Section:
     levels = [level.level for level in material.verdict.levels]
     shown = [0, *spread(levels, _MOST_LEVELS)]
     runs = [run for run in material.runs if not find_arm(run.arm).is_criterion]
-    curves = learning_curves(runs, shown, "test", "accuracy")
-    figures = learning_plots.draw(curves, material.verdict.summaries)
+    metric = material.verdict.metric
+    split = "test" if all(map(_tests_always, runs)) else "validation"
+    curves = learning_curves(runs, shown, split, metric.name)
+    figures = learning_plots.draw(curves, material.verdict.summaries, metric, split)
+    unit = metric.unit and f" ({metric.unit})"
+    side = "above" if metric.sign > 0 else "below"
     return Section(
         "How fast does it learn?",
-        "Test accuracy (%) over training. Grey is the dense net, dots are the mean early"
-        " stops; an arm that learns faster lies above and to the left.",
+        f"{split.capitalize()} {metric.name}{unit} over training. Grey is the dense net,"
+        " dots are the mean early stops; an arm that learns faster lies"
+        f" {side} and to the left.",
         [Panel(f"learning_level_{n:02d}", figure, {}) for n, figure in figures.items()],
         "small",
     )
@@ -173,10 +193,10 @@ def _layers(material: Material) -> Section:
     )
 
 
-def _first_layer(material: Material) -> Section:
-    first = material.anatomies[0].first
-    chosen = spread(material.anatomies, _MOST_LEVELS)
-    figures = anatomy_plots.first_layer(chosen)
+def _first_layer(levels: Mapping[int, tuple[float, FirstLayer]]) -> Section:
+    (_, first), *_ = levels.values()
+    chosen = spread(list(levels), _MOST_LEVELS)
+    figures = anatomy_plots.first_layer({level: levels[level] for level in chosen})
     if first.is_convolution:
         lead = (
             "The filters of the first convolution, of the first replicate: how many of a"
@@ -219,6 +239,15 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def _panels(**plots: DensityPlot) -> Iterator[Panel]:
-    for name, plot in plots.items():
-        yield Panel(name, plot.figure, plot.hover)
+def _panels(plots: Mapping[str, DensityPlot]) -> list[Panel]:
+    return [Panel(name, plot.figure, plot.hover) for name, plot in plots.items()]
+
+
+def _tests_always(run: Run) -> bool:
+    """Whether the test split was evaluated as often as the validation split."""
+    tested, validated = run.curves["test", "loss"], run.curves["validation", "loss"]
+    return len(tested.steps) == len(validated.steps)
+
+
+def _of_test(metric: Metric) -> str:
+    return f"Test {metric.name}" + (metric.unit and f" ({metric.unit})")

@@ -1,28 +1,23 @@
 """Standings table: the criteria of a study, level by level."""
 
-from collections.abc import Sequence
-
 from lth_jax.analysis import words
-from lth_jax.analysis.standings import Score, Standing
+from lth_jax.analysis.metric import Metric
+from lth_jax.analysis.standings import Score
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.report.verdict_table import Cell, Table
 
 _LOOKS = {"init": "init", "end": "trained net", "nothing": "nothing"}
-_NOTE = (
-    "Test accuracy at early stop, in %, with half of the 95% interval (Student's t over"
-    " the replicates); the best mean over the levels that all have first. Bold green is"
-    " shown to be above random pruning of each layer alike, bold red below it (paired by"
-    " replicate, corrected for the number of criteria and levels; Holm, 5%)."
-)
 
 
-def standings_table(standings: Sequence[Standing], criterion: str) -> Table:
+def standings_table(verdict: Verdict, criterion: str) -> Table:
     """A row for each criterion, the best first.
 
     Args:
-      standings: of a study; may be empty.
+      verdict: on a study; one without standings has no rows.
       criterion: the ticket's.
     """
+    standings, metric = verdict.standings, verdict.metric
     densities = {x.level: x.density for s in standings for x in s.scores}
     levels = sorted(densities)
     rows = []
@@ -34,21 +29,32 @@ def standings_table(standings: Sequence[Standing], criterion: str) -> Table:
             [
                 Cell(f"{name} (the ticket)" if is_ticket else name),
                 Cell(_LOOKS[CRITERIA[name].looks]),
-                *(_cell(scores.get(level)) for level in levels),
+                *(_cell(scores.get(level), metric) for level in levels),
             ]
         )
     heads = ["criterion", "looks at", *(words.percent(densities[x]) for x in levels)]
-    return Table(heads, rows, _NOTE)
+    return Table(heads, rows, _note(metric))
 
 
-def _cell(score: Score | None) -> Cell:
+def _note(metric: Metric) -> str:
+    unit = metric.unit and f" in {metric.unit},"
+    return (
+        f"Test {metric.name} at early stop,{unit} with half of the 95% interval"
+        " (Student's t over the replicates); the best mean over the levels that all have"
+        f" first. Bold green is shown to be {metric.better} random pruning of each layer"
+        f" alike, bold red {metric.worse} it (paired by replicate, corrected for the"
+        " number of criteria and levels; Holm, 5%)."
+    )
+
+
+def _cell(score: Score | None, metric: Metric) -> Cell:
     if score is None:
         return Cell("")
     kind = score.answer if score.answer in ("yes", "no") else ""
-    return Cell(words.accuracy(score.accuracy), kind)
+    return Cell(metric.text(score.metric), kind)
 
 
-def as_text(table: Table) -> str:
+def as_text(table: Table, metric: Metric) -> str:
     """The same for a terminal; what is told in bold on a page is a sign here."""
     signs = {"yes": " +", "no": " -"}
     rows = [
@@ -63,4 +69,5 @@ def as_text(table: Table) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([*lines, "", "+ above, - below random pruning (p < 5%, Holm)."])
+    signs_note = f"+ {metric.better}, - {metric.worse} random pruning (p < 5%, Holm)."
+    return "\n".join([*lines, "", signs_note])

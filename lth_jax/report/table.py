@@ -3,24 +3,28 @@
 from collections.abc import Sequence
 
 from lth_jax.analysis import words
+from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.summary import Summary
 from lth_jax.lottery.arms import find_arm
 
-_MEASURES = ("stop step", "acc at stop", "acc at end")
+_NUM_MEASURES = 3
 
 
-def render(summaries: Sequence[Summary], data_note: str | None = None) -> str:
+def render(
+    summaries: Sequence[Summary], metric: Metric, data_note: str | None = None
+) -> str:
     """The table of a study, with notes on how to read it and on its data, if any."""
     found = {s.arm for s in summaries if not find_arm(s.arm).is_criterion}
     arms = sorted(found, key=lambda arm: (arm != "ticket", arm))
     cells = {(s.level, s.arm): s for s in summaries}
-    rows = [["level", "density", "weights", *(_MEASURES * len(arms))]]
+    measures = ("stop step", f"{metric.short} at stop", f"{metric.short} at end")
+    rows = [["level", "density", "weights", *(measures * len(arms))]]
     for level in sorted({s.level for s in summaries}):
         any_arm = next(s for s in summaries if s.level == level)
         density, weights = 100 * any_arm.density, any_arm.weights_left
         row = [str(level), f"{density:.2f}%", f"{weights:,}"]
         for arm in arms:
-            row += _cells(cells.get((level, arm)))
+            row += _cells(cells.get((level, arm)), metric)
         rows.append(row)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
@@ -31,11 +35,11 @@ def render(summaries: Sequence[Summary], data_note: str | None = None) -> str:
     for i, arm in enumerate(arms):
         block = widths[3 + 3 * i : 6 + 3 * i]
         titles += "  " + f" {arm} ".center(sum(block) + 2 * 2, "-")
-    notes = [_note(summaries)] if data_note is None else [_note(summaries), data_note]
-    return "\n".join([titles, *lines, "", *notes])
+    notes = [] if data_note is None else [data_note]
+    return "\n".join([titles, *lines, "", _note(summaries, metric), *notes])
 
 
-def _note(summaries: Sequence[Summary]) -> str:
+def _note(summaries: Sequence[Summary], metric: Metric) -> str:
     counts = sorted({s.num_replicates for s in summaries})
     if counts[-1] == 1:
         means = "One replicate, so no intervals."
@@ -43,18 +47,19 @@ def _note(summaries: Sequence[Summary]) -> str:
         replicates = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
         interval = "± half of the 95% interval (Student's t)"
         means = f"Means over {replicates} replicates, {interval}."
+    unit = metric.unit and f" in {metric.unit}"
     return (
         f"{means} Stop: the first evaluation with the least validation loss.\n"
-        "acc: test accuracy in %, there and at the end of the budget. Level 0 is the"
-        " dense net."
+        f"{metric.short}: test {metric.name}{unit}, there and at the end of the"
+        " budget. Level 0 is the dense net."
     )
 
 
-def _cells(summary: Summary | None) -> list[str]:
+def _cells(summary: Summary | None, metric: Metric) -> list[str]:
     if summary is None:
-        return [""] * len(_MEASURES)
+        return [""] * _NUM_MEASURES
     return [
         words.steps(summary.early_stop_step),
-        words.accuracy(summary.early_stop_accuracy),
-        words.accuracy(summary.final_accuracy),
+        metric.text(summary.early_stop_metric),
+        metric.text(summary.final_metric),
     ]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lth_jax.analysis import words
 from lth_jax.analysis.claims import ClaimCheck
 from lth_jax.analysis.comparison import Comparison
+from lth_jax.analysis.metric import ACCURACY, LOSS, Metric
 from lth_jax.analysis.verdict import Finding, LevelVerdict, Verdict
 from lth_jax.lottery.arms import find_arm
 
@@ -30,17 +31,17 @@ class Table(NamedTuple):
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """The ticket against dense, and against each control among the arms."""
     rows = [_row(level, verdict, arms) for level in verdict.levels]
-    return Table(_heads(arms), rows, _note(verdict))
+    return Table(_heads(arms, verdict.metric), rows, _note(verdict))
 
 
-def _heads(arms: Sequence[str]) -> list[str]:
+def _heads(arms: Sequence[str], metric: Metric) -> list[str]:
     controls = [f"minus {find_arm(arm).label}" for arm in arms if arm != "ticket"]
     return [
         "kept",
         "weights",
         "winning ticket",
         "matches dense",
-        "ticket, % accuracy",
+        f"ticket, {metric.heading}",
         "minus dense",
         *controls,
         "early-stop step",
@@ -55,15 +56,17 @@ def _row(level: LevelVerdict, verdict: Verdict, arms: Sequence[str]) -> list[Cel
     compared = {
         c.reference: c for c in verdict.comparisons if (c.arm, c.level) == ("ticket", n)
     }
-    controls = [_difference(compared.get(arm)) for arm in arms if arm != "ticket"]
+    metric = verdict.metric
+    others = [compared.get(arm) for arm in arms if arm != "ticket"]
+    controls = [_difference(other, metric) for other in others]
     dense = compared["dense"]
     return [
         Cell(words.percent(level.density)),
         Cell(f"{level.weights_left:,}"),
         _answer(level.winning),
         _answer(level.matches_dense),
-        Cell(words.accuracy(ticket.early_stop_accuracy)),
-        _difference(dense),
+        Cell(metric.text(ticket.early_stop_metric)),
+        _difference(dense, metric),
         *controls,
         Cell(words.steps(ticket.early_stop_step)),
         Cell(words.times(dense.speedup)),
@@ -71,10 +74,10 @@ def _row(level: LevelVerdict, verdict: Verdict, arms: Sequence[str]) -> list[Cel
     ]
 
 
-def _difference(comparison: Comparison | None) -> Cell:
+def _difference(comparison: Comparison | None, metric: Metric) -> Cell:
     if comparison is None:
         return Cell("")
-    return Cell(words.points(comparison.early_stop_difference))
+    return Cell(metric.difference(comparison.early_stop_difference))
 
 
 def _answer(finding: Finding) -> Cell:
@@ -85,14 +88,19 @@ def _answer(finding: Finding) -> Cell:
 
 
 def _note(verdict: Verdict) -> str:
-    margin = f"{100 * verdict.accuracy_margin:g}"
+    metric = verdict.metric
+    is_accuracy = metric is ACCURACY
+    margin = f"{metric.scale * verdict.metric_margin:g}{metric.points}"
     return (
-        "Accuracies are on test data at early stop, in %, with half of the 95% interval"
-        " (Student's t over the replicates). Differences are paired by replicate, in"
-        " percentage points, with their 95% intervals. Speed-up is the dense net's"
+        f"{'Accuracies' if is_accuracy else 'Losses'} are on test data at early stop,"
+        f"{' in %,' if is_accuracy else ''} with half of the 95% interval (Student's t"
+        " over the replicates). Differences are paired by replicate,"
+        f"{' in percentage points,' if is_accuracy else ''} with their 95% intervals."
+        " Speed-up is the dense net's"
         " early-stop step over the ticket's: the ratio of means, and the mean of the"
         " replicates' ratios. Answers are corrected for the number of levels (Holm, 5%)."
-        f" Matches dense: no more than {margin} points below it. Winning ticket: matches"
+        f" Matches dense: no more than {margin} {metric.worse} it."
+        " Winning ticket: matches"
         " dense, beats a fresh init of the same mask, and is not shown to learn more"
         " slowly than dense. Too few: about how many replicates would tell, were this"
         " level's difference the true one (80% power)."
@@ -107,8 +115,10 @@ def claim_row(check: ClaimCheck) -> dict[str, str]:
     elif claim.measure == "early_stop_step":
         show, unit = words.steps, ""
     else:
+        metric = ACCURACY if claim.measure.endswith(ACCURACY.name) else LOSS
         absolute = claim.reference == "none"
-        show, unit = (words.accuracy, "%") if absolute else (words.points, " points")
+        show = metric.text if absolute else metric.difference
+        unit = metric.unit if absolute else metric.points
     against = "" if claim.reference == "none" else f" against {claim.reference}"
     measure = claim.measure.replace("_", " ").replace("speedup", "speed-up")
     paper = words.value(claim.paper, show)

@@ -1,8 +1,8 @@
 """Records: tidy rows of everything measured, one CSV file an arm and level.
 
 Columns: arm, replicate, level, density, step, split, metric, value. Accuracies and
-densities are in [0, 1], losses in nats; values are float32, written so that they
-read back exactly. All files of a study in one pandas call:
+densities are in [0, 1], losses in their own unit; values are float32, written so that
+they read back exactly. All files of a study in one pandas call:
 `pd.concat(map(pd.read_csv, sorted(glob("runs/mnist1d/records/*.csv"))))`.
 """
 
@@ -48,9 +48,9 @@ class Run(NamedTuple):
       curves: by (split, metric), such as ("validation", "loss"). ("train",
         "batch_loss") is the mean over the batches since the evaluation before;
         ("train", "loss") and ("train", "accuracy") have the last step alone, ("test",
-        "start_accuracy") the one that the member starts from, before it trains, and
-        ("mask", "weights_left") the one from which the mask keeps so many: the first, but
-        for gradual pruning.
+        "early_stop_accuracy") the early-stop step, ("test", "start_accuracy") the one
+        that the member starts from, before it trains, and ("mask", "weights_left") the
+        one from which the mask keeps so many: the first, except under gradual pruning.
     """
 
     arm: str

@@ -115,6 +115,32 @@ def test_residual_nets_begin_with_their_first_convolution(tmp_path):
     assert found.first.name == "conv/kernel"
 
 
+@pytest.mark.parametrize(
+    ("shape", "input_shape"),
+    [
+        ((7, 5), (3, 4, 1)),  # behind an embedding, or on fewer inputs
+        ((3, 4, 6), (10, 4)),  # a convolution on a line
+        ((4, 3, 3, 3), (8, 8, 4)),  # axes in another order
+        ((2, 3, 4, 5, 6), (8, 8, 8, 5)),  # on volumes
+        ((16, 5), (2, 2, 2, 2)),  # more axes than a figure has
+    ],
+)
+def test_a_first_layer_that_cannot_be_laid_out_is_left_out(shape, input_shape, tmp_path):
+    rng = np.random.default_rng(0)
+    leaves = {"Block_0": {"w": shape}, "Block_1": {"w": (4, 3)}}
+    kept = {
+        name: {key: rng.random((NUM_REPLICATES, *x)) < 0.5 for key, x in layer.items()}
+        for name, layer in leaves.items()
+    }
+    kept["gate"] = {"scale": np.array([[True, False]] * NUM_REPLICATES)}  # pruned too
+    path = tmp_path / "level_01.npz"
+    ticket_files.save(path, kept, kept, {"level": 1, "input_shape": input_shape})
+    (found,) = anatomy([path])
+    assert found.first is None
+    assert list(found.layers.layers) == ["Block_0/w", "Block_1/w", "gate/scale"]
+    assert found.layers.layers["gate/scale"] == 0.5
+
+
 def test_levels_keep_their_order(tmp_path):
     paths = [tmp_path / f"level_{level:02d}.npz" for level in (2, 11, 3)]
     for path, level in zip(paths, (2, 11, 3), strict=True):

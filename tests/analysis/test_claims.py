@@ -46,7 +46,7 @@ def test_a_difference_is_within_the_bounds_or_not(low, high, answer):
     found = check("accuracy", low, high)
     assert found.level == 1
     assert found.answer == answer
-    gain = FOUND["ticket", 1].early_stop_accuracy - FOUND[DENSE].early_stop_accuracy
+    gain = FOUND["ticket", 1].early_stop_metric - FOUND[DENSE].early_stop_metric
     assert found.estimate == intervals.mean(gain)
     assert found.estimate.low < 0.006 < found.estimate.high
 

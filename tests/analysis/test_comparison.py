@@ -55,11 +55,11 @@ def test_differences_and_p_are_those_of_the_paired_t_test():
     (comparison,) = compare(found, "shuffle", "dense")
     shuffle, dense = found["shuffle", 1], found[DENSE]
     assert comparison[:4] == ("shuffle", "dense", 1, 0.5)
-    test = scipy.stats.ttest_rel(shuffle.early_stop_accuracy, dense.early_stop_accuracy)
+    test = scipy.stats.ttest_rel(shuffle.early_stop_metric, dense.early_stop_metric)
     assert comparison.p == pytest.approx(test.pvalue)  # one level alone
     ends = test.confidence_interval(0.95)
     np.testing.assert_allclose(comparison.early_stop_difference[1:], ends)
-    final = shuffle.final_accuracy - dense.final_accuracy
+    final = shuffle.final_metric - dense.final_metric
     assert comparison.final_difference == intervals.mean(final)
 
 

@@ -50,9 +50,9 @@ def test_an_outcome_has_what_each_replicate_reached():
     assert found.density == pytest.approx(0.51)
     assert found.weights_left == 510
     np.testing.assert_array_equal(found.early_stop_step, [300, STEPS[-1], 100])
-    np.testing.assert_array_equal(found.early_stop_accuracy, [0.91, 0.93, 0.97])
-    np.testing.assert_array_equal(found.final_accuracy, [0.92, 0.93, 0.92])
-    np.testing.assert_array_equal(found.final_train_accuracy, [0.999] * 3)
+    np.testing.assert_array_equal(found.early_stop_metric, [0.91, 0.93, 0.97])
+    np.testing.assert_array_equal(found.final_metric, [0.92, 0.93, 0.92])
+    np.testing.assert_array_equal(found.final_train_metric, [0.999] * 3)
     assert found.num_still_improving == 1
 
 
@@ -66,4 +66,4 @@ def test_outcomes_are_by_level_arm_and_replicate_however_the_runs_come():
     assert list(found) == sorted(keys, key=lambda key: (key[1], key[0]))
     for key, outcome in found.items():
         assert (outcome.arm, outcome.level) == key
-        np.testing.assert_array_equal(outcome.early_stop_accuracy, [0.0, 0.1, 0.2])
+        np.testing.assert_array_equal(outcome.early_stop_metric, [0.0, 0.1, 0.2])

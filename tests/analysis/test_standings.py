@@ -7,6 +7,7 @@ from support.standings import TRUTH, study
 from support.studies import DENSITIES, exact, noisy
 
 from lth_jax.analysis import words
+from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.outcomes import outcomes
 from lth_jax.analysis.standings import RANDOM, standings
 from lth_jax.analysis.verdict import as_json, judge
@@ -33,7 +34,7 @@ def test_with_many_replicates_the_truth_is_told():
         for score, level in zip(standing.scores, (1, 2), strict=True):
             truth = TRUTH[standing.arm, level][0]
             assert (score.level, score.density) == (level, DENSITIES[level])
-            assert score.accuracy.value == pytest.approx(truth, abs=0.002)
+            assert score.metric.value == pytest.approx(truth, abs=0.002)
 
 
 def test_the_best_mean_comes_first_and_controls_are_no_criteria():
@@ -42,7 +43,7 @@ def test_the_best_mean_comes_first_and_controls_are_no_criteria():
     assert sorted(s.arm for s in found) == sorted(ORDER)
     for s in found:
         mean = np.mean([TRUTH[s.arm, level][0] for level in (1, 2)])
-        assert s.mean_accuracy == pytest.approx(mean)
+        assert s.mean_metric == pytest.approx(mean)
 
 
 def test_a_criterion_without_its_sparse_levels_yet_is_not_the_better_for_it():
@@ -50,7 +51,7 @@ def test_a_criterion_without_its_sparse_levels_yet_is_not_the_better_for_it():
     truth["ticket", 2] = (0.5, 3_000)
     found = standings(outcomes(exact(truth)))
     assert [s.arm for s in found][:2] == ["ticket", "snip"]
-    assert found[0].mean_accuracy == pytest.approx(TRUTH["ticket", 1][0])
+    assert found[0].mean_metric == pytest.approx(TRUTH["ticket", 1][0])
     assert len(found[0].scores) == 2
 
 
@@ -59,8 +60,8 @@ def test_answers_are_of_paired_tests_corrected_for_criteria_and_levels():
     found = outcomes(runs)
     p = {
         (arm, level): scipy.stats.ttest_rel(
-            found[arm, level].early_stop_accuracy,
-            found[RANDOM, level].early_stop_accuracy,
+            found[arm, level].early_stop_metric,
+            found[RANDOM, level].early_stop_metric,
         ).pvalue
         for arm in ("ticket", "snip", "grasp", "small_final")
         for level in (1, 2)
@@ -116,7 +117,7 @@ def test_the_sentence_counts_at_the_sparsest_level():
 def test_a_level_under_way_leaves_its_cells_empty():
     runs = [r for r in study() if (r.arm, r.level) not in (("snip", 2), ("grasp", 2))]
     verdict = judge(runs, VerdictConfig())
-    table = standings_table(verdict.standings, "magnitude")
+    table = standings_table(verdict, "magnitude")
     row = {row[0].text: [cell.text for cell in row] for row in table.rows}
     assert row["snip"][3] == "" and row["small_final"][3] != ""
     (sentence,) = [s for s in words.sentences(verdict) if "criteria" in s]
@@ -124,8 +125,7 @@ def test_a_level_under_way_leaves_its_cells_empty():
 
 
 def test_the_table_has_the_numbers_and_says_what_is_shown():
-    found = standings(outcomes(study()))
-    table = standings_table(found, "magnitude")
+    table = standings_table(judge(study(), VerdictConfig()), "magnitude")
     assert table.heads == ["criterion", "looks at", "50%", "25%"]
     by_name = {row[0].text: row for row in table.rows}
     assert next(iter(by_name)) == "magnitude (the ticket)"
@@ -134,6 +134,8 @@ def test_the_table_has_the_numbers_and_says_what_is_shown():
     assert looks["magnitude (the ticket)"] == "trained net"
     assert [cell.kind for cell in by_name["small_final"][2:]] == ["no", "no"]
     assert by_name["snip"][3].text.startswith("94.0")
-    lines = {line.split()[0]: line for line in as_text(table).splitlines() if line}
+    lines = {
+        line.split()[0]: line for line in as_text(table, ACCURACY).splitlines() if line
+    }
     assert lines["snip"].endswith(" +") and lines["small_final"].endswith(" -")
     assert not lines[RANDOM].endswith(("+", "-"))

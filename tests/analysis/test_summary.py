@@ -21,8 +21,8 @@ def summary(steps, accuracies, final):
 def test_a_summary_has_means_and_students_intervals():
     values = {
         "early_stop_step": [200, 700, 300, 10_000],
-        "early_stop_accuracy": [0.95, 0.96, 0.955, 0.94],
-        "final_accuracy": [0.96, 0.97, 0.97, 0.94],
+        "early_stop_metric": [0.95, 0.96, 0.955, 0.94],
+        "final_metric": [0.96, 0.97, 0.97, 0.94],
     }
     found = summary(*values.values())
     assert found[:6] == ("reinit", 3, 0.125, 125, 4, 1)
@@ -32,14 +32,14 @@ def test_a_summary_has_means_and_students_intervals():
             0.95, 3, loc=np.mean(sample), scale=scipy.stats.sem(sample)
         )
         np.testing.assert_allclose(estimate, (np.mean(sample), *expected))
-    assert found.final_train_accuracy.value == pytest.approx(0.999)
-    assert not found.final_train_accuracy.has_interval  # all alike
+    assert found.final_train_metric.value == pytest.approx(0.999)
+    assert not found.final_train_metric.has_interval  # all alike
 
 
 def test_one_replicate_has_no_interval():
     found = summary([200], [0.95], [0.96])
     assert found.num_replicates == 1
     assert found.early_stop_step.value == 200
-    assert found.early_stop_accuracy.value == 0.95
+    assert found.early_stop_metric.value == 0.95
     for estimate in found[6:]:
         assert math.isnan(estimate.half_width)

@@ -86,7 +86,7 @@ def test_many_replicates_tell_the_truth_at_every_level(told):
 
 
 def test_many_replicates_tell_the_truth_for_short(told):
-    assert told.accuracy_margin == MARGIN
+    assert told.metric_margin == MARGIN
     assert told.num_replicates == 60
     found = told.answers
     assert found.sparsest_matching == place(4)
@@ -116,7 +116,7 @@ def test_decided_answers_are_significant_and_ask_for_no_more_replicates(told):
 def test_the_chosen_estimates_are_widened_for_the_choice(told):
     found = outcomes(study())
     level = told.answers.best.level
-    gain = found["ticket", level].early_stop_accuracy - found[DENSE].early_stop_accuracy
+    gain = found["ticket", level].early_stop_metric - found[DENSE].early_stop_metric
     assert told.answers.best.estimate == intervals.mean(gain, 1 - 0.05 / 6)
     level = told.answers.fastest.level
     steps = found[DENSE].early_stop_step, found["ticket", level].early_stop_step
@@ -223,7 +223,7 @@ def test_a_ticket_that_is_not_shown_to_be_slower_may_win():
 def test_the_margin_says_what_matches(below, margin, answer):
     truth = {DENSE: (0.95, 4_000), ("ticket", 1): (0.95 - below, 4_000)}
     found = verdict_on(study(truth), VerdictConfig(accuracy_margin=margin))
-    assert found.accuracy_margin == margin
+    assert found.metric_margin == margin
     assert answers(found, "matches_dense") == [answer]
     # The comparison has no margin.
     (comparison,) = found.comparisons
@@ -277,7 +277,7 @@ def test_a_question_without_p_leaves_winning_without_one(ticket, matches, needed
     runs += [  # the same below the ticket for every replicate
         make_run("reinit", 1, replicate, 4_000, round(accuracy - 0.01, 4))
         for replicate, accuracy in enumerate(
-            outcomes(runs)["ticket", 1].early_stop_accuracy
+            outcomes(runs)["ticket", 1].early_stop_metric
         )
     ]
     (level,) = verdict_on(runs).levels
@@ -322,8 +322,8 @@ def test_levels_are_corrected_for_those_that_are_asked():
         p = intervals.holm(
             [
                 intervals.p_value(
-                    reached["ticket", level].early_stop_accuracy
-                    - reached[reference(level)].early_stop_accuracy,
+                    reached["ticket", level].early_stop_metric
+                    - reached[reference(level)].early_stop_metric,
                     null,
                 )
                 for level in range(1, 7)

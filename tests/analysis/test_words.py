@@ -6,6 +6,7 @@ from support.studies import BUDGET, exact, make_run, noisy
 
 from lth_jax.analysis import words
 from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.outcomes import DENSE
 from lth_jax.analysis.verdict import judge
 from lth_jax.config import VerdictConfig
@@ -56,7 +57,7 @@ def test_a_study_of_many_replicates_is_told_as_it_is():
     chosen = verdict().answers.best.estimate, verdict().answers.fastest.estimate
     of_levels = "(95% interval, widened for the choice among 5 levels)."
     assert best == (
-        f"It is most accurate at 25%: {words.points(chosen[0])} points from dense"
+        f"It is most accurate at 25%: {ACCURACY.difference(chosen[0])} points from dense"
         f" {of_levels}"
     )
     assert fastest == (
@@ -209,14 +210,14 @@ NONE = math.nan, math.nan
     ],
 )
 def test_points(estimate, text):
-    assert words.points(Estimate(*estimate)) == text
+    assert ACCURACY.difference(Estimate(*estimate)) == text
 
 
 @pytest.mark.parametrize(
     ("show", "estimate", "text"),
     [
-        (words.accuracy, (0.9812, 0.98, 0.9824), "98.12 ± 0.12"),
-        (words.accuracy, (1.0, *NONE), "100.00"),
+        (ACCURACY.text, (0.9812, 0.98, 0.9824), "98.12 ± 0.12"),
+        (ACCURACY.text, (1.0, *NONE), "100.00"),
         (words.steps, (12_345.6, 12_000.0, 12_691.2), "12,346 ± 346"),
         (words.steps, (300.0, *NONE), "300"),
         (words.times, (1.456, 0.999, 2.0), "1.46 [1.00, 2.00]"),
@@ -229,8 +230,8 @@ def test_estimates(show, estimate, text):
 
 
 def test_single_values():
-    assert words.value(-0.0123, words.points) == f"{MINUS}1.23"
-    assert words.value(0.9876, words.accuracy) == "98.76"
+    assert words.value(-0.0123, ACCURACY.difference) == f"{MINUS}1.23"
+    assert words.value(0.9876, ACCURACY.text) == "98.76"
     assert words.value(2_000, words.steps) == "2,000"
 
 

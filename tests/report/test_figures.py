@@ -12,6 +12,7 @@ from lth_jax.analysis.anatomy import Anatomy, FirstLayer, LayerDensities
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import LearningCurve
+from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.standings import RANDOM, Score, Standing
 from lth_jax.analysis.summary import Summary
 from lth_jax.lottery.arms import ARMS
@@ -48,9 +49,9 @@ def make_summaries(num_replicates=5, arms=SOME_ARMS, num_levels=3):
             num_replicates=num_replicates,
             num_still_improving=0,
             early_stop_step=estimate(700.4 - 100 * level, 1000 * half),
-            early_stop_accuracy=estimate(0.9512 - 0.01 * i * level, half),
-            final_accuracy=estimate(0.9634, half),
-            final_train_accuracy=estimate(1.0, math.nan),
+            early_stop_metric=estimate(0.9512 - 0.01 * i * level, half),
+            final_metric=estimate(0.9634, half),
+            final_train_metric=estimate(1.0, math.nan),
         )
         for level in range(num_levels)
         for i, arm in enumerate(arms if level else ("ticket",))
@@ -106,6 +107,10 @@ def make_anatomies(first, num_levels=3):
     ]
 
 
+def first_layers(anatomies):
+    return {a.level: (a.layers.density, a.first) for a in anatomies}
+
+
 def draw(figure):
     """The figure's axes, once everything in it is in its place."""
     svg.inline(figure, "figure")
@@ -121,7 +126,7 @@ def hexadecimal(colour):
 
 
 def test_the_table_has_a_row_a_level_and_says_how_to_read_it():
-    lines = table.render(make_summaries()).splitlines()
+    lines = table.render(make_summaries(), ACCURACY).splitlines()
     assert "ticket" in lines[0]
     assert "reinit" in lines[0]
     assert lines[0].index("ticket") < lines[0].index("reinit")
@@ -136,14 +141,16 @@ def test_the_table_has_a_row_a_level_and_says_how_to_read_it():
 
 
 def test_with_one_replicate_no_interval_is_invented():
-    text = table.render(make_summaries(num_replicates=1))
+    text = table.render(make_summaries(num_replicates=1), ACCURACY)
     assert "±" not in text
     assert "One replicate, so no intervals" in text
 
 
 def test_a_note_on_the_data_ends_the_table():
     note = "cifar10: these files are not the official ones"
-    without, with_note = (table.render(make_summaries(), n) for n in (None, note))
+    without, with_note = (
+        table.render(make_summaries(), ACCURACY, n) for n in (None, note)
+    )
     assert with_note == f"{without}\n{note}"
 
 
@@ -154,14 +161,14 @@ def test_a_note_on_the_data_ends_the_table():
 def test_lines_and_bands_are_the_summaries(arms):
     summaries = make_summaries(arms=arms)
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.early_stop_accuracy, 100, text=repr
+        "title", summaries, lambda s: s.early_stop_metric, 100, text=repr
     )
     axes = draw(plot.figure)
     found = by_gid(axes)
     for arm in arms:
         own = [s for s in summaries if s.level == 0 or s.arm == arm]
         x = [100 * s.density for s in own]
-        value, low, high = 100 * np.array([s.early_stop_accuracy for s in own]).T
+        value, low, high = 100 * np.array([s.early_stop_metric for s in own]).T
         line = found[f"data-series-{arm}-line"]
         np.testing.assert_allclose(line.get_xdata(), x)
         np.testing.assert_allclose(line.get_ydata(), value)
@@ -175,7 +182,7 @@ def test_lines_and_bands_are_the_summaries(arms):
     heading, rows = plot.hover[1]
     assert heading == "level 1: 50% of the weights"
     assert rows == [
-        (s.arm, NAMES[s.arm], repr(s.early_stop_accuracy))
+        (s.arm, NAMES[s.arm], repr(s.early_stop_metric))
         for s in summaries
         if s.level == 1
     ]
@@ -221,7 +228,7 @@ def test_the_axis_of_densities_goes_from_dense_to_sparse():
 def test_many_densities_have_few_ticks():
     summaries = make_summaries(num_levels=21)
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.final_accuracy, text=repr
+        "title", summaries, lambda s: s.final_metric, text=repr
     )
     axes = draw(plot.figure)
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
@@ -233,7 +240,7 @@ def test_many_densities_have_few_ticks():
 def test_differences_are_of_the_dense_net_and_zero_is_seen():
     comparisons, summaries = make_comparisons(), make_summaries()
     plot = density_plots.differences_against_density(
-        "title", comparisons, summaries, lambda c: c.early_stop_difference
+        "title", comparisons, summaries, lambda c: c.early_stop_difference, ACCURACY
     )
     axes = draw(plot.figure)
     found = by_gid(axes)
@@ -249,7 +256,11 @@ def test_differences_are_of_the_dense_net_and_zero_is_seen():
 
 def test_names_stand_at_the_ends_of_their_lines_and_apart():
     plot = density_plots.differences_against_density(
-        "title", make_comparisons(), make_summaries(), lambda c: c.early_stop_difference
+        "title",
+        make_comparisons(),
+        make_summaries(),
+        lambda c: c.early_stop_difference,
+        ACCURACY,
     )
     axes = draw(plot.figure)
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -261,7 +272,7 @@ def test_names_stand_at_the_ends_of_their_lines_and_apart():
     # All arms end in the same place: one above the other, and within the figure.
     summaries = make_summaries(arms=tuple(ARMS))
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.final_accuracy, text=repr
+        "title", summaries, lambda s: s.final_metric, text=repr
     )
     axes = draw(plot.figure)
     boxes = sorted((t.get_window_extent() for t in axes.texts), key=lambda box: box.y0)
@@ -283,7 +294,7 @@ def test_a_name_is_drawn_as_it_is():
 def test_little_can_be_drawn_too(num_replicates, num_levels):
     summaries = make_summaries(num_replicates, num_levels=num_levels)
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.early_stop_accuracy, text=repr
+        "title", summaries, lambda s: s.early_stop_metric, text=repr
     )
     found = by_gid(draw(plot.figure))
     if num_levels == 1:
@@ -294,7 +305,7 @@ def test_little_can_be_drawn_too(num_replicates, num_levels):
     comparisons = [c for c in make_comparisons(num_replicates) if c.level < num_levels]
     if comparisons:
         plot = density_plots.differences_against_density(
-            "title", comparisons, summaries, lambda c: c.final_difference
+            "title", comparisons, summaries, lambda c: c.final_difference, ACCURACY
         )
         draw(plot.figure)
         assert list(plot.hover) == list(range(1, num_levels))
@@ -303,7 +314,11 @@ def test_little_can_be_drawn_too(num_replicates, num_levels):
 def test_the_interval_of_a_single_level_is_seen():
     comparisons = [c for c in make_comparisons() if c.level == 1]
     plot = density_plots.differences_against_density(
-        "title", comparisons, make_summaries(), lambda c: c.early_stop_difference
+        "title",
+        comparisons,
+        make_summaries(),
+        lambda c: c.early_stop_difference,
+        ACCURACY,
     )
     band = by_gid(draw(plot.figure))["data-series-ticket-band"]
     assert_band_is(band, [50], [-11], [-9])
@@ -316,7 +331,7 @@ def test_the_interval_of_a_single_level_is_seen():
 @pytest.mark.parametrize("arms", [SOME_ARMS, tuple(ARMS)], ids=["some", "all"])
 def test_learning_curves_are_drawn_with_their_bands_and_early_stops(arms):
     curves, summaries = make_curves(arms=arms), make_summaries(arms=arms)
-    figures = learning_plots.draw(curves, summaries)
+    figures = learning_plots.draw(curves, summaries, ACCURACY)
     assert list(figures) == [1, 2]
     limits = set()
     for level, figure in figures.items():
@@ -338,7 +353,7 @@ def test_learning_curves_are_drawn_with_their_bands_and_early_stops(arms):
             (summary,) = (
                 s for s in summaries if (s.arm, s.level) == (curve.arm, curve.level)
             )
-            stop = summary.early_stop_step.value, 100 * summary.early_stop_accuracy.value
+            stop = summary.early_stop_step.value, 100 * summary.early_stop_metric.value
             np.testing.assert_allclose(dot.get_xydata(), [stop])
             colours = line.get_color(), band.get_facecolor()[0], dot.get_color()
             assert {hexadecimal(c) for c in colours} == {colour}
@@ -350,7 +365,7 @@ def test_learning_curves_are_drawn_with_their_bands_and_early_stops(arms):
 
 def test_learning_curves_of_one_replicate_have_no_band():
     curves = make_curves(num_replicates=1, levels=(1,))
-    (figure,) = learning_plots.draw(curves, make_summaries(1)).values()
+    (figure,) = learning_plots.draw(curves, make_summaries(1), ACCURACY).values()
     found = by_gid(draw(figure))
     assert found["data-series-ticket-band"].get_paths() == []
     assert len(found["data-series-ticket-line"].get_xdata()) == 10
@@ -380,7 +395,9 @@ def make_standings(num_replicates=5):
 @pytest.mark.parametrize("num_replicates", [5, 1])
 def test_each_criterion_is_drawn_beside_the_ticket_and_random_pruning(num_replicates):
     standings = make_standings(num_replicates)
-    figures = criteria_plots.small_multiples(standings, make_summaries(num_replicates))
+    figures = criteria_plots.small_multiples(
+        standings, make_summaries(num_replicates), ACCURACY
+    )
     assert list(figures) == ["snip", RANDOM, "large_init"]  # the ticket is in all
     limits = set()
     for arm, figure in figures.items():
@@ -395,7 +412,7 @@ def test_each_criterion_is_drawn_beside_the_ticket_and_random_pruning(num_replic
         for name, colour in ((arm, style.ACCENT), ("ticket", COLOURS["ticket"])):
             (mine,) = (s for s in standings if s.arm == name)
             expected = [(100, 95.12)] + [
-                (100 * s.density, 100 * s.accuracy.value) for s in mine.scores
+                (100 * s.density, 100 * s.metric.value) for s in mine.scores
             ]
             np.testing.assert_allclose(drawn[colour], expected)
         names = {text.get_text() for text in axes.texts}
@@ -449,14 +466,14 @@ def test_layers_of_which_nothing_is_left_can_be_drawn():
     for first in firsts:
         level = Anatomy(3, LayerDensities(0.1, layers), first)
         draw(anatomy_plots.layer_densities([level]))
-        (figure,) = anatomy_plots.first_layer([level]).values()
+        (figure,) = anatomy_plots.first_layer(first_layers([level])).values()
         draw(figure)
 
 
 def test_inputs_on_a_line_are_a_strip_a_level():
     kept = np.linspace(0.1, 0.9, 40)
     anatomies = make_anatomies(FirstLayer("dense_0/kernel", kept, False))
-    figures = anatomy_plots.first_layer(anatomies)
+    figures = anatomy_plots.first_layer(first_layers(anatomies))
     assert list(figures) == [3]
     axes = draw(figures[3])
     (image,) = axes.images
@@ -469,7 +486,7 @@ def test_inputs_on_a_line_are_a_strip_a_level():
 def test_inputs_of_an_image_are_an_image_a_level(shape):
     kept = np.random.default_rng(0).random(shape)
     anatomies = make_anatomies(FirstLayer("dense_0/kernel", kept, False))
-    figures = anatomy_plots.first_layer(anatomies)
+    figures = anatomy_plots.first_layer(first_layers(anatomies))
     assert list(figures) == [1, 2, 3]
     (image,) = draw(figures[2]).images
     seen = kept if kept.ndim == 2 else kept[..., 0]
@@ -480,7 +497,7 @@ def test_inputs_of_an_image_are_an_image_a_level(shape):
 def test_filters_are_tiles_side_by_side():
     kept = np.random.default_rng(0).integers(0, 4, (10, 3, 5))
     (first, *_) = make_anatomies(FirstLayer("conv_0/kernel", kept, True))
-    (figure,) = anatomy_plots.first_layer([first]).values()
+    (figure,) = anatomy_plots.first_layer(first_layers([first])).values()
     (image,) = draw(figure).images
     tiles = image.get_array().filled(np.nan)
     assert tiles.shape == (3 * 4 - 1, 4 * 6 - 1)  # four columns, a gap between tiles

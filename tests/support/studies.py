@@ -62,3 +62,29 @@ def noisy(truth, num_replicates, noise, spread, rng):
             for replicate, values in enumerate(zip(steps, accuracies, strict=True))
         ]
     return runs
+
+
+def by_loss(runs):
+    """The same without accuracies: each test loss is 1 minus the accuracy."""
+
+    def curves(run):
+        for (split, metric), curve in run.curves.items():
+            if metric == "accuracy":
+                yield (split, "loss"), curve._replace(values=1 - curve.values)
+            else:
+                yield (split, metric), curve
+
+    return [run._replace(curves=dict(curves(run))) for run in runs]
+
+
+def rarely_tested(runs):
+    """The same, tested at the last step alone, and once more at the early stop."""
+    found = []
+    for run in runs:
+        metric = "accuracy" if ("test", "accuracy") in run.curves else "loss"
+        validation, test = run.curves["validation", "loss"], run.curves["test", metric]
+        at = np.argmin(validation.values)
+        stop, last = (Curve(*(x[i : i + 1 or None] for x in test)) for i in (at, -1))
+        changed = {("test", metric): last, ("test", f"early_stop_{metric}"): stop}
+        found.append(run._replace(curves=run.curves | changed))
+    return found

@@ -1,0 +1,83 @@
+"""Metric: what a study is judged by, and how its numbers are shown."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.config import VerdictConfig
+from lth_jax.store.records import Run
+
+
+class Metric(NamedTuple):
+    """A metric of the test split.
+
+    Attributes:
+      name: as the records have it.
+      sign: 1 where more is better, -1 where less is.
+      scale: of the numbers that a reader sees.
+      unit, points: after a number, and after a difference.
+      short: its name in a narrow column.
+      better, worse: than another, in a sentence.
+      value_form, half_width_form, difference_form: formats of numbers.
+    """
+
+    name: str
+    sign: int
+    scale: float
+    unit: str
+    points: str
+    short: str
+    better: str
+    worse: str
+    value_form: str
+    half_width_form: str
+    difference_form: str
+
+    def margin(self, settings: VerdictConfig) -> float:
+        """How much worse than the dense net still matches it, in the metric's unit."""
+        if self is ACCURACY:
+            return settings.accuracy_margin
+        margin: float = getattr(settings, "loss_margin", 0.01)
+        return margin
+
+    @property
+    def heading(self) -> str:
+        """Its name, for a column."""
+        return f"{self.unit} {self.name}".strip()
+
+    @property
+    def axis(self) -> str:
+        """Its unit, at the end of a figure's title."""
+        return self.unit and f", {self.unit}"
+
+    def text(self, estimate: Estimate) -> str:
+        """A value, with half of its interval."""
+        value = f"{self.scale * estimate.value:{self.value_form}}"
+        if not estimate.has_interval:
+            return value
+        return f"{value} ± {self.scale * estimate.half_width:{self.half_width_form}}"
+
+    def difference(self, estimate: Estimate) -> str:
+        """A difference, with its interval; percentage points of an accuracy."""
+        value, low, high = map(self._signed, estimate)
+        return f"{value} [{low}, {high}]" if estimate.has_interval else value
+
+    def _signed(self, difference: float) -> str:
+        text = f"{self.scale * difference:{self.difference_form}}"
+        if float(text) == 0:
+            return f"{0:{self.difference_form.removeprefix('+')}}"
+        return text.replace("-", "\N{MINUS SIGN}")
+
+
+ACCURACY = Metric(
+    "accuracy", 1, 100, "%", " points", "acc", "above", "below", ".2f", ".2f", "+.2f"
+)
+LOSS = Metric(
+    "loss", -1, 1, "", "", "loss", "better than", "worse than", ".4g", ".2g", "+.3g"
+)
+
+
+def metric_of(runs: Sequence[Run]) -> Metric:
+    """Accuracy where the records have it, else the loss."""
+    has_accuracy = all(("test", "accuracy") in run.curves for run in runs)
+    return ACCURACY if has_accuracy else LOSS
