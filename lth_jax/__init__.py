@@ -4,6 +4,8 @@ The names here are the notebook API: pure functions that act on any pytree of
 params. The study that `python -m lth_jax.main` runs is built from them.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from lth_jax import masks, models, pruning, training
 from lth_jax.lottery import arms
 from lth_jax.models import LeNet, from_linen, from_nnx
@@ -12,7 +14,9 @@ from lth_jax.pruning.structures import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.pruning.weights import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.removal import remove_lowest
 from lth_jax.training import (
+    Best,
     Examples,
+    Loss,
     connections,
     dynamics,
     initial_state,
@@ -29,9 +33,27 @@ from lth_jax.training.rewinding import rewind
 
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:
+    from lth_jax.run import Result, run_study
+
+# What a study needs besides is imported when one runs, since it takes seconds.
+_WITH_STUDIES = ("Result", "run_study")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_STUDIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lth_jax import run
+
+    return getattr(run, name)
+
+
 __all__ = [
+    "Best",
     "Examples",
     "LeNet",
+    "Loss",
+    "Result",
     "arms",
     "connections",
     "criteria",
@@ -60,6 +82,7 @@ __all__ = [
     "remove_lowest",
     "rewind",
     "rewinding",
+    "run_study",
     "sampling",
     "structures",
     "training",

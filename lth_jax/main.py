@@ -8,6 +8,7 @@
 The same command again goes on where it was left, also to more levels and arms.
 """
 
+import importlib.metadata
 import logging
 import os
 import pathlib
@@ -20,7 +21,6 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from lth_jax import __version__
 from lth_jax import config as lth_config
 from lth_jax.config import command_line
 from lth_jax.errors import UserError
@@ -131,7 +131,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except (flags.Error, UserError, OSError, AttributeError, TypeError) as error:
         sys.exit(_fail(" ".join(str(error).split())))
     if asked:
-        print(command_line.listing() if _LIST.value else f"lth_jax {__version__}")
+        print(
+            command_line.listing()
+            if _LIST.value
+            else f"lth_jax {importlib.metadata.version('lth_jax')}"
+        )
         sys.exit()
     return rest
 

@@ -37,7 +37,7 @@ class Metric(NamedTuple):
         """How much worse than the dense net still matches it, in the metric's unit."""
         if self is ACCURACY:
             return settings.accuracy_margin
-        margin: float = getattr(settings, "loss_margin", 0.01)
+        margin: float = settings.loss_margin
         return margin
 
     @property

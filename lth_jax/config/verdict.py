@@ -4,7 +4,14 @@ import dataclasses
 
 from lth_jax.config.requirements import one_of, require
 
-MEASURES = ("accuracy", "final_accuracy", "early_stop_step", "speedup")
+MEASURES = (
+    "accuracy",
+    "final_accuracy",
+    "loss",
+    "final_loss",
+    "early_stop_step",
+    "speedup",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,9 +20,9 @@ class Claim:
 
     Attributes:
       density: P_m, in (0, 1].
-      measure: "accuracy" (on test data at early stop), "final_accuracy",
-        "early_stop_step", or "speedup" (early-stop step of the reference over the
-        arm's).
+      measure: "accuracy" or "loss" (on test data at early stop, by which the study is
+        judged), "final_accuracy", "final_loss", "early_stop_step", or "speedup"
+        (early-stop step of the reference over the arm's).
       paper: the value that the paper gives; accuracies in [0, 1].
       low, high: measured values between these agree with the claim; None: no bound.
       source: where it stands, such as "figure 4a".

@@ -133,6 +133,7 @@ class Pruner:
             else None,
             apply=jax.tree_util.Partial(network.apply),
             apply_to_ones=jax.tree_util.Partial(network.apply_to_ones),
+            loss=self._study.loss,
             batch_indices=batches,
             counts=self._counts(name, level, kept) if learns_by_layer else None,
         )

@@ -124,7 +124,7 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
         panels = [
             Panel(_plain(f"criterion_{arm}"), figure, {})
             for arm, figure in figures.items()
-            if (CRITERIA[arm].looks == "end") == trained
+            if (CRITERIA.find(arm).looks == "end") == trained
         ]
         if panels:
             lead = (

@@ -28,7 +28,7 @@ def standings_table(verdict: Verdict, criterion: str) -> Table:
         rows.append(
             [
                 Cell(f"{name} (the ticket)" if is_ticket else name),
-                Cell(_LOOKS[CRITERIA[name].looks]),
+                Cell(_LOOKS[CRITERIA.find(name).looks]),
                 *(_cell(scores.get(level), metric) for level in levels),
             ]
         )
