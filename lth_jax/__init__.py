@@ -13,6 +13,7 @@ from lth_jax.pruning import criteria, densities, structures
 from lth_jax.pruning.structures import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.pruning.weights import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.removal import remove_lowest
+from lth_jax.store import tickets
 from lth_jax.training import (
     Best,
     Examples,
@@ -85,5 +86,6 @@ __all__ = [
     "run_study",
     "sampling",
     "structures",
+    "tickets",
     "training",
 ]

@@ -149,7 +149,7 @@ def images() -> data.Source:
     inputs = rng.integers(0, 100, (260, 8, 8, 3)).astype(np.uint8)
     inputs[np.arange(260), :, :, labels] += 60
     train, test = data.Split(inputs[:200], labels[:200]), data.Split(inputs, labels)
-    return data.Source(train, test, num_classes=3)
+    return data.Source(train, test, num_outputs=3)
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,28 @@ the rewinding would keep what was trained, with fresh moments and the schedule o
 | gradual, set, rigl | of the init | fresh | from step 0 |
 """
 
-import functools
+from typing import Any
 
 from lth_jax.lottery.arms import changing, rewound, zhou
-from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start, as_arm
+from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start
 from lth_jax.lottery.arms.rewound import shuffle_masks
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.registry import Registry, UnknownName
 
-ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | changing.ARMS, as_arm)
+
+def _made(found: Any) -> Arm:
+    """An arm; one of a plain function is given everything that it could read."""
+    if isinstance(found, Arm):
+        return found
+    if not callable(found):
+        raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
+    name = getattr(found, "__name__", type(found).__name__).replace("_", " ")
+    sentence = f"the arm '{name}'"
+    return Arm(found, name, sentence, needs_trained=True, needs_dense=True)
+
+
+# Okabe and Ito's palette, and colours of Tol's kind, told apart by colour-blind readers.
+ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | changing.ARMS, _made)
 
 __all__ = [
     "ARMS",
@@ -36,7 +49,6 @@ __all__ = [
 ]
 
 
-@functools.cache
 def find_arm(name: str) -> Arm:
     """The arm of a name: in `ARMS`, a criterion, or `package.module:name`.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -105,14 +105,3 @@ class Arm:
     dynamics: str | None = None
     draws_connections: bool = False
     is_criterion: bool = False
-
-
-def as_arm(found: Any) -> Arm:
-    """An arm, or a function `(origin, rules) -> Start` as one with everything given."""
-    if isinstance(found, Arm):
-        return found
-    if not callable(found):
-        raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
-    name = getattr(found, "__name__", type(found).__name__).replace("_", " ")
-    sentence = f"the arm '{name}'"
-    return Arm(found, name, sentence, needs_trained=True, needs_dense=True)
