@@ -28,6 +28,7 @@ from lth_jax.training import (
     optimizers,
     rewinding,
     sampling,
+    schedules,
 )
 from lth_jax.training.dynamic_training import make_dynamic_segment, make_dynamic_steps
 from lth_jax.training.rewinding import rewind
@@ -85,6 +86,7 @@ __all__ = [
     "rewinding",
     "run_study",
     "sampling",
+    "schedules",
     "structures",
     "tickets",
     "training",
