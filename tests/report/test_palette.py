@@ -11,9 +11,9 @@ from lth_jax.report.palette import shown
 
 MODULE = """
 from lth_jax.lottery.arms import Arm, Colour
-half = Arm("arm 0", "the first", None)
-third = Arm("arm 1", "the second", None)
-mine = Arm("mine", "my own arm", Colour("#010203", "#010204", "#010205"))
+half = Arm(None, "arm 0", "the first")
+third = Arm(None, "arm 1", "the second")
+mine = Arm(None, "mine", "my own arm", Colour("#010203", "#010204", "#010205"))
 """
 
 
