@@ -14,10 +14,8 @@ the rewinding would keep what was trained, with fresh moments and the schedule o
 | gradual, set, rigl | of the init | fresh | from step 0 |
 """
 
-import functools
-
 from lth_jax.lottery.arms import changing, rewound, zhou
-from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start, as_arm
+from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start, as_arm, called
 from lth_jax.lottery.arms.rewound import shuffle_masks
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.registry import Registry, UnknownName
@@ -32,11 +30,11 @@ __all__ = [
     "Rules",
     "Start",
     "find_arm",
+    "reported_arm",
     "shuffle_masks",
 ]
 
 
-@functools.cache
 def find_arm(name: str) -> Arm:
     """The arm of a name: in `ARMS`, a criterion, or `package.module:name`.
 
@@ -53,3 +51,17 @@ def find_arm(name: str) -> Arm:
         if ":" in name:
             raise
         raise UnknownName(f"{error}; or a criterion: {', '.join(CRITERIA)}") from None
+
+
+def reported_arm(name: str) -> Arm:
+    """As `find_arm`; of an arm of one's own that is not there any more, its name alone.
+
+    Raises:
+      UnknownName: on a name that never was one.
+    """
+    try:
+        return find_arm(name)
+    except UnknownName:
+        if ":" not in name:
+            raise
+        return called(name.replace(":", ".").rpartition(".")[2])

@@ -113,6 +113,16 @@ def as_arm(found: Any) -> Arm:
         return found
     if not callable(found):
         raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
-    name = getattr(found, "__name__", type(found).__name__).replace("_", " ")
-    sentence = f"the arm '{name}'"
-    return Arm(found, name, sentence, needs_trained=True, needs_dense=True)
+    name = getattr(found, "__name__", type(found).__name__)
+    return dataclasses.replace(called(name), start=found)
+
+
+def called(name: str) -> Arm:
+    """An arm that nothing is known of but its name, given everything; cannot start."""
+
+    def start(origin: Origin, rules: Rules) -> Start:
+        raise ValueError(f"arm: {name!r} is not there")
+
+    label = name.replace("_", " ")
+    sentence = f"the arm '{label}'"
+    return Arm(start, label, sentence, needs_trained=True, needs_dense=True)
