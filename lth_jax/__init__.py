@@ -13,6 +13,7 @@ from lth_jax.pruning import criteria, densities, structures
 from lth_jax.pruning.structures import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.pruning.weights import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.removal import remove_lowest
+from lth_jax.store import tickets
 from lth_jax.training import (
     Best,
     Examples,
@@ -27,6 +28,7 @@ from lth_jax.training import (
     optimizers,
     rewinding,
     sampling,
+    schedules,
 )
 from lth_jax.training.dynamic_training import make_dynamic_segment, make_dynamic_steps
 from lth_jax.training.rewinding import rewind
@@ -84,6 +86,8 @@ __all__ = [
     "rewinding",
     "run_study",
     "sampling",
+    "schedules",
     "structures",
+    "tickets",
     "training",
 ]

@@ -6,16 +6,22 @@ question, answered by a `Prunable` predicate.
 """
 
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, PyTree
 
 Params = Any  # a pytree of arrays
-Masks = Any  # a pytree of bool arrays, same structure and shapes as the params
-Prunable = Callable[[str, jax.Array], bool]  # (path such as "dense_0/kernel", leaf)
+Prunable = Callable[[str, Any], bool]  # (path such as "dense_0/kernel", leaf)
+
+# The structure and shapes are those of the params; mypy knows no pytrees.
+if TYPE_CHECKING:
+    Masks = Any
+else:
+    Masks = PyTree[Bool[jax.Array | np.ndarray, "..."]]
 
 _NEVER_PRUNED = frozenset({"bias", "scale", "offset", "embedding", "embeddings"})
 
@@ -27,7 +33,7 @@ class LayerCount(NamedTuple):
     total: int
 
 
-def default_prunable(path: str, leaf: jax.Array) -> bool:
+def default_prunable(path: str, leaf: Any) -> bool:
     """Whether a leaf is the kernel of a dense or convolution layer.
 
     Kernels are told by shape and name, so that flax, haiku, equinox and plain
@@ -43,7 +49,7 @@ def excluding(layers: Collection[str]) -> Prunable:
     A layer's name is any part of its path: "shortcut" is in "block_0/shortcut/kernel".
     """
 
-    def prunable(path: str, leaf: jax.Array) -> bool:
+    def prunable(path: str, leaf: Any) -> bool:
         return default_prunable(path, leaf) and not set(path.split("/")) & set(layers)
 
     return prunable

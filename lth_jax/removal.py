@@ -3,18 +3,25 @@
 Pure, under `jit` and `vmap` too; who counts is `lth_jax.pruning.weights`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float, Int, PyTree, UInt32
 
 from lth_jax.masks import Masks
 
-Scores = Any  # a pytree of float arrays, same structure and shapes as the masks
+# The structure and shapes are those of the masks; mypy knows no pytrees.
+if TYPE_CHECKING:
+    Scores = Any
+else:
+    Scores = PyTree[Float[Array | np.ndarray, "..."]]
 
 
-def _ascending_bits(scores: jax.Array) -> jax.Array:
+def _ascending_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
     """Maps float32 to uint32 so that integer order is the floats' order."""
     bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float32), jnp.uint32)
     sign = jnp.uint32(1 << 31)
@@ -23,7 +30,7 @@ def _ascending_bits(scores: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def remove_lowest(scores: Scores, masks: Masks, count: jax.Array | int) -> Masks:
+def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
     """Removes the `count` lowest-scored survivors of a whole pytree.
 
     The threshold is found by bisecting the bit pattern of the scores: 32 counting
@@ -47,10 +54,10 @@ def remove_lowest(scores: Scores, masks: Masks, count: jax.Array | int) -> Masks
     ]
     count = jnp.asarray(count, jnp.int32)
 
-    def survivors_below(bound: jax.Array) -> jax.Array:
+    def survivors_below(bound: UInt32[Array, ""]) -> Int[Array, ""]:
         return sum((jnp.sum(b < bound, dtype=jnp.int32) for b in bits), jnp.int32(0))
 
-    def settle_bit(i: jax.Array, threshold: jax.Array) -> jax.Array:
+    def settle_bit(i: Int[Array, ""], threshold: UInt32[Array, ""]) -> UInt32[Array, ""]:
         candidate = threshold | (jnp.uint32(1) << (31 - i).astype(jnp.uint32))
         return jnp.where(survivors_below(candidate) < count, candidate, threshold)
 
@@ -58,7 +65,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: jax.Array | int) -> Masks
     # `count` survivors strictly below it.
     threshold = jax.lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
     ties_to_remove = count - survivors_below(threshold)
-    result: list[jax.Array] = []
+    result: list[Array] = []
     for m, b in zip(reversed(kept), reversed(bits), strict=True):
         tie = m & (b == threshold)
         num_ties = jnp.sum(tie, dtype=jnp.int32)
@@ -71,7 +78,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: jax.Array | int) -> Masks
     return jax.tree.unflatten(structure, result[::-1])
 
 
-def _last(chosen: jax.Array, number: jax.Array) -> jax.Array:
+def _last(chosen: Bool[Array, "*shape"], number: Int[Array, ""]) -> Bool[Array, "*shape"]:
     """So many of the entries that are `True`, from the end in C order."""
     from_end = jnp.cumsum(chosen.ravel()[::-1].astype(jnp.int32))[::-1]
     return chosen & (from_end.reshape(chosen.shape) <= number)

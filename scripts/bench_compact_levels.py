@@ -22,13 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
-from lth_jax.core.tickets import Start
-from lth_jax.study import experiment
-from lth_jax.study.experiment import Experiment, Splits
-from lth_jax.study.levels import InFlight, Member, Trainer
-from lth_jax.study.lineage import Lineage
-from lth_jax.study.plan import Group
-from lth_jax.study.runner import Runner
 from ml_collections import config_flags
 from timing import ratio, report, timed
 
@@ -36,6 +29,13 @@ from lth_jax import config as lth_config
 from lth_jax import masks
 from lth_jax.config import command_line
 from lth_jax.devices.members import use_all_cores
+from lth_jax.lottery import loop
+from lth_jax.lottery.arms import Start
+from lth_jax.lottery.executor import Executor
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.study import Splits, build
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.trainer import Trainer, Training, begin
 from lth_jax.shrinking import compact_members
 from lth_jax.store import claim
 from lth_jax.training.losses import Examples
@@ -48,19 +48,23 @@ _REPEATS = flags.DEFINE_integer("repeats", 7, "of each")
 _WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on with")
 
 
-def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
+def measure(job: Job, repeats: int) -> None:
     """One level."""
-    members = [Member(r, "ticket", level) for r in range(built.config.num_replicates)]
-    compact = compact_members(built.network.module, *start, built.tx)
-    trainer = Trainer(built)
-    large = trainer.begin(members, start)
-    small = trainer.begin(members, Start(compact.states, compact.masks))
-    trained: dict[str, InFlight] = {}
+    study, start = job.study, loop.start(job)
+    compact = compact_members(study.network.module, start.state, start.masks, study.tx)
+    trainer = Trainer(study)
+    begun = {
+        "large": (begin(job, start), None),
+        "small": (begin(job, Start(compact.states, compact.masks)), compact),
+    }
+    trained: dict[str, Training] = {}
 
     def train(name: str) -> Callable[[], None]:
+        training, smaller = begun[name]
+
         def run() -> None:
-            own = (large,) if name == "large" else (small, None, None, compact)
-            for _, trained[name] in trainer.train(members, *own):
+            calls = trainer.train([job], [training], [None], [None], smaller)
+            for _, (trained[name],) in calls:
                 pass
 
         return run
@@ -72,8 +76,8 @@ def measure(built: Experiment, level: int, start: Start, repeats: int) -> None:
     losses = [trained[name].curves.validation["loss"] for name in ("large", "small")]
     report(
         "compact level",
-        net=built.config.model.name,
-        level=level,
+        net=study.config.model.name,
+        level=job.level,
         density=round(masks.density(start.masks), 4),
         units=compact.selections[0].sizes,
         of=dict(compact.selections[0].numbers),
@@ -91,17 +95,19 @@ def main(argv: Sequence[str]) -> None:
         lth_config.read(_CONFIG.value), arms=("ticket",), compact_levels=True
     )
     with tempfile.TemporaryDirectory() as scratch:
-        built = experiment.build(config)
-        few = [Examples(*(x[: _EXAMPLES.value] for x in s)) for s in built.splits]
-        built = built._replace(splits=Splits(*few))
+        study = build(config)
+        few = [Examples(*(x[: _EXAMPLES.value] for x in s)) for s in study.splits]
+        study = dataclasses.replace(study, splits=Splits(*few))
         root = pathlib.Path(_WORKDIR.value or scratch)
-        with claim.opened(root, config, built.data_note) as files:
-            Runner(built, files).run()
-            lineage = Lineage(built, files, lambda *_, **__: None)
+        with claim.opened(root, config, study.data_note) as files:
+            Executor([Tickets(study, files)]).run()
             short = dataclasses.replace(config, num_steps=_STEPS.value)
-            for level in map(int, _LEVELS.value):
-                start = lineage.start((Group("ticket", level),))
-                measure(built._replace(config=short), level, start, _REPEATS.value)
+            jobs = loop.find_tickets(
+                Tickets(dataclasses.replace(study, config=short), files)
+            )
+            for job in jobs:
+                if job.level in map(int, _LEVELS.value):
+                    measure(job, _REPEATS.value)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from lth_jax import data, layout, shrinking
 from lth_jax.devices.members import use_all_cores
 from lth_jax.models import MODELS
 from lth_jax.store import tickets as ticket_files
-from lth_jax.training import optimizers, sampling
+from lth_jax.training import optimizers, sampling, schedules
 
 BATCH_SIZE = 60
 LEVELS = {15: "3.6%", 20: "1.2%"}  # of the paper's ladder
@@ -66,7 +66,7 @@ def network(module: Any, inputs: Any) -> lth_jax.models.Network:
 
 def adam() -> Any:
     """As the paper's LeNet has it."""
-    schedule = optimizers.make_schedule("constant", 1.2e-3, num_steps=1_000_000)
+    schedule = schedules.make_schedule("constant", 1.2e-3, num_steps=1_000_000)
     return optimizers.make_optimizer("adam", schedule)
 
 

@@ -31,7 +31,7 @@ from timing import matrix_product, ratio, report, timed
 
 import lth_jax
 from lth_jax.devices.members import over_members, replicated, use_all_cores
-from lth_jax.training import optimizers, sampling
+from lth_jax.training import optimizers, sampling, schedules
 
 BATCH_SIZE = 60
 WEIGHTS = 266_200
@@ -79,7 +79,7 @@ def main() -> None:
     network = lth_jax.from_linen(
         lth_jax.LeNet(), inputs[:1], lambda x: (x.astype(jnp.float32) - 33.3) / 78.6
     )
-    schedule = optimizers.make_schedule("constant", 1.2e-3, num_steps=args.steps)
+    schedule = schedules.make_schedule("constant", 1.2e-3, num_steps=args.steps)
     tx = optimizers.make_optimizer("adam", schedule)
     params, _ = network.init(key)
     masks = lth_jax.prune(jax.tree.map(jnp.abs, params), lth_jax.masks.full(params), 0.5)

@@ -16,7 +16,7 @@ from timing import report
 import lth_jax
 from lth_jax.data.augment import flip_and_crop
 from lth_jax.models import MODELS, convolution
-from lth_jax.training import optimizers, sampling
+from lth_jax.training import optimizers, sampling, schedules
 
 BATCH_SIZES = dict.fromkeys(MODELS, 60) | {"resnet20": 128, "vgg16": 128, "vgg19": 64}
 WITH_MOMENTUM = ("resnet20", "vgg16", "vgg19")  # and augmentation; the others with Adam
@@ -63,7 +63,7 @@ def make_case(name: str, steps: int, dtype: str) -> Case:
     labels = jnp.asarray(rng.integers(0, 10, shape[:1], np.int32))
     with_momentum = name in WITH_MOMENTUM
     optimizer = "momentum" if with_momentum else "adam"
-    schedule = optimizers.make_schedule(
+    schedule = schedules.make_schedule(
         "constant", 0.01 if with_momentum else 2e-4, num_steps=steps
     )
     decay = 1e-4 if with_momentum else 0.0

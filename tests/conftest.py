@@ -29,7 +29,7 @@ from lth_jax.lottery.results import is_finished
 from lth_jax.lottery.study import build
 from lth_jax.store import claim
 from lth_jax.store.workdir import Workdir
-from lth_jax.training import optimizers
+from lth_jax.training import optimizers, schedules
 
 
 def pytest_collection_modifyitems(items):
@@ -137,7 +137,7 @@ def examples() -> lth_jax.Examples:
 
 @pytest.fixture(scope="session")
 def adam():
-    schedule = optimizers.make_schedule("constant", 1e-2, num_steps=100)
+    schedule = schedules.make_schedule("constant", 1e-2, num_steps=100)
     return optimizers.make_optimizer("adam", schedule)
 
 
@@ -149,7 +149,7 @@ def images() -> data.Source:
     inputs = rng.integers(0, 100, (260, 8, 8, 3)).astype(np.uint8)
     inputs[np.arange(260), :, :, labels] += 60
     train, test = data.Split(inputs[:200], labels[:200]), data.Split(inputs, labels)
-    return data.Source(train, test, num_classes=3)
+    return data.Source(train, test, num_outputs=3)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
-from lth_jax import masks, models, optimizers, pruning, sampling, training
+from lth_jax import masks, models, optimizers, pruning, sampling, schedules, training
 from lth_jax.data.augment import flip_and_crop
 from lth_jax.devices.members import over_members
 from lth_jax.training import rewinding
@@ -33,7 +33,7 @@ MODULES = {
         num_classes=4, stages=((4, 3),), hidden_sizes=(7,), dropout_rate=0.5
     ),
 }
-SCHEDULE = optimizers.make_schedule(
+SCHEDULE = schedules.make_schedule(
     "cosine", 0.02, num_steps=NUM_STEPS, warmup_steps=2 * CALL_STEPS
 )
 OPTIMIZERS = {

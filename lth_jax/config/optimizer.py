@@ -3,7 +3,8 @@
 import dataclasses
 
 from lth_jax.config.requirements import at_least, registered, require
-from lth_jax.training.optimizers import OPTIMIZERS, SCHEDULES
+from lth_jax.training.optimizers import OPTIMIZERS
+from lth_jax.training.schedules import SCHEDULES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,14 +50,14 @@ class StudyConfig:
         half as many, with a warning, when they turn out not to. With vmap results depend
         on it in the last bits: set it where a resumed study must not differ at all.
       compact_levels: levels after the first train smaller nets, without the units and
-        inputs that masks cut off, and what comes of them is put back into the large ones:
-        the same up to rounding, which grows as a net trains, and depends on which members
-        share a call. Its nets have the sizes of the member that needs the most, and are
-        compiled anew; where that leaves less than a tenth of the params out, or an arm of
-        the call has masks that change or pruned weights that are not 0, it trains the
-        large ones. With dropout other units are dropped, equally likely. What is left out
-        keeps its value while the level trains, whatever weight decay or kept moments
-        would make of it: that changes no logit, but may change what of it is pruned next.
+        inputs that masks cut off. What comes of them is put back into the large nets: the
+        same up to rounding, which grows as a net trains. A job's nets have the sizes of
+        its member that needs the most, and are compiled anew. A job trains the large
+        nets where that leaves out less than a tenth of the params, where its masks
+        change, or where pruned weights are not 0. With dropout other units are dropped,
+        equally likely. What is left out keeps its value while the level trains, whatever
+        weight decay or kept moments would make of it. That changes no output, and may
+        change which of it is pruned next.
       data, model, init, loss, optimizer, prune, rewind, dynamic, verdict, log: see their
         classes.
     """

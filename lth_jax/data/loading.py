@@ -33,7 +33,7 @@ def _loader(name: str) -> Loader:
     if name.startswith(_NPZ):
         return without_raw_files(lambda: read_npz(name.removeprefix(_NPZ)))
     if ":" not in name and name not in DATA_SETS:
-        return without_raw_files(lambda: prepared.read(prepared.find(name)))
+        return without_raw_files(lambda: prepared.read(prepared.find(name, DATA_SETS)))
     try:
         return DATA_SETS.find(name)
     except UnknownName as error:

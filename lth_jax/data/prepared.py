@@ -1,5 +1,6 @@
 """Prepared: any data set that TFDS has prepared, read without TensorFlow."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,12 @@ from lth_jax.data.arrays import checked
 from lth_jax.data.source import DataError, Source
 
 
-def find(name: str) -> Any:
+def find(name: str, others: Iterable[str]) -> Any:
     """The TFDS builder of a prepared data set.
+
+    Args:
+      name: as TFDS has it.
+      others: names that could have been given instead, for the message.
 
     Raises:
       DataError: if TFDS does not know it, or has not prepared it.
@@ -19,10 +24,8 @@ def find(name: str) -> Any:
     try:
         builder = tfds.builder(name)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        from lth_jax.data.sets import DATA_SETS
-
         raise DataError(
-            f"data.name: {name!r}; must be one of {', '.join(DATA_SETS)}, or"
+            f"data.name: {name!r}; must be one of {', '.join(others)}, or"
             " package.module:name, npz:FILE, or the name of a data set prepared by TFDS"
             f" ({str(error).splitlines()[0]})"
         ) from None

@@ -161,9 +161,10 @@ class Job:
 
         Smaller nets are of a job's own.
         """
-        alone = (self.arm, self.level) if self.study.config.compact_levels else ()
-        steps = self.first_step, self.last_step
-        return self.study.program, self.how.dynamics, steps, alone
+        own = self.tickets, self.arm, self.level
+        alone = own if self.study.config.compact_levels else ()
+        together = tuple(self.segments), len(self.members)
+        return self.study.program, self.how.dynamics, together, alone
 
     def keys(self, purpose: str) -> jax.Array:
         """The members' keys for one purpose, key[R]."""

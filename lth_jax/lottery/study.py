@@ -34,7 +34,7 @@ from lth_jax.models import (
     make_module,
 )
 from lth_jax.pruning.weights import Fraction
-from lth_jax.training import keys, optimizers, sampling
+from lth_jax.training import keys, optimizers, sampling, schedules
 from lth_jax.training.dynamics import Dynamics, make_dynamics
 from lth_jax.training.losses import LOSSES, Examples, Loss
 from lth_jax.training.state import TrainState, initial_state
@@ -212,7 +212,7 @@ def _network(
 
 def _optimizer(config: StudyConfig) -> optax.GradientTransformation:
     spec = config.optimizer
-    schedule = optimizers.make_schedule(
+    schedule = schedules.make_schedule(
         spec.schedule,
         spec.learning_rate,
         num_steps=config.num_steps,

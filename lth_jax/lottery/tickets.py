@@ -80,14 +80,15 @@ class Tickets:
 
     def trained(self, level: int) -> Trained:
         """The tickets at the end of a level: their states, and their masks."""
-        return Trained(*self._found(level))
+        found: Trained = self._found(level)
+        return found
 
     def keep_trained(self, level: int, trained: Trained) -> None:
         """Keeps the tickets at the end of a level."""
-        self._kept.keep(self.workdir.level(level).name, tuple(trained))
+        self._kept.keep(self.workdir.level(level).name, trained)
 
     def _found(self, level: int) -> Any:
-        like = self.inits(), self.full_masks()
+        like = Trained(self.inits(), self.full_masks())
         return self._kept.find(self.workdir.level(level).name, like)
 
     def found_masks(self, level: int, criterion: str) -> Masks | None:

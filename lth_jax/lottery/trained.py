@@ -47,10 +47,10 @@ def load(study: Study, workdir: Workdir, level: int, replicate: int) -> Trained:
         return Trained(state, masks.full(state.params))
 
     keys = jax.random.split(jax.random.key(0), study.config.num_replicates)
-    structure = tuple(jax.eval_shape(jax.vmap(like), keys))
+    structure = jax.eval_shape(jax.vmap(like), keys)
     try:
         found = checkpoints.load(workdir.level(level), structure)
     except checkpoints.DamagedCheckpoint as error:
         raise TrainedError(f"level: {level} cannot be read ({error})") from None
-    one: Trained = jax.tree.map(lambda leaf: leaf[replicate], Trained(*found))
+    one: Trained = jax.tree.map(lambda leaf: leaf[replicate], found)
     return one

@@ -40,10 +40,6 @@ class Workdir:
         """The checkpoint of the tickets at the end of a level."""
         return self.checkpoints / f"level_{level:02d}"
 
-    def scalars(self, arm: str, level: int) -> pathlib.Path:
-        """The folder of the TensorBoard run of one arm at one level."""
-        return self.root / "tensorboard" / arm / f"level_{level:02d}"
-
     @property
     def init(self) -> pathlib.Path:
         """The checkpoint of the original inits."""

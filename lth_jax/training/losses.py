@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Integer, Shaped
 
 from lth_jax.masks import Params
 from lth_jax.registry import Registry
 from lth_jax.training.state import Apply, Array, BatchStats
 
 Measure = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, labels) to [N]
-Metrics = dict[str, Array]  # means over examples: "loss", and the loss's own metrics
+# Means over examples: "loss", and the loss's own metrics.
+Metrics = dict[str, Float[Array, "..."]]
 BatchLoss = Callable[..., tuple[jax.Array, BatchStats]]
 
 
@@ -42,7 +44,9 @@ class Loss:
         if "loss" in self.metrics:
             raise ValueError("metrics: 'loss' is the name of the loss itself")
 
-    def per_example(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    def per_example(
+        self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
+    ) -> Float[jax.Array, " n"]:
         """The loss of each example, float32[N].
 
         Raises:
@@ -50,7 +54,9 @@ class Loss:
         """
         return _per_example("loss", self.losses, outputs, labels)
 
-    def measures(self, outputs: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
+    def measures(
+        self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
+    ) -> dict[str, Float[jax.Array, " n"]]:
         """The loss and every metric of each example, float32[N], by name.
 
         Raises:
@@ -63,8 +69,8 @@ class Loss:
 
 
 def _per_example(
-    name: str, measure: Measure, outputs: jax.Array, labels: jax.Array
-) -> jax.Array:
+    name: str, measure: Measure, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
+) -> Float[jax.Array, " n"]:
     found = jnp.asarray(measure(outputs, labels), jnp.float32)
     if found.shape != labels.shape[:1]:
         raise ValueError(
@@ -73,24 +79,30 @@ def _per_example(
     return found
 
 
-def _mean_of_each(values: jax.Array) -> jax.Array:
+def _mean_of_each(values: Float[jax.Array, "n ..."]) -> Float[jax.Array, " n"]:
     """The mean over all axes but the first."""
     return values.mean(tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def cross_entropy(
+    logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
+) -> Float[jax.Array, " n"]:
     """Cross-entropy in nats: logits [N, ..., C], int32 labels [N, ...]; float32[N]."""
     return _mean_of_each(
         optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
     )
 
 
-def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def accuracy(
+    logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
+) -> Float[jax.Array, " n"]:
     """The share of an example's labels that have the highest logit; float32[N]."""
     return _mean_of_each((logits.argmax(-1) == labels).astype(jnp.float32))
 
 
-def mean_squared_error(outputs: jax.Array, labels: jax.Array) -> jax.Array:
+def mean_squared_error(
+    outputs: Float[jax.Array, "n ..."], labels: Shaped[jax.Array, "n ..."]
+) -> Float[jax.Array, " n"]:
     """The mean of (output - label)**2 over an example; float32[N].
 
     Raises:
@@ -135,7 +147,7 @@ def make_loss(apply_fn: Apply, loss: Loss = CROSS_ENTROPY) -> BatchLoss:
         inputs: jax.Array,
         labels: jax.Array,
         key: jax.Array | None,
-    ) -> tuple[jax.Array, BatchStats]:
+    ) -> tuple[Float[jax.Array, ""], BatchStats]:
         outputs, batch_stats = apply_fn(params, batch_stats, inputs, True, key)
         return loss.per_example(outputs, labels).mean(), batch_stats
 

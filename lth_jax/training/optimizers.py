@@ -12,15 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from lth_jax.registry import Registry
-from lth_jax.training.schedules import SCHEDULES, accepted, factory, make_schedule
-
-__all__ = [
-    "OPTIMIZERS",
-    "SCHEDULES",
-    "make_optimizer",
-    "make_schedule",
-    "with_schedule_step",
-]
+from lth_jax.training.schedules import accepted, factory
 
 
 def _sgd(

@@ -8,9 +8,12 @@ while a segment runs.
 
 import jax
 import numpy as np
+from jaxtyping import Int, Int32
 
 
-def epoch_order(key: jax.Array, epoch: int, num_examples: int) -> np.ndarray:
+def epoch_order(
+    key: jax.Array, epoch: int, num_examples: int
+) -> Int32[np.ndarray, " {num_examples}"]:
     """A fresh permutation of the examples for one epoch.
 
     Returns:
@@ -28,7 +31,7 @@ def batch_indices(
     *,
     batch_size: int,
     num_examples: int,
-) -> np.ndarray:
+) -> Int32[np.ndarray, "{num_steps} {batch_size}"]:
     """The examples of the batches of steps start_step .. start_step + num_steps - 1.
 
     Slices of a run and the whole run agree: the batch of a step depends on the key
@@ -65,8 +68,8 @@ def batch_indices(
 
 
 def balanced_indices(
-    key: jax.Array, labels: np.ndarray, num_per_class: int
-) -> np.ndarray:
+    key: jax.Array, labels: Int[np.ndarray, " n"], num_per_class: int
+) -> Int32[np.ndarray, " sampled"]:
     """A sample with as many examples of each class, without repetitions.
 
     Args:

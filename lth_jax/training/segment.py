@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Bool, Float, Int
 
 from lth_jax.masks import Masks, Params
 from lth_jax.training.evaluation import Evaluate, make_evaluate
@@ -22,7 +23,7 @@ class Curves(NamedTuple):
     metrics are NaN where the test split was not due.
     """
 
-    batch_loss: Array
+    batch_loss: Float[Array, " evaluations"]
     validation: Metrics
     test: Metrics
 
@@ -37,8 +38,8 @@ class Best(NamedTuple):
       batch_stats: running statistics of batch normalisation.
     """
 
-    loss: Array
-    step: Array
+    loss: Float[Array, ""]
+    step: Int[Array, ""]
     params: Params
     batch_stats: BatchStats
 
@@ -47,7 +48,9 @@ class Best(NamedTuple):
         """The best of no evaluation yet; any with a finite loss replaces it."""
         return cls(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
 
-    def or_better(self, state: TrainState, loss: Array, since: int = 0) -> "Best":
+    def or_better(
+        self, state: TrainState, loss: Float[Array, ""], since: int = 0
+    ) -> "Best":
         """The state where its loss is strictly less, at step `since` or later."""
         is_better = (loss < self.loss) & (state.step >= since)
         new = Best(loss, state.step, state.params, state.batch_stats)
@@ -63,10 +66,10 @@ def make_curves(evaluate: Evaluate) -> Callable[..., Curves]:
 
     def curves(
         state: TrainState,
-        losses: jax.Array,
+        losses: Float[jax.Array, " steps"],
         validation: Examples,
         test: Examples,
-        test_due: jax.Array | None,
+        test_due: Bool[Array, ""] | None,
     ) -> Curves:
         def measured() -> Metrics:
             return evaluate(state, test)
@@ -106,17 +109,17 @@ def make_segment(
         state: TrainState,
         best: Best,
         masks: Masks,
-        batch_indices: jax.Array,
+        batch_indices: Int[Array, "evaluations steps batch"],
         train: Examples,
         validation: Examples,
         test: Examples,
         key: jax.Array | None = None,
-        test_due: jax.Array | None = None,
+        test_due: Bool[Array, " evaluations"] | None = None,
     ) -> tuple[TrainState, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
 
         def interval(
-            now: tuple[TrainState, Best], at: tuple[jax.Array, jax.Array | None]
+            now: tuple[TrainState, Best], at: tuple[Array, Array | None]
         ) -> tuple[tuple[TrainState, Best], Curves]:
             (state, best), (indices, due) = now, at
             state, losses = steps(state, masks, indices, train, key)

@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 import chex
 import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Int
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.state import Apply, TrainState, project
+from lth_jax.training.state import Apply, Array, TrainState, project
 
 Steps = Callable[..., tuple[TrainState, jax.Array]]
 
@@ -39,16 +41,18 @@ def make_steps(
     def steps(
         state: TrainState,
         masks: Masks,
-        batch_indices: jax.Array,
+        batch_indices: Int[Array, "steps batch"],
         examples: Examples,
         key: jax.Array | None = None,
-    ) -> tuple[TrainState, jax.Array]:
+    ) -> tuple[TrainState, Float[jax.Array, " steps"]]:
         chex.assert_rank(batch_indices, 2)
         chex.assert_type(batch_indices, int)
         inputs, labels = examples
         chex.assert_equal_shape_prefix((inputs, labels), 1)
 
-        def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, jax.Array]:
+        def step(
+            state: TrainState, indices: Int[jax.Array, " batch"]
+        ) -> tuple[TrainState, Float[jax.Array, ""]]:
             (found, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
                 state.params,
                 state.batch_stats,
@@ -62,7 +66,8 @@ def make_steps(
             params = masks_lib.apply(masks, params)
             return TrainState(state.step + 1, params, batch_stats, opt_state), found
 
-        state, losses = jax.lax.scan(step, project(state, masks, tx), batch_indices)
+        batches = jnp.asarray(batch_indices)
+        state, losses = jax.lax.scan(step, project(state, masks, tx), batches)
         return project(state, masks, tx), losses
 
     return steps

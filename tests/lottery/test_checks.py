@@ -53,7 +53,7 @@ def test_updates_fit_the_budget_and_the_evaluations(arm, changes, allowed):
     ("field", "value", "message"),
     [
         ("arm", "dense", r"\.arm: 'dense' .*one of ticket, reinit"),
-        ("reference", "paper", r"\.reference: 'paper' .*one of dense, none, ticket"),
+        ("reference", "paper", r"\.reference: 'paper' .*one of ticket, reinit"),
     ],
 )
 def test_claims_are_of_arms(field, value, message):

@@ -18,7 +18,7 @@ from lth_jax.lottery.arms import Start
 from lth_jax.lottery.compaction import compaction
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
-from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.tickets import Tickets, Trained
 from lth_jax.shrinking.training import needed_units
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store import records
@@ -151,7 +151,7 @@ def test_what_is_put_back_is_zero_where_pruned_and_whole(built, plain, compact):
         def one(key):
             params, stats = built.network.init(key)
             state = lth_jax.initial_state(params, built.tx, stats)
-            return lth_jax.tickets.Start(state, lth_jax.masks.full(params))
+            return Trained(state, lth_jax.masks.full(params))
 
         return jax.vmap(one)(jax.random.split(jax.random.key(0), 2))
 

@@ -1,5 +1,6 @@
 """The contract, on whole studies of a second or two."""
 
+import contextlib
 import dataclasses
 import logging
 import shutil
@@ -17,14 +18,16 @@ import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data, report
 from lth_jax.analysis.outcomes import early_stop
+from lth_jax.devices.halving import Halving
+from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.pruner import Pruner
 from lth_jax.lottery.results import is_finished
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.lottery.trainer import TrainingDiverged
-from lth_jax.store import records, workdir
+from lth_jax.store import claim, records, workdir
 from lth_jax.store import tickets as ticket_files
-from lth_jax.training import sampling
+from lth_jax.training import TrainState, sampling
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +333,42 @@ def test_replicates_that_do_not_fit_a_call_train_in_unequal_parts(tiny_config, t
     whole = run(config, tmp_path / "whole")
     parts = run(dataclasses.replace(config, members_per_call=2), tmp_path / "parts")
     assert texts(parts) == texts(whole)
+
+
+def test_jobs_of_several_studies_train_in_one_call(tiny_config, tmp_path, caplog):
+    """Those whose programs agree: another fraction, other arms, more levels."""
+    prune = dataclasses.replace(tiny_config.prune, fraction=0.5)
+    configs = [
+        dataclasses.replace(tiny_config, num_levels=2, members_per_call=8),
+        dataclasses.replace(
+            tiny_config,
+            prune=prune,
+            arms=("ticket", "random"),
+            members_per_call=8,
+            num_replicates=2,
+        ),
+    ]
+    alone = [run(c, tmp_path / f"alone_{i}") for i, c in enumerate(configs)]
+    with contextlib.ExitStack() as stack:
+        tickets = []
+        for i, config in enumerate(configs):
+            built = build(config)
+            opened = claim.opened(tmp_path / f"together_{i}", config, built.data_note)
+            tickets.append(Tickets(built, stack.enter_context(opened)))
+        sizes = []
+        real = Halving.run
+
+        def spy(self, make, *members, **others):
+            if isinstance(members[0], TrainState) and len(members) > 2:
+                sizes.append(len(members[0].step))
+            return real(self, make, *members, **others)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Halving, "run", spy)
+            Executor(tickets).run()
+    assert sizes[:2] == [4, 4]  # both studies' dense nets, in two segments
+    for own, expected in zip(tickets, alone, strict=True):
+        assert texts(own.workdir) == texts(expected)
 
 
 def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):

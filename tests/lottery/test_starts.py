@@ -8,13 +8,13 @@ from support.trees import assert_trees_equal
 from support.zoo import NormNet
 
 import lth_jax
-from lth_jax import masks, optimizers, rewinding, training
+from lth_jax import masks, optimizers, rewinding, schedules, training
 from lth_jax.lottery.arms import ARMS, actions, find_arm, shuffle_masks
 from lth_jax.registry import UnknownName
 from lth_jax.training import sampling
 from lth_jax.training.steps import make_steps
 
-SCHEDULE = optimizers.make_schedule("cosine", 0.1, num_steps=50)
+SCHEDULE = schedules.make_schedule("cosine", 0.1, num_steps=50)
 TX = optimizers.make_optimizer("momentum", SCHEDULE)
 BATCHES = sampling.batch_indices(
     jax.random.key(5), 0, 20, batch_size=30, num_examples=210

@@ -11,6 +11,7 @@ from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import masks, pruning
+from lth_jax.removal import remove_lowest
 
 
 def removed_by_numpy(scores, kept, count):
@@ -33,7 +34,7 @@ def test_remove_lowest_agrees_with_sorting(data):
     scores = data.draw(hnp.arrays(np.float32, shape, elements=SCORES.map(np.float32)))
     kept = data.draw(hnp.arrays(bool, shape))
     count = data.draw(st.integers(0, int(kept.sum())))
-    pruned = pruning.remove_lowest({"w": scores}, {"w": kept}, count)["w"]
+    pruned = remove_lowest({"w": scores}, {"w": kept}, count)["w"]
     np.testing.assert_array_equal(pruned, removed_by_numpy(scores, kept, count))
 
 
@@ -41,7 +42,7 @@ def test_both_zeros_are_one_score_and_subnormals_are_not_zero():
     scores = np.array([0.0, 1e-40, -0.0, -1e-40, 0.0], np.float32)
     kept = np.ones(5, bool)
     for count in range(6):
-        pruned = pruning.remove_lowest([scores], [kept], count)[0]
+        pruned = remove_lowest([scores], [kept], count)[0]
         np.testing.assert_array_equal(pruned, removed_by_numpy(scores, kept, count))
 
 
@@ -49,7 +50,7 @@ def test_remove_lowest_works_under_vmap_with_a_count_of_its_own_for_each_member(
     scores = np.random.default_rng(0).integers(0, 5, (4, 30)).astype(np.float32)
     kept = np.random.default_rng(1).random((4, 30)) < 0.8
     counts = np.array([0, 3, 7, 15])
-    pruned = jax.vmap(pruning.remove_lowest)(scores, kept, counts)
+    pruned = jax.vmap(remove_lowest)(scores, kept, counts)
     for s, k, c, p in zip(scores, kept, counts, pruned, strict=True):
         np.testing.assert_array_equal(p, removed_by_numpy(s, k, c))
 

@@ -11,9 +11,9 @@ from lth_jax.report.palette import shown
 
 MODULE = """
 from lth_jax.lottery.arms import Arm, Colour
-half = Arm("arm 0", "the first", None)
-third = Arm("arm 1", "the second", None)
-mine = Arm("mine", "my own arm", Colour("#010203", "#010204", "#010205"))
+half = Arm(None, "arm 0", "the first")
+third = Arm(None, "arm 1", "the second")
+mine = Arm(None, "mine", "my own arm", Colour("#010203", "#010204", "#010205"))
 """
 
 
@@ -54,5 +54,8 @@ def test_own_arms_are_told_apart_from_those_shown(others, my_arms):
 
 
 def test_an_arm_that_is_gone_is_told_by_its_name():
-    with pytest.raises(UserError, match=r"^'gone_arms:half' cannot be imported"):
-        shown(["ticket", "gone_arms:half"])
+    found = shown(["ticket", "gone_arms:half_way", "given:mine"])
+    labels = [arm.label for arm in found.values()]
+    assert labels == ["ticket", "half way", "mine"]
+    with pytest.raises(UserError, match=r"^'gone' is not allowed"):
+        shown(["ticket", "gone"])

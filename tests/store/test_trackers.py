@@ -136,7 +136,7 @@ def test_what_is_evaluated_can_be_seen_at_every_boundary(config, built, tmp_path
         pairs = points(Workdir(tmp_path)).get(("ticket/level_00", "test/loss"), ())
         seen.append([step for step, _ in pairs])
 
-    run(config, tmp_path, built._replace(config=config), look)
+    run(config, tmp_path, dataclasses.replace(built, config=config), look)
     assert seen == [[10, 20], [10, 20, 30, 40]]
 
 
@@ -284,7 +284,7 @@ def test_other_trackers_get_the_same_once_though_killed(
 ):
     log = lth_config.LogConfig(**{fake.__name__: True})
     config = dataclasses.replace(tiny_config, log=log)
-    built = built._replace(config=config)
+    built = dataclasses.replace(built, config=config)
     boundaries = iter(range(100))
 
     def stop():

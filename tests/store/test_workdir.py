@@ -73,11 +73,11 @@ def test_a_study_grows_by_levels_and_arms_and_does_not_shrink(
 ):
     small, large = (dataclasses.replace(tiny_config, **x) for x in (before, after))
     with opened(tmp_path, small, "odd data") as workdir:
-        half_trained = workdir.in_flight("reinit", 1, 2)
+        half_trained = workdir.in_training("reinit", 1)
         half_trained.mkdir()
         began = read_environment(workdir)
     with opened(tmp_path, small, "odd data"):
-        assert half_trained.exists()
+        pass
     written = contents(tmp_path)
     check(workdir, large)
     with pytest.raises(WorkdirError, match="other data"), opened(tmp_path, large):
@@ -85,8 +85,8 @@ def test_a_study_grows_by_levels_and_arms_and_does_not_shrink(
     assert contents(tmp_path) == written and read_config(workdir) == small
     monkeypatch.setattr(sys, "argv", ["lth-jax", "--more"])
     with opened(tmp_path, large, "odd data"):
-        # A call of the same name may be of other arms now.
-        assert not half_trained.exists()
+        # It goes on: an arm at a level is the same in the larger study.
+        assert workdir.all_in_training() == [half_trained]
     assert read_config(workdir) == large
     # The command that makes all of it, and where and with what it began.
     assert read_environment(workdir) == {**began, "command": ["lth-jax", "--more"]}

@@ -13,7 +13,15 @@ from support.trees import assert_trees_equal
 from support.zoo import NormNet
 
 import lth_jax
-from lth_jax import connections, dynamics, masks, optimizers, sampling, training
+from lth_jax import (
+    connections,
+    dynamics,
+    masks,
+    optimizers,
+    sampling,
+    schedules,
+    training,
+)
 from lth_jax.devices.members import over_members
 from lth_jax.training.dynamic_training import Changing
 
@@ -21,7 +29,7 @@ EVERY, END, NUM_STEPS = 5, 22, 30
 BATCHES = sampling.batch_indices(
     jax.random.key(5), 0, NUM_STEPS, batch_size=30, num_examples=210
 )
-SCHEDULE = optimizers.make_schedule("cosine", 0.05, num_steps=NUM_STEPS)
+SCHEDULE = schedules.make_schedule("cosine", 0.05, num_steps=NUM_STEPS)
 OPTIMIZERS = {
     "adam": optimizers.make_optimizer("adam", SCHEDULE),
     "momentum": optimizers.make_optimizer("momentum", SCHEDULE, weight_decay=0.1),

@@ -4,12 +4,12 @@ import numpy as np
 import optax
 import pytest
 
-from lth_jax import optimizers
+from lth_jax import optimizers, schedules
 
 
 def test_schedules_agree_with_their_formulas():
     def values(name, **kwargs):
-        schedule = optimizers.make_schedule(name, 0.4, num_steps=100, **kwargs)
+        schedule = schedules.make_schedule(name, 0.4, num_steps=100, **kwargs)
         return [float(schedule(jnp.int32(s))) for s in (0, 5, 10, 50, 80)]
 
     np.testing.assert_allclose(values("constant"), [0.4] * 5)
@@ -26,9 +26,9 @@ def test_schedules_agree_with_their_formulas():
 
 
 @pytest.mark.parametrize("warmup_steps", [0, 10, 30])
-@pytest.mark.parametrize("name", optimizers.SCHEDULES)
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
 def test_schedules_hold_their_last_rate_beyond_the_budget(name, warmup_steps):
-    schedule = optimizers.make_schedule(
+    schedule = schedules.make_schedule(
         name, 0.4, num_steps=20, warmup_steps=warmup_steps, drop_steps=(15, 25)
     )
     last = float(schedule(19))
@@ -64,7 +64,7 @@ def reference_steps(name, gradients, *, rate, momentum=0.9, decay=0.0):
     [("sgd", 0.0), ("sgd", 0.1), ("momentum", 0.1), ("adam", 0.0), ("adamw", 0.1)],
 )
 def test_optimizers_agree_with_their_formulas(name, decay):
-    schedule = optimizers.make_schedule("constant", 0.05, num_steps=10)
+    schedule = schedules.make_schedule("constant", 0.05, num_steps=10)
     tx = optimizers.make_optimizer(name, schedule, weight_decay=decay)
     params, gradients = {"w": jnp.float32(1.0)}, [0.3, -0.2, 0.5, 0.1]
     state, path = tx.init(params), []
@@ -77,7 +77,7 @@ def test_optimizers_agree_with_their_formulas(name, decay):
 
 
 def test_schedule_step_moves_the_rate_and_nothing_else():
-    schedule = optimizers.make_schedule("cosine", 1.0, num_steps=100)
+    schedule = schedules.make_schedule("cosine", 1.0, num_steps=100)
     tx = optax.chain(
         optax.clip_by_global_norm(1.0), optimizers.make_optimizer("adam", schedule)
     )
@@ -88,7 +88,7 @@ def test_schedule_step_moves_the_rate_and_nothing_else():
 
 
 def test_schedule_step_moves_injected_schedules_too():
-    schedule = optimizers.make_schedule("cosine", 1.0, num_steps=100)
+    schedule = schedules.make_schedule("cosine", 1.0, num_steps=100)
     tx = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
     moved = optimizers.with_schedule_step(tx.init({"w": jnp.zeros(1)}), 60)
     updates, _ = tx.update({"w": jnp.ones(1)}, moved)
@@ -110,7 +110,7 @@ def test_own_optimizers_and_schedules_are_found_by_name(tmp_path, monkeypatch):
         "    return optax.adamw(schedule, weight_decay=weight_decay)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    schedule = optimizers.make_schedule("my_training:halves", 1.0, num_steps=3)
+    schedule = schedules.make_schedule("my_training:halves", 1.0, num_steps=3)
     assert [float(schedule(s)) for s in (0, 1, 2, 9)] == [1, 0.5, 0.25, 0.25]
     params = {"w": jnp.ones(2)}
     for name, decay, own in (
@@ -140,7 +140,7 @@ def test_own_optimizers_and_schedules_are_found_by_name(tmp_path, monkeypatch):
             "use 'adamw'",
         ),
         (
-            lambda s: optimizers.make_schedule("linear", 0.1, num_steps=1),
+            lambda s: schedules.make_schedule("linear", 0.1, num_steps=1),
             "'linear' is not allowed; must be one of",
         ),
     ],

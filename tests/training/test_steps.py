@@ -6,7 +6,7 @@ import pytest
 from support.trees import assert_trees_equal
 
 import lth_jax
-from lth_jax import masks, optimizers, training
+from lth_jax import masks, optimizers, schedules, training
 from lth_jax.training import sampling
 
 BATCHES = sampling.batch_indices(
@@ -15,7 +15,7 @@ BATCHES = sampling.batch_indices(
 
 
 def scheduled(name, **kwargs):
-    schedule = optimizers.make_schedule("cosine", 0.05, num_steps=24)
+    schedule = schedules.make_schedule("cosine", 0.05, num_steps=24)
     return optimizers.make_optimizer(name, schedule, **kwargs)
 
 

@@ -14,13 +14,33 @@ the rewinding would keep what was trained, with fresh moments and the schedule o
 | gradual, set, rigl | of the init | fresh | from step 0 |
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from lth_jax.lottery.arms import changing, rewound, zhou
-from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start, as_arm, called
+from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start
 from lth_jax.lottery.arms.rewound import shuffle_masks
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.registry import Registry, UnknownName
 
-ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | changing.ARMS, as_arm)
+
+def _made(found: Any) -> Arm:
+    """An arm; one of a plain function is given everything that it could read."""
+    if isinstance(found, Arm):
+        return found
+    if not callable(found):
+        raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
+    return _named(getattr(found, "__name__", type(found).__name__), found)
+
+
+def _named(name: str, start: Callable[[Origin, Rules], Start]) -> Arm:
+    label = name.replace("_", " ")
+    sentence = f"the arm '{label}'"
+    return Arm(start, label, sentence, needs_trained=True, needs_dense=True)
+
+
+# Okabe and Ito's palette, and colours of Tol's kind, told apart by colour-blind readers.
+ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | changing.ARMS, _made)
 
 __all__ = [
     "ARMS",
@@ -64,4 +84,8 @@ def reported_arm(name: str) -> Arm:
     except UnknownName:
         if ":" not in name:
             raise
-        return called(name.replace(":", ".").rpartition(".")[2])
+
+    def start(origin: Origin, rules: Rules) -> Start:
+        raise ValueError(f"arm: {name!r} is not there any more")
+
+    return _named(name.replace(":", ".").rpartition(".")[2], start)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -105,24 +105,3 @@ class Arm:
     dynamics: str | None = None
     draws_connections: bool = False
     is_criterion: bool = False
-
-
-def as_arm(found: Any) -> Arm:
-    """An arm, or a function `(origin, rules) -> Start` as one with everything given."""
-    if isinstance(found, Arm):
-        return found
-    if not callable(found):
-        raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
-    name = getattr(found, "__name__", type(found).__name__)
-    return dataclasses.replace(called(name), start=found)
-
-
-def called(name: str) -> Arm:
-    """An arm that nothing is known of but its name, given everything; cannot start."""
-
-    def start(origin: Origin, rules: Rules) -> Start:
-        raise ValueError(f"arm: {name!r} is not there")
-
-    label = name.replace("_", " ")
-    sentence = f"the arm '{label}'"
-    return Arm(start, label, sentence, needs_trained=True, needs_dense=True)

@@ -1,0 +1,62 @@
+"""The order of a study's jobs, and what each is pruned from."""
+
+import dataclasses
+
+import pytest
+
+from lth_jax.lottery.loop import find_tickets
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.store.workdir import Workdir
+
+
+@pytest.fixture(scope="module")
+def built(tiny_config):
+    return build(tiny_config)
+
+
+def jobs(built, tmp_path):
+    return list(find_tickets(Tickets(built, Workdir(tmp_path))))
+
+
+def test_a_level_follows_the_one_it_is_pruned_from(built, tmp_path):
+    found = jobs(built, tmp_path)
+    assert [(job.arm, job.level) for job in found] == [
+        ("ticket", 0),
+        ("ticket", 1),
+        ("reinit", 1),
+        ("shuffle", 1),
+        ("ticket", 2),
+        ("reinit", 2),
+        ("shuffle", 2),
+    ]
+    for i, job in enumerate(found):
+        assert job.dense is found[0]
+        if job.level:
+            assert job.parent.is_ticket
+            assert job.parent.level == job.level - 1
+            assert job.parent in found[:i]
+
+
+def test_in_one_shot_every_level_is_pruned_from_the_dense_nets(built, tmp_path):
+    prune = dataclasses.replace(built.config.prune, densities=(0.5, 0.1))
+    config = dataclasses.replace(built.config, prune=prune)
+    dense, *others = jobs(dataclasses.replace(built, config=config), tmp_path)
+    assert {job.parent for job in others} == {dense}
+
+
+def test_a_job_knows_its_steps_and_where_test_is_due(built, tmp_path):
+    config = dataclasses.replace(
+        built.config, arms=("ticket", "rigl"), eval_test_every_steps=20
+    )
+    late = dataclasses.replace(built, config=config, rewind_step=13)
+    dense, ticket, rigl, *_ = jobs(late, tmp_path)
+    assert dense.eval_steps.tolist() == [10, 13, 20, 30, 40]
+    assert dense.test_due.tolist() == [False, False, True, False, True]
+    assert (ticket.first_step, ticket.last_step) == (13, 40)
+    assert ticket.num_member_steps == 2 * 27
+    assert rigl.first_step == 0  # whose masks change starts from the init
+    until = dense.until_rewind_step()
+    assert [s.stop_step for s in until.segments] == [10, 13]
+    assert not until.is_whole
+    assert dense.program == dataclasses.replace(dense).program != ticket.program
