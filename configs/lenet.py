@@ -2,7 +2,8 @@
 
 Frankle & Carbin 2019, figure 2, section 2 and appendix G: Adam at 1.2e-3, batches of
 60, 50,000 steps, Gaussian Glorot, 55,000/5,000/10,000 examples, evaluation every 100
-steps, layer-wise pruning by 20% (10% for the output layer), five replicates.
+steps, layer-wise pruning by 20% (10% for the output layer), five replicates. The curves
+of test accuracy have a point every 1,000 steps; accuracy at early stop is exact.
 
 Command:   python -m lth_jax.main --config=configs/lenet.py
            With raw files at hand: add --config.data.raw_dir=FOLDER, the first time.
@@ -33,6 +34,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.num_steps = 50_000
     config.batch_size = 60
     config.eval_every_steps = 100
+    config.eval_test_every_steps = 1_000
     config.checkpoint_every_steps = 5_000
     config.data.name = "mnist"
     config.data.num_validation = 5_000
@@ -63,6 +65,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.num_levels = 4
         config.num_steps = 1_000
         config.eval_every_steps = 200
+        config.eval_test_every_steps = None
         config.checkpoint_every_steps = 1_000
         config.prune.fraction = 0.5
         config.prune.output_fraction = 0.25

@@ -31,6 +31,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.num_steps = 56_250
     config.batch_size = 128
     config.eval_every_steps = 250
+    config.eval_test_every_steps = 2_500
     config.checkpoint_every_steps = 6_250
     config.optimizer.drop_steps = (28_125, 42_188)
     return config

@@ -77,7 +77,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Names an object, so that `find` finds it in this process.
 
         Args:
-          thing: the object.
+          thing: the object; a string is a name already.
           name: what to call it; by default as its class or itself is called.
 
         Returns:
@@ -87,11 +87,14 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
           UnknownName: if it is no thing of this kind.
         """
+        if isinstance(thing, str):
+            return thing
         own = getattr(thing, "__qualname__", "")
         module = getattr(thing, "__module__", "")
         if name is None and own and module != "__main__" and "<" not in own:
             return f"{module}:{own}"
-        name = f"{_GIVEN}:{name or own or type(thing).__name__}"
+        own = own.rpartition(".")[2] or type(thing).__name__
+        name = f"{_GIVEN}:{name or own}"
         try:
             self._given[name] = self._made(thing)
         except TypeError as error:

@@ -72,8 +72,8 @@ def run_study(
 ) -> Result:
     """Runs a whole study, or goes on with one; what is done is not done again.
 
-    Objects stand for the names in the config. A study of objects that cannot be imported
-    goes on only with a call that gives them again.
+    Objects, or names, stand for the names in the config. A study of objects that cannot
+    be imported goes on only with a call that gives them again.
 
     Args:
       config: a `StudyConfig`, a ConfigDict or nested dicts; None: the default.
@@ -96,7 +96,8 @@ def run_study(
     if model is not None:
         names["model"] = {"name": MODELS.give(model)}
     if data is not None:
-        names["data"] = {"name": DATA_SETS.give(lambda: data, "arrays")}
+        given = data if isinstance(data, str) else lambda: data
+        names["data"] = {"name": DATA_SETS.give(given, "arrays")}
     if loss is not None:
         names["loss"] = {"name": LOSSES.give(loss)}
     if criterion is not None:

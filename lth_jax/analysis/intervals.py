@@ -2,7 +2,7 @@
 
 All are Student's t, on the logarithm for ratios, and not the percentile bootstrap:
 with 5 replicates the bootstrap's 95% interval holds the truth in 82 to 85% of
-simulated studies, these in 93 to 96% (`tests/test_intervals.py` simulates both).
+simulated studies, these in 93 to 96% (`tests/analysis/test_intervals.py` simulates both).
 Replicates that do not vary, or fewer than two, give no interval, and no p-value.
 """
 

@@ -9,7 +9,7 @@ from lth_jax.analysis import intervals
 from lth_jax.analysis.comparison import Pair, pairs
 from lth_jax.analysis.intervals import CONFIDENCE, Estimate
 from lth_jax.analysis.outcomes import Outcome, Outcomes
-from lth_jax.lottery.arms import find_arm
+from lth_jax.lottery.arms import reported_arm
 
 RANDOM = "random_uniform"  # as many weights of each layer, none for a reason
 
@@ -56,7 +56,7 @@ def standings(found: Outcomes) -> list[Standing]:
     all of them have, since sparse levels would draw the others down.
     """
     arms = list(dict.fromkeys(arm for arm, level in found if level))
-    criteria = [arm for arm in arms if arm == "ticket" or find_arm(arm).is_criterion]
+    criteria = [arm for arm in arms if arm == "ticket" or reported_arm(arm).is_criterion]
     if len(criteria) < 2:
         return []
     asked = {

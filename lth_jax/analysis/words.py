@@ -7,7 +7,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.standings import Standing
 from lth_jax.analysis.verdict import Choice, LevelVerdict, Place, Verdict
-from lth_jax.lottery.arms import find_arm
+from lth_jax.lottery.arms import reported_arm
 
 
 def sentences(verdict: Verdict) -> list[str]:
@@ -176,11 +176,11 @@ def _criterion(arm: str) -> str:
 
 def _below(below: dict[str, Place | None], metric: Metric) -> str:
     parts = [
-        f"{find_arm(arm).sentence} first at {percent(place.density)}"
+        f"{reported_arm(arm).sentence} first at {percent(place.density)}"
         if place
-        else f"{find_arm(arm).sentence} at no density"
+        else f"{reported_arm(arm).sentence} at no density"
         for arm, place in below.items()
-        if not find_arm(arm).is_criterion
+        if not reported_arm(arm).is_criterion
     ]
     return f"Shown to be {metric.worse} dense: {'; '.join(parts)}."
 
@@ -193,7 +193,7 @@ def _still_improving(verdict: Verdict) -> str:
     arms: dict[str, list[float]] = {}
     for summary in cut:
         arms.setdefault(summary.arm, []).append(summary.density)
-    others = [max(arms.pop(arm)) for arm in list(arms) if find_arm(arm).is_criterion]
+    others = [max(arms.pop(arm)) for arm in list(arms) if reported_arm(arm).is_criterion]
     parts = [f"{arm} from {percent(max(d))} on" for arm, d in arms.items()]
     if others:
         parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")

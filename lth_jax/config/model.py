@@ -31,11 +31,11 @@ class ModelConfig:
         require("model.width", self.width, 0 < self.width < float("inf"), "above 0")
         rate = self.dropout_rate
         require("model.dropout_rate", rate, 0 <= rate < 1, "inside [0, 1)")
-        if self.name not in MODELS:  # what an own model takes is its own affair
-            return
-        for name in sorted({"hidden_sizes", "dropout_rate"} - model_fields(self.name)):
-            value = getattr(self, name)
-            require(f"model.{name}", value, not value, f"left out for {self.name!r}")
+        default, fields = ModelConfig(), ("hidden_sizes", "dropout_rate", "width")
+        for name in fields:
+            value, untold = getattr(self, name), getattr(default, name)
+            ok = value == untold or name in model_fields(self.name)
+            require(f"model.{name}", value, ok, f"left out for {self.name!r}")
 
 
 @dataclasses.dataclass(frozen=True)

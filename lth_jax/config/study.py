@@ -13,6 +13,7 @@ from lth_jax.config.prune import PruneConfig
 from lth_jax.config.requirements import at_least, one_of, require
 from lth_jax.config.rewind import RewindConfig
 from lth_jax.config.verdict import VerdictConfig
+from lth_jax.models import model_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,17 @@ class StudyConfig:
         ok = not (goes_on == "constant" and schedule == "cosine")
         allowed = "another where levels go on at its last rate, which is almost 0"
         require("optimizer.schedule", schedule, ok, allowed)
+        self._check_own_model()
+
+    def _check_own_model(self) -> None:
+        """Checks that a model of one's own takes what is set away from its default."""
+        takes, default = model_fields(self.model.name), StudyConfig()
+        for field, value, untold, argument in (
+            ("init.name", self.init.name, default.init.name, "kernel_init"),
+            ("compute_dtype", self.compute_dtype, default.compute_dtype, "dtype"),
+        ):
+            allowed = f"{untold!r}, since {self.model.name!r} takes no {argument}"
+            require(field, value, value == untold or argument in takes, allowed)
 
     def _check_budget(self) -> None:
         for name in ("num_replicates", "num_levels", "num_steps", "batch_size"):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from lth_jax import data, masks
@@ -22,7 +21,8 @@ from lth_jax.config import (
 )
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
-from lth_jax.lottery.arms import Rules, find_arm
+from lth_jax.lottery.arms import Rules
+from lth_jax.lottery.fit import check_loss, check_sample
 from lth_jax.masks import Prunable
 from lth_jax.models import (
     INITIALIZERS,
@@ -33,7 +33,6 @@ from lth_jax.models import (
     from_linen,
     make_module,
 )
-from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.pruning.weights import Fraction
 from lth_jax.training import keys, optimizers, sampling, schedules
 from lth_jax.training.dynamics import Dynamics, make_dynamics
@@ -140,10 +139,12 @@ def build(config: StudyConfig) -> Study:
             f"batch_size: {config.batch_size} is not allowed; must be at most"
             f" {len(train.labels)}, the number of training examples"
         )
-    _check_sample(config, train)
+    check_sample(config, train)
     module = _module(config, source.num_outputs)
     normalization = data.channel_statistics(train.inputs)
     network = _network(config, module, normalization, train)
+    loss = LOSSES.find(config.loss.name)
+    check_loss(config, loss, network, train)
     if config.prune.structure == "units":
         layout_of(module, "prune.structure: 'units'")
     if config.compact_levels:
@@ -154,7 +155,7 @@ def build(config: StudyConfig) -> Study:
         config=config,
         normalization=normalization,
         network=network,
-        loss=LOSSES.find(config.loss.name),
+        loss=loss,
         tx=_optimizer(config),
         prunable=prunable,
         fraction=_fraction(config, network, prunable),
@@ -164,28 +165,17 @@ def build(config: StudyConfig) -> Study:
     )
 
 
-def _check_sample(config: StudyConfig, train: data.Split) -> None:
-    """Checks that each class has the examples that criteria look at."""
-    arms = {arm for arm in config.arms if find_arm(arm).is_criterion}
-    criteria = [CRITERIA.find(name) for name in arms | {config.prune.criterion}]
-    # Those that learn take all of them.
-    if not any(criterion.at_data and not criterion.learns for criterion in criteria):
-        return
-    most = int(np.unique(train.labels, return_counts=True)[1].min())
-    if config.prune.examples_per_class > most:
-        raise ConfigError(
-            f"prune.examples_per_class: {config.prune.examples_per_class} is not allowed;"
-            f" must be at most {most}, the training examples of the smallest class"
-        )
-
-
 def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     model = config.model
-    given = {"hidden_sizes": model.hidden_sizes, "dropout_rate": model.dropout_rate}
+    # Where left out, an own model's field of the name keeps its own default.
+    given = {
+        "hidden_sizes": model.hidden_sizes,
+        "dropout_rate": model.dropout_rate,
+        "width": model.width if model.width != 1 else None,
+    }
     return make_module(
         model.name,
         num_classes=num_classes,
-        width=model.width,
         kernel_init=INITIALIZERS.find(config.init.name),
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.standings import RANDOM, Standing
 from lth_jax.analysis.summary import Summary
-from lth_jax.lottery.arms import find_arm
+from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import style
 from lth_jax.report.palette import TICKET
 
@@ -33,7 +33,7 @@ def small_multiples(
     room = 0.06 * np.ptp(values)
     figures = {}
     for standing in standings:
-        if not find_arm(standing.arm).is_criterion:
+        if not reported_arm(standing.arm).is_criterion:
             continue
         figure, axes = style.panel(standing.arm, style.SMALL, style.ACCENT)
         for arm, (x, y, _, _) in lines.items():

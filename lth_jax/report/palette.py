@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lth_jax.lottery.arms import ARMS, Colour, find_arm
+from lth_jax.lottery.arms import ARMS, Colour, reported_arm
 
 # For own arms without a colour: far from those of all the package's, by day and by night.
 _SPARE = (
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
 
 def shown(names: Iterable[str]) -> dict[str, Shown]:
     """Arms by name, criteria left out: in the order of `ARMS`, own arms after."""
-    found = {name: find_arm(name) for name in names}
+    found = {name: reported_arm(name) for name in names}
     arms = {name: arm for name, arm in found.items() if not arm.is_criterion}
     own = [name for name in arms if name not in ARMS]
     taken = {arm.colour for arm in arms.values()}

@@ -13,7 +13,7 @@ from lth_jax.analysis.learning import learning_curves, spread
 from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
-from lth_jax.lottery.arms import find_arm
+from lth_jax.lottery.arms import reported_arm
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.report import anatomy_plots, criteria_plots, density_plots, learning_plots
 from lth_jax.report.density_plots import DensityPlot
@@ -166,9 +166,10 @@ def _differences(verdict: Verdict) -> Section:
 def _learning(material: Material) -> Section:
     levels = [level.level for level in material.verdict.levels]
     shown = [0, *spread(levels, _MOST_LEVELS)]
-    runs = [run for run in material.runs if not find_arm(run.arm).is_criterion]
+    runs = [run for run in material.runs if not reported_arm(run.arm).is_criterion]
     metric = material.verdict.metric
-    split = "test" if all(map(_tests_always, runs)) else "validation"
+    tested = all(_tests_always(run, metric) for run in runs)
+    split = "test" if tested else "validation"
     curves = learning_curves(runs, shown, split, metric.name)
     figures = learning_plots.draw(curves, material.verdict.summaries, metric, split)
     unit = metric.unit and f" ({metric.unit})"
@@ -243,9 +244,9 @@ def _panels(plots: Mapping[str, DensityPlot]) -> list[Panel]:
     return [Panel(name, plot.figure, plot.hover) for name, plot in plots.items()]
 
 
-def _tests_always(run: Run) -> bool:
+def _tests_always(run: Run, metric: Metric) -> bool:
     """Whether the test split was evaluated as often as the validation split."""
-    tested, validated = run.curves["test", "loss"], run.curves["validation", "loss"]
+    tested, validated = run.curves["test", metric.name], run.curves["validation", "loss"]
     return len(tested.steps) == len(validated.steps)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lth_jax.analysis import words
 from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.summary import Summary
-from lth_jax.lottery.arms import find_arm
+from lth_jax.lottery.arms import reported_arm
 
 _NUM_MEASURES = 3
 
@@ -14,7 +14,7 @@ def render(
     summaries: Sequence[Summary], metric: Metric, data_note: str | None = None
 ) -> str:
     """The table of a study, with notes on how to read it and on its data, if any."""
-    found = {s.arm for s in summaries if not find_arm(s.arm).is_criterion}
+    found = {s.arm for s in summaries if not reported_arm(s.arm).is_criterion}
     arms = sorted(found, key=lambda arm: (arm != "ticket", arm))
     cells = {(s.level, s.arm): s for s in summaries}
     measures = ("stop step", f"{metric.short} at stop", f"{metric.short} at end")

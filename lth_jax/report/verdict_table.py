@@ -8,7 +8,7 @@ from lth_jax.analysis.claims import ClaimCheck
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.metric import ACCURACY, LOSS, Metric
 from lth_jax.analysis.verdict import Finding, LevelVerdict, Verdict
-from lth_jax.lottery.arms import find_arm
+from lth_jax.lottery.arms import reported_arm
 
 _HELD = {"holds": "yes", "does not hold": "no"}
 
@@ -35,7 +35,7 @@ def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
 
 
 def _heads(arms: Sequence[str], metric: Metric) -> list[str]:
-    controls = [f"minus {find_arm(arm).label}" for arm in arms if arm != "ticket"]
+    controls = [f"minus {reported_arm(arm).label}" for arm in arms if arm != "ticket"]
     return [
         "kept",
         "weights",

@@ -1,16 +1,21 @@
 """The README's example runs, and its pure functions work on any kind of tree."""
 
 import dataclasses
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.paths import ROOT
 
 import lth_jax as lth
+from lth_jax.store import records
 
 README = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
 
@@ -32,6 +37,37 @@ def test_the_example_is_twenty_lines_and_does_what_it_says(capsys):
     np.testing.assert_allclose(densities, 0.7 ** np.arange(8), atol=0.005)
     assert min(accuracies[:5]) > 0.9
     assert names["train"]._cache_size() == 1
+
+
+def test_the_study_of_ones_own_things_runs_and_goes_on(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}  # as a script or a notebook has it
+    exec(block("own"), names)
+    assert "winning ticket" in capsys.readouterr().out
+    assert (tmp_path / "runs/mine/report.html").exists()
+    assert names["result"].workdir.ticket(2).exists()
+    assert {run.level for run in records.read(names["result"].workdir.records)} == {
+        0,
+        1,
+        2,
+    }
+
+
+@pytest.mark.slow
+def test_the_command_of_ones_own_things_runs(tmp_path):
+    own = block("own")
+    (tmp_path / "my_nets.py").write_text(own.split("\nx = ")[0])
+    arrays = "x = " + own.split("\nx = ")[1].split("\nconfig")[0]
+    load = "def load():\n    return x[:1000], y[:1000], x[1000:], y[1000:]\n"
+    (tmp_path / "my_data.py").write_text(f"import numpy as np\n{arrays}\n{load}")
+    subprocess.run(
+        block("own command").replace("python", sys.executable, 1),
+        shell=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (tmp_path / "runs/mine/report.html").exists()
 
 
 def test_the_commands_are_complete():

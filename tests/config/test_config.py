@@ -269,7 +269,7 @@ def test_a_group_cannot_be_a_value():
 
 OWN = """
 from lth_jax.pruning.criteria import Criterion
-def anything(*args, **kwargs): raise NotImplementedError
+def anything(*args, hidden_sizes=(), kernel_init=None): raise NotImplementedError
 late = Criterion(anything, looks="init", one_shot=True)
 """
 NAMED = ("model", "init", "loss", "optimizer")
@@ -287,14 +287,22 @@ def test_names_may_be_of_things_elsewhere():
     for group in NAMED:
         values[group]["name"] = "own_things:anything"
     values["optimizer"]["schedule"] = "own_things:anything"
-    # What an own model or schedule takes is its own affair.
-    values["model"] |= {"hidden_sizes": (5,), "dropout_rate": 0.5}
+    # An own model may be told what it takes, and an own schedule anything.
+    values["model"]["hidden_sizes"] = (5,)
     values["optimizer"]["drop_steps"] = (10,)
     with pytest.raises(ConfigError, match=r"own_things:late' .* with prune\.densities"):
         lth_config.read(values)
     values["prune"] |= {"structure": "own_things:anything", "criterion": "magnitude"}
     study = lth_config.read(values)
     assert study.prune.structure == "own_things:anything"
+    for group, field, value in (
+        ("model", "width", 0.5),
+        ("model", "dropout_rate", 0.5),
+        (None, "compute_dtype", "bfloat16"),
+    ):
+        more = {group: values[group] | {field: value}} if group else {field: value}
+        with pytest.raises(ConfigError, match=f"{field}: {value!r} is not allowed"):
+            lth_config.read(values | more)
 
 
 @pytest.mark.usefixtures("own")

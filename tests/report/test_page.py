@@ -409,7 +409,7 @@ def test_criteria_stand_side_by_side(tiny, visit):
 def test_an_own_arm_stands_beside_the_others(tiny, visit, tmp_path, monkeypatch):
     (tmp_path / "page_arms.py").write_text(
         "from lth_jax.lottery.arms import Arm\n"
-        'half = Arm(None, "half <b>", "half of the ticket")\n'
+        'half = Arm(None, "half <b>", "half of the ticket", None)\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
     for level in (1, 2):

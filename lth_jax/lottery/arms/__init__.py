@@ -14,6 +14,7 @@ the rewinding would keep what was trained, with fresh moments and the schedule o
 | gradual, set, rigl | of the init | fresh | from step 0 |
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from lth_jax.lottery.arms import changing, rewound, zhou
@@ -29,9 +30,13 @@ def _made(found: Any) -> Arm:
         return found
     if not callable(found):
         raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
-    name = getattr(found, "__name__", type(found).__name__).replace("_", " ")
-    sentence = f"the arm '{name}'"
-    return Arm(found, name, sentence, needs_trained=True, needs_dense=True)
+    return _named(getattr(found, "__name__", type(found).__name__), found)
+
+
+def _named(name: str, start: Callable[[Origin, Rules], Start]) -> Arm:
+    label = name.replace("_", " ")
+    sentence = f"the arm '{label}'"
+    return Arm(start, label, sentence, needs_trained=True, needs_dense=True)
 
 
 # Okabe and Ito's palette, and colours of Tol's kind, told apart by colour-blind readers.
@@ -45,6 +50,7 @@ __all__ = [
     "Rules",
     "Start",
     "find_arm",
+    "reported_arm",
     "shuffle_masks",
 ]
 
@@ -65,3 +71,21 @@ def find_arm(name: str) -> Arm:
         if ":" in name:
             raise
         raise UnknownName(f"{error}; or a criterion: {', '.join(CRITERIA)}") from None
+
+
+def reported_arm(name: str) -> Arm:
+    """As `find_arm`; of an arm of one's own that is not there any more, its name alone.
+
+    Raises:
+      UnknownName: on a name that never was one.
+    """
+    try:
+        return find_arm(name)
+    except UnknownName:
+        if ":" not in name:
+            raise
+
+    def start(origin: Origin, rules: Rules) -> Start:
+        raise ValueError(f"arm: {name!r} is not there any more")
+
+    return _named(name.replace(":", ".").rpartition(".")[2], start)
