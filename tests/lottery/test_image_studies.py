@@ -17,7 +17,6 @@ from lth_jax import data, devices
 from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
 from lth_jax.lottery import loop
-from lth_jax.lottery.arms import Start
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
@@ -141,7 +140,7 @@ def start(built):
     def one(key):
         params, stats = built.network.init(key)
         state = lth_jax.initial_state(params, built.tx, stats)
-        return Start(state, lth_jax.masks.full(params))
+        return Trained(state, lth_jax.masks.full(params))
 
     return jax.vmap(one)(jax.random.split(jax.random.key(0), 2))
 
