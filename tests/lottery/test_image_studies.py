@@ -19,7 +19,7 @@ from lth_jax.errors import UserError
 from lth_jax.lottery import loop
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
-from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.tickets import Tickets, Trained
 from lth_jax.lottery.trainer import Trainer, begin
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store import records

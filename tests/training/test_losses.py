@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_own_losses_are_found_by_name(tmp_path, monkeypatch):
-    (tmp_path / "losses_of_a_stranger.py").write_text(
+    (tmp_path / "own_losses.py").write_text(
         "from lth_jax.training.losses import Loss\n"
         "def mine(outputs, labels): return outputs[:, 0]\n"
         "both = Loss(mine, {'twice': lambda o, y: 2 * o[:, 0]})\n"
@@ -60,13 +60,11 @@ def test_own_losses_are_found_by_name(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     outputs, labels = jnp.ones((2, 1)), jnp.zeros(2)
-    assert set(LOSSES.find("losses_of_a_stranger:mine").measures(outputs, labels)) == {
-        "loss"
-    }
-    found = LOSSES.find("losses_of_a_stranger:both").measures(outputs, labels)
+    assert set(LOSSES.find("own_losses:mine").measures(outputs, labels)) == {"loss"}
+    found = LOSSES.find("own_losses:both").measures(outputs, labels)
     np.testing.assert_array_equal(found["twice"], [2, 2])
-    with pytest.raises(UnknownName, match="'losses_of_a_stranger:number' is no loss"):
-        LOSSES.find("losses_of_a_stranger:number")
+    with pytest.raises(UnknownName, match="'own_losses:number' is no loss"):
+        LOSSES.find("own_losses:number")
 
 
 @pytest.fixture(scope="module")
