@@ -1,4 +1,4 @@
-"""Prune: what goes at the end of a level, and which settings of it go together."""
+"""Prune: what a level removes, and which settings may be combined."""
 
 import dataclasses
 import itertools
@@ -18,7 +18,7 @@ from lth_jax.pruning.structures import STRUCTURES
 
 @dataclasses.dataclass(frozen=True)
 class PruneConfig:
-    """What goes at the end of a level.
+    """What a level removes.
 
     Attributes:
       criterion: a name in `lth_jax.pruning.criteria.CRITERIA`, or `package.module:name`.
@@ -33,7 +33,7 @@ class PruneConfig:
         Erdős-Rényi share of each; see `lth_jax.pruning.densities`). The criteria
         random_uniform, random_er and random_erk have their own.
       floor: for "global", weights that every layer keeps at least; a warning tells when
-        that changes what goes. With 0 a level that would empty a layer is an error.
+        that changes what is pruned. With 0 a level that would empty a layer is an error.
       fraction: of each layer's (or the net's) surviving weights, at each level.
       conv_fraction: the convolutions' own, for "layerwise".
       output_fraction: the output layer's own, for "layerwise".
@@ -42,7 +42,7 @@ class PruneConfig:
       densities: one-shot pruning: level i prunes the dense net, trained or at init as
         the criterion has it, straight to densities[i - 1]. Empty: iterative pruning by
         the fractions. Not with exclude.
-      structure: what goes as a whole: "weights" (one by one), "units" (neurons and
+      structure: what is pruned as one: "weights" (one by one), "units" (neurons and
         filters, off residual streams; their fraction is that of their layer), "blocks"
         (block_size x block_size weights of a layer's matrix), or "n_of_m" (of every m
         weights in a row that a unit reads with, all but n; without fractions), or

@@ -46,7 +46,7 @@ def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
 
 
 def read(config: Mapping[str, Any]) -> StudyConfig:
-    """Reads and checks a config, but for what arms ask of it.
+    """Reads and checks a config, except what its arms ask of it.
 
     Raises:
       ConfigError: naming the field, its value, and what is allowed.

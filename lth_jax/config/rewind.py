@@ -1,4 +1,4 @@
-"""Rewind: what goes back when a level starts, and to where."""
+"""Rewind: what a level resets when it starts, and to which step."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS, Rewind
 
 @dataclasses.dataclass(frozen=True)
 class RewindConfig:
-    """What goes back when a level starts, and to where.
+    """What a level resets when it starts, and to which step.
 
     Attributes:
       preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),

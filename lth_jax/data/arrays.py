@@ -68,7 +68,7 @@ def checked(arrays: Sequence[Any]) -> Source:
         if (train.dtype, train.shape[1:]) != (test.dtype, test.shape[1:]):
             raise DataError(
                 f"data: {name}_train is {train.dtype}{list(train.shape)} and {name}_test"
-                f" {test.dtype}{list(test.shape)}; must be alike but for their number"
+                f" {test.dtype}{list(test.shape)}; may differ only in their number"
             )
     classifies = train_y.dtype == np.int32
     num_outputs = max(train_y.max(), test_y.max()) + 1 if classifies else test_y.shape[-1]

@@ -40,7 +40,7 @@ def check_sample(config: StudyConfig, train: Split) -> None:
 
 
 def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) -> None:
-    """Checks that the loss takes what the net gives, and the labels; computes nothing.
+    """Checks that the loss takes the net's outputs and the labels; computes nothing.
 
     Raises:
       ConfigError: naming the loss.

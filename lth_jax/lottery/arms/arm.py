@@ -55,7 +55,7 @@ class Rules:
     Attributes:
       tx: the optimizer.
       init: key to (params, batch statistics).
-      rewind: what goes back when a level starts, and to where.
+      rewind: what a level resets when it starts, and to which step.
       prunable: which leaves may be pruned.
     """
 
