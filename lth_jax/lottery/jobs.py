@@ -5,7 +5,6 @@ from collections.abc import Hashable
 from typing import NamedTuple, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lth_jax.lottery import segments
@@ -168,8 +167,7 @@ class Job:
 
     def keys(self, purpose: str) -> jax.Array:
         """The members' keys for one purpose, key[R]."""
-        seed = self.study.config.seed
-        return jnp.stack([keys.member_key(seed, *m, purpose) for m in self.members])
+        return self.study.member_keys(self.arm, self.level, purpose)
 
     def batch_indices(self, segment: Segment) -> np.ndarray:
         """The examples of a segment's batches, int32[R, evaluations, steps, batch]."""

@@ -111,6 +111,13 @@ class Study:
         """Whether every level is pruned from the dense nets."""
         return bool(self.config.prune.densities)
 
+    def member_keys(self, arm: str, level: int, purpose: str) -> jax.Array:
+        """The keys of all replicates of an arm at a level for one purpose, key[R]."""
+        seed, replicates = self.config.seed, range(self.config.num_replicates)
+        return jnp.stack(
+            [keys.member_key(seed, r, arm, level, purpose) for r in replicates]
+        )
+
     def initial_state(self, key: jax.Array) -> TrainState:
         """A member's original init, at step 0."""
         params, batch_stats = self.network.init(key)

@@ -16,7 +16,7 @@ from lth_jax.pruning import densities
 from lth_jax.pruning.densities import LAYER_DENSITIES, Share
 from lth_jax.store.kept import Kept
 from lth_jax.store.workdir import Workdir
-from lth_jax.training import connections, keys
+from lth_jax.training import connections
 from lth_jax.training.connections import Counts
 from lth_jax.training.state import TrainState
 
@@ -45,7 +45,7 @@ class Tickets:
     def inits(self) -> TrainState:
         """The original inits: as kept, or derived from the seed and kept."""
         derive = jax.jit(jax.vmap(self.study.initial_state))
-        init_keys = self._keys("ticket", 0, "init")
+        init_keys = self.study.member_keys("ticket", 0, "init")
         name = self.workdir.init.name
         state: TrainState | None = self._kept.find(
             name, jax.eval_shape(derive, init_keys)
@@ -142,12 +142,6 @@ class Tickets:
             for r in range(self.study.config.num_replicates)
         ]
         return jax.tree.map(lambda *members: jnp.stack(members), *shared)
-
-    def _keys(self, arm: str, level: int, purpose: str) -> jax.Array:
-        seed, replicates = self.study.config.seed, range(self.study.config.num_replicates)
-        return jnp.stack(
-            [keys.member_key(seed, r, arm, level, purpose) for r in replicates]
-        )
 
 
 def _shared(share: Share, kept: Masks, study: Study) -> Counts:

@@ -82,7 +82,7 @@ def draw(
 
 
 def _limits(curves: Sequence[LearningCurve], metric: Metric) -> tuple[float, float]:
-    """All of the better end, and the worse but for how training begins."""
+    """Limits with all of the better end; the worst values, of early training, are cut."""
     values = np.array([e.value for curve in curves for e in curve.estimates])
     if metric is ACCURACY:
         low, high = 100 * np.quantile(values, (0.05, 1))
