@@ -54,8 +54,10 @@ def write_records(job: Job, training: Training, measured: Measured) -> None:
     """The records of a job; when they are there, it is done."""
     steps, due = job.eval_steps, job.test_due
     runs = []
+    # What is sliced on several devices at once can deadlock on CPU; the state is not read.
+    on_host = jax.device_get((training._replace(state=()), measured))
     for m, member in enumerate(job.members):
-        own, found = jax.tree.map(lambda x, m=m: x[m], (training, measured))
+        own, found = jax.tree.map(lambda x, m=m: x[m], on_host)
         count = masks.total_count(own.masks)
         curves = {
             ("train", "batch_loss"): Curve(steps, np.asarray(own.curves.batch_loss))

@@ -211,6 +211,11 @@ def _stacked(trees: Sequence[Any]) -> Any:
 
 def _split(tree: Any, number: int) -> list[Any]:
     """As many trees, of the members of one job each."""
+    if number == 1:
+        return [tree]
+    # On the host: members lie on several devices, and slicing there makes these wait for
+    # one another, which on CPU can deadlock.
+    tree = jax.device_get(tree)
     size = len(jax.tree.leaves(tree)[0]) // number
     return [
         jax.tree.map(lambda x, i=i: x[i * size : (i + 1) * size], tree)
