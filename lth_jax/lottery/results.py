@@ -54,20 +54,17 @@ def write_records(job: Job, training: Training, measured: Measured) -> None:
     """The records of a job; when they are there, it is done."""
     steps, due = job.eval_steps, job.test_due
     runs = []
-    # What is sliced on several devices at once can deadlock on CPU; the state is not read.
-    on_host = jax.device_get((training._replace(state=()), measured))
+    # On several devices slicing can deadlock on CPU; the state is not read.
+    read = training.masks, training.best.step, training.curves, measured
+    on_host = jax.device_get(read)
     for m, member in enumerate(job.members):
-        own, found = jax.tree.map(lambda x, m=m: x[m], on_host)
-        count = masks.total_count(own.masks)
-        curves = {
-            ("train", "batch_loss"): Curve(steps, np.asarray(own.curves.batch_loss))
-        }
-        curves |= _curves("validation", steps, own.curves.validation)
-        curves |= _curves(
-            "test", steps[due], {k: v[due] for k, v in own.curves.test.items()}
-        )
+        kept, best, own, found = jax.tree.map(lambda x, m=m: x[m], on_host)
+        count = masks.total_count(kept)
+        curves = {("train", "batch_loss"): Curve(steps, np.asarray(own.batch_loss))}
+        curves |= _curves("validation", steps, own.validation)
+        curves |= _curves("test", steps[due], {k: v[due] for k, v in own.test.items()})
         curves |= _curves("train", steps[-1:], found.train_at_end)
-        best = np.atleast_1d(np.asarray(own.best.step))
+        best = np.atleast_1d(best)
         curves |= _curves("test", best, found.test_at_best, "early_stop_")
         curves |= _curves(
             "test", np.array([job.first_step]), found.test_at_start, "start_"
