@@ -137,6 +137,7 @@ class Tickets:
         if share is None or not are_drawn:
             counts: Counts = jax.vmap(connections.kept_counts)(kept)
             return counts
+        kept = jax.device_get(kept)
         shared = [
             _shared(share, jax.tree.map(lambda m, r=r: m[r], kept), self.study)
             for r in range(self.study.config.num_replicates)
