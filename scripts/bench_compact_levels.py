@@ -31,11 +31,12 @@ from lth_jax.config import command_line
 from lth_jax.devices.members import use_all_cores
 from lth_jax.lottery import loop
 from lth_jax.lottery.arms import Start
+from lth_jax.lottery.begun import Begun, Training, fresh
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.study import Splits, build
 from lth_jax.lottery.tickets import Tickets
-from lth_jax.lottery.trainer import Trainer, Training, begin
+from lth_jax.lottery.trainer import Trainer
 from lth_jax.shrinking import compact_members
 from lth_jax.store import claim
 from lth_jax.training.losses import Examples
@@ -48,24 +49,20 @@ _REPEATS = flags.DEFINE_integer("repeats", 7, "of each")
 _WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on with")
 
 
-def measure(job: Job, repeats: int) -> None:
+def measure(job: Job, start: Start, repeats: int) -> None:
     """One level."""
-    study, start = job.study, loop.start(job)
+    study, trainer = job.study, Trainer(job.study)
     compact = compact_members(study.network.module, start.state, start.masks, study.tx)
-    trainer = Trainer(study)
     begun = {
-        "large": (begin(job, start), None),
-        "small": (begin(job, Start(compact.states, compact.masks)), compact),
+        "large": Begun(job, start, None, fresh(job, start.state, start.masks)),
+        "small": Begun(job, start, compact, fresh(job, compact.states, compact.masks)),
     }
     trained: dict[str, Training] = {}
 
     def train(name: str) -> Callable[[], None]:
-        training, smaller = begun[name]
-
         def run() -> None:
-            calls = trainer.train([job], [training], [None], [None], smaller)
-            for _, (trained[name],) in calls:
-                pass
+            for (reached,) in trainer.train([begun[name]]):
+                trained[name] = reached.training
 
         return run
 
@@ -102,12 +99,10 @@ def main(argv: Sequence[str]) -> None:
         with claim.opened(root, config, study.data_note) as files:
             Executor([Tickets(study, files)]).run()
             short = dataclasses.replace(config, num_steps=_STEPS.value)
-            jobs = loop.find_tickets(
-                Tickets(dataclasses.replace(study, config=short), files)
-            )
-            for job in jobs:
+            tickets = Tickets(dataclasses.replace(study, config=short), files)
+            for job in loop.find_tickets(tickets.study):
                 if job.level in map(int, _LEVELS.value):
-                    measure(job, _REPEATS.value)
+                    measure(job, loop.start(job, tickets.find(job)), _REPEATS.value)
 
 
 if __name__ == "__main__":

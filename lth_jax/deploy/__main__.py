@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from lth_jax import deploy, layout, shrinking
 from lth_jax import masks as masks_lib
+from lth_jax.config import StudyConfig
 from lth_jax.deploy import (
     export,
     latency,
@@ -30,6 +31,7 @@ from lth_jax.deploy import (
     weights,
 )
 from lth_jax.errors import UserError
+from lth_jax.store.workdir import Workdir, read_config
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +68,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _deploy(args: argparse.Namespace) -> str:
     # Here, since orbax takes long to import, and a wrong flag is told at once.
-    from lth_jax.lottery import study, trained
+    from lth_jax.lottery import study
+    from lth_jax.lottery.tickets import Tickets
     from lth_jax.store.claim import check_same_data
     from lth_jax.store.environment import software
-    from lth_jax.store.workdir import Workdir, read_config
 
     package.check_free(args.out)
     export.check()
@@ -77,13 +79,16 @@ def _deploy(args: argparse.Namespace) -> str:
         onnx_graph.check()
     workdir = Workdir(args.workdir)
     config = read_config(workdir)
-    trained.check(config, workdir, args.level, args.replicate)
+    _check_finished(config, workdir, args.level, args.replicate)
     if args.raw_dir is not None:
         raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
         config = dataclasses.replace(config, data=raw)
     built = study.build(config)
     check_same_data(workdir, built.data_note)
-    state, masks = trained.load(built, workdir, args.level, args.replicate)
+    trained = Tickets(built, workdir).trained(args.level)
+    if trained is None:
+        raise UserError(f"level: {args.level} cannot be read, since its file is damaged")
+    state, masks = jax.tree.map(lambda leaf: leaf[args.replicate], trained)
 
     module: Any = built.network.module
     if hasattr(module, "dtype"):
@@ -121,6 +126,22 @@ def _deploy(args: argparse.Namespace) -> str:
     }
     package.write(args.out, files, facts)
     return f"{table.table(deploy.load(args.out).manifest)}\nwritten to {args.out}"
+
+
+def _check_finished(
+    config: StudyConfig, workdir: Workdir, level: int, replicate: int
+) -> None:
+    """Checks that a study has a trained ticket; reads none."""
+    for name, value, number in (
+        ("level", level, config.num_levels),
+        ("replicate", replicate, config.num_replicates),
+    ):
+        if not 0 <= value < number:
+            raise UserError(
+                f"{name}: {value} is not allowed; must be from 0 to {number - 1}"
+            )
+    if not workdir.level(level).exists():
+        raise UserError(f"level: {level} is not finished in {workdir.root}")
 
 
 def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int]]:

@@ -6,35 +6,19 @@ running again is resuming. Nothing else batches members or knows of devices.
 """
 
 import contextlib
-import logging
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple
-
-import jax
-import numpy as np
+from typing import TypeVar
 
 from lth_jax.lottery import loop, results
-from lth_jax.lottery.arms import Start
-from lth_jax.lottery.compaction import compaction
+from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.progress import Progress
-from lth_jax.lottery.tickets import Tickets, Trained
-from lth_jax.lottery.trainer import Trainer, Training, begin, expanded
-from lth_jax.masks import Masks
-from lth_jax.shrinking import CompactMembers
-from lth_jax.store.checkpoints import Newest
+from lth_jax.lottery.tickets import Missing, Tickets, Trained
+from lth_jax.lottery.trainer import Trainer
 from lth_jax.store.trackers import open_trackers
 
-_log = logging.getLogger(__name__)
-
-
-class _Begun(NamedTuple):
-    """A job that trains: where it started, and its smaller nets, if it has some."""
-
-    job: Job
-    start: Start
-    compact: CompactMembers | None
+T = TypeVar("T")
 
 
 class Executor:
@@ -45,37 +29,34 @@ class Executor:
         studies: Sequence[Tickets],
         check_interrupted: Callable[[], None] = lambda: None,
     ):
-        self._studies = studies
+        self._tickets = {tickets.study: tickets for tickets in studies}
         self._trackers = {
-            id(t): open_trackers(t.study.config, t.workdir) for t in studies
+            study: open_trackers(study.config, tickets.workdir)
+            for study, tickets in self._tickets.items()
         }
         self._check_interrupted = check_interrupted
         self._trainers: dict[Hashable, Trainer] = {}
 
     def run(self) -> None:
         """Trains every job that is not done."""
-        loops = [loop.find_tickets(tickets) for tickets in self._studies]
+        loops = [loop.find_tickets(study) for study in self._tickets]
         total = sum(
-            job.num_member_steps for t in self._studies for job in loop.find_tickets(t)
+            j.num_member_steps for s in self._tickets for j in loop.find_tickets(s)
         )
         waiting: dict[Hashable, list[Job]] = {}
         with contextlib.ExitStack() as stack:
             for watching in self._trackers.values():
                 stack.callback(watching.close)
             self._progress = stack.enter_context(Progress(total))
-            while loops:
-                tickets = []
-                for jobs in list(loops):
-                    ticket = self._next_ticket(jobs, waiting)
-                    tickets += [] if ticket is None else [ticket]
-                    if ticket is None:
-                        loops.remove(jobs)
-                for together in _grouped(tickets):
+            while tickets := [
+                ticket for jobs in loops if (ticket := self._next_ticket(jobs, waiting))
+            ]:
+                for together in _grouped(tickets, lambda job: job.program):
                     self._train_in_calls(together)
-            for together in filter(None, waiting.values()):
+            for together in waiting.values():
                 self._train_in_calls(together)
-        for tickets_of_one in self._studies:  # left by a kill in the last instant
-            for folder in tickets_of_one.workdir.all_in_training():
+        for own in self._tickets.values():  # left by a kill in the last instant
+            for folder in own.workdir.all_in_training():
                 shutil.rmtree(folder)
 
     def _next_ticket(
@@ -83,15 +64,15 @@ class Executor:
     ) -> Job | None:
         """The next ticket that is not done; controls before it wait, or fill a call."""
         for job in jobs:
-            if job.is_done:
+            if self._tickets[job.study].is_done(job):
                 self._progress.skip(job.num_member_steps)
             elif job.is_ticket:
                 return job
             else:
                 same = waiting.setdefault(job.program, [])
                 same.append(job)
-                while len(same) >= self._jobs_per_call(job):
-                    self._train([same.pop(0) for _ in range(self._jobs_per_call(job))])
+                if len(same) >= self._jobs_per_call(job):
+                    self._train_in_calls(waiting.pop(job.program))
         return None
 
     def _train_in_calls(self, jobs: Sequence[Job]) -> None:
@@ -101,8 +82,8 @@ class Executor:
             self._train(jobs[first : first + size])
 
     def _jobs_per_call(self, job: Job) -> int:
-        members = self._trainer(job).members_per_call(job.study.config)
-        return max(1, members // job.study.config.num_replicates)
+        replicates = job.study.config.num_replicates
+        return max(1, self._trainer(job).members_per_call(replicates) // replicates)
 
     def _trainer(self, job: Job) -> Trainer:
         key = job.study.program
@@ -112,111 +93,68 @@ class Executor:
 
     def _train(self, jobs: Sequence[Job]) -> None:
         """Trains jobs of one program from where they were left to their end."""
-        for job in jobs:
-            for needed in loop.missing(job):  # damaged: made again, like any other
-                self._progress.extend(needed.num_member_steps)
-                self._train([needed])
-        begun = [self._begin(job) for job in jobs]
-        reached: dict[int, list[tuple[_Begun, Training]]] = {}
-        for one in begun:
-            training = self._resumed(one)
-            reached.setdefault(int(training.state.step[0]), []).append((one, training))
-        for together in reached.values():
-            self._train_together(*map(list, zip(*together, strict=True)))
+        for together in _grouped([self._begin(job) for job in jobs], lambda b: b.step):
+            self._train_together(together)
 
-    def _begin(self, job: Job) -> _Begun:
-        start = loop.start(job)
+    def _begin(self, job: Job) -> Begun:
+        """A job at its start, or as it was left; trains before what it needs."""
+        tickets = self._tickets[job.study]
+        while True:
+            try:
+                start = loop.start(job, tickets.find(job))
+                break
+            except Missing as missing:  # damaged: made again, like any other
+                self._progress.extend(missing.job.num_member_steps)
+                self._train([missing.job])
         if job.is_ticket and job.is_whole:
-            results.write_ticket(job, start)
-        return _Begun(job, start, compaction(job, start))
+            results.write_ticket(tickets.workdir, job, start)
+        return begin(job, start, tickets.in_training(job))
 
-    def _resumed(self, begun: _Begun) -> Training:
-        """A job as it was left; as it begins, if that is under other masks.
-
-        So they are where scores come out otherwise the second time, as they may on a GPU.
-        """
-        job, start, compact = begun
-        fresh = begin(
-            job, start if compact is None else Start(compact.states, compact.masks)
-        )
-        if not job.is_whole:
-            return fresh
-        found = _in_training(job).newest(fresh)
-        if found is None:
-            return fresh
-        training = Training(*found)
-        if job.how.dynamics is None and not _equal(training.masks, fresh.masks):
-            _log.warning(
-                "%s, level %d: masks came out otherwise than before the interruption;"
-                " training from the start of the level",
-                job.arm,
-                job.level,
-            )
-            _in_training(job).clear()
-            return fresh
-        return training
-
-    def _train_together(self, begun: list[_Begun], trainings: list[Training]) -> None:
+    def _train_together(self, begun: list[Begun]) -> None:
         """Trains jobs that reached the same step, saving at every segment's end."""
-        jobs = [one.job for one in begun]
-        trainer, reached = self._trainer(jobs[0]), int(trainings[0].state.step[0])
-        for job in jobs:
-            self._progress.skip((reached - job.first_step) * len(job.members))
-        frozen = [one.start.frozen for one in begun]
-        goals = [loop.goal(job) for job in jobs]
-        segments = trainer.train(jobs, trainings, frozen, goals, begun[0].compact)
-        for step, trainings in segments:
-            for job, training in zip(jobs, trainings, strict=True):
-                self._progress.advance((step - reached) * len(job.members), job)
-                tags = results.by_tag(training.curves)
-                watching = self._trackers[id(job.tickets)]
-                watching.write(job.arm, job.level, job.eval_steps.tolist(), tags)
-                if job.level == 0 and step == job.study.rewind_step:
-                    job.tickets.keep_rewind_point(training.state)
-                if job.is_whole and step < job.last_step:
-                    _in_training(job).save(step, training)
-            reached = step
-            if reached < jobs[0].last_step:
+        job, step = begun[0].job, begun[0].step
+        for one in begun:
+            self._progress.skip((step - job.first_step) * len(one.job.members))
+        for reached in self._trainer(job).train(begun):
+            for one in reached:
+                self._progress.advance((one.step - step) * len(one.job.members), one.job)
+                self._save(one)
+            step = reached[0].step
+            if step < job.last_step:
                 self._check_interrupted()
-        if jobs[0].is_whole:
-            self._finish(begun, trainings)
+        if job.is_whole:
+            self._finish(reached)
             self._check_interrupted()
 
-    def _finish(self, begun: list[_Begun], trainings: list[Training]) -> None:
+    def _save(self, begun: Begun) -> None:
+        """Saves a job at a segment's end, and what others need of it there."""
+        job, tickets = begun.job, self._tickets[begun.job.study]
+        curves = results.by_tag(begun.training.curves)
+        self._trackers[job.study].write(
+            job.arm, job.level, job.eval_steps.tolist(), curves
+        )
+        if job.level == 0 and begun.step == job.study.rewind_step:
+            tickets.keep_rewind_point(begun.training.state)
+        if job.is_whole and begun.step < job.last_step:
+            tickets.in_training(job).save(begun.step, begun.training)
+
+    def _finish(self, begun: list[Begun]) -> None:
         """Writes what came of jobs, and forgets how they got there."""
-        jobs = [one.job for one in begun]
-        trainings = [
-            training
-            if one.compact is None
-            else expanded(one.compact, training, one.start.masks)
-            for one, training in zip(begun, trainings, strict=True)
-        ]
-        starts = [one.start for one in begun]
-        measured = self._trainer(jobs[0]).measure(starts, trainings)
-        for job, start, training, found in zip(
-            jobs, starts, trainings, measured, strict=True
-        ):
+        begun = [one._replace(training=one.whole, compact=None) for one in begun]
+        measured = self._trainer(begun[0].job).measure(begun)
+        for one, found in zip(begun, measured, strict=True):
+            job, start, _, end = one
+            tickets = self._tickets[job.study]
             if job.is_ticket:
-                job.tickets.keep_trained(job.level, Trained(training.state, start.masks))
-                results.write_histograms(job, start, training.state)
-            results.write_records(job, training, found)
-            _in_training(job).clear()
+                tickets.keep_trained(job.level, Trained(end.state, start.masks))
+                results.write_histograms(tickets.workdir, job, start, end.state)
+            results.write_records(tickets.workdir, job, end, found)
+            tickets.in_training(job).clear()
 
 
-def _in_training(job: Job) -> Newest:
-    return Newest(job.tickets.workdir.in_training(job.arm, job.level))
-
-
-def _grouped(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs by their program."""
-    groups: dict[Hashable, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(job.program, []).append(job)
+def _grouped(things: Iterable[T], by: Callable[[T], Hashable]) -> list[list[T]]:
+    """Things in lists of those that agree, in their order."""
+    groups: dict[Hashable, list[T]] = {}
+    for thing in things:
+        groups.setdefault(by(thing), []).append(thing)
     return list(groups.values())
-
-
-def _equal(a: Masks, b: Masks) -> bool:
-    return all(
-        np.array_equal(x, y)
-        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    )

@@ -11,8 +11,7 @@ from lth_jax.lottery import segments
 from lth_jax.lottery.arms import Arm, find_arm
 from lth_jax.lottery.segments import Segment
 from lth_jax.lottery.study import Study
-from lth_jax.lottery.tickets import Tickets
-from lth_jax.store import records
+from lth_jax.pruning.criteria import CRITERIA, Criterion
 from lth_jax.training import keys, sampling
 
 
@@ -29,23 +28,18 @@ class Job:
     """All replicates of one arm at one level.
 
     Attributes:
-      tickets: of the study, which it reads and adds to.
+      study: the config made real.
       arm: a name for `find_arm`.
       level: 0 is the dense net.
       parent: the job whose nets its masks were pruned from; None at level 0.
       stop_step: where its training ends; None: at the end of the budget.
     """
 
-    tickets: Tickets
+    study: Study
     arm: str
     level: int
     parent: Self | None = None
     stop_step: int | None = None
-
-    @property
-    def study(self) -> Study:
-        """The config made real."""
-        return self.tickets.study
 
     @property
     def how(self) -> Arm:
@@ -72,15 +66,21 @@ class Job:
         return self.stop_step is None
 
     @property
-    def is_done(self) -> bool:
-        """Whether its records are there."""
-        folder = self.tickets.workdir.records
-        return records.path_of(folder, self.arm, self.level).exists()
+    def criterion(self) -> Criterion:
+        """What its masks are pruned by: itself if it is one, else the study's."""
+        own = self.arm if self.how.is_criterion else self.study.config.prune.criterion
+        return CRITERIA.find(own)
 
     @property
-    def criterion(self) -> str:
-        """Whose masks it has: its own name if that is a criterion, else "ticket"."""
-        return self.arm if self.how.is_criterion else "ticket"
+    def scope(self) -> str:
+        """Among which weights its criterion compares."""
+        return self.criterion.scope or self.study.config.prune.scope
+
+    @property
+    def prunes_trained(self) -> bool:
+        """Whether its masks are pruned from what training the parent came to."""
+        is_first = self.parent is None or self.parent.level == 0
+        return not is_first or self.criterion.looks == "end"
 
     @property
     def reads_parent(self) -> bool:
@@ -160,7 +160,7 @@ class Job:
 
         Smaller nets are of a job's own.
         """
-        own = self.tickets, self.arm, self.level
+        own = self.study, self.arm, self.level
         alone = own if self.study.config.compact_levels else ()
         together = tuple(self.segments), len(self.members)
         return self.study.program, self.how.dynamics, together, alone
@@ -168,6 +168,12 @@ class Job:
     def keys(self, purpose: str) -> jax.Array:
         """The members' keys for one purpose, key[R]."""
         return self.study.member_keys(self.arm, self.level, purpose)
+
+    def mask_key(self, replicate: int, purpose: str) -> jax.Array:
+        """A member's key for its masks, which are the ticket's but for a criterion."""
+        arm = self.arm if self.how.is_criterion else "ticket"
+        seed = self.study.config.seed
+        return keys.member_key(seed, replicate, arm, self.level, purpose)
 
     def batch_indices(self, segment: Segment) -> np.ndarray:
         """The examples of a segment's batches, int32[R, evaluations, steps, batch]."""

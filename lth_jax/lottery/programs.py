@@ -14,8 +14,8 @@ from lth_jax.lottery.study import Splits, Study
 from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.selection import InputSelection
 from lth_jax.training import (
+    Apply,
     Best,
-    Curves,
     Examples,
     Metrics,
     TrainState,
@@ -30,110 +30,94 @@ _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
 
 
 class Programs:
-    """The compiled functions, each made once for every number of members.
+    """The compiled functions of a study, each made once for every number of members.
 
-    Those that train take, last, the splits and at which evaluations test is due; of the
-    members each has a leading axis of so many.
+    A segment takes state, masks, best, what is its members' own, batch indices and keys,
+    each with a leading axis of so many, and at which evaluations test is due; it returns
+    (state, masks, best) and curves.
     """
 
     def __init__(self, study: Study):
         self._study = study
+        # A cache of the class would keep every study alive.
+        self.static = functools.cache(self._static)
+        self.compact = functools.lru_cache(maxsize=4)(self._compact)  # few are alike
+        self.changing = functools.cache(self._changing)
+        self.evaluate = functools.cache(self._evaluate)
+        self._splits = functools.cache(self._replicated)
 
-    @functools.cache  # noqa: B019 - programs live as long as their study
-    def static(self, num_members: int) -> Callable[..., Any]:
+    def _static(self, num_members: int) -> Callable[..., Any]:
         """The segment of members whose masks stay.
 
-        Takes state, masks, best, what pruned weights stay at (None: 0), batch indices,
-        keys; returns (state, best) and curves.
+        Their own is what pruned weights stay at; None: 0.
         """
+        apply = self._study.network.apply
+        return self._segment(lambda own: with_frozen(apply, own), num_members)
 
-        def segment(
-            state: TrainState,
-            masks: Masks,
-            best: Best,
-            frozen: Params | None,
-            indices: jax.Array,
-            key: jax.Array,
-            *shared: Any,
-        ) -> Any:
-            apply = with_frozen(self._study.network.apply, frozen)
-            return self._segment(apply, state, masks, best, indices, key, *shared)
-
-        return self._over_members(segment, num_members, num_more=1)
-
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - few calls have the same shapes
-    def compact(
+    def _compact(
         self, module: nn.Module, is_flat: bool, num_members: int
     ) -> Callable[..., Any]:
         """As `static`, of a smaller net; see `lth_jax.shrinking.CompactMembers`.
 
-        Takes which inputs each member reads (None: all) for what pruned weights stay at.
+        Their own is which inputs each reads; None: all.
         """
-
-        def segment(
-            state: TrainState,
-            masks: Masks,
-            best: Best,
-            kept: jax.Array | None,
-            indices: jax.Array,
-            key: jax.Array,
-            *shared: Any,
-        ) -> Any:
-            choose = InputSelection(kept, is_flat)
-            apply = self._study.network.remade(module, choose).apply
-            return self._segment(apply, state, masks, best, indices, key, *shared)
-
-        return self._over_members(segment, num_members, num_more=1)
+        remade = self._study.network.remade
+        return self._segment(
+            lambda own: remade(module, InputSelection(own, is_flat)).apply, num_members
+        )
 
     def _segment(
-        self,
-        apply: Any,
-        state: TrainState,
-        masks: Masks,
-        best: Best,
-        indices: jax.Array,
-        key: jax.Array,
-        test_due: jax.Array,
-        *splits: Examples,
-    ) -> tuple[tuple[TrainState, Best], Curves]:
-        train_and_evaluate = make_segment(apply, *self._how)
-        state, best, curves = train_and_evaluate(
-            state, best, masks, indices, *splits, key, test_due
-        )
-        return (state, best), curves
-
-    @functools.cache  # noqa: B019
-    def changing(self, dynamics: str, num_members: int) -> Callable[..., Any]:
-        """The segment of members whose masks change.
-
-        Takes state, masks, best, the counts that masks come to, batch indices, keys, keys
-        of the masks; returns (state, masks, best) and curves.
-        """
-        apply, (tx, *how) = self._study.network.apply, self._how
-        train_and_evaluate = make_dynamic_segment(
-            apply, tx, self._study.dynamics(dynamics), *how
-        )
+        self, apply_of: Callable[[Any], Apply], num_members: int
+    ) -> Callable[..., Any]:
+        """The segment of members whose net is made by what is their own."""
 
         def segment(
             state: TrainState,
             masks: Masks,
             best: Best,
-            goal: Counts,
+            own: Any,
             indices: jax.Array,
             key: jax.Array,
-            mask_key: jax.Array,
             test_due: jax.Array,
             *splits: Examples,
         ) -> Any:
-            (state, masks), best, curves = train_and_evaluate(
+            train = make_segment(apply_of(own), *self._how)
+            state, best, curves = train(
+                state, best, masks, indices, *splits, key, test_due
+            )
+            return (state, masks, best), curves
+
+        return self._over_members(segment, num_members, num_more=1)
+
+    def _changing(self, dynamics: str, num_members: int) -> Callable[..., Any]:
+        """The segment of members whose masks change.
+
+        Their own are the counts that masks come to, and keys of the masks.
+        """
+        tx, *how = self._how
+        train = make_dynamic_segment(
+            self._study.network.apply, tx, self._study.dynamics(dynamics), *how
+        )
+
+        def segment(
+            state: TrainState,
+            masks: Masks,
+            best: Best,
+            own: tuple[Counts, jax.Array],
+            indices: jax.Array,
+            key: jax.Array,
+            test_due: jax.Array,
+            *splits: Examples,
+        ) -> Any:
+            goal, mask_key = own
+            (state, masks), best, curves = train(
                 state, best, masks, goal, indices, *splits, key, mask_key, test_due
             )
             return (state, masks, best), curves
 
         return self._over_members(segment, num_members, num_more=1)
 
-    @functools.cache  # noqa: B019
-    def evaluate(self, split: str, num_members: int) -> Callable[..., Any]:
+    def _evaluate(self, split: str, num_members: int) -> Callable[..., Any]:
         """Metrics on a whole split, of state and what pruned weights stay at."""
         _, loss, chunk_size = self._how
 
@@ -170,8 +154,7 @@ class Programs:
         splits = self._splits(num_members)
         return lambda *parts: compiled(*parts, *splits)
 
-    @functools.cache  # noqa: B019
-    def _splits(self, num_members: int) -> Splits:
+    def _replicated(self, num_members: int) -> Splits:
         """The data where so many members want them."""
         splits: Splits = devices.replicated(self._study.splits, num_members)
         return splits

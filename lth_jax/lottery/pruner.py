@@ -1,185 +1,165 @@
 """Pruner: the masks of a level, by the study's criterion or another."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, Protocol
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.lottery.study import Study
-from lth_jax.masks import Masks, Params, prunable_leaves
+from lth_jax import masks as masks_lib
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.tickets import Found, Trained
+from lth_jax.masks import Masks
+from lth_jax.pruning import densities
 from lth_jax.pruning import weights as pruning
 from lth_jax.pruning.counts import counts_at
-from lth_jax.pruning.criteria import CRITERIA, Criterion, Evidence
+from lth_jax.pruning.criteria import Evidence
 from lth_jax.pruning.densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES, Request
 from lth_jax.pruning.weights import Density
-from lth_jax.training import keys, sampling
+from lth_jax.training import connections, sampling
 from lth_jax.training.connections import Counts
 from lth_jax.training.losses import Examples
 from lth_jax.training.state import TrainState
 
 
-class Nets(Protocol):
-    """Nets that are pruned, leading axis R: their states, and their masks so far."""
-
-    @property
-    def state(self) -> TrainState:
-        """Trained, or as they start."""
-
-    @property
-    def masks(self) -> Masks:
-        """Of the same members."""
+def prune(job: Job, found: Found) -> Masks:
+    """The masks of a job's level, bool leaves [R, ...], from nets that it found."""
+    nets = found.parent if job.prunes_trained else None
+    nets = nets or Trained(found.initial, found.full_masks)
+    pruned = [prune_one(job, m.replicate, nets, found.initial) for m in job.members]
+    return jax.tree.map(lambda *members: jnp.stack(members), *pruned)
 
 
-class Pruner:
-    """Prunes one replicate at a time; holds the compiled criteria."""
+def prune_one(job: Job, replicate: int, parent: Trained, initial: TrainState) -> Masks:
+    """The masks of one replicate, on the host.
 
-    def __init__(self, study: Study):
-        self._study = study
-        self._config = study.config
+    Args:
+      job: of a level from 1.
+      replicate: which one of those that `parent` and `initial` have.
+      parent: the nets that are pruned, and their masks.
+      initial: the original inits.
+    """
+    evidence = _evidence(job, replicate, parent, initial)
+    spec, kept = job.study.config.prune, evidence.masks
 
-    def looks(self, name: str) -> str:
-        """At which nets a criterion looks: "end", "init" or "nothing"."""
-        return self._criterion(name).looks
+    def score(kept: Masks) -> Any:
+        scores = job.study.score(job.criterion, evidence._replace(masks=kept))
+        inverted = spec.invert and not job.how.is_criterion
+        return jax.tree.map(jnp.negative, scores) if inverted else scores
 
-    def _criterion(self, name: str) -> Criterion:
-        return CRITERIA.find(self._config.prune.criterion if name == "ticket" else name)
-
-    def _scope(self, name: str) -> str:
-        return self._criterion(name).scope or self._config.prune.scope
-
-    @functools.cache  # noqa: B019 - a pruner lives as long as its study
-    def _scores(self, name: str) -> Callable[[Evidence], Params]:
-        compiled: Callable[[Evidence], Params] = jax.jit(self._criterion(name).scores)
-        return compiled
-
-    def prune(
-        self, name: str, level: int, replicate: int, parent: Nets, init: TrainState
-    ) -> Masks:
-        """The masks of one replicate.
-
-        Args:
-          name: of a criterion; "ticket" for the study's own.
-          level: from 1.
-          replicate: which one of those that `parent` and `init` have.
-          parent: the nets that are pruned, and their masks.
-          init: the original inits.
-        """
-        evidence = self._evidence(name, level, replicate, parent, init)
-        prune, criterion = self._config.prune, self._criterion(name)
-        invert = prune.invert and name == "ticket"
-        scope = "global" if self._scope(name) == "global" else "layerwise"
-
-        def score(kept: Masks) -> Any:
-            scores = self._scores(name)(evidence._replace(masks=kept))
-            return jax.tree.map(jnp.negative, scores) if invert else scores
-
-        kept = evidence.masks
-        if not prune.densities:
-            structure = STRUCTURES.find(prune.structure)
-            return structure(score(kept), kept, level, self._request(scope))
-        density = self._density(name, level, kept)
-        how: dict[str, Any] = {
-            "scope": scope,
-            "prunable": self._study.prunable,
-            "floor": prune.floor,
-        }
-        return pruning.prune_in_rounds(score, kept, density, criterion.num_rounds, **how)
-
-    def _request(self, scope: str) -> Request:
-        """What a structure is asked for, as the config has it."""
-        prune, module = self._config.prune, self._study.network.module
-        return Request(
-            self._study.fraction,
-            scope,
-            self._study.prunable,
-            prune.floor,
-            module.layout() if hasattr(module, "layout") else None,
-            prune.block_size or 1,
-            prune.n_of_m,
+    scope = "global" if job.scope == "global" else "layerwise"
+    if spec.densities:
+        return pruning.prune_in_rounds(
+            score,
+            kept,
+            _density(job, kept),
+            job.criterion.num_rounds,
+            scope=scope,
+            prunable=job.study.prunable,
+            floor=spec.floor,
         )
+    module = job.study.network.module
+    request = Request(
+        job.study.fraction,
+        scope,
+        job.study.prunable,
+        spec.floor,
+        module.layout() if hasattr(module, "layout") else None,
+        spec.block_size or 1,
+        spec.n_of_m,
+    )
+    structure = STRUCTURES.find(spec.structure)
+    return structure(score(kept), kept, job.level, request)
 
-    def _evidence(
-        self, name: str, level: int, replicate: int, parent: Nets, init: TrainState
-    ) -> Evidence:
-        """What is known of one replicate when it is pruned."""
-        state = parent.state
-        params, batch_stats, init_params, init_batch_stats, kept = jax.tree.map(
-            # On the host, since they may lie on different devices.
-            lambda x: np.asarray(x[replicate]),
-            (
-                state.params,
-                state.batch_stats,
-                init.params,
-                init.batch_stats,
-                parent.masks,
-            ),
-        )
-        network, criterion = self._study.network, self._criterion(name)
-        batches = self._batches(name, replicate, level) if criterion.learns else None
-        learns_by_layer = criterion.learns and self._scope(name) != "global"
-        return Evidence(
-            params=params,
-            init_params=init_params,
-            masks=kept,
-            key=self._key(name, replicate, level, "criterion"),
-            batch_stats=batch_stats,
-            init_batch_stats=init_batch_stats,
-            examples=self._examples(name, replicate, level)
-            if criterion.at_data
-            else None,
-            apply=jax.tree_util.Partial(network.apply),
-            apply_to_ones=jax.tree_util.Partial(network.apply_to_ones),
-            loss=self._study.loss,
-            batch_indices=batches,
-            counts=self._counts(name, level, kept) if learns_by_layer else None,
-        )
 
-    def _parent(self, level: int) -> int:
-        """The level whose nets a level is pruned from."""
-        return 0 if self._study.is_one_shot else level - 1
+def counts_to_keep(job: Job, masks: Masks) -> Counts:
+    """How many weights of each leaf a job's changing masks come to, int32[R].
 
-    def _examples(self, name: str, replicate: int, level: int) -> Examples:
-        """As many of each class, the same for all arms and levels pruned from one net.
+    As many as the ticket's masks keep; in all, where the config has them shared out among
+    the layers and the arm draws its connections by them.
+    """
+    share = LAYER_DENSITIES.get(job.study.config.dynamic.densities)
+    if share is None or not job.how.draws_connections:
+        counts: Counts = jax.vmap(connections.kept_counts)(masks)
+        return counts
+    prunable, masks = job.study.prunable, jax.device_get(masks)
+    shared = []
+    for member in job.members:
+        own = jax.tree.map(lambda mask, r=member.replicate: mask[r], masks)
+        shapes = {n: m.shape for n, m in masks_lib.prunable_leaves(own, prunable)}
+        total = masks_lib.total_count(own, prunable).kept
+        count_of = densities.counts(share, shapes, total)
+        shared.append([count_of.get(n, m.size) for n, m in masks_lib.named_leaves(own)])
+    leaves = jnp.array(shared, jnp.int32).T
+    return jax.tree.unflatten(jax.tree.structure(masks), list(leaves))
 
-        All of them for a criterion that learns.
-        """
-        if self._criterion(name).learns:
-            return self._study.splits.train
-        inputs, labels = self._study.splits.train
-        chosen = sampling.balanced_indices(
-            self._key("ticket", replicate, self._parent(level), "examples"),
-            np.asarray(labels),
-            self._config.prune.examples_per_class,
-        )
-        return Examples(inputs[chosen], labels[chosen])
 
-    def _batches(self, name: str, replicate: int, level: int) -> np.ndarray:
-        """The batches that a mask is learned on."""
-        return sampling.batch_indices(
-            self._key(name, replicate, level, "mask order"),
-            0,
-            self._config.prune.mask_steps,
-            batch_size=self._config.batch_size,
-            num_examples=len(self._study.splits.train.labels),
-        )
+def _evidence(job: Job, replicate: int, parent: Trained, initial: TrainState) -> Evidence:
+    """What is known of one replicate when it is pruned."""
+    criterion, network = job.criterion, job.study.network
+    # On the host, since they may lie on different devices.
+    state, init, kept = jax.tree.map(
+        lambda x: np.asarray(x[replicate]),
+        (
+            dataclasses.replace(parent.state, opt_state=()),
+            dataclasses.replace(initial, opt_state=()),
+            parent.masks,
+        ),
+    )
+    learns_by_layer = criterion.learns and job.scope != "global"
+    return Evidence(
+        params=state.params,
+        init_params=init.params,
+        masks=kept,
+        key=job.mask_key(replicate, "criterion"),
+        batch_stats=state.batch_stats,
+        init_batch_stats=init.batch_stats,
+        examples=_examples(job, replicate) if criterion.at_data else None,
+        apply=jax.tree_util.Partial(network.apply),
+        apply_to_ones=jax.tree_util.Partial(network.apply_to_ones),
+        loss=job.study.loss,
+        batch_indices=_batches(job, replicate) if criterion.learns else None,
+        counts=counts_at(_density(job, kept), kept, job.study.prunable)
+        if learns_by_layer
+        else None,
+    )
 
-    def _counts(self, name: str, level: int, kept: Masks) -> Counts:
-        """How many weights of each leaf a level keeps, as `prune_to_density` counts."""
-        density = self._density(name, level, kept)
-        return counts_at(density, kept, self._study.prunable)
 
-    def _density(self, name: str, level: int, kept: Masks) -> Density:
-        """Of each leaf where the scope shares them out, else of all."""
-        density = self._config.prune.densities[level - 1]
-        share = LAYER_DENSITIES.get(self._scope(name))
-        if share is None:
-            return density
-        leaves = prunable_leaves(kept, self._study.prunable)
-        return share({path: leaf.shape for path, leaf in leaves}, density)
+def _examples(job: Job, replicate: int) -> Examples:
+    """As many of each class, the same for all arms and levels pruned from one net.
 
-    def _key(self, name: str, replicate: int, level: int, purpose: str) -> jax.Array:
-        return keys.member_key(self._config.seed, replicate, name, level, purpose)
+    All of them for a criterion that learns.
+    """
+    inputs, labels = train = job.study.splits.train
+    if job.criterion.learns:
+        return train
+    assert job.parent is not None  # level 0 is not pruned
+    chosen = sampling.balanced_indices(
+        job.parent.mask_key(replicate, "examples"),
+        np.asarray(labels),
+        job.study.config.prune.examples_per_class,
+    )
+    return Examples(inputs[chosen], labels[chosen])
+
+
+def _batches(job: Job, replicate: int) -> np.ndarray:
+    """The batches that a mask is learned on."""
+    return sampling.batch_indices(
+        job.mask_key(replicate, "mask order"),
+        0,
+        job.study.config.prune.mask_steps,
+        batch_size=job.study.config.batch_size,
+        num_examples=len(job.study.splits.train.labels),
+    )
+
+
+def _density(job: Job, kept: Masks) -> Density:
+    """Of each leaf where the scope shares them out, else of all."""
+    density = job.study.config.prune.densities[job.level - 1]
+    share = LAYER_DENSITIES.get(job.scope)
+    if share is None:
+        return density
+    leaves = masks_lib.prunable_leaves(kept, job.study.prunable)
+    return share({path: leaf.shape for path, leaf in leaves}, density)

@@ -9,8 +9,9 @@ import numpy as np
 from lth_jax import masks
 from lth_jax.config import StudyConfig
 from lth_jax.lottery.arms import Start
+from lth_jax.lottery.begun import Training
 from lth_jax.lottery.jobs import Job
-from lth_jax.lottery.trainer import Measured, Training
+from lth_jax.lottery.trainer import Measured
 from lth_jax.store import histograms, records, tickets
 from lth_jax.store.records import Curve, Run
 from lth_jax.store.workdir import Workdir
@@ -27,9 +28,9 @@ def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     return all(path.exists() for path in paths) and not workdir.all_in_training()
 
 
-def write_ticket(job: Job, start: Start) -> None:
+def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
     """The tickets that a job trains, as a file of their own."""
-    study, workdir = job.study, job.tickets.workdir
+    study = job.study
     provenance = {
         "level": job.level,
         "rewind_step": study.rewind_step,
@@ -43,14 +44,16 @@ def write_ticket(job: Job, start: Start) -> None:
     tickets.save(path, start.state.params, start.masks, provenance)
 
 
-def write_histograms(job: Job, start: Start, end: TrainState) -> None:
+def write_histograms(workdir: Workdir, job: Job, start: Start, end: TrainState) -> None:
     """How the weights that survive are spread, when a job starts and when it ends."""
-    path = job.tickets.workdir.weight_histograms(job.level)
+    path = workdir.weight_histograms(job.level)
     prunable = job.study.prunable
     histograms.save(path, start.state.params, end.params, start.masks, prunable)
 
 
-def write_records(job: Job, training: Training, measured: Measured) -> None:
+def write_records(
+    workdir: Workdir, job: Job, training: Training, measured: Measured
+) -> None:
     """The records of a job; when they are there, it is done."""
     steps, due = job.eval_steps, job.test_due
     runs = []
@@ -74,8 +77,7 @@ def write_records(job: Job, training: Training, measured: Measured) -> None:
         )
         density = count.kept / count.total
         runs.append(Run(member.arm, member.replicate, member.level, density, curves))
-    folder = job.tickets.workdir.records
-    records.write(records.path_of(folder, job.arm, job.level), runs)
+    records.write(records.path_of(workdir.records, job.arm, job.level), runs)
 
 
 def by_tag(curves: Curves) -> dict[str, np.ndarray]:

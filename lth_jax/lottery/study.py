@@ -1,7 +1,8 @@
 """Study: a config made real, with the data on the device."""
 
 import dataclasses
-from collections.abc import Hashable
+import functools
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -21,9 +22,9 @@ from lth_jax.config import (
 )
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
-from lth_jax.lottery.arms import Rules
+from lth_jax.lottery.arms import Origin, Rules, Start
 from lth_jax.lottery.fit import check_loss, check_sample
-from lth_jax.masks import Prunable
+from lth_jax.masks import Params, Prunable
 from lth_jax.models import (
     INITIALIZERS,
     MODELS,
@@ -33,6 +34,7 @@ from lth_jax.models import (
     from_linen,
     make_module,
 )
+from lth_jax.pruning.criteria import Criterion, Evidence
 from lth_jax.pruning.weights import Fraction
 from lth_jax.training import keys, optimizers, sampling, schedules
 from lth_jax.training.dynamics import Dynamics, make_dynamics
@@ -76,10 +78,21 @@ class Study:
     splits: Splits
     data_note: str | None
 
-    @property
-    def rules(self) -> Rules:
-        """What all of its members start by."""
-        return Rules(self.tx, self.network.init, self.config.rewind.what, self.prunable)
+    @functools.cached_property
+    def start_members(
+        self,
+    ) -> Callable[[Callable[[Origin, Rules], Start], Origin], Start]:
+        """The compiled `(arm's start, origin) -> Start` of all replicates, axis R."""
+        rules = Rules(self.tx, self.network.init, self.config.rewind.what, self.prunable)
+        return jax.jit(
+            lambda start, origin: jax.vmap(lambda one: start(one, rules))(origin),
+            static_argnums=0,
+        )
+
+    @functools.cached_property
+    def score(self) -> Callable[[Criterion, Evidence], Params]:
+        """The compiled scores by a criterion, of one member."""
+        return jax.jit(lambda by, evidence: by.scores(evidence), static_argnums=0)
 
     @property
     def program(self) -> Hashable:
@@ -93,7 +106,6 @@ class Study:
             arms=("ticket",),
             num_levels=1,
             num_replicates=1,
-            members_per_call=None,
             compact_levels=False,
             prune=prune,
             rewind=RewindConfig(),

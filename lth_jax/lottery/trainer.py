@@ -12,37 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from lth_jax import devices
-from lth_jax.config import StudyConfig
 from lth_jax.devices.halving import Halving
 from lth_jax.errors import UserError
-from lth_jax.lottery.arms import Start
+from lth_jax.lottery.begun import Begun, Training
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.segments import Segment
 from lth_jax.lottery.study import Study
-from lth_jax.masks import Masks, Params
-from lth_jax.shrinking import CompactMembers
-from lth_jax.training import Best, Curves, Metrics, TrainState
-from lth_jax.training.connections import Counts
+from lth_jax.masks import Params
+from lth_jax.training import Curves, Metrics, TrainState
 
 _MEMORY_FRACTION = 0.8  # the rest for what XLA and others keep
 _MOST_MEMBERS = 1024  # beyond, a device is busy all the same
-
-
-class Training(NamedTuple):
-    """Members at a segment boundary: all that is needed to go on from there.
-
-    Attributes:
-      state: of all members, leading axis R.
-      masks: as they are then, where they change.
-      best: what they were at their least validation loss so far.
-      curves: float32[R, V] arrays for all V evaluations, NaN where still to come.
-    """
-
-    state: TrainState
-    masks: Masks
-    best: Best
-    curves: Curves
 
 
 class Measured(NamedTuple):
@@ -57,12 +38,11 @@ class TrainingDiverged(UserError):
     """A loss that is no longer finite."""
 
 
-def begin(job: Job, start: Start) -> Training:
-    """A job before its first segment."""
-    empty = np.full((len(job.members), len(job.eval_steps)), np.nan, np.float32)
-    metrics: Metrics = dict.fromkeys(("loss", *job.study.loss.metrics), empty)
-    best = jax.vmap(Best.before)(start.state)
-    return Training(start.state, start.masks, best, Curves(empty, metrics, metrics))
+class _Program(NamedTuple):
+    """The segment by the number of members, and what these have of their own in it."""
+
+    make: Callable[[int], Callable[..., Any]]
+    own: Any
 
 
 class Trainer:
@@ -72,115 +52,83 @@ class Trainer:
         self._programs = Programs(study)
         self._halving = Halving(study.config.members_per_call)
 
-    def members_per_call(self, config: StudyConfig) -> int:
+    def members_per_call(self, num_replicates: int) -> int:
         """How many members a call should have: as the config says, or the memory."""
-        if config.members_per_call is None and jax.default_backend() == "cpu":
+        if self._halving.at_once is None and jax.default_backend() == "cpu":
             # No core idles, and there are not many more members than cores.
-            cores, replicates = jax.local_device_count(), config.num_replicates
-            return min(math.lcm(replicates, cores), 2 * max(replicates, cores))
+            cores = jax.local_device_count()
+            return min(math.lcm(num_replicates, cores), 2 * max(num_replicates, cores))
         if self._halving.at_once is None:
             room = _MEMORY_FRACTION * devices.free_memory_bytes()
             fitting = int(room) // self._programs.bytes_per_member()
             self._halving.at_once = min(max(1, fitting), _MOST_MEMBERS)
         return self._halving.at_once
 
-    def train(
-        self,
-        jobs: Sequence[Job],
-        trainings: Sequence[Training],
-        frozen: Sequence[Params | None],
-        goals: Sequence[Counts | None],
-        compact: CompactMembers | None,
-    ) -> Iterator[tuple[int, list[Training]]]:
-        """Trains to the jobs' last step, yielding (step, trainings) after each segment.
+    def train(self, begun: Sequence[Begun]) -> Iterator[list[Begun]]:
+        """Trains jobs to their last step, yielding them after each segment.
 
         Args:
-          jobs: of one program, which reached the same step.
-          trainings: of each, from `begin`, or any that this yielded.
-          frozen: what pruned weights of each stay at; None: 0.
-          goals: the counts that masks of each come to; None where they stay.
-          compact: the smaller nets of a single job, whose states `trainings` has.
+          begun: jobs of one program, which reached the same step.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
         """
-        (reached,) = {int(t.state.step[0]) for t in trainings}
-        todo = [s for s in jobs[0].segments if s.start_step >= reached]
-        state, masks, best, curves = _stacked(trainings)
-        run = self._runner(jobs, _with_zeros(frozen, trainings), goals, compact)
+        jobs, program = [one.job for one in begun], self._program(begun)
+        todo = [s for s in jobs[0].segments if s.start_step >= begun[0].step]
+        state, masks, best, curves = _stacked([one.training for one in begun])
+        own, draw_keys = program.own, jnp.concatenate([job.keys("draws") for job in jobs])
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
             drawn = [host.submit(_indices, jobs, s) for s in todo[:1]]
             for segment, following in zip(todo, [*todo[1:], None], strict=True):
-                indices = drawn.pop().result()
+                members = state, masks, best, own, drawn.pop().result(), draw_keys
                 if following:
                     drawn.append(host.submit(_indices, jobs, following))
-                first = _evaluations_before(jobs[0], segment)
-                due = jobs[0].test_due[first : first + segment.num_evals]
-                (state, masks, best), found = run(state, masks, best, indices, due)
+                evaluated = _evaluated(jobs[0], segment)
+                due = jobs[0].test_due[evaluated]
+                (state, masks, best), found = self._halving.run(
+                    program.make, *members, shared=(due,)
+                )
                 found = jax.device_get(found)
-                steps = jobs[0].eval_steps[first : first + segment.num_evals]
-                _check_finite(jobs, steps, found)
+                _check_finite(jobs, jobs[0].eval_steps[evaluated], found)
                 curves = jax.tree.map(
-                    lambda whole, part, at=first: _written(whole, part, at), curves, found
+                    lambda whole, part, at=evaluated: _written(whole, part, at),
+                    curves,
+                    found,
                 )
-                yield (
-                    segment.stop_step,
-                    _split(Training(state, masks, best, curves), len(jobs)),
-                )
+                reached = _split(Training(state, masks, best, curves), len(jobs))
+                yield [
+                    one._replace(training=training)
+                    for one, training in zip(begun, reached, strict=True)
+                ]
 
-    def _runner(
-        self,
-        jobs: Sequence[Job],
-        frozen: Params | None,
-        goals: Sequence[Counts | None],
-        compact: CompactMembers | None,
-    ) -> Callable[..., Any]:
-        """Makes `run(state, masks, best, indices, due) -> ((…), curves)`."""
-        draw_keys = jnp.concatenate([job.keys("draws") for job in jobs])
-        dynamics = jobs[0].how.dynamics
-        if dynamics is not None:
-            mask_keys = jnp.concatenate([job.keys("connections") for job in jobs])
-            changing = functools.partial(self._programs.changing, dynamics)
-            goal = _stacked(goals)
-
-            def run_changing(
-                state: TrainState, masks: Masks, best: Best, indices: Any, due: Any
-            ) -> Any:
-                members = state, masks, best, goal, indices, draw_keys, mask_keys
-                return self._halving.run(changing, *members, shared=(due,))
-
-            return run_changing
-        static: Callable[[int], Callable[..., Any]] = self._programs.static
-        own: Any = frozen
+    def _program(self, begun: Sequence[Begun]) -> _Program:
+        """The segment that jobs train by."""
+        job, compact = begun[0].job, begun[0].compact
+        if job.how.dynamics is not None:
+            mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
+            own: Any = _stacked([one.start.goal for one in begun]), mask_keys
+            changing = functools.partial(self._programs.changing, job.how.dynamics)
+            return _Program(changing, own)
         if compact is not None:
-            static = functools.partial(
-                self._programs.compact, compact.module, compact.is_flat
+            small = compact.module, compact.is_flat
+            return _Program(
+                functools.partial(self._programs.compact, *small), compact.kept
             )
-            own = compact.kept
+        return _Program(self._programs.static, _frozen(begun))
 
-        def run(
-            state: TrainState, masks: Masks, best: Best, indices: Any, due: Any
-        ) -> Any:
-            members = state, masks, best, own, indices, draw_keys
-            (state, best), found = self._halving.run(static, *members, shared=(due,))
-            return (state, masks, best), found
-
-        return run
-
-    def measure(
-        self, starts: Sequence[Start], trainings: Sequence[Training]
-    ) -> list[Measured]:
-        """What was not measured while jobs trained."""
-        frozen = _with_zeros([start.frozen for start in starts], trainings)
-        whole = _stacked(trainings)
-        best = TrainState(whole.best.step, whole.best.params, whole.best.batch_stats, ())
+    def measure(self, begun: Sequence[Begun]) -> list[Measured]:
+        """What was not measured while jobs trained, of the large nets."""
+        frozen = _frozen(begun)
+        start = _stacked([one.start.state for one in begun])
+        end = _stacked([one.training for one in begun])
+        best = TrainState(end.best.step, end.best.params, end.best.batch_stats, ())
         found = Measured(
-            self._evaluate("test", _stacked([start.state for start in starts]), frozen),
+            self._evaluate("test", start, frozen),
             self._evaluate("test", best, frozen),
-            self._evaluate("train", whole.state, frozen),
+            self._evaluate("train", end.state, frozen),
         )
-        return _split(found, len(starts))
+        return _split(found, len(begun))
 
     def _evaluate(self, split: str, state: TrainState, frozen: Params | None) -> Metrics:
         """Metrics on a whole split, float32[M]."""
@@ -188,17 +136,6 @@ class Trainer:
         state = dataclasses.replace(state, opt_state=())  # nothing reads the moments
         metrics: Metrics = jax.device_get(self._halving.run(make, state, frozen))
         return metrics
-
-
-def expanded(compact: CompactMembers, training: Training, masks: Masks) -> Training:
-    """The large nets' training, from that of the smaller ones."""
-    best, state = training.best, compact.expand(training.state)
-    at_best = dataclasses.replace(
-        training.state, params=best.params, batch_stats=best.batch_stats
-    )
-    large = compact.expand(at_best)
-    best = best._replace(params=large.params, batch_stats=large.batch_stats)
-    return Training(state, masks, best, training.curves)
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
@@ -216,23 +153,21 @@ def _split(tree: Any, number: int) -> list[Any]:
     # On the host: members lie on several devices, and slicing there makes these wait for
     # one another, which on CPU can deadlock.
     tree = jax.device_get(tree)
-    size = len(jax.tree.leaves(tree)[0]) // number
     return [
-        jax.tree.map(lambda x, i=i: x[i * size : (i + 1) * size], tree)
-        for i in range(number)
+        jax.tree.map(lambda x, i=i: np.split(x, number)[i], tree) for i in range(number)
     ]
 
 
-def _with_zeros(
-    frozen: Sequence[Params | None], trainings: Sequence[Training]
-) -> Params | None:
-    """Stacked; None where all are, so that nothing is added in vain."""
-    if all(own is None for own in frozen):
+def _frozen(begun: Sequence[Begun]) -> Params | None:
+    """What pruned weights stay at; None where all are 0, so that nothing is added."""
+    if all(one.start.frozen is None for one in begun):
         return None
     return _stacked(
         [
-            jax.tree.map(jnp.zeros_like, training.state.params) if own is None else own
-            for own, training in zip(frozen, trainings, strict=True)
+            jax.tree.map(jnp.zeros_like, one.start.state.params)
+            if one.start.frozen is None
+            else one.start.frozen
+            for one in begun
         ]
     )
 
@@ -241,13 +176,15 @@ def _indices(jobs: Sequence[Job], segment: Segment) -> np.ndarray:
     return np.concatenate([job.batch_indices(segment) for job in jobs])
 
 
-def _evaluations_before(job: Job, segment: Segment) -> int:
-    return int(np.searchsorted(job.eval_steps, segment.start_step, side="right"))
+def _evaluated(job: Job, segment: Segment) -> slice:
+    """Which of a job's evaluations a segment makes."""
+    first = int(np.searchsorted(job.eval_steps, segment.start_step, side="right"))
+    return slice(first, first + segment.num_evals)
 
 
-def _written(whole: np.ndarray, part: np.ndarray, at: int) -> np.ndarray:
+def _written(whole: np.ndarray, part: np.ndarray, at: slice) -> np.ndarray:
     result = np.array(whole)
-    result[:, at : at + part.shape[1]] = part
+    result[:, at] = part
     return result
 
 

@@ -5,12 +5,11 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, job, run, texts, values
+from support.runs import Stop, run, started, texts, values
 
 from lth_jax import masks
 from lth_jax.config import DynamicConfig
 from lth_jax.lottery.arms import ARMS
-from lth_jax.lottery.loop import goal, start
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.pruning import densities
@@ -40,7 +39,7 @@ def test_every_arm_trains_and_none_begins_as_another(every_arm, whole):
     tickets = Tickets(build(every_arm), whole)
     begin = set()
     for arm in ARMS:
-        state, *others = start(job(tickets, arm, 1))
+        state, *others = started(tickets, arm, 1)
         leaves = jax.tree.leaves((state.params, others))
         begin.add(b"".join(np.asarray(x).tobytes() for x in leaves))
     assert len(begin) == len(ARMS)
@@ -106,8 +105,8 @@ def test_what_moved_away_is_asked_of_the_dense_net_at_every_level(
     config = dataclasses.replace(tiny_config, arms=("ticket", "freeze_moved_away"))
     tickets = Tickets(build(config), tiny_study)
     kept = tickets.trained(2).masks
-    found = start(job(tickets, "freeze_moved_away", 2)).frozen
-    init, dense = tickets.inits().params, tickets.trained(0).state.params
+    found = started(tickets, "freeze_moved_away", 2).frozen
+    init, dense = tickets.initial.params, tickets.trained(0).state.params
     for name in ("dense_0", "output"):
         was, became, mask, constants = (
             np.asarray(tree[name]["kernel"]) for tree in (init, dense, kept, found)
@@ -123,8 +122,7 @@ def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny
     dynamic = DynamicConfig(densities=share)
     config = dataclasses.replace(tiny_config, arms=arms, dynamic=dynamic)
     tickets = Tickets(build(config), tiny_study)
-    own = job(tickets, "set", 2)
-    starts, goals = start(own), goal(own)
+    starts = started(tickets, "set", 2)
     shapes = {"dense_0": (40, 12), "dense_1": (12, 8), "output": (8, 10)}
     expected = densities.counts(
         densities.LAYER_DENSITIES[share],
@@ -135,10 +133,10 @@ def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny
         kept = np.asarray(starts.masks[name]["kernel"])
         counts = [expected[f"{name}/kernel"]] * 2
         assert kept.reshape(2, -1).sum(1).tolist() == counts
-        assert goals[name]["kernel"].tolist() == counts
+        assert starts.goal[name]["kernel"].tolist() == counts
         weights = np.asarray(starts.state.params[name]["kernel"])
         np.testing.assert_array_equal(weights != 0, kept)
-    of_tickets = goal(job(tickets, "gradual", 2))["dense_0"]["kernel"]
+    of_tickets = started(tickets, "gradual", 2).goal["dense_0"]["kernel"]
     assert of_tickets[0] != expected["dense_0/kernel"]
 
 

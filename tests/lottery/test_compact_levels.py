@@ -18,12 +18,11 @@ from lth_jax.lottery.arms import Start
 from lth_jax.lottery.compaction import compaction
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
-from lth_jax.lottery.tickets import Tickets, Trained
+from lth_jax.lottery.tickets import Trained
 from lth_jax.shrinking.training import needed_units
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store import records
 from lth_jax.store import tickets as ticket_files
-from lth_jax.store.workdir import Workdir
 
 # Nets so small have layers of which hardly a weight is left.
 pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps")
@@ -86,14 +85,14 @@ def plain(built, tmp_path_factory):
 @contextlib.contextmanager
 def smaller_nets():
     """Sees that some train meanwhile."""
-    calls, real = [], Programs.compact
+    calls, real = [], Programs._compact
 
     def spy(*arguments):
         calls.append(arguments)
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Programs, "compact", spy)
+        patch.setattr(Programs, "_compact", spy)
         yield
     assert calls
 
@@ -219,20 +218,19 @@ def start_of(built, units):
     return Start(state, masks)
 
 
-def test_which_jobs_train_smaller_nets(tiny_config, tmp_path):
+def test_which_jobs_train_smaller_nets(tiny_config):
     arms = ("ticket", "freeze", "rigl")
     config = dataclasses.replace(tiny_config, compact_levels=True, arms=arms)
     built = build(config)
-    tickets = Tickets(built, Workdir(tmp_path))
-    ticket, start = job(tickets, "ticket", 1), start_of(built, 6)
+    ticket, start = job(built, "ticket", 1), start_of(built, 6)
     found = compaction(ticket, start)
     assert found.module.hidden_sizes == (6, 8)
-    assert compaction(job(tickets, "ticket", 0), start) is None
-    assert compaction(job(tickets, "rigl", 1), start) is None
+    assert compaction(job(built, "ticket", 0), start) is None
+    assert compaction(job(built, "rigl", 1), start) is None
     frozen = start._replace(frozen=start.state.params)
-    assert compaction(job(tickets, "freeze", 1), frozen) is None
+    assert compaction(job(built, "freeze", 1), frozen) is None
     assert compaction(ticket, start_of(built, 11)) is None  # 92% of params
-    large = Tickets(dataclasses.replace(built, config=tiny_config), Workdir(tmp_path))
+    large = dataclasses.replace(built, config=tiny_config)
     assert compaction(job(large, "ticket", 1), start) is None
 
 

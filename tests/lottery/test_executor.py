@@ -19,8 +19,8 @@ from lth_jax import config as lth_config
 from lth_jax import data, report
 from lth_jax.analysis.outcomes import early_stop
 from lth_jax.devices.halving import Halving
+from lth_jax.lottery import loop
 from lth_jax.lottery.executor import Executor
-from lth_jax.lottery.pruner import Pruner
 from lth_jax.lottery.results import is_finished
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
@@ -239,12 +239,10 @@ def test_what_trained_under_other_masks_trains_again(
 
     with pytest.raises(Stop):
         run(config, tmp_path, built, stop)
-    real = Pruner.prune
-
-    def otherwise(self, name, level, replicate, parent, init):
-        return real(self, name, level, 1 - replicate, parent, init)
-
-    monkeypatch.setattr(Pruner, "prune", otherwise)
+    real = loop.prune
+    monkeypatch.setattr(
+        loop, "prune", lambda *args: jax.tree.map(lambda m: m[::-1], real(*args))
+    )
     with caplog.at_level(logging.WARNING):
         files = run(config, tmp_path, built)
     assert "ticket, level 1: masks came out otherwise" in caplog.text

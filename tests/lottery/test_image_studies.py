@@ -7,7 +7,7 @@ import logging
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, job, run, texts, values
+from support.runs import Stop, job, run, started, texts, values
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -16,15 +16,15 @@ from lth_jax import config as lth_config
 from lth_jax import data, devices
 from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
-from lth_jax.lottery import loop
+from lth_jax.lottery.begun import begin
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets, Trained
-from lth_jax.lottery.trainer import Trainer, begin
+from lth_jax.lottery.trainer import Trainer
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store import records
 from lth_jax.store import tickets as ticket_files
-from lth_jax.store.workdir import Workdir
+from lth_jax.store.checkpoints import Newest
 
 
 def study(tiny_config, **changes):
@@ -155,7 +155,7 @@ def test_batch_statistics_rewind_with_the_weights(config, built, finished):
     assert means[0].any()
     assert not means[1].any()
     assert set(point.step.tolist()) == {4}
-    begun = loop.start(job(Tickets(built, finished), "ticket", 1))
+    begun = started(Tickets(built, finished), "ticket", 1)
     assert_trees_equal(begun.state.batch_stats, point.batch_stats)
     params, kept, _ = ticket_files.load(finished.ticket(1), 0)
     at_k = jax.tree.map(lambda x: x[0], point.params)
@@ -221,10 +221,9 @@ def test_a_member_too_large_alone_is_told(built, tmp_path, monkeypatch):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
     monkeypatch.setattr(devices, "over_members", lambda *_, **__: fails)
-    own = job(Tickets(built, Workdir(tmp_path)), "ticket", 0)
-    begun = begin(own, start(built))
+    begun = begin(job(built, "ticket", 0), start(built), Newest(tmp_path))
     with pytest.raises(UserError, match="one member alone does not fit"):
-        next(Trainer(built).train([own], [begun], [None], [None], None))
+        next(Trainer(built).train([begun]))
 
 
 @pytest.mark.usefixtures("quick")
@@ -235,7 +234,7 @@ def test_off_the_cpu_members_are_as_many_as_fit_the_memory(built, monkeypatch):
     params = sum(x.size for x in jax.tree.leaves(start(built).state.params)) // 2
     assert size > 3 * 4 * params  # params, moments, gradients at the least
     monkeypatch.setattr(devices, "free_memory_bytes", lambda: 10 * size)
-    assert trainer.members_per_call(built.config) == 8
+    assert trainer.members_per_call(2) == 8
 
 
 @pytest.mark.slow

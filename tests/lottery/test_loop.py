@@ -6,8 +6,6 @@ import pytest
 
 from lth_jax.lottery.loop import find_tickets
 from lth_jax.lottery.study import build
-from lth_jax.lottery.tickets import Tickets
-from lth_jax.store.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +13,12 @@ def built(tiny_config):
     return build(tiny_config)
 
 
-def jobs(built, tmp_path):
-    return list(find_tickets(Tickets(built, Workdir(tmp_path))))
+def jobs(built):
+    return list(find_tickets(built))
 
 
-def test_a_level_follows_the_one_it_is_pruned_from(built, tmp_path):
-    found = jobs(built, tmp_path)
+def test_a_level_follows_the_one_it_is_pruned_from(built):
+    found = jobs(built)
     assert [(job.arm, job.level) for job in found] == [
         ("ticket", 0),
         ("ticket", 1),
@@ -38,19 +36,19 @@ def test_a_level_follows_the_one_it_is_pruned_from(built, tmp_path):
             assert job.parent in found[:i]
 
 
-def test_in_one_shot_every_level_is_pruned_from_the_dense_nets(built, tmp_path):
+def test_in_one_shot_every_level_is_pruned_from_the_dense_nets(built):
     prune = dataclasses.replace(built.config.prune, densities=(0.5, 0.1))
     config = dataclasses.replace(built.config, prune=prune)
-    dense, *others = jobs(dataclasses.replace(built, config=config), tmp_path)
+    dense, *others = jobs(dataclasses.replace(built, config=config))
     assert {job.parent for job in others} == {dense}
 
 
-def test_a_job_knows_its_steps_and_where_test_is_due(built, tmp_path):
+def test_a_job_knows_its_steps_and_where_test_is_due(built):
     config = dataclasses.replace(
         built.config, arms=("ticket", "rigl"), eval_test_every_steps=20
     )
     late = dataclasses.replace(built, config=config, rewind_step=13)
-    dense, ticket, rigl, *_ = jobs(late, tmp_path)
+    dense, ticket, rigl, *_ = jobs(late)
     assert dense.eval_steps.tolist() == [10, 13, 20, 30, 40]
     assert dense.test_due.tolist() == [False, False, True, False, True]
     assert (ticket.first_step, ticket.last_step) == (13, 40)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from support.runs import train
+from support.runs import job, train
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -15,7 +15,7 @@ import lth_jax
 from lth_jax import densities, masks, pruning
 from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
-from lth_jax.lottery.pruner import Pruner
+from lth_jax.lottery.pruner import _examples, prune_one
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets, Trained
 from lth_jax.pruning import criteria
@@ -60,9 +60,8 @@ def pruned(built, inits, level=1, replicate=1, **fields):
     """The masks of a level by the study with these fields of `prune`."""
     init, parent = inits
     config = with_prune(built.config, **fields)
-    return Pruner(dataclasses.replace(built, config=config)).prune(
-        "ticket", level, replicate, parent, init
-    )
+    own = job(dataclasses.replace(built, config=config), "ticket", level)
+    return prune_one(own, replicate, parent, init)
 
 
 def second(tree):
@@ -149,12 +148,13 @@ def test_random_criteria_have_a_scope_of_their_own(own, built, inits):
 def test_an_arm_that_is_a_criterion_prunes_as_a_study_of_it(built, inits):
     init, parent = inits
     config = with_prune(built.config, scope="global", invert=True)
-    pruner = Pruner(dataclasses.replace(built, config=config))
+    config = dataclasses.replace(config, arms=("ticket", "snip", "large_init"))
+    study = dataclasses.replace(built, config=config)
     for name in ("snip", "large_init"):  # deterministic, or of the same examples
-        found = pruner.prune(name, 1, 1, parent, init)
+        found = prune_one(job(study, name, 1), 1, parent, init)
         expected = pruned(built, inits, criterion=name, scope="global")
         assert_trees_equal(found, expected)  # not inverted, as the ticket is
-    ticket = pruner.prune("ticket", 1, 1, parent, init)
+    ticket = prune_one(job(study, "ticket", 1), 1, parent, init)
     small = pruned(built, inits, criterion="small_final", scope="global")
     assert_trees_equal(ticket, small)
 
@@ -171,7 +171,7 @@ def test_criteria_train_beside_the_ticket(tiny_config, built, tmp_path):
     for run_ in found.values():
         if run_.level:
             assert run_.density == round(DENSITIES[run_.level - 1] * 656) / 656
-    init = Tickets(built, files).inits()
+    init = Tickets(built, files).initial
     dense = Trained(init, masks.full(init.params))
     for name in ("snip", "large_init"):
         kept = pruned(built, (init, dense), level=2, criterion=name, scope="global")
@@ -235,8 +235,8 @@ def test_iterative_saliency_sees_the_trained_net_and_other_examples(built, inits
     found = pruned(built, inits, **fields)
     other = pruned(built, (init, trained._replace(state=init)), **fields)
     assert masks.overlap(found, other) < 0.9
-    pruner = Pruner(dataclasses.replace(built, config=with_prune(built.config, **fields)))
-    first, next_ = (pruner._examples("ticket", 0, level).inputs for level in (1, 2))
+    study = dataclasses.replace(built, config=with_prune(built.config, **fields))
+    first, next_ = (_examples(job(study, "ticket", level), 0).inputs for level in (1, 2))
     assert (first != next_).any()
 
 
@@ -277,14 +277,14 @@ def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm)
     own = name == "edge_popup"  # it has a scope of its own
     scope = "erk" if net == "lenet" and not own else "layerwise"
     config = with_prune(built.config, criterion=name, scope=scope, mask_steps=20)
-    pruner = Pruner(dataclasses.replace(built, config=config))
+    study = dataclasses.replace(built, config=config)
     init, apply = second(inits[0]), built.network.apply
     learn = jax.jit(lambda counts, *args: LEARNED[name](counts, apply, *args))
     shapes = {n: m.shape for n, m in masks.prunable_leaves(init.params)}
     sizes = {n: m.size for n, m in masks.prunable_leaves(init.params)}
     compiled = set()
     for level, density in enumerate(DENSITIES, start=1):
-        found = pruner.prune("ticket", level, 1, inits[1], inits[0])
+        found = prune_one(job(study, "ticket", level), 1, inits[1], inits[0])
         counts = {n: round(density * size) for n, size in sizes.items()}
         if scope == "erk":
             share = densities.erdos_renyi_kernel(shapes, density)
@@ -307,7 +307,7 @@ def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm)
             expected = np.zeros(mask.size, bool)
             expected[order_of] = True
             np.testing.assert_array_equal(np.asarray(mask).ravel(), expected)
-        compiled.add(pruner._scores("ticket")._cache_size())
+        compiled.add(study.score._cache_size())
     assert len(compiled) == 1  # the second level added nothing
 
 

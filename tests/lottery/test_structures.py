@@ -64,13 +64,13 @@ def test_units_of_the_whole_net_go_together(config, tmp_path):
 
 def test_compact_levels_train_nets_of_the_units_left(config, tmp_path, monkeypatch):
     trained = []
-    real = Programs.compact
+    real = Programs._compact
 
     def spy(self, module, is_flat, num_members):
         trained.append(module.hidden_sizes)
         return real(self, module, is_flat, num_members)
 
-    monkeypatch.setattr(Programs, "compact", spy)
+    monkeypatch.setattr(Programs, "_compact", spy)
     fields = {"structure": "units", "fraction": 0.5}
     found = study(config, tmp_path / "study", compact_levels=True, **fields)
     assert trained == [(6, 4), (3, 2)]

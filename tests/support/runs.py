@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from lth_jax.lottery.arms import Start
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.jobs import Job
-from lth_jax.lottery.loop import find_tickets
+from lth_jax.lottery.loop import find_tickets, start
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import claim, records
@@ -15,9 +16,15 @@ def train(built, files, check_interrupted=lambda: None) -> None:
     Executor([Tickets(built, files)], check_interrupted).run()
 
 
-def job(tickets, arm, level) -> Job:
+def job(built, arm, level) -> Job:
     """The job of an arm at a level."""
-    return next(j for j in find_tickets(tickets) if (j.arm, j.level) == (arm, level))
+    return next(j for j in find_tickets(built) if (j.arm, j.level) == (arm, level))
+
+
+def started(tickets, arm, level) -> Start:
+    """Where the members of an arm start at a level."""
+    own = job(tickets.study, arm, level)
+    return start(own, tickets.find(own))
 
 
 class Stop(Exception):

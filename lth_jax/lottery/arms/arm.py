@@ -72,11 +72,13 @@ class Start(NamedTuple):
       state: its params are 0 where `masks` prune.
       masks: its masks.
       frozen: what its pruned weights stay at, 0 where masks keep; None: all at 0.
+      goal: how many weights of each leaf changing masks come to; None: masks stay.
     """
 
     state: TrainState
     masks: Masks
     frozen: Params | None = None
+    goal: Counts | None = None
 
 
 @dataclasses.dataclass(frozen=True)

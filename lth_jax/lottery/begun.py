@@ -1,0 +1,107 @@
+"""Begun: a job that trains, with where it started and where it was left."""
+
+import dataclasses
+import logging
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from lth_jax.lottery.arms import Start
+from lth_jax.lottery.compaction import compaction
+from lth_jax.lottery.jobs import Job
+from lth_jax.masks import Masks
+from lth_jax.shrinking import CompactMembers
+from lth_jax.store.checkpoints import Newest
+from lth_jax.training import Best, Curves, Metrics, TrainState
+
+_log = logging.getLogger(__name__)
+
+
+class Training(NamedTuple):
+    """Members at a segment boundary: all that is needed to go on from there.
+
+    Attributes:
+      state: of all members, leading axis R.
+      masks: as they are then, where they change.
+      best: what they were at their least validation loss so far.
+      curves: float32[R, V] arrays for all V evaluations, NaN where still to come.
+    """
+
+    state: TrainState
+    masks: Masks
+    best: Best
+    curves: Curves
+
+
+class Begun(NamedTuple):
+    """A job that trains.
+
+    Attributes:
+      job: what trains.
+      start: where it started.
+      compact: the smaller nets that train in its place, if any.
+      training: where it is, of the smaller nets if there are any.
+    """
+
+    job: Job
+    start: Start
+    compact: CompactMembers | None
+    training: Training
+
+    @property
+    def step(self) -> int:
+        """The step that its members are at."""
+        return int(self.training.state.step[0])
+
+    @property
+    def whole(self) -> Training:
+        """Where it is, of the large nets."""
+        compact, training = self.compact, self.training
+        if compact is None:
+            return training
+        state, best = compact.expand(training.state), training.best
+        stats = best.batch_stats
+        large = compact.expand(
+            dataclasses.replace(training.state, params=best.params, batch_stats=stats)
+        )
+        best = best._replace(params=large.params, batch_stats=large.batch_stats)
+        return Training(state, self.start.masks, best, training.curves)
+
+
+def begin(job: Job, start: Start, saved: Newest) -> Begun:
+    """A job as it was left; as it starts, where nothing was saved.
+
+    It also starts anew if it was left under other masks, which a GPU may bring about:
+    there scores can differ in the last bit the second time.
+    """
+    compact = compaction(job, start)
+    state = start.state if compact is None else compact.states
+    masks = start.masks if compact is None else compact.masks
+    begun = Begun(job, start, compact, fresh(job, state, masks))
+    found = saved.newest(begun.training) if job.is_whole else None
+    if found is None:
+        return begun
+    left = Training(*found)
+    if job.how.dynamics is None and not _equal(left.masks, masks):
+        _log.warning(
+            "%s, level %d: masks came out otherwise than before the interruption;"
+            " training from the start of the level",
+            job.arm,
+            job.level,
+        )
+        saved.clear()
+        return begun
+    return begun._replace(training=left)
+
+
+def fresh(job: Job, state: TrainState, masks: Masks) -> Training:
+    """A job before its first segment."""
+    empty = np.full((len(job.members), len(job.eval_steps)), np.nan, np.float32)
+    metrics: Metrics = dict.fromkeys(("loss", *job.study.loss.metrics), empty)
+    best = jax.vmap(Best.before)(state)
+    return Training(state, masks, best, Curves(empty, metrics, metrics))
+
+
+def _equal(a: Masks, b: Masks) -> bool:
+    return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
