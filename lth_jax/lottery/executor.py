@@ -35,7 +35,7 @@ class Executor:
             for study, tickets in self._tickets.items()
         }
         self._check_interrupted = check_interrupted
-        self._trainers: dict[Hashable, Trainer] = {}
+        self._trainers = {study.program: Trainer(study) for study in self._tickets}
 
     def run(self) -> None:
         """Trains every job that is not done."""
@@ -86,10 +86,7 @@ class Executor:
         return max(1, self._trainer(job).members_per_call(replicates) // replicates)
 
     def _trainer(self, job: Job) -> Trainer:
-        key = job.study.program
-        if key not in self._trainers:
-            self._trainers[key] = Trainer(job.study)
-        return self._trainers[key]
+        return self._trainers[job.study.program]
 
     def _train(self, jobs: Sequence[Job]) -> None:
         """Trains jobs of one program from where they were left to their end."""

@@ -11,7 +11,10 @@ from lth_jax.lottery import segments
 from lth_jax.lottery.arms import Arm, find_arm
 from lth_jax.lottery.segments import Segment
 from lth_jax.lottery.study import Study
+from lth_jax.masks import Masks, prunable_leaves
 from lth_jax.pruning.criteria import CRITERIA, Criterion
+from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.weights import Density
 from lth_jax.training import keys, sampling
 
 
@@ -75,6 +78,15 @@ class Job:
     def scope(self) -> str:
         """Among which weights its criterion compares."""
         return self.criterion.scope or self.study.config.prune.scope
+
+    def density(self, kept: Masks) -> Density:
+        """What its level keeps: of each leaf if the scope shares it out, else of all."""
+        density = self.study.config.prune.densities[self.level - 1]
+        share = LAYER_DENSITIES.get(self.scope)
+        if share is None:
+            return density
+        leaves = prunable_leaves(kept, self.study.prunable)
+        return share({path: leaf.shape for path, leaf in leaves}, density)
 
     @property
     def prunes_trained(self) -> bool:

@@ -15,7 +15,8 @@ import lth_jax
 from lth_jax import densities, masks, pruning
 from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
-from lth_jax.lottery.pruner import _examples, prune_one
+from lth_jax.lottery.evidence import gather
+from lth_jax.lottery.pruner import prune_one
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets, Trained
 from lth_jax.pruning import criteria
@@ -236,7 +237,10 @@ def test_iterative_saliency_sees_the_trained_net_and_other_examples(built, inits
     other = pruned(built, (init, trained._replace(state=init)), **fields)
     assert masks.overlap(found, other) < 0.9
     study = dataclasses.replace(built, config=with_prune(built.config, **fields))
-    first, next_ = (_examples(job(study, "ticket", level), 0).inputs for level in (1, 2))
+    first, next_ = (
+        gather(job(study, "ticket", level), 0, trained, init).examples.inputs
+        for level in (1, 2)
+    )
     assert (first != next_).any()
 
 
