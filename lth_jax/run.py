@@ -2,8 +2,11 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import flax.linen as nn
 
 from lth_jax import config as lth_config
 from lth_jax.analysis.verdict import Verdict, judge
@@ -92,24 +95,34 @@ def run_study(
       result.verdict, result.records, result.ticket(level=3, replicate=0)
     """
     study = config if isinstance(config, StudyConfig) else lth_config.read(config or {})
-    names = {}
-    if model is not None:
-        names["model"] = {"name": MODELS.give(model)}
-    if data is not None:
-        given = data if isinstance(data, str) else lambda: data
-        names["data"] = {"name": DATA_SETS.give(given, "arrays")}
-    if loss is not None:
-        names["loss"] = {"name": LOSSES.give(loss)}
-    if criterion is not None:
-        names["prune"] = {"criterion": CRITERIA.give(criterion)}
-    for group, fields in names.items():
-        named: Any = dataclasses.replace(getattr(study, group), **fields)
-        study = dataclasses.replace(study, **{group: named})
+    arrays = data if data is None or isinstance(data, str) else lambda: data
+    for group, field, thing, registry, name in (
+        ("model", "name", model, MODELS, _described(model)),
+        ("data", "name", arrays, DATA_SETS, "arrays"),
+        ("loss", "name", loss, LOSSES, None),
+        ("prune", "criterion", criterion, CRITERIA, None),
+    ):
+        if thing is not None:
+            own: Any = getattr(study, group)
+            own = dataclasses.replace(own, **{field: registry.give(thing, name)})
+            study = dataclasses.replace(study, **{group: own})
     more = tuple(ARMS.give(arm) for arm in arms)
     study = dataclasses.replace(study, arms=(*study.arms, *more))
     study.check()
     check_arms(study)
     return Result(run(study, pathlib.Path(workdir)))
+
+
+def _described(model: Any) -> str | None:
+    """A module with the values of its fields, which tell it from another of its class."""
+    if not isinstance(model, nn.Module):
+        return None
+    fields = (
+        f.name for f in dataclasses.fields(model) if f.name not in ("parent", "name")
+    )
+    values = ", ".join(f"{name}={getattr(model, name)!r}" for name in fields)
+    where = re.compile(r" at 0x[0-9a-f]+")  # of a function, other in each process
+    return f"{type(model).__name__}({where.sub('', values)})"
 
 
 def run(

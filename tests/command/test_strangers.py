@@ -346,6 +346,7 @@ def test_a_regression_ends_with_a_verdict_by_loss(tmp_path):
 def test_objects_are_given_again_or_missed_in_one_line(folder, tmp_path, monkeypatch):
     class Here(Mlp):
         num_classes: int = 3
+        depth: int = 1
 
     def halved(origin, rules):
         return lth_jax.arms.find_arm("ticket").start(origin, rules)
@@ -367,6 +368,9 @@ def test_objects_are_given_again_or_missed_in_one_line(folder, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         forbid_training(patch)
         lth_jax.run_study(config(arms=("ticket",)), **given)
+        with pytest.raises(UserError, match=r"model\.name.*depth=1"):
+            other = given | {"model": Here(depth=2)}
+            lth_jax.run_study(config(arms=("ticket",)), **other)
     assert texts(result.workdir) == before
     assert set(result.records["arm"]) == {"ticket", "given:halved"}
     # Another process reports it, but cannot make the net again.

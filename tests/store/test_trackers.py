@@ -16,11 +16,11 @@ from support.runs import Stop, run, texts
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from lth_jax import config as lth_config
-from lth_jax.lottery import executor
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import records
+from lth_jax.store.checkpoints import Newest
 from lth_jax.store.trackers import TrackerError, check, open_trackers
 from lth_jax.store.workdir import Workdir
 
@@ -161,14 +161,15 @@ def test_killed_before_it_is_saved_each_step_is_there_once(
     config = dataclasses.replace(config, checkpoint_every_steps=10, num_levels=1)
     built = build(config)
 
-    class Killed(executor.Newest):
-        def save(self, step, tree):
-            if step == 20:
-                raise Stop
-            super().save(step, tree)
+    real = Newest.save
+
+    def save(self, step, tree):
+        if step == 20:
+            raise Stop
+        real(self, step, tree)
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(executor, "Newest", Killed)
+        patch.setattr(Newest, "save", save)
         run(config, tmp_path, built)
     if cut:  # then in the middle of the write, before it was noted
         newest = max(tmp_path.rglob("events.*"))
