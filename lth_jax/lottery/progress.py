@@ -7,7 +7,7 @@ from tqdm import tqdm
 from lth_jax.lottery.jobs import Job
 
 
-class Progress(tqdm):  # type: ignore[type-arg]
+class Progress(tqdm):
     """Level, arm, steps a second (of all members together) and time left."""
 
     def __init__(self, num_member_steps: int):
