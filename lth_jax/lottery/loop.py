@@ -32,9 +32,7 @@ def find_tickets(study: Study) -> Iterator[Job]:
 def start(job: Job, found: Found) -> Start:
     """Where a job's members start: pruned, then rewound as its arm has it.
 
-    Args:
-      job: what trains.
-      found: the nets that it needs, leading axis R, the replicates.
+    Arrays have a leading axis R, the replicates.
     """
     if job.parent is None:
         return Start(found.initial, found.full_masks)

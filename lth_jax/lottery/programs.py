@@ -22,7 +22,6 @@ from lth_jax.training import (
     make_evaluate,
     make_segment,
 )
-from lth_jax.training.connections import Counts
 from lth_jax.training.dynamic_training import make_dynamic_segment
 from lth_jax.training.frozen import with_frozen
 
@@ -72,15 +71,9 @@ class Programs:
         """The segment of members whose net is made by what is their own."""
 
         def segment(
-            state: TrainState,
-            masks: Masks,
-            best: Best,
-            own: Any,
-            indices: jax.Array,
-            key: jax.Array,
-            test_due: jax.Array,
-            *splits: Examples,
+            state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
+            indices, key, test_due, *splits = others
             train = make_segment(apply_of(own), *self._how)
             state, best, curves = train(
                 state, best, masks, indices, *splits, key, test_due
@@ -100,16 +93,9 @@ class Programs:
         )
 
         def segment(
-            state: TrainState,
-            masks: Masks,
-            best: Best,
-            own: tuple[Counts, jax.Array],
-            indices: jax.Array,
-            key: jax.Array,
-            test_due: jax.Array,
-            *splits: Examples,
+            state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
-            goal, mask_key = own
+            (goal, mask_key), (indices, key, test_due, *splits) = own, others
             (state, masks), best, curves = train(
                 state, best, masks, goal, indices, *splits, key, mask_key, test_due
             )
@@ -138,12 +124,9 @@ class Programs:
     def _over_members(
         self, function: Callable[..., Any], num_members: int, num_more: int = 0
     ) -> Callable[..., Any]:
-        """The function of so many members, with the splits as its last arguments.
+        """A function of one member, of so many: the splits are its last arguments.
 
-        Args:
-          function: of one member.
-          num_members: how many.
-          num_more: of its arguments before the splits that all members share.
+        So many more before them are shared by all members too.
         """
         compiled = devices.over_members(
             function,

@@ -28,14 +28,7 @@ def prune(job: Job, found: Found) -> Masks:
 
 
 def prune_one(job: Job, replicate: int, parent: Trained, initial: TrainState) -> Masks:
-    """The masks of one replicate, on the host.
-
-    Args:
-      job: of a level from 1.
-      replicate: which one of those that `parent` and `initial` have.
-      parent: the nets that are pruned, and their masks.
-      initial: the original inits.
-    """
+    """The masks of one of the replicates whose nets and original inits are given."""
     evidence = gather(job, replicate, parent, initial)
     spec, kept = job.study.config.prune, evidence.masks
 

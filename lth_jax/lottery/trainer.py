@@ -65,10 +65,7 @@ class Trainer:
         return self._halving.at_once
 
     def train(self, begun: Sequence[Begun]) -> Iterator[list[Begun]]:
-        """Trains jobs to their last step, yielding them after each segment.
-
-        Args:
-          begun: jobs of one program, which reached the same step.
+        """Trains jobs of one program and step to their last, yielding after each segment.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.

@@ -14,7 +14,6 @@ the rewinding would keep what was trained, with fresh moments and the schedule o
 | gradual, set, rigl | of the init | fresh | from step 0 |
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from lth_jax.lottery.arms import changing, rewound, zhou
@@ -24,19 +23,15 @@ from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.registry import Registry, UnknownName
 
 
-def _made(found: Any) -> Arm:
+def _made(found: Any, name: str | None = None) -> Arm:
     """An arm; one of a plain function is given everything that it could read."""
     if isinstance(found, Arm):
         return found
     if not callable(found):
         raise TypeError("an arm is an `Arm`, or a function of (origin, rules)")
-    return _named(getattr(found, "__name__", type(found).__name__), found)
-
-
-def _named(name: str, start: Callable[[Origin, Rules], Start]) -> Arm:
-    label = name.replace("_", " ")
+    label = name or getattr(found, "__name__", type(found).__name__).replace("_", " ")
     sentence = f"the arm '{label}'"
-    return Arm(start, label, sentence, needs_trained=True, needs_dense=True)
+    return Arm(found, label, sentence, needs_trained=True, needs_dense=True)
 
 
 # Okabe and Ito's palette, and colours of Tol's kind, told apart by colour-blind readers.
@@ -88,4 +83,4 @@ def reported_arm(name: str) -> Arm:
     def start(origin: Origin, rules: Rules) -> Start:
         raise ValueError(f"arm: {name!r} is not there any more")
 
-    return _named(name.replace(":", ".").rpartition(".")[2], start)
+    return _made(start, name.replace(":", ".").rpartition(".")[2].replace("_", " "))

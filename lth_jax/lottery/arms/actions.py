@@ -15,14 +15,7 @@ from lth_jax.masks import Masks, Params, Prunable, default_prunable
 def reshuffle(
     key: jax.Array, params: Params, masks: Masks, prunable: Prunable = default_prunable
 ) -> Params:
-    """The weights that each leaf keeps, permuted among themselves (mask-1 "reshuffle").
-
-    Args:
-      key: for the permutations; each leaf has its own.
-      params: float leaves.
-      masks: bool leaves, the structure and shapes of params.
-      prunable: which leaves it acts on; the others stay as they are.
-    """
+    """The weights that each leaf keeps, permuted among themselves ("reshuffle")."""
     masks_lib.check(masks, params)
 
     def act(i: int, p: jax.Array, m: jax.Array) -> jax.Array:
@@ -41,12 +34,7 @@ def constant(
 ) -> Params:
     """Every weight +alpha or -alpha, as likely the one as the other (mask-1 "constant").
 
-    Alpha is the leaf's standard deviation, over all of its weights.
-
-    Args:
-      key: for the signs; each leaf has its own.
-      params: the original init, which tells alpha.
-      prunable: which leaves it acts on; the others stay as they are.
+    Alpha is the standard deviation of all weights of the leaf, at the original init.
     """
 
     def act(i: int, p: jax.Array) -> jax.Array:

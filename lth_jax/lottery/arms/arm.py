@@ -50,14 +50,7 @@ class Origin(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What all members of a study start by.
-
-    Attributes:
-      tx: the optimizer.
-      init: key to (params, batch statistics).
-      rewind: what a level resets when it starts, and to which step.
-      prunable: which leaves may be pruned.
-    """
+    """What all members of a study start by; `init` takes a key."""
 
     tx: optax.GradientTransformation
     init: Init
@@ -70,7 +63,7 @@ class Start(NamedTuple):
 
     Attributes:
       state: its params are 0 where `masks` prune.
-      masks: its masks.
+      masks: bool leaves.
       frozen: what its pruned weights stay at, 0 where masks keep; None: all at 0.
       goal: how many weights of each leaf changing masks come to; None: masks stay.
     """
