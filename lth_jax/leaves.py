@@ -63,13 +63,13 @@ class Axes(NamedTuple):
 AxesOf = Callable[[str, Any], Axes]  # of (path, leaf)
 
 
-def named_leaves(tree: Any) -> list[tuple[Path, Any]]:
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     """The leaves of a pytree with their paths, in `tree_flatten` order."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(_path(tree, keys), leaf) for keys, leaf in leaves]
 
 
-def is_weight(path: str, leaf: Any) -> bool:
+def default_prunable(path: str, leaf: Any) -> bool:
     """Whether a leaf multiplies what a layer reads: a kernel, of whatever framework.
 
     Never a bias, a normalisation, an embedding, a class token, or less than two axes.
@@ -128,16 +128,13 @@ def _words(name: str) -> set[str]:
 
 
 def _path(tree: Any, keys: tuple[Any, ...]) -> Path:
-    owner, node = None, tree
-    for key in keys:
-        owner = type(node) if isinstance(key, jax.tree_util.GetAttrKey) else None
+    text, node = jax.tree_util.keystr(keys, simple=True, separator="/"), tree
+    for key in keys[:-1]:
         if isinstance(key, jax.tree_util.GetAttrKey):
             node = getattr(node, key.name)
-        elif isinstance(key, jax.tree_util.DictKey):
-            node = node[key.key]
-        elif isinstance(key, jax.tree_util.SequenceKey):
-            node = node[key.idx]
+        elif isinstance(key, jax.tree_util.DictKey | jax.tree_util.SequenceKey):
+            node = node[getattr(key, "key", getattr(key, "idx", None))]
         else:
-            owner = None
-            break
-    return Path(jax.tree_util.keystr(keys, simple=True, separator="/"), owner)
+            return Path(text)
+    is_owned = bool(keys) and isinstance(keys[-1], jax.tree_util.GetAttrKey)
+    return Path(text, type(node) if is_owned else None)

@@ -14,6 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, PyTree
 
+from lth_jax.leaves import default_prunable as default_prunable
+from lth_jax.leaves import named_leaves as named_leaves
+
 Params = Any  # a pytree of arrays
 Prunable = Callable[[str, Any], bool]  # (path such as "dense_0/kernel", leaf)
 
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
 else:
     Masks = PyTree[Bool[jax.Array | np.ndarray, "..."]]
 
-_NEVER_PRUNED = frozenset({"bias", "scale", "offset", "embedding", "embeddings"})
-
 
 class LayerCount(NamedTuple):
     """How many of a leaf's weights are kept, and how many there are."""
@@ -33,18 +34,8 @@ class LayerCount(NamedTuple):
     total: int
 
 
-def default_prunable(path: str, leaf: Any) -> bool:
-    """Whether a leaf is the kernel of a dense or convolution layer.
-
-    Kernels are told by shape and name, so that flax, haiku, equinox and plain
-    dicts all work: at least two axes, and not named as a bias, a normalisation
-    parameter or an embedding.
-    """
-    return leaf.ndim >= 2 and path.rsplit("/", 1)[-1] not in _NEVER_PRUNED
-
-
 def excluding(layers: Collection[str]) -> Prunable:
-    """As `default_prunable`, but without the layers of these names.
+    """As `default_prunable`, without the layers of these names.
 
     A layer's name is any part of its path: "shortcut" is in "block_0/shortcut/kernel".
     """
@@ -53,15 +44,6 @@ def excluding(layers: Collection[str]) -> Prunable:
         return default_prunable(path, leaf) and not set(path.split("/")) & set(layers)
 
     return prunable
-
-
-def named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """The leaves of a pytree with their paths, in `tree_flatten` order."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
-        for path, leaf in leaves
-    ]
 
 
 def prunable_leaves(
