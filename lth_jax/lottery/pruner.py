@@ -11,11 +11,10 @@ import numpy as np
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks, Params, prunable_leaves
 from lth_jax.pruning import weights as pruning
-from lth_jax.pruning.counts import counts_at
 from lth_jax.pruning.criteria import CRITERIA, Criterion, Evidence
 from lth_jax.pruning.densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES, Request
-from lth_jax.pruning.weights import Density
+from lth_jax.pruning.weights import Density, counts_at
 from lth_jax.training import keys, sampling
 from lth_jax.training.connections import Counts
 from lth_jax.training.losses import Examples
