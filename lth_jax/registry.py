@@ -15,6 +15,22 @@ class UnknownName(UserError, ValueError):
     """A name that finds nothing; the text begins after the name of what was asked."""
 
 
+def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> Any:
+    """Makes a registry's `made`: what can be called, given to a kind if not yet of it.
+
+    What cannot be called is a TypeError that says what it needs.
+    """
+
+    def made(found: Any) -> Any:
+        if isinstance(kind, type) and isinstance(found, kind):
+            return found
+        if not callable(found):
+            raise TypeError(needs)
+        return kind(found)
+
+    return made
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """The package's own things of one kind by name; `find` also imports others.
 

@@ -7,14 +7,16 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Bool, Float, Int
 
 from lth_jax.masks import Masks, Params
 from lth_jax.training.connections import Counts
 from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate
+from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.segment import Best, Curves, make_curves
-from lth_jax.training.state import Apply, TrainState, project
+from lth_jax.training.segment import Best, Curves, curves_at
+from lth_jax.training.state import Apply, Array, TrainState, project
 from lth_jax.training.steps import make_steps
 
 
@@ -49,55 +51,46 @@ def make_dynamic_steps(
     Returns:
       `Changing`, and the batches' losses, float32[T].
     """
-    loss_fn, static_steps = make_loss(apply_fn, loss), make_steps(apply_fn, tx, loss)
+    gradient = jax.grad(make_loss(apply_fn, loss), has_aux=True)
+    static_steps = make_steps(apply_fn, tx, loss)
 
     def steps(
         state: TrainState,
         masks: Masks,
         goal: Counts,
-        batch_indices: jax.Array,
+        batch_indices: Int[Array, "steps batch"],
         examples: Examples,
         key: jax.Array | None = None,
         mask_key: jax.Array | None = None,
-    ) -> tuple[Changing, jax.Array]:
+    ) -> tuple[Changing, Float[jax.Array, " steps"]]:
         chex.assert_rank(batch_indices, 2)
         chex.assert_trees_all_equal_structs(masks, goal)
-        inputs, labels = examples
-
-        def updated(state: TrainState, masks: Masks, batch: jax.Array) -> Masks:
-            def gradients() -> Params:
-                found, _ = jax.grad(loss_fn, has_aux=True)(
-                    state.params,
-                    state.batch_stats,
-                    inputs[batch],
-                    labels[batch],
-                    _at_step(key, state.step),
-                )
-                return found
-
-            own_key = _at_step(mask_key, state.step)
-            moment = Moment(state.params, masks, goal, gradients, own_key)
-            amount = dynamics.amount(state.step)
-            return jax.lax.cond(
-                amount > 0, lambda: dynamics.update(amount, moment), lambda: masks
-            )
 
         def block(now: Changing, batches: jax.Array) -> tuple[Changing, jax.Array]:
+            state, masks = now
+
+            def gradients() -> Params:
+                batch = [split[batches[0]] for split in examples]
+                own_key = at_step(key, state.step)
+                found, _ = gradient(state.params, state.batch_stats, *batch, own_key)
+                return found
+
+            own_key = at_step(mask_key, state.step)
+            moment = Moment(state.params, masks, goal, gradients, own_key)
+            masks = dynamics.updated(state.step, moment)
             # What grows is 0, and so are its moments: they were pruned until now.
-            masks = updated(*now, batches[0])
-            state, losses = static_steps(now.state, masks, batches, examples, key)
+            state, losses = static_steps(state, masks, batches, examples, key)
             return Changing(state, masks), losses
 
-        now = Changing(project(state, masks, tx), masks)
-        every, number = dynamics.every, len(batch_indices)
-        whole = number - number % every
-        parts = []
-        if whole:
-            blocks = batch_indices[:whole].reshape(-1, every, batch_indices.shape[1])
+        now, parts = Changing(project(state, masks, tx), masks), []
+        whole = len(batch_indices) - len(batch_indices) % dynamics.every
+        blocks, rest = jnp.split(jnp.asarray(batch_indices), [whole])
+        if len(blocks):
+            blocks = blocks.reshape(-1, dynamics.every, blocks.shape[1])
             now, losses = jax.lax.scan(block, now, blocks)
             parts.append(losses.ravel())
-        if whole < number:
-            now, losses = block(now, batch_indices[whole:])
+        if len(rest):
+            now, losses = block(now, rest)
             parts.append(losses)
         return now, jnp.concatenate(parts)
 
@@ -120,29 +113,29 @@ def make_dynamic_segment(
       `Changing`, the `Best` from `dynamics.goal_step` on, and the `Curves`.
     """
     steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
-    curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
+    evaluate = make_evaluate(apply_fn, loss, chunk_size)
 
     def segment(
         state: TrainState,
         best: Best,
         masks: Masks,
         goal: Counts,
-        batch_indices: jax.Array,
+        batch_indices: Int[Array, "evaluations steps batch"],
         train: Examples,
         validation: Examples,
         test: Examples,
         key: jax.Array | None = None,
         mask_key: jax.Array | None = None,
-        test_due: jax.Array | None = None,
+        test_due: Bool[Array, " evaluations"] | None = None,
     ) -> tuple[Changing, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
 
         def interval(
-            carry: tuple[Changing, Best], at: tuple[jax.Array, jax.Array | None]
+            carry: tuple[Changing, Best], at: tuple[Array, Array | None]
         ) -> tuple[tuple[Changing, Best], Curves]:
             (now, best), (indices, due) = carry, at
             now, losses = steps(*now, goal, indices, train, key, mask_key)
-            found = curves(now.state, losses, validation, test, due)
+            found = curves_at(evaluate, now.state, losses, validation, test, due)
             loss = found.validation["loss"]
             return (now, best.or_better(now.state, loss, dynamics.goal_step)), found
 
@@ -151,7 +144,3 @@ def make_dynamic_segment(
         return *carry, found
 
     return segment
-
-
-def _at_step(key: jax.Array | None, step: jax.Array) -> jax.Array | None:
-    return None if key is None else jax.random.fold_in(key, step)

@@ -23,32 +23,25 @@ def make_evaluate(
     faster than one large batch. Metrics are float32 scalars.
     """
 
-    def sums(state: Any, inputs: Any, labels: Any) -> Metrics:
-        outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
-        return {name: x.sum() for name, x in loss.measures(outputs, labels).items()}
-
     def evaluate(state: Any, examples: Examples) -> Metrics:
-        inputs, labels = examples
-        chex.assert_equal_shape_prefix((inputs, labels), 1)
-        size = labels.shape[0]
+        chex.assert_equal_shape_prefix(tuple(examples), 1)
+        size = len(examples[1])
         whole = size - size % chunk_size
+
+        def add(total: Metrics, chunk: Any) -> tuple[Metrics, None]:
+            inputs, labels = chunk
+            outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
+            measured = loss.measures(outputs, labels)
+            return {name: total[name] + x.sum() for name, x in measured.items()}, None
+
         total: Metrics = dict.fromkeys(("loss", *loss.metrics), jnp.float32(0))
         if whole:
             chunks = jax.tree.map(
-                lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]),
-                (inputs, labels),
+                lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]), examples
             )
-            total, _ = jax.lax.scan(
-                lambda total, chunk: (
-                    jax.tree.map(jnp.add, total, sums(state, *chunk)),
-                    None,
-                ),
-                total,
-                chunks,
-            )
+            total, _ = jax.lax.scan(add, total, chunks)
         if whole < size:
-            rest = sums(state, inputs[whole:], labels[whole:])
-            total = jax.tree.map(jnp.add, total, rest)
+            total, _ = add(total, jax.tree.map(lambda x: x[whole:], examples))
         return {name: x / size for name, x in total.items()}
 
     return evaluate

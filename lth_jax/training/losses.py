@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Float, Integer, Shaped
 
 from lth_jax.masks import Params
-from lth_jax.registry import Registry
+from lth_jax.registry import Registry, callables
 from lth_jax.training.state import Apply, Array, BatchStats
 
 Measure = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, labels) to [N]
@@ -47,21 +47,13 @@ class Loss:
     def per_example(
         self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
     ) -> Float[jax.Array, " n"]:
-        """The loss of each example, float32[N].
-
-        Raises:
-          ValueError: on a loss of another shape.
-        """
+        """The loss of each example, float32[N]; a ValueError if of another shape."""
         return _per_example("loss", self.losses, outputs, labels)
 
     def measures(
         self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
     ) -> dict[str, Float[jax.Array, " n"]]:
-        """The loss and every metric of each example, float32[N], by name.
-
-        Raises:
-          ValueError: naming one of another shape.
-        """
+        """As `per_example`, the loss and every metric by name."""
         return {
             name: _per_example(name, measure, outputs, labels)
             for name, measure in {"loss": self.losses, **self.metrics}.items()
@@ -88,9 +80,8 @@ def cross_entropy(
     logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
 ) -> Float[jax.Array, " n"]:
     """Cross-entropy in nats: logits [N, ..., C], int32 labels [N, ...]; float32[N]."""
-    return _mean_of_each(
-        optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-    )
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return _mean_of_each(losses)
 
 
 def accuracy(
@@ -117,21 +108,13 @@ def mean_squared_error(
     return _mean_of_each(jnp.square(outputs - labels))
 
 
-def _loss(found: Any) -> Loss:
-    if isinstance(found, Loss):
-        return found
-    if not callable(found):
-        raise TypeError("must be a Loss, or a function of outputs and labels")
-    return Loss(found)
-
-
 CROSS_ENTROPY = Loss(cross_entropy, {"accuracy": accuracy})
 MEAN_SQUARED_ERROR = Loss(mean_squared_error)
 
 LOSSES = Registry(
     "loss",
     {"cross_entropy": CROSS_ENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR},
-    _loss,
+    callables("must be a Loss, or a function of outputs and labels", Loss),
 )
 
 

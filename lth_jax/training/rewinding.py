@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
 import optax
 
 from lth_jax.masks import Masks
@@ -25,7 +24,7 @@ class Rewind:
     Attributes:
       params: to the "init", "rewind" (to step k), or "keep" those at the end of the
         level before.
-      batch_stats: likewise.
+      batch_stats: the same choice.
       optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
       schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
         value).
@@ -41,9 +40,8 @@ class Rewind:
         for name, allowed in REWIND_CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(
-                    f"{name}: {value!r}; must be one of {', '.join(allowed)}"
-                )
+                choices = ", ".join(allowed)
+                raise ValueError(f"{name}: {value!r}; must be one of {choices}")
 
     @property
     def needs_trained(self) -> bool:
@@ -78,14 +76,9 @@ def rewind(
 ) -> TrainState:
     """A level's first state: bit for bit `apply(masks, params at step k)`.
 
-    Args:
-      point: the state at step k of the dense net (k = 0: its init).
-      masks: of the level that starts.
-      tx: the optimizer.
-      trained: the state at the end of the level before; for what is kept, and for a
-        constant schedule.
-      what: what goes back, and to where.
-      initial: the state at step 0; for what goes back to the init.
+    The point is the state at step k of the dense net (k = 0: its init). What is kept, and
+    a constant schedule, are of `trained`, the state at the end of the level before; what
+    goes back to the init is of `initial`, the state at step 0.
 
     Returns:
       A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
@@ -102,14 +95,9 @@ def rewind(
     origins: dict[str, Any] = {"init": initial, "rewind": point, "keep": trained}
     params = origins[what.params].params
     stats = origins[what.batch_stats].batch_stats
-    if what.optimizer == "fresh":
-        opt_state = tx.init(params)
-    else:
-        opt_state = origins[what.optimizer].opt_state
-    steps: dict[str, Any] = {
-        "restart": jnp.int32(0),
-        "rewind": point.step,
-        "constant": getattr(trained, "step", None),
-    }
+    fresh = what.optimizer == "fresh"
+    opt_state = tx.init(params) if fresh else origins[what.optimizer].opt_state
+    last = getattr(trained, "step", None)
+    steps: dict[str, Any] = {"restart": 0, "rewind": point.step, "constant": last}
     opt_state = with_schedule_step(opt_state, steps[what.schedule])
     return project(TrainState(point.step, params, stats, opt_state), masks, tx)

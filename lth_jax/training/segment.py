@@ -61,28 +61,24 @@ class Best(NamedTuple):
 Segment = Callable[..., tuple[TrainState, Best, Curves]]
 
 
-def make_curves(evaluate: Evaluate) -> Callable[..., Curves]:
-    """Makes `curves(state, losses, validation, test, test_due)`, at one evaluation."""
+def curves_at(
+    evaluate: Evaluate,
+    state: TrainState,
+    losses: Float[jax.Array, " steps"],
+    validation: Examples,
+    test: Examples,
+    test_due: Bool[Array, ""] | None,
+) -> Curves:
+    """The curves at one evaluation, scalars each, of a state and the losses before it."""
 
-    def curves(
-        state: TrainState,
-        losses: Float[jax.Array, " steps"],
-        validation: Examples,
-        test: Examples,
-        test_due: Bool[Array, ""] | None,
-    ) -> Curves:
-        def measured() -> Metrics:
-            return evaluate(state, test)
+    def measured() -> Metrics:
+        return evaluate(state, test)
 
-        def skipped() -> Metrics:
-            return dict.fromkeys(jax.eval_shape(measured), jnp.float32(jnp.nan))
+    def skipped() -> Metrics:
+        return dict.fromkeys(jax.eval_shape(measured), jnp.float32(jnp.nan))
 
-        found = (
-            measured() if test_due is None else jax.lax.cond(test_due, measured, skipped)
-        )
-        return Curves(losses.mean(), evaluate(state, validation), found)
-
-    return curves
+    tested = measured() if test_due is None else jax.lax.cond(test_due, measured, skipped)
+    return Curves(losses.mean(), evaluate(state, validation), tested)
 
 
 def make_segment(
@@ -103,7 +99,7 @@ def make_segment(
       The state at the end, the `Best`, and the `Curves`.
     """
     steps = make_steps(apply_fn, tx, loss)
-    curves = make_curves(make_evaluate(apply_fn, loss, chunk_size))
+    evaluate = make_evaluate(apply_fn, loss, chunk_size)
 
     def segment(
         state: TrainState,
@@ -123,7 +119,7 @@ def make_segment(
         ) -> tuple[tuple[TrainState, Best], Curves]:
             (state, best), (indices, due) = now, at
             state, losses = steps(state, masks, indices, train, key)
-            found = curves(state, losses, validation, test, due)
+            found = curves_at(evaluate, state, losses, validation, test, due)
             return (state, best.or_better(state, found.validation["loss"])), found
 
         now, found = jax.lax.scan(interval, (state, best), (batch_indices, test_due))

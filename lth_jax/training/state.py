@@ -79,28 +79,25 @@ def map_moments(
     opt_state: optax.OptState,
     *others: optax.OptState,
 ) -> optax.OptState:
-    """The optimizer's state with its moments changed; otherwise the last state given.
+    """The last of some states of one optimizer, with its moments changed.
 
-    Moments are what `tx.init` makes from the whole pytree of params. An `init` that
-    looks at single leaves, such as that of `optax.flatten`, has none.
-
-    Args:
-      change: of the moments, and of those of each other state, to new ones.
-      tx: the optimizer.
-      opt_state: the state.
-      *others: states of the same optimizer.
+    Moments are what `tx.init` makes from the whole pytree of params; `change` makes new
+    ones of those that the states have in one place. An `init` that looks at single
+    leaves, such as that of `optax.flatten`, has none.
     """
 
     def mapped(change: Callable[[Any], Any], state: optax.OptState) -> optax.OptState:
         return optax.tree.map_params(tx, change, state, is_leaf=lambda _: True)
 
+    def moments(state: optax.OptState) -> list[Any]:
+        found: list[Any] = []
+        mapped(found.append, state)
+        return found
+
     *first, last = opt_state, *others
-    found: list[list[Any]] = [[] for _ in first]
     try:
-        mapped(lambda moments: moments, last)
+        own = moments(last)
     except Exception:  # of whatever kind: that init is no code of ours
         return last
-    for moments, state in zip(found, first, strict=True):
-        mapped(moments.append, state)
-    parts = zip(*found, strict=True)
-    return mapped(lambda own: change(*next(parts, ()), own), last)
+    parts = zip(*map(moments, first), own, strict=True)
+    return mapped(lambda _: change(*next(parts)), last)

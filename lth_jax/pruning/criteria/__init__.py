@@ -1,21 +1,18 @@
 """Criteria: which weights matter, one family a file, all with one signature."""
 
 import functools
-from typing import Any
 
-from lth_jax.pruning.criteria.criterion import Criterion
-from lth_jax.pruning.criteria.edge_popup import edge_popup
-from lth_jax.pruning.criteria.evidence import Evidence
+from lth_jax.pruning.criteria.criterion import Criterion, Evidence
+from lth_jax.pruning.criteria.edge_popup import edge_popup, edge_popup_scores
 from lth_jax.pruning.criteria.learned import Learned, evaluate_untrained
-from lth_jax.pruning.criteria.learned_scores import (
-    edge_popup_scores,
-    supermask_rescaled_scores,
-    supermask_scores,
-)
 from lth_jax.pruning.criteria.magnitude import magnitude
 from lth_jax.pruning.criteria.random import random
 from lth_jax.pruning.criteria.saliency import grasp, grasp_magnitude, saliency, snip
-from lth_jax.pruning.criteria.supermask import supermask
+from lth_jax.pruning.criteria.supermask import (
+    supermask,
+    supermask_rescaled_scores,
+    supermask_scores,
+)
 from lth_jax.pruning.criteria.synflow import synflow
 from lth_jax.pruning.criteria.zhou import (
     large_final,
@@ -31,7 +28,7 @@ from lth_jax.pruning.criteria.zhou import (
     small_init,
     small_init_small_final,
 )
-from lth_jax.registry import Registry
+from lth_jax.registry import Registry, callables
 
 # Of the net before training, which is pruned straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
@@ -68,15 +65,11 @@ _OWN = {
 }
 
 
-def _made(found: Any) -> Criterion:
-    if isinstance(found, Criterion):
-        return found
-    if not callable(found):
-        raise TypeError("needs a function of evidence, or a Criterion")
-    return Criterion(found)
-
-
-CRITERIA = Registry("criterion", _OWN, _made)
+CRITERIA = Registry(
+    "criterion",
+    _OWN,
+    callables("needs a function of evidence, or a Criterion", Criterion),
+)
 
 __all__ = [
     "CRITERIA",

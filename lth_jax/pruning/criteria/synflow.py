@@ -6,12 +6,13 @@ import numpy as np
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Params
-from lth_jax.pruning.criteria.evidence import Evidence
+from lth_jax.pruning.criteria.criterion import Evidence
+from lth_jax.removal import Scores
 
 _TINY = np.finfo(np.float32).tiny
 
 
-def synflow(evidence: Evidence) -> Params:
+def synflow(evidence: Evidence) -> Scores:
     """|w * dR/dw| / R at init: SynFlow (Tanaka et al. 2020, algorithm 1).
 
     R is the sum of the outputs on an all-ones input with |w| for every w. Divided by it,
