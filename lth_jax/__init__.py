@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lth_jax import masks, models, pruning, training
 from lth_jax.lottery import arms
 from lth_jax.models import LeNet, from_linen, from_nnx
-from lth_jax.pruning import criteria, densities, structures
+from lth_jax.pruning import criteria, layer_densities, structures
 from lth_jax.pruning.structures import keep_n_of_m, prune_blocks, prune_units
 from lth_jax.pruning.weights import one_shot, prune, prune_in_rounds, prune_to_density
 from lth_jax.removal import remove_lowest
@@ -59,13 +59,13 @@ __all__ = [
     "arms",
     "connections",
     "criteria",
-    "densities",
     "dynamics",
     "from_linen",
     "from_nnx",
     "initial_state",
     "keep_n_of_m",
     "keys",
+    "layer_densities",
     "make_dynamic_segment",
     "make_dynamic_steps",
     "make_evaluate",

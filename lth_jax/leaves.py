@@ -46,8 +46,13 @@ class Axes(NamedTuple):
 
     def matrices(self, leaf: Any) -> Any:
         """The leaf as [pixels, inputs, units]."""
+        return leaf.transpose(self._order(leaf.ndim)).reshape(-1, *self.shape(leaf)[-2:])
+
+    def shape(self, leaf: Any) -> tuple[int, ...]:
+        """(pixels..., inputs, units): the number of each."""
         read, units = (math.prod(leaf.shape[a] for a in axes) for axes in self)
-        return leaf.transpose(self._order(leaf.ndim)).reshape(-1, read, units)
+        pixels = self._order(leaf.ndim)[: -len(self.inputs + self.units)]
+        return (*(leaf.shape[axis] for axis in pixels), read, units)
 
     def restored(self, matrices: Any, shape: tuple[int, ...]) -> Any:
         """A leaf of this shape from what `matrices` gave."""

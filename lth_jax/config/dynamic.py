@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from lth_jax.config.requirements import at_least, inside_unit, one_of, require
-from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DynamicConfig:
       end_fraction: of the budget, after which no masks change.
       densities: how many weights each layer of "set" and "rigl" has: "ticket" (as many
         as the ticket's), or as many in all, shared out by "er" or "erk" as in their
-        papers; see `lth_jax.pruning.densities`.
+        papers; see `lth_jax.pruning.layer_densities`.
     """
 
     update_every_steps: int = 100

@@ -12,7 +12,7 @@ from lth_jax.config.requirements import (
     require,
 )
 from lth_jax.pruning.criteria import CRITERIA, Criterion
-from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES
 
 
@@ -30,7 +30,7 @@ class PruneConfig:
       mask_steps: for how many steps the scores of supermask, supermask_rescaled and
         edge_popup train, at the frozen init; at the learning rates of the papers.
       scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
-        Erdős-Rényi share of each; see `lth_jax.pruning.densities`). The criteria
+        Erdős-Rényi share of each; see `lth_jax.pruning.layer_densities`). The criteria
         random_uniform, random_er and random_erk have their own.
       floor: for "global", weights that every layer keeps at least; a warning tells when
         that changes what is pruned. With 0 a level that would empty a layer is an error.

@@ -98,7 +98,7 @@ def begin(job: Job, start: Start, saved: Newest) -> Begun:
 def fresh(job: Job, state: TrainState, masks: Masks) -> Training:
     """A job before its first segment."""
     empty = np.full((len(job.members), len(job.eval_steps)), np.nan, np.float32)
-    metrics: Metrics = dict.fromkeys(("loss", *job.study.loss.metrics), empty)
+    metrics = Metrics({name: empty for name in ("loss", *job.study.loss.metrics)})
     best = jax.vmap(Best.before)(state)
     return Training(state, masks, best, Curves(empty, metrics, metrics))
 

@@ -13,7 +13,7 @@ from lth_jax.lottery.segments import Segment
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks, prunable_leaves
 from lth_jax.pruning.criteria import CRITERIA, Criterion
-from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.layer_densities import LAYER_DENSITIES, shapes_of
 from lth_jax.pruning.weights import Density
 from lth_jax.training import keys, sampling
 
@@ -85,8 +85,7 @@ class Job:
         share = LAYER_DENSITIES.get(self.scope)
         if share is None:
             return density
-        leaves = prunable_leaves(kept, self.study.prunable)
-        return share({path: leaf.shape for path, leaf in leaves}, density)
+        return share(shapes_of(prunable_leaves(kept, self.study.prunable)), density)
 
     @property
     def prunes_trained(self) -> bool:

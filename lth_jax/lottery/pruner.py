@@ -10,9 +10,9 @@ from lth_jax.lottery.evidence import gather
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.tickets import Found, Trained
 from lth_jax.masks import Masks
-from lth_jax.pruning import densities
+from lth_jax.pruning import layer_densities
 from lth_jax.pruning import weights as pruning
-from lth_jax.pruning.densities import LAYER_DENSITIES
+from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES, Request
 from lth_jax.training import connections
 from lth_jax.training.connections import Counts
@@ -76,9 +76,9 @@ def counts_to_keep(job: Job, masks: Masks) -> Counts:
     shared = []
     for member in job.members:
         own = jax.tree.map(lambda mask, r=member.replicate: mask[r], masks)
-        shapes = {n: m.shape for n, m in masks_lib.prunable_leaves(own, prunable)}
+        shapes = layer_densities.shapes_of(masks_lib.prunable_leaves(own, prunable))
         total = masks_lib.total_count(own, prunable).kept
-        count_of = densities.counts(share, shapes, total)
+        count_of = layer_densities.counts(share, shapes, total)
         shared.append([count_of.get(n, m.size) for n, m in masks_lib.named_leaves(own)])
     leaves = jnp.array(shared, jnp.int32).T
     return jax.tree.unflatten(jax.tree.structure(masks), list(leaves))

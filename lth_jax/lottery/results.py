@@ -65,7 +65,7 @@ def write_records(
         count = masks.total_count(kept)
         curves = {("train", "batch_loss"): Curve(steps, np.asarray(own.batch_loss))}
         curves |= _curves("validation", steps, own.validation)
-        curves |= _curves("test", steps[due], {k: v[due] for k, v in own.test.items()})
+        curves |= _curves("test", steps[due], jax.tree.map(lambda v: v[due], own.test))
         curves |= _curves("train", steps[-1:], found.train_at_end)
         best = np.atleast_1d(best)
         curves |= _curves("test", best, found.test_at_best, "early_stop_")

@@ -81,8 +81,8 @@ def prune_to_density(
     Sizes count every prunable weight, pruned already or not; of each prunable leaf
     for `layerwise`, of all together for `global` (Frankle & Carbin 2019, figure 4c).
     The density is in (0, 1). For `layerwise` it may be a mapping from the path of every
-    prunable leaf to its own in [0, 1]; see `lth_jax.pruning.densities`. All else is as
-    for `prune`.
+    prunable leaf to its own in [0, 1]; see `lth_jax.pruning.layer_densities`. All else is
+    as for `prune`.
 
     Raises:
       ValueError: as `prune`, or on a density above that of the masks (pruned weights
@@ -170,7 +170,10 @@ def replaced(masks: Masks, leaves: Mapping[str, Bool[Array, "..."]]) -> Masks:
 
 
 def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
-    """Refuses NaN scores (a ValueError, naming the leaf), and tracers (a TypeError)."""
+    """Refuses NaN and complex scores (a ValueError, naming the leaf), and tracers.
+
+    These raise a TypeError.
+    """
     leaves = jax.tree.leaves((scores, masks))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         raise TypeError(
@@ -179,7 +182,10 @@ def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
         )
     score_of = dict(masks_lib.named_leaves(scores))
     for name, _ in masks_lib.prunable_leaves(masks, prunable):
-        if np.isnan(np.asarray(score_of[name])).any():
+        own = np.asarray(score_of[name])
+        if np.iscomplexobj(own):
+            raise ValueError(f"scores: {name} is {own.dtype}; must be real")
+        if np.isnan(own).any():
             raise ValueError(f"scores: {name} holds NaN")
 
 

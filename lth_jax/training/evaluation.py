@@ -32,9 +32,10 @@ def make_evaluate(
             inputs, labels = chunk
             outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
             measured = loss.measures(outputs, labels)
-            return {name: total[name] + x.sum() for name, x in measured.items()}, None
+            sums = {name: total[name] + x.sum() for name, x in measured.items()}
+            return Metrics(sums), None
 
-        total: Metrics = dict.fromkeys(("loss", *loss.metrics), jnp.float32(0))
+        total = Metrics({name: jnp.float32(0) for name in ("loss", *loss.metrics)})
         if whole:
             chunks = jax.tree.map(
                 lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]), examples
@@ -42,6 +43,6 @@ def make_evaluate(
             total, _ = jax.lax.scan(add, total, chunks)
         if whole < size:
             total, _ = add(total, jax.tree.map(lambda x: x[whole:], examples))
-        return {name: x / size for name, x in total.items()}
+        return Metrics({name: x / size for name, x in total.items()})
 
     return evaluate

@@ -7,6 +7,7 @@ purposes are added.
 import zlib
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Int
 
 from lth_jax.training.state import Array
@@ -32,6 +33,12 @@ def member_key(
 def at_step(key: jax.Array | None, step: Int[Array, ""]) -> jax.Array | None:
     """The key of a step, of a member's; None of None."""
     return None if key is None else jax.random.fold_in(key, step)
+
+
+def key_data(key: jax.Array) -> jax.Array:
+    """The words of a key, typed or not, uint32[..., words]."""
+    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(key) if is_typed else key
 
 
 def _fold_name(key: jax.Array, name: str) -> jax.Array:

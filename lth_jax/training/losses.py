@@ -1,8 +1,8 @@
 """Losses: what training makes small, and how it is measured."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,6 @@ from lth_jax.registry import Registry, callables
 from lth_jax.training.state import Apply, Array, BatchStats
 
 Measure = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, labels) to [N]
-# Means over examples: "loss", and the loss's own metrics.
-Metrics = dict[str, Float[Array, "..."]]
 BatchLoss = Callable[..., tuple[jax.Array, BatchStats]]
 
 
@@ -24,6 +22,29 @@ class Examples(NamedTuple):
 
     inputs: Array
     labels: Array
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Metrics(dict[str, Any]):
+    """Means over examples, by name: "loss", and the loss's own; float32[...].
+
+    `metrics.loss` is `metrics["loss"]`. A pytree, as a dict is.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(f"{name}: not measured; there are {', '.join(self)}")
+        return self[name]
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+        """The values by name, in alphabetical order."""
+        names = tuple(sorted(self))
+        return [(jax.tree_util.DictKey(name), self[name]) for name in names], names
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], values: Iterable[Any]) -> "Metrics":
+        """From what `tree_flatten_with_keys` gave."""
+        return cls(zip(names, values, strict=True))
 
 
 @jax.tree_util.register_static

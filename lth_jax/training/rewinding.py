@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from lth_jax.masks import Masks
@@ -100,4 +102,7 @@ def rewind(
     last = getattr(trained, "step", None)
     steps: dict[str, Any] = {"restart": 0, "rewind": point.step, "constant": last}
     opt_state = with_schedule_step(opt_state, steps[what.schedule])
-    return project(TrainState(point.step, params, stats, opt_state), masks, tx)
+    state = project(TrainState(point.step, params, stats, opt_state), masks, tx)
+    # Own arrays, so that who donates them to a step does not lose what they came from.
+    own: TrainState = jax.tree.map(jnp.copy, state)
+    return own

@@ -10,13 +10,20 @@ import jax
 import numpy as np
 from jaxtyping import Int, Int32
 
+from lth_jax.training.keys import key_data
+
 
 def epoch_order(
     key: jax.Array, epoch: int, num_examples: int
 ) -> Int32[np.ndarray, " {num_examples}"]:
-    """A fresh permutation of the examples, 0 .. num_examples - 1, for one epoch."""
-    words = np.asarray(jax.random.key_data(key), np.uint64)
-    bits = np.random.Philox(key=words, counter=epoch << 64)
+    """A fresh permutation of the examples, 0 .. num_examples - 1, for one epoch.
+
+    The key is of any implementation, typed or not (`jax.random.PRNGKey`).
+    """
+    words = np.zeros(4, np.uint64)  # a key has two, or four
+    words[: key_data(key).size] = key_data(key)
+    seed = words[:2] | words[2:] << np.uint64(32)
+    bits = np.random.Philox(key=seed, counter=epoch << 64)
     return np.random.Generator(bits).permutation(num_examples).astype(np.int32)
 
 
@@ -42,7 +49,7 @@ def batch_indices(
             f"batch_size: {batch_size}; must be from 1 to {num_examples}, the number"
             " of training examples"
         )
-    if key.shape:
+    if key_data(key).ndim != 1:
         raise ValueError(f"key: of shape {key.shape}; must be one key, of one member")
     start, stop = start_step * batch_size, (start_step + num_steps) * batch_size
     epochs = range(start // num_examples, -(-stop // num_examples))

@@ -75,7 +75,8 @@ def curves_at(
         return evaluate(state, test)
 
     def skipped() -> Metrics:
-        return dict.fromkeys(jax.eval_shape(measured), jnp.float32(jnp.nan))
+        names = jax.eval_shape(measured)
+        return Metrics({name: jnp.float32(jnp.nan) for name in names})
 
     tested = measured() if test_due is None else jax.lax.cond(test_due, measured, skipped)
     return Curves(losses.mean(), evaluate(state, validation), tested)

@@ -35,9 +35,12 @@ def make_steps(
     The params are projected on entry and after every update, so the forward pass always
     sees masked params; gradients are masked before `tx.update`, so clipping and moments
     see live weights only. Moments are projected on entry and at the end, for optimizers
-    that fill them with more than gradients.
+    that fill them with more than gradients. Optimizers that ask for it are given the
+    batch's loss (`value`), its gradients (`grad`) and its function (`value_fn`).
     """
-    loss_and_gradients = jax.value_and_grad(make_loss(apply_fn, loss), has_aux=True)
+    loss_of = make_loss(apply_fn, loss)
+    loss_and_gradients = jax.value_and_grad(loss_of, has_aux=True)
+    update = optax.with_extra_args_support(tx).update
 
     def steps(
         state: TrainState,
@@ -54,14 +57,21 @@ def make_steps(
         def step(
             state: TrainState, indices: Int[jax.Array, " batch"]
         ) -> tuple[TrainState, Float[jax.Array, ""]]:
-            params, batch = state.params, (inputs[indices], labels[indices])
-            (found, stats), gradients = loss_and_gradients(
-                params, state.batch_stats, *batch, at_step(key, state.step)
+            params, stats = state.params, state.batch_stats
+            batch = inputs[indices], labels[indices], at_step(key, state.step)
+            (found, new_stats), gradients = loss_and_gradients(params, stats, *batch)
+            # Of complex params JAX gives the conjugate of the steepest ascent.
+            gradients = jax.tree.map(jnp.conj, masks_lib.apply(masks, gradients))
+            updates, opt_state = update(
+                gradients,
+                state.opt_state,
+                params,
+                value=found,
+                grad=gradients,
+                value_fn=lambda p: loss_of(masks_lib.apply(masks, p), stats, *batch)[0],
             )
-            gradients = masks_lib.apply(masks, gradients)
-            updates, opt_state = tx.update(gradients, state.opt_state, params)
             params = masks_lib.apply(masks, optax.apply_updates(params, updates))
-            return TrainState(state.step + 1, params, stats, opt_state), found
+            return TrainState(state.step + 1, params, new_stats, opt_state), found
 
         batches = jnp.asarray(batch_indices)
         state, losses = jax.lax.scan(step, project(state, masks, tx), batches)

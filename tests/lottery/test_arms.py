@@ -12,7 +12,7 @@ from lth_jax.config import DynamicConfig
 from lth_jax.lottery.arms import ARMS
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
-from lth_jax.pruning import densities
+from lth_jax.pruning import layer_densities
 from lth_jax.store import records
 
 
@@ -116,7 +116,7 @@ def test_what_moved_away_is_asked_of_the_dense_net_at_every_level(
         np.testing.assert_array_equal(constants, np.where(stays, was, 0))
 
 
-@pytest.mark.parametrize("share", densities.LAYER_DENSITIES)
+@pytest.mark.parametrize("share", layer_densities.LAYER_DENSITIES)
 def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny_study):
     arms = ("ticket", "set", "gradual")
     dynamic = DynamicConfig(densities=share)
@@ -124,8 +124,8 @@ def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny
     tickets = Tickets(build(config), tiny_study)
     starts = started(tickets, "set", 2)
     shapes = {"dense_0": (40, 12), "dense_1": (12, 8), "output": (8, 10)}
-    expected = densities.counts(
-        densities.LAYER_DENSITIES[share],
+    expected = layer_densities.counts(
+        layer_densities.LAYER_DENSITIES[share],
         {f"{name}/kernel": shape for name, shape in shapes.items()},
         masks.total_count(jax.tree.map(lambda m: m[0], tickets.trained(2).masks)).kept,
     )

@@ -12,7 +12,7 @@ from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
-from lth_jax import densities, masks, pruning
+from lth_jax import layer_densities, masks, pruning
 from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
 from lth_jax.lottery.evidence import gather
@@ -130,7 +130,7 @@ def test_synflows_rounds_avoid_the_collapse_of_one_shot(built, inits):
 def test_shared_densities_are_those_of_the_scope(scope, built, inits):
     found = pruned(built, inits, criterion="large_final", scope=scope)
     shapes = {n: m.shape[1:] for n, m in masks.prunable_leaves(inits[1].masks)}
-    expected = densities.LAYER_DENSITIES[scope](shapes, 0.5)
+    expected = layer_densities.LAYER_DENSITIES[scope](shapes, 0.5)
     for name, layer in masks.layer_counts(found).items():
         assert layer.kept == round(expected[name] * layer.total)
     assert masks.total_count(found).kept == 328  # of 656
@@ -291,7 +291,7 @@ def test_a_learned_mask_is_the_functions_own(name, net, built, inits, with_norm)
         found = prune_one(job(study, "ticket", level), 1, inits[1], inits[0])
         counts = {n: round(density * size) for n, size in sizes.items()}
         if scope == "erk":
-            share = densities.erdos_renyi_kernel(shapes, density)
+            share = layer_densities.erdos_renyi_kernel(shapes, density)
             counts = {n: round(share[n] * size) for n, size in sizes.items()}
         order, key = (
             lth_jax.keys.member_key(0, 1, "ticket", level, purpose)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lth_jax import masks as masks_lib
-from lth_jax.masks import Params
+from lth_jax.masks import Params, default_prunable
 from lth_jax.pruning.criteria.criterion import Evidence
 from lth_jax.removal import Scores
 
@@ -16,9 +16,10 @@ def synflow(evidence: Evidence) -> Scores:
     """|w * dR/dw| / R at init: SynFlow (Tanaka et al. 2020, algorithm 1).
 
     R is the sum of the outputs on an all-ones input with |w| for every w. Divided by it,
-    the scores of each layer of a net without shortcuts or shifts add up to 1, and nothing
-    overflows before R does; the order is the same. They are scores of one round: see
-    `lth_jax.prune_in_rounds`.
+    the scores of each layer of a net without shortcuts or shifts add up to 1; the order
+    is the same. Where R leaves float32, as in deep nets, layers are scaled, which changes
+    no score of such a net; of any other net all scores are NaN then. They are scores of
+    one round: see `lth_jax.prune_in_rounds`.
 
     Raises:
       ValueError: without `apply_to_ones`.
@@ -27,8 +28,29 @@ def synflow(evidence: Evidence) -> Scores:
     params = masks_lib.apply(evidence.masks, evidence.init_params)
     sizes = jax.tree.map(jnp.abs, params)
 
-    def log_flow(sizes: Params) -> jax.Array:
-        flow = apply_to_ones(sizes, evidence.init_batch_stats).sum()
-        return jnp.log(jnp.maximum(flow, _TINY))  # of a net cut in two all scores are 0
+    def scores(sizes: Params) -> tuple[Scores, jax.Array]:
+        def log_flow(sizes: Params) -> tuple[jax.Array, jax.Array]:
+            flow = apply_to_ones(sizes, evidence.init_batch_stats).sum()
+            # Of a net cut in two all scores are 0.
+            return jnp.log(jnp.maximum(flow, _TINY)), flow
 
-    return jax.tree.map(jnp.multiply, jax.grad(log_flow)(sizes), sizes)
+        (_, flow), gradients = jax.value_and_grad(log_flow, has_aux=True)(sizes)
+        return jax.tree.map(jnp.multiply, gradients, sizes), flow
+
+    def scaled() -> Scores:
+        found, flow = scores(masks_lib.map_prunable(_scaled, default_prunable, sizes))
+        sums = [s.sum() for _, s in masks_lib.prunable_leaves(found)]
+        # Where a layer's scores add up to 1, the flow is in proportion to the layer.
+        is_right = jnp.allclose(jnp.stack(sums), 1, atol=1e-3) | (flow == 0)
+        return jax.tree.map(lambda s: jnp.where(is_right, s, jnp.nan), found)
+
+    found, flow = scores(sizes)
+    is_in_range = (flow > _TINY) & jnp.isfinite(flow)
+    result: Scores = jax.lax.cond(is_in_range, lambda: found, scaled)
+    return result
+
+
+def _scaled(_: int, weights: jax.Array) -> jax.Array:
+    """Weights divided by a power of two, so that a unit's add up to about 1."""
+    per_unit = jnp.maximum(weights.sum() / weights.shape[-1], _TINY)
+    return weights * jnp.exp2(-jnp.round(jnp.log2(per_unit)))

@@ -2,9 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 
 from lth_jax import masks as masks_lib
+from lth_jax.leaves import AxesOf, axes_of
 from lth_jax.masks import Masks, Prunable, default_prunable
 from lth_jax.pruning.structures.structure import Request, pooled_scores, prune_groups
 from lth_jax.pruning.weights import Fraction, replaced
@@ -26,19 +27,21 @@ def prune_blocks(
     *,
     scope: str = "layerwise",
     prunable: Prunable = default_prunable,
+    axes: AxesOf = axes_of,
 ) -> Masks:
     """Removes whole blocks of `size` x `size` weights of each [fan-in, units] matrix.
 
-    The fan-in of a convolution is [height, width, channels] in C order. Blocks at the
+    The fan-in of a convolution is its channels, pixel by pixel. Blocks at the
     far edges are smaller where `size` does not divide; a block survives while any of
     its weights does. Blocks of size 1 are single weights.
 
     The fraction is of the surviving blocks, and the scope, as for `prune_units`, of
-    blocks. All else is as for `prune`; the scores of pruned weights do not count.
+    blocks; axes are of each leaf by (path, leaf). All else is as for `prune`; the scores
+    of pruned weights do not count.
 
     Raises:
       ValueError: as `prune`, with blocks for entries; or on a size that is not an integer
-        from 1 up.
+        from 1 up; or on a leaf whose axes nothing tells, naming it.
       TypeError: under `jit` or `vmap`.
     """
     if not isinstance(size, int | np.integer) or size < 1:
@@ -47,20 +50,20 @@ def prune_blocks(
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.prunable_leaves(masks, prunable))
 
-    def pieces(leaf: Array) -> Shaped[Array, "rows {size} columns {size}"]:
-        matrix = leaf.reshape(-1, leaf.shape[-1])
+    def pieces(path: str, leaf: Array) -> Shaped[Array, "rows {size} columns {size}"]:
+        matrices = axes(path, leaf).matrices(leaf)
+        matrix = matrices.reshape(-1, matrices.shape[-1])
         padded = jnp.pad(matrix, [(0, -length % size) for length in matrix.shape])
         return padded.reshape(-1, size, padded.shape[1] // size, size)
 
     pooled, survivors = {}, {}
     for path, mask in mask_of.items():
-        survivors[path] = jnp.any(pieces(mask), (1, 3))
-        pooled[path] = pooled_scores(pieces(score_of[path]), pieces(mask), (1, 3))
-
-    def kept(mask: Bool[Array, "*shape"], keep: Bool[Array, "rows columns"]) -> Array:
-        whole = keep.repeat(size, 0).repeat(size, 1)
-        whole = whole[: mask.size // mask.shape[-1], : mask.shape[-1]]
-        return mask & whole.reshape(mask.shape)
-
-    keep_of = prune_groups(pooled, survivors, fraction, scope)
-    return replaced(masks, {path: kept(mask_of[path], keep_of[path]) for path in keep_of})
+        own = pieces(path, mask)
+        survivors[path] = jnp.any(own, (1, 3))
+        pooled[path] = pooled_scores(pieces(path, score_of[path]), own, (1, 3))
+    for path, keep in prune_groups(pooled, survivors, fraction, scope).items():
+        mask, own_axes = mask_of[path], axes(path, mask_of[path])
+        pixels, inputs, units = own_axes.matrices(mask).shape
+        whole = keep.repeat(size, 0).repeat(size, 1)[: pixels * inputs, :units]
+        mask_of[path] = mask & own_axes.restored(whole, mask.shape)
+    return replaced(masks, mask_of)

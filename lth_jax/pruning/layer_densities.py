@@ -6,9 +6,12 @@ share, one density for every layer, is the plain `layerwise` scope.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-Shapes = Mapping[str, tuple[int, ...]]  # by path; input and output axes last
+from lth_jax.leaves import AxesOf, axes_of
+
+Shapes = Mapping[str, tuple[int, ...]]  # by path; pixels, inputs, units
 Densities = dict[str, float]
 Share = Callable[[Shapes, float], Densities]
 
@@ -45,6 +48,15 @@ def erdos_renyi_kernel(shapes: Shapes, density: float) -> Densities:
     return _share(rates, shapes, density)
 
 
+def shapes_of(leaves: Iterable[tuple[str, Any]], axes: AxesOf = axes_of) -> Shapes:
+    """The shapes of leaves by path, with their axes in the order of `Shapes`.
+
+    Raises:
+      ValueError: naming a leaf whose axes nothing tells.
+    """
+    return {path: axes(path, leaf).shape(leaf) for path, leaf in leaves}
+
+
 LAYER_DENSITIES: dict[str, Share] = {"er": erdos_renyi, "erk": erdos_renyi_kernel}
 
 
@@ -71,6 +83,8 @@ def _share(rates: Mapping[str, float], shapes: Shapes, density: float) -> Densit
     while True:
         sparse = [name for name in sizes if name not in dense]
         left = total - sum(sizes[name] for name in dense)
+        if not sparse:
+            break
         scale = left / sum(rates[name] * sizes[name] for name in sparse)
         # Dense layers free weights for the others, whose share can only grow.
         above = {name for name in sparse if scale * rates[name] > 1}
