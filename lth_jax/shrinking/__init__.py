@@ -1,9 +1,10 @@
 """Shrinking: smaller nets, the same as functions or in training; what nets cost."""
 
 from lth_jax.shrinking.compact import Compact, compact
-from lth_jax.shrinking.cost import Cost, NotCounted, cost
+from lth_jax.shrinking.cost import Cost, cost
 from lth_jax.shrinking.dead_units import Reach, dead_units
 from lth_jax.shrinking.members import CompactMembers, compact_members
+from lth_jax.shrinking.products import NotCounted
 from lth_jax.shrinking.selection import InputSelection
 from lth_jax.shrinking.training import CompactTraining, compact_for_training
 

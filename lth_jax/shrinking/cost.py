@@ -1,6 +1,5 @@
 """Cost: what a net stores and multiplies, as it is and counting live weights alone."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,14 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.errors import UserError
 from lth_jax.masks import Masks, Params, check, named_leaves
 from lth_jax.models.network import in_mode
+from lth_jax.shrinking.products import multiply_adds
 from lth_jax.training.state import BatchStats
-
-
-class NotCounted(UserError, ValueError):
-    """A kernel whose products cannot be counted."""
 
 
 class Cost(NamedTuple):
@@ -28,8 +23,7 @@ class Cost(NamedTuple):
       num_params: entries of the params.
       num_live_params: those that the masks keep.
       num_bytes: of params and batch statistics, as they are stored.
-      multiply_adds: of one example's forward pass, in kernels (a convolution's padding
-        counted); what is not a product with a kernel does not count.
+      multiply_adds: of one example's forward pass with weights; see `products`.
       live_multiply_adds: those with weights that the masks keep.
     """
 
@@ -51,8 +45,7 @@ def cost(
     """What a net costs; nothing is computed with its weights.
 
     Args:
-      module: of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`, or
-        `nn.DenseGeneral` with a bias).
+      module: of linen.
       params: its weights.
       masks: theirs.
       input_shape: of one example, as the module takes it.
@@ -61,44 +54,24 @@ def cost(
 
     Raises:
       AssertionError: on masks that do not fit the params.
-      NotCounted: naming a kernel that is in no layer of linen.
+      NotCounted: as `multiply_adds`.
     """
     check(masks, params)
     stats = {} if batch_stats is None else batch_stats
-    outputs = jax.eval_shape(
-        lambda params, stats, inputs: module.apply(
-            {"params": params, "batch_stats": stats},
-            inputs,
-            **in_mode(module, False),
-            capture_intermediates=True,
-            mutable=["intermediates"],
-        )[1]["intermediates"],
-        params,
-        stats,
-        jax.ShapeDtypeStruct((1, *input_shape), dtype),
-    )
-    output_of, param_of = dict(named_leaves(outputs)), dict(named_leaves(params))
-    products = live_products = 0
-    for (path, param), mask in zip(
-        named_leaves(params), jax.tree.leaves(masks), strict=True
-    ):
-        if path.rsplit("/", 1)[-1] == "kernel":
-            layer = path.removesuffix("kernel")
-            output = output_of.get(f"{layer}__call__/0")
-            if output is None:
-                raise NotCounted(
-                    f"params: {path} is of no layer of linen that gives one array; its"
-                    " multiply-adds cannot be counted"
-                )
-            bias = param_of.get(f"{layer}bias")  # its axes are those of the units
-            pixels = math.prod(output.shape[: -1 if bias is None else -bias.ndim])
-            products += pixels * param.size
-            live_products += pixels * int(np.count_nonzero(mask))
-    leaves = jax.tree.leaves(params)
+
+    def apply(params: Params, stats: BatchStats, inputs: jax.Array) -> Any:
+        variables = {"params": params, "batch_stats": stats}
+        return module.apply(variables, inputs, **in_mode(module, False))
+
+    batch = jax.ShapeDtypeStruct((1, *input_shape), dtype)
+    products = multiply_adds(apply, params, stats, batch)
+    sizes = {path: param.size for path, param in named_leaves(params)}
+    live = {path: int(np.count_nonzero(mask)) for path, mask in named_leaves(masks)}
+    stored = jax.tree.leaves((params, stats))
     return Cost(
-        num_params=sum(p.size for p in leaves),
-        num_live_params=sum(int(np.count_nonzero(m)) for m in jax.tree.leaves(masks)),
-        num_bytes=sum(x.size * x.dtype.itemsize for x in leaves + jax.tree.leaves(stats)),
-        multiply_adds=products,
-        live_multiply_adds=live_products,
+        num_params=sum(sizes.values()),
+        num_live_params=sum(live.values()),
+        num_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in stored),
+        multiply_adds=sum(products.values()),
+        live_multiply_adds=sum(n * live[p] // sizes[p] for p, n in products.items()),
     )

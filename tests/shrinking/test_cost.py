@@ -7,6 +7,7 @@ from support.zoo import ZOO, draw_masks, variables
 
 import lth_jax
 from lth_jax import masks, models, shrinking
+from lth_jax.shrinking.products import multiply_adds
 
 
 def test_lenet_by_hand():
@@ -77,3 +78,84 @@ def test_of_attention_every_position_is_counted_once():
     assert params["query"]["kernel"].shape == (8, 2, 4)
     found = shrinking.cost(module, params, masks.full(params), (3, 8))
     assert found.multiply_adds == 3 * 4 * 8 * 8
+
+
+class Shared(nn.Module):
+    """A layer that is used three times."""
+
+    @nn.compact
+    def __call__(self, x):
+        layer = nn.Dense(8, use_bias=False)
+        return layer(layer(layer(x)))
+
+
+class Tied(nn.Module):
+    """An embedding that is looked up, and then multiplied with."""
+
+    @nn.compact
+    def __call__(self, tokens):
+        embed = nn.Embed(10, 8)
+        return embed.attend(nn.Dense(8)(embed(tokens)))
+
+
+class Cell(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        return nn.Dense(8)(x), None
+
+
+class Stack(nn.Module):
+    """Five layers in one scan, their kernels in one leaf."""
+
+    @nn.compact
+    def __call__(self, x):
+        over_layers = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+        return nn.scan(Cell, length=5, **over_layers)()(x, None)[0]
+
+
+OF_KIND = {
+    "shared": (Shared(), (8,), 3 * 64),
+    "tied": (Tied(), (5,), 5 * (64 + 80)),
+    "recurrent": (nn.RNN(nn.LSTMCell(4)), (7, 3), 7 * (3 * 16 + 4 * 16)),
+    "stacked": (Stack(), (8,), 5 * 64),
+    "transposed": (nn.ConvTranspose(4, (3, 3), strides=(2, 2)), (5, 5, 2), 25 * 9 * 8),
+    "depthwise": (nn.Conv(8, (3, 3), feature_group_count=8), (5, 5, 8), 25 * 9 * 8),
+    "normalised": (nn.WeightNorm(nn.Dense(4)), (8,), 32),
+    "recomputed": (nn.remat(nn.Dense)(4), (8,), 32),
+    "half": (nn.Dense(4, dtype=jnp.bfloat16), (8,), 32),
+}
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_every_use_of_a_weight_is_counted(kind):
+    module, shape, expected = OF_KIND[kind]
+    dtype = jnp.int32 if kind == "tied" else jnp.float32
+    params = module.init(jax.random.key(0), jnp.zeros((1, *shape), dtype))["params"]
+    full = masks.full(params)
+    found = shrinking.cost(module, params, full, shape, dtype=dtype)
+    assert found.multiply_adds == found.live_multiply_adds == expected
+    nothing = jax.tree.map(jnp.zeros_like, full)
+    found = shrinking.cost(module, params, nothing, shape, dtype=dtype)
+    assert (found.multiply_adds, found.live_multiply_adds) == (expected, 0)
+
+
+def test_of_branches_that_inputs_choose_among_the_dearest_counts():
+    def chosen(params, x):
+        branches = (lambda x: (x @ params["v"]).sum(), lambda x: (x @ params["w"]).sum())
+        return jax.lax.cond(x.sum() > 0, *branches, x)
+
+    params = {"v": jnp.ones((4, 2)), "w": jnp.ones((4, 3))}
+    assert multiply_adds(chosen, params, jnp.ones(4)) == {"v": 0, "w": 12}
+
+
+def test_what_cannot_be_told_is_refused():
+    def looped(params, x):
+        return jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x @ params["w"], x)
+
+    def merged(params, x):
+        return x @ (params["v"] + params["w"])
+
+    square = jax.ShapeDtypeStruct((3, 3), jnp.float32)
+    for fn, words in ((looped, "while loop"), (merged, "several leaves")):
+        with pytest.raises(shrinking.NotCounted, match=words):
+            multiply_adds(fn, {"v": square, "w": square}, square)
