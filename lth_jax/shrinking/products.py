@@ -84,11 +84,11 @@ class _Counter:
         if name == "while":
             body, first = params["body_jaxpr"].jaxpr, params["cond_nconsts"]
             consts = read[first : first + params["body_nconsts"]]
-            results: list[_Source] = [None] * len(equation.outvars)
-            counts, _ = self.count(body, [*consts, *results])
+            unknown: list[_Source] = [None] * len(equation.outvars)
+            counts, _ = self.count(body, [*consts, *unknown])
             if counts.any():
                 raise NotCounted("a while loop: how often it multiplies cannot be told")
-            return counts, results
+            return counts, unknown
         bodies = [b for b in map(_body, params.values()) if b is not None]
         if len(bodies) == 1 and len(bodies[0].invars) == len(read):
             return self.count(bodies[0], read)
