@@ -83,6 +83,7 @@ def test_what_is_pruned_stays_zero(name):
         assert np.asarray(leaf)[np.asarray(mask)].all()
 
 
+@pytest.mark.filterwarnings("ignore:.seed. is deprecated")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_asks_for_more_than_a_step_has_is_refused(name):
     with pytest.raises((TypeError, ValueError), match=REFUSED[name]):
