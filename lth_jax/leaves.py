@@ -80,17 +80,14 @@ def default_prunable(path: str, leaf: Any) -> bool:
     Never a bias, a normalisation, an embedding, a class token, or less than two axes.
     """
     *parents, name = _parts(path)
-    words, owner = (
-        _words(name),
-        _words(getattr(getattr(path, "owner", None), "__name__", "")),
-    )
-    if leaf.ndim < 2 or name == "b" or words & (_SHIFTS | _LOOKUPS):
+    owner = _words(getattr(getattr(path, "owner", None), "__name__", ""))
+    above = _words(parents[-1]) if parents else set()
+    if leaf.ndim < 2 or _words(name) & (_SHIFTS | _LOOKUPS):
         return False
-    if owner & (_LOOKUPS | _NORMS):
-        return False
-    # Other frameworks' names for weights tell a lookup by themselves.
-    is_named = name == "weight" and parents
-    return not (is_named and _words(parents[-1]) & (_LOOKUPS | _NORMS))
+    if name == "b":  # haiku's bias; the second matrix of many a plain dict
+        return leaf.size > max(leaf.shape) and not above & _SHIFTS
+    # Of other frameworks' weights the module tells, by its class or by its name.
+    return not (owner | (above if name == "weight" else set())) & (_LOOKUPS | _NORMS)
 
 
 def axes_of(path: str, leaf: Any) -> Axes:

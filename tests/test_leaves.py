@@ -125,9 +125,10 @@ def test_weights_and_their_axes_are_told_in_every_framework(make):
 
 
 def test_plain_pytrees_are_inputs_by_units():
-    params = {"hidden": np.ones((4, 3)), "out": [np.ones((3, 2)), np.ones(2)]}
+    params = {"a": np.ones((4, 3)), "b": np.ones((3, 5)), "out": [np.ones((5, 2))]}
+    params["conv"] = {"b": np.ones((4, 1, 1))}  # haiku's, with channels first
     leaves = masks.prunable_leaves(params)
-    assert [path for path, _ in leaves] == ["hidden", "out/0"]
+    assert [path for path, _ in leaves] == ["a", "b", "out/0"]
     assert {axes_of(*leaf) for leaf in leaves} == {Axes((0,), (1,))}
 
 

@@ -104,9 +104,19 @@ def reconnect(
 
 
 def _part(fraction: Share, number: Int[Array, ""]) -> Int32[Array, ""]:
-    """round(fraction * number) in float32, halves to the even neighbour."""
-    product = jnp.asarray(fraction, jnp.float32) * jnp.asarray(number, jnp.float32)
-    return jnp.round(product).astype(jnp.int32)
+    """round(fraction * number) in float32, halves to the even neighbour.
+
+    Where float32 does not hold the number, in integers, of a fraction in 2**-31ths.
+    """
+    fraction = jnp.asarray(fraction, jnp.float32)
+    units, n = jnp.uint32(fraction * 2.0**31), jnp.uint32(number)
+    (a, b), (c, d) = ((x >> 16, x & 0xFFFF) for x in (units, n))  # by hand, in 64 bits
+    middle = (b * d >> 16) + a * d + b * c
+    high, low = a * c + (middle >> 16), middle << 16 | b * d & 0xFFFF
+    whole, rest, half = high << 1 | low >> 31, low & 0x7FFFFFFF, jnp.uint32(1 << 30)
+    large = whole + ((rest > half) | (rest == half) & (whole & 1 == 1))
+    small = jnp.round(fraction * jnp.float32(number)).astype(jnp.int32)
+    return jnp.where(n <= 1 << 24, small, large.astype(jnp.int32))
 
 
 def _kept(mask: Bool[Array | np.ndarray, "..."]) -> Int32[Array, ""]:

@@ -1,7 +1,11 @@
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support.sets import highest, indices
 
 from lth_jax import connections, masks
@@ -88,3 +92,19 @@ def test_members_over_devices_agree_with_each_alone(how):
         jax.tree.map(
             lambda a, b, m=m: np.testing.assert_array_equal(a[m], b), together, alone
         )
+
+
+@given(
+    fraction=st.floats(0, 1, width=32),
+    number=st.integers(0, 2**31 - 1) | st.integers(2**24 - 3, 2**24 + 3),
+)
+@example(fraction=1.0, number=25_000_001)
+@example(fraction=0.5, number=2**24 + 3)
+def test_shares_of_large_leaves_are_exact(fraction, number):
+    found = int(jax.jit(connections._part)(np.float32(fraction), np.int32(number)))
+    if number <= 2**24:
+        expected = int(np.round(np.float32(fraction) * np.float32(number)))
+    else:
+        units = int(Fraction(fraction) * 2**31)
+        expected = round(Fraction(units, 2**31) * number)
+    assert found == expected
