@@ -12,6 +12,7 @@ from lth_jax.lottery.tickets import Found, Trained
 from lth_jax.masks import Masks
 from lth_jax.pruning import layer_densities
 from lth_jax.pruning import weights as pruning
+from lth_jax.pruning.criteria import check_scores
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES, Request
 from lth_jax.training import connections
@@ -34,6 +35,7 @@ def prune_one(job: Job, replicate: int, parent: Trained, initial: TrainState) ->
 
     def score(kept: Masks) -> Any:
         scores = job.study.score(job.criterion, evidence._replace(masks=kept))
+        check_scores(scores, kept, job.study.prunable)
         inverted = spec.invert and not job.how.is_criterion
         return jax.tree.map(jnp.negative, scores) if inverted else scores
 

@@ -17,6 +17,7 @@ from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import masks, models, pruning
+from lth_jax.errors import UserError
 from lth_jax.pruning import criteria
 from lth_jax.registry import UnknownName
 
@@ -508,3 +509,24 @@ def test_an_own_criterion_is_a_function_of_evidence_or_says_more(tmp_path, monke
     assert plain.scores is early.scores
     with pytest.raises(UnknownName, match=r"no criterion .* a function of evidence"):
         criteria.CRITERIA.find("own_criteria:number")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
+def test_scores_that_say_nothing_are_refused_by_name(value):
+    masks = {"a": np.array([[True, False]]), "b": np.ones((2, 2), bool)}
+    scores = {"a": np.array([[1.0, np.nan]]), "b": np.ones((2, 2))}
+    criteria.check_scores(
+        scores, masks, lambda *_: True
+    )  # where pruned
+    scores["b"][1, 1] = value
+    if value:
+        with pytest.raises(UserError, match=rf"scores: b holds {value}"):
+            criteria.check_scores(scores, masks, lambda *_: True)
+        return
+    nothing, full = jax.tree.map(np.zeros_like, (scores, masks))
+    full = jax.tree.map(np.logical_not, full)
+    criteria.check_scores(
+        nothing, masks, lambda *_: True
+    )  # cut in two
+    with pytest.raises(UserError, match="scores: all are 0, those of b too"):
+        criteria.check_scores(nothing, full, lambda *_: True)

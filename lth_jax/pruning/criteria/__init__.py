@@ -2,7 +2,7 @@
 
 import functools
 
-from lth_jax.pruning.criteria.criterion import Criterion, Evidence
+from lth_jax.pruning.criteria.criterion import Criterion, Evidence, check_scores
 from lth_jax.pruning.criteria.edge_popup import edge_popup, edge_popup_scores
 from lth_jax.pruning.criteria.learned import Learned, evaluate_untrained
 from lth_jax.pruning.criteria.magnitude import magnitude
@@ -76,6 +76,7 @@ __all__ = [
     "Criterion",
     "Evidence",
     "Learned",
+    "check_scores",
     "edge_popup",
     "edge_popup_scores",
     "evaluate_untrained",

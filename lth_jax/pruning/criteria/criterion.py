@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Float, Int
 
-from lth_jax.masks import Masks, Params
+from lth_jax.errors import UserError
+from lth_jax.masks import Masks, Params, Prunable, named_leaves, prunable_leaves
 from lth_jax.removal import Scores
 from lth_jax.training.connections import Counts
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
@@ -98,3 +100,31 @@ class Criterion:
     learns: bool = False
     num_rounds: int = 1
     scope: str | None = None
+
+
+class NothingSaid(UserError, ValueError):
+    """Scores that do not say which weights to keep."""
+
+
+def check_scores(scores: Scores, masks: Masks, prunable: Prunable) -> None:
+    """Checks that scores of what is kept are finite, and at first not all 0.
+
+    Later a net may be cut in two, of which SynFlow says 0 everywhere.
+
+    Raises:
+      NothingSaid: naming a leaf.
+    """
+    score_of, is_first, says_nothing = dict(named_leaves(scores)), True, True
+    for name, mask in prunable_leaves(masks, prunable):
+        kept = np.asarray(score_of[name])[np.asarray(mask)]
+        if not np.isfinite(kept).all():
+            raise NothingSaid(
+                f"scores: {name} holds {kept[~np.isfinite(kept)][0]}; it cannot be"
+                " told which weights to keep"
+            )
+        is_first &= kept.size == mask.size
+        says_nothing &= not kept.any()
+    if is_first and says_nothing:
+        raise NothingSaid(
+            f"scores: all are 0, those of {name} too; they tell nothing"
+        )
