@@ -24,7 +24,7 @@ from lth_jax.lottery.trainer import Trainer, Training, begin, expanded
 from lth_jax.masks import Masks
 from lth_jax.shrinking import CompactMembers
 from lth_jax.store.checkpoints import Newest
-from lth_jax.store.trackers import open_trackers
+from lth_jax.store.trackers import Trackers
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +46,7 @@ class Executor:
         check_interrupted: Callable[[], None] = lambda: None,
     ):
         self._studies = studies
-        self._trackers = {
-            id(t): open_trackers(t.study.config, t.workdir) for t in studies
-        }
+        self._trackers = {id(t): Trackers(t.study.config, t.workdir) for t in studies}
         self._check_interrupted = check_interrupted
         self._trainers: dict[Hashable, Trainer] = {}
 

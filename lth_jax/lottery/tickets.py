@@ -14,7 +14,7 @@ from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
 from lth_jax.pruning import densities
 from lth_jax.pruning.densities import LAYER_DENSITIES, Share
-from lth_jax.store.kept import Kept
+from lth_jax.store.checkpoints import Kept
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import connections
 from lth_jax.training.connections import Counts

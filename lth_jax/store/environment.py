@@ -21,34 +21,29 @@ _log = logging.getLogger(__name__)
 def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
     """Writes where the study runs; warns where a resumed one ran elsewhere.
 
-    Args:
-      workdir: of the study.
-      data_note: of its data.
-      is_other: whether another command than the one noted makes all of the study.
+    `is_other` says that another command than the one noted makes all of the study.
     """
-    device = jax.devices()[0]
     now = {
         **software(),
         "machine": platform.machine(),
         "backend": jax.default_backend(),
-        "device": device.device_kind,
+        "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
         "data_note": data_note,
     }
     noted = read_environment(workdir)
-    if noted:
-        before, after = dotted(noted), dotted(now)
-        changed = [name for name in after if after[name] != before.get(name)]
-        if changed:
-            _log.warning(
-                "the study began elsewhere: %s; what is still to run may differ from an"
-                " uninterrupted run in the last bits",
-                "; ".join(f"{n} was {before.get(n)}, is {after[n]}" for n in changed),
-            )
+    before, after = dotted(noted or now), dotted(now)
+    changed = [name for name in after if after[name] != before.get(name)]
+    if changed:
+        _log.warning(
+            "the study began elsewhere: %s; what is still to run may differ from an"
+            " uninterrupted run in the last bits",
+            "; ".join(f"{n} was {before.get(n)}, is {after[n]}" for n in changed),
+        )
     if is_other or not noted:
         with whole(workdir.environment) as path:
-            text = json.dumps({**(noted or now), "command": sys.argv}, indent=2)
-            path.write_text(f"{text}\n")
+            written = {**(noted or now), "command": sys.argv}
+            path.write_text(json.dumps(written, indent=2) + "\n")
 
 
 def software() -> dict[str, Any]:
