@@ -5,10 +5,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from lth_jax.data.cifar import CifarFiles
+from lth_jax.data.idx import IdxFiles
 from lth_jax.data.prepared import read
-from lth_jax.data.raw import RawFiles
 from lth_jax.data.source import DataError, Source
 
+RawFiles = CifarFiles | IdxFiles
 _log = logging.getLogger(__name__)
 
 
@@ -16,20 +18,18 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
     """The loader of a data set: of the folder of its files, or None to download them."""
 
     def load(raw_dir: str | None) -> Source:
-        raw = None if raw_dir is None else _raw(files, raw_dir)
-        if raw is not None and raw.note is not None:
-            _log.warning("%s", raw.note)
-            return raw
-        return read(_prepare(name, files, raw))
+        if raw_dir is None:
+            return read(_prepare(name, files, None))
+        folder = pathlib.Path(raw_dir)
+        if not folder.is_dir():
+            raise DataError(f"data.raw_dir: {raw_dir!r}; no such folder")
+        raw = files.read(files.find(folder))
+        if raw.note is None:
+            return read(_prepare(name, files, raw))
+        _log.warning("%s", raw.note)
+        return raw
 
     return load
-
-
-def _raw(files: RawFiles, raw_dir: str) -> Source:
-    folder = pathlib.Path(raw_dir)
-    if not folder.is_dir():
-        raise DataError(f"data.raw_dir: {raw_dir!r}; no such folder")
-    return files.read(files.find(folder))
 
 
 def _prepare(name: str, files: RawFiles, raw: Source | None) -> Any:

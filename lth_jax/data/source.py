@@ -36,11 +36,9 @@ class Normalization(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set as it comes: the whole training set and the test set.
+    """A data set as it comes: all training examples, and the test examples.
 
     Attributes:
-      train: all training examples.
-      test: the test examples.
       num_outputs: classes, which labels lie below; or numbers that each label has.
       note: what a reader of results must know of the data, if anything.
     """
@@ -54,8 +52,7 @@ class Source(NamedTuple):
 def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Split, Split]:
     """Splits off validation examples: the first of `order`, a permutation.
 
-    Returns:
-      The remaining training split, and the validation split.
+    Returns the remaining training split, and the validation split.
 
     Raises:
       DataError: if nothing would be left to train on.
