@@ -72,9 +72,18 @@ class CifarFiles(NamedTuple):
             self._split(place, content, file)
             for (place, content), file in zip(contents.items(), self.files, strict=True)
         )
-        official = archive is not None and _sha256(archive.read_bytes()) == self.sha256
         whole = Split(*(np.concatenate(arrays) for arrays in zip(*train, strict=True)))
-        note = None if official else self._note([*contents.values()])
+        # Official are these files, whatever archive they came in, or the whole archive.
+        is_official = [*map(_sha256, contents.values())] == [f.sha256 for f in self.files]
+        if archive is not None:
+            is_official |= _sha256(archive.read_bytes()) == self.sha256
+        note = None
+        if not is_official:
+            digits = _sha256(b"".join(contents.values()))[:16]  # to tell others apart
+            note = (
+                f"{self.name}: these files are not the official ones (SHA-256 {digits}…);"
+                " accuracies may differ from those on the original"
+            )
         return Source(whole, test, self.num_classes, note)
 
     def _loose(self, paths: Mapping[str, pathlib.Path]) -> dict[str, bytes]:
@@ -104,19 +113,6 @@ class CifarFiles(NamedTuple):
             )
         planes = records[:, self.num_label_bytes :].reshape(-1, 3, _SIDE, _SIDE)
         return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
-
-    def _note(self, contents: list[bytes]) -> str | None:
-        """None for the official files, whatever archive they came in.
-
-        Other files are told apart by a digest of all contents, in the files' order.
-        """
-        if [*map(_sha256, contents)] == [file.sha256 for file in self.files]:
-            return None
-        digits = _sha256(b"".join(contents))[:16]
-        return (
-            f"{self.name}: these files are not the official ones (SHA-256 {digits}…);"
-            " accuracies may differ from those on the original"
-        )
 
 
 def _unpacked(archive: pathlib.Path, files: tuple[BinFile, ...]) -> dict[str, bytes]:

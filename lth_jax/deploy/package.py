@@ -30,17 +30,11 @@ class PackageError(UserError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Package:
-    """A net as it was written; call it on a batch.
-
-    Attributes:
-      provenance: where it comes from.
-      manifest: its files, and what was measured when it was written.
-      program: inputs as stored [N, ...] to logits float32[N, classes].
-    """
+    """A net as it was written, and where it comes from; call it on a batch."""
 
     provenance: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    program: Exported
+    manifest: Mapping[str, Any]  # its files, and what was measured when it was written
+    program: Exported  # inputs as stored [N, ...] to logits float32[N, classes]
 
     def __call__(self, inputs: Any) -> jax.Array:
         """Logits float32[N, classes] of inputs as stored, [N, ...].

@@ -112,9 +112,8 @@ def compact_for_training(
     masks = jax.device_get(masks)
     start = jax.device_get(project(state, masks, tx))
     selection = select(layout, masks, needed_units(layout, masks))
-    small, small_masks = jax.tree.map(
-        jnp.asarray, (_take_state(selection, start, tx), selection.take(masks))
-    )
+    part = _take_state(selection, start, tx), selection.take(masks)
+    small, small_masks = jax.tree.map(jnp.asarray, part)
     inputs, smaller = selection.inputs(masks), selection.resized(module)
     return CompactTraining(smaller, small, small_masks, inputs, selection, start, tx)
 
@@ -145,16 +144,11 @@ def compact_members(
         parts.append((state, selection.take(own[m])))
     small, small_masks = _stacked(parts)
     inputs, smaller = selections[0].inputs(own[0]), selections[0].resized(module)
-    kept = np.stack([selection.units[INPUTS] for selection in selections])
+    kept = None
+    if inputs.kept is not None:
+        kept = np.stack([each.units[INPUTS] for each in selections]).astype(np.int32)
     return CompactMembers(
-        smaller,
-        small,
-        small_masks,
-        None if inputs.kept is None else kept.astype(np.int32),
-        inputs.is_flat,
-        selections,
-        starts,
-        tx,
+        smaller, small, small_masks, kept, inputs.is_flat, selections, starts, tx
     )
 
 

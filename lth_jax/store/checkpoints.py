@@ -36,9 +36,9 @@ def save(path: pathlib.Path, tree: Any) -> None:
 
 
 def load(path: pathlib.Path, like: Any) -> Any:
-    """Reads a pytree of the structure of `like` (arrays or `ShapeDtypeStruct`s).
+    """Reads a pytree back, as NumPy arrays.
 
-    Leaves are NumPy arrays.
+    `like` is of the same structure, of arrays or `ShapeDtypeStruct`s.
 
     Raises:
       FileNotFoundError: if there is no checkpoint.
@@ -50,8 +50,7 @@ def load(path: pathlib.Path, like: Any) -> Any:
         recorded = json.loads((path / _MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise DamagedCheckpoint(f"{path}: no readable {_MANIFEST}") from error
-    found = _digests(path)
-    if found != recorded:
+    if (found := _digests(path)) != recorded:
         changed = [n for n in recorded if found.get(n) != recorded[n]]
         raise DamagedCheckpoint(f"{path}: damaged in {', '.join(changed) or 'its files'}")
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)

@@ -34,21 +34,20 @@ class Histogram(NamedTuple):
 def save(
     path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
 ) -> None:
-    """Writes the histograms of one level; the file appears whole.
+    """Writes the histograms of one level; the .npz file appears whole.
 
-    Args:
-      path: ending in .npz.
-      start: the params with which the level begins; leading axis R, as all trees here.
-      end: those with which it ends.
-      masks: of both; what is pruned is not counted.
-      prunable: of which leaves.
+    `start` and `end` are the params with which the level begins and ends; what `masks`
+    prune is not counted. All have a leading axis R. `prunable` says of which leaves.
     """
     start, end, masks = jax.device_get((start, end, masks))
     starts, ends, kept = (dict(masks_lib.named_leaves(x)) for x in (start, end, masks))
     first = jax.tree.map(lambda x: x[0], start)  # prunable asks of one net's leaves
     arrays: dict[str, Any] = {}
     for name, _ in masks_lib.prunable_leaves(first, prunable):
-        found = _histogram(starts[name][kept[name]], ends[name][kept[name]])
+        weights = [leaves[name][kept[name]] for leaves in (starts, ends)]
+        most = max(float(np.abs(x).max(initial=0)) for x in weights)
+        edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
+        found = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
         arrays |= {f"{key}/{name}": x for key, x in found._asdict().items()}
     with whole(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)
@@ -62,9 +61,3 @@ def load(path: pathlib.Path) -> dict[str, Histogram]:
             field, _, name = key.partition("/")
             fields.setdefault(name, {})[field] = arrays[key]
     return {name: Histogram(**own) for name, own in fields.items()}
-
-
-def _histogram(start: np.ndarray, end: np.ndarray) -> Histogram:
-    most = max((float(np.abs(x).max(initial=0)) for x in (start, end)), default=0)
-    edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
-    return Histogram(edges, *(np.histogram(x, edges)[0] for x in (start, end)))
