@@ -55,8 +55,7 @@ def main(argv: Sequence[str]) -> int:
 def _deploy(args: argparse.Namespace) -> str:
     # Here, since orbax takes long to import, and a wrong flag is told at once.
     from lth_jax.lottery import study, trained
-    from lth_jax.store.claim import check_same_data
-    from lth_jax.store.environment import software
+    from lth_jax.store.environment import check_same_data, software
     from lth_jax.store.workdir import Workdir, read_config
 
     package.check_free(args.out)

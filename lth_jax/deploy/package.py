@@ -71,10 +71,14 @@ def load(folder: str | pathlib.Path) -> Package:
             f"{folder / MANIFEST}: damaged, or {MANIFEST_DIGEST} beside it is"
         )
     manifest = json.loads(content)
-    contents = {
-        name: _checked(folder / name, facts["sha256"], facts["bytes"])
-        for name, facts in manifest["files"].items()
-    }
+    contents = {}
+    for name, facts in manifest["files"].items():
+        path, written = folder / name, facts["bytes"]
+        contents[name] = content = _read(path)
+        if (size := len(content)) != written:
+            raise PackageError(f"{path}: damaged; {size} bytes, {written} were written")
+        if _digest(content) != facts["sha256"]:
+            raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
     provenance = weights.provenance_of(contents[WEIGHTS])
     return Package(provenance, manifest, export.read(contents[PROGRAM]))
 
@@ -115,15 +119,6 @@ def check_free(folder: pathlib.Path) -> None:
         raise PackageError(f"--out: {folder} is a link or no folder; choose another")
     if folder.exists() and any(folder.iterdir()):
         raise PackageError(f"--out: {folder} is not empty; choose another")
-
-
-def _checked(path: pathlib.Path, digest: str, size: int) -> bytes:
-    content = _read(path)
-    if len(content) != size:
-        raise PackageError(f"{path}: damaged; {len(content)} bytes, {size} were written")
-    if _digest(content) != digest:
-        raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
-    return content
 
 
 def _read(path: pathlib.Path) -> bytes:

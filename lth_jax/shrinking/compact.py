@@ -37,7 +37,6 @@ class Compact(NamedTuple):
     Attributes:
       module: the smaller net.
       params: its weights, pruned ones 0.
-      masks: theirs.
       batch_stats: its running statistics; empty without batch normalisation.
       inputs: which of the inputs it reads.
     """
@@ -71,9 +70,6 @@ def compact(
     What is not reduced: on a residual stream a channel goes only where in all of the
     stage's blocks it is 0 or unread, and constants stay; of each layer at least one
     unit stays; weights of 0 between units that stay are stored and multiplied.
-
-    The module has a `layout` and `resized`, and made the params, whose pruned weights may
-    be 0 or not.
 
     Raises:
       AssertionError: on masks that do not fit the params.

@@ -27,11 +27,9 @@ class CompactTraining(NamedTuple):
     Attributes:
       module: the smaller net.
       state: where it starts.
-      masks: of its params.
       inputs: which of the inputs it reads.
       selection: which units of the large net it has.
       start: the large net's state, masked.
-      tx: the optimizer.
     """
 
     module: nn.Module
@@ -99,9 +97,6 @@ def compact_for_training(
     moments of what is left out stay, where a large net's decay and move its weights as
     long as they last; running statistics where no logit is reached, and which a large
     net would go on to update, stay.
-
-    The module has a `layout` and `resized`; the large net would start from the state,
-    with the masks of its params.
 
     Raises:
       AssertionError: on masks that do not fit the params.

@@ -11,13 +11,7 @@ from typing import Any
 from lth_jax.config import StudyConfig
 from lth_jax.store import environment
 from lth_jax.store.files import whole
-from lth_jax.store.workdir import (
-    Workdir,
-    WorkdirError,
-    dotted,
-    read_config,
-    read_environment,
-)
+from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_config
 
 # How names of fields begin that are no part of what the study is: where the bytes are
 # read from, what can be watched, how many nets share a call, how results are judged.
@@ -53,7 +47,7 @@ def opened(
                 " with --workdir"
             ) from None
         check(workdir, config)  # again: another process may have been faster
-        check_same_data(workdir, data_note)
+        environment.check_same_data(workdir, data_note)
         is_other = not workdir.config.exists() or bool(_differences(workdir, config))
         if is_other:
             with whole(workdir.config) as path:  # first of all: it marks a study's folder
@@ -88,20 +82,6 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
         raise WorkdirError(
             f"workdir: {root} is not empty and holds no study; choose another with"
             " --workdir"
-        )
-
-
-def check_same_data(workdir: Workdir, data_note: str | None) -> None:
-    """Checks that a study, if it began, did so with data of this note (see `Source`).
-
-    Raises:
-      WorkdirError: if it has others.
-    """
-    theirs = read_environment(workdir).get("data_note")
-    if workdir.environment.exists() and data_note != theirs:
-        raise WorkdirError(
-            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
-            f" there, {data_note!r} now); choose another with --workdir"
         )
 
 

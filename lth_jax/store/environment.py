@@ -1,4 +1,4 @@
-"""Environment: where a study runs, and with what."""
+"""Environment: where a study runs, with what software and data."""
 
 import importlib.metadata
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from lth_jax.store.files import whole
-from lth_jax.store.workdir import Workdir, dotted, read_environment
+from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environment
 
 _PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _log = logging.getLogger(__name__)
@@ -44,6 +44,20 @@ def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
         with whole(workdir.environment) as path:
             written = {**(noted or now), "command": sys.argv}
             path.write_text(json.dumps(written, indent=2) + "\n")
+
+
+def check_same_data(workdir: Workdir, data_note: str | None) -> None:
+    """Checks that a study, if it began, did so with data of this note (see `Source`).
+
+    Raises:
+      WorkdirError: if it has others.
+    """
+    theirs = read_environment(workdir).get("data_note")
+    if workdir.environment.exists() and data_note != theirs:
+        raise WorkdirError(
+            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
+            f" there, {data_note!r} now); choose another with --workdir"
+        )
 
 
 def software() -> dict[str, Any]:
