@@ -34,12 +34,9 @@ class _FromRaw(  # type: ignore[call-arg]
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Tensor(shape=self.RAW.image_shape, dtype=np.uint8),
-                "label": tfds.features.ClassLabel(num_classes=self.RAW.num_classes),
-            }
-        )
+        image = tfds.features.Tensor(shape=self.RAW.image_shape, dtype=np.uint8)
+        label = tfds.features.ClassLabel(num_classes=self.RAW.num_classes)
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
         return tfds.core.DatasetInfo(
             builder=self, features=features, supervised_keys=("image", "label")
         )

@@ -3,7 +3,6 @@
 import logging
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 from lth_jax.data.cifar import CifarFiles
 from lth_jax.data.idx import IdxFiles
@@ -19,31 +18,30 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
 
     def load(raw_dir: str | None) -> Source:
         if raw_dir is None:
-            return read(_prepare(name, files, None))
+            return _prepared(name, files, None)
         folder = pathlib.Path(raw_dir)
         if not folder.is_dir():
             raise DataError(f"data.raw_dir: {raw_dir!r}; no such folder")
         raw = files.read(files.find(folder))
         if raw.note is None:
-            return read(_prepare(name, files, raw))
+            return _prepared(name, files, raw)
         _log.warning("%s", raw.note)
         return raw
 
     return load
 
 
-def _prepare(name: str, files: RawFiles, raw: Source | None) -> Any:
+def _prepared(name: str, files: RawFiles, raw: Source | None) -> Source:
     import tensorflow_datasets as tfds
 
     from lth_jax.data.builders import builder_class
 
     builder = builder_class(name, files)(source=raw)
-    if builder.info.splits:
-        return builder
-    _log.warning("preparing %s in %s (10 to 20 s, once)", name, builder.data_dir)
-    tfds.disable_progress_bar()
-    try:
-        builder.download_and_prepare()
-    finally:
-        tfds.enable_progress_bar()
-    return builder
+    if not builder.info.splits:
+        _log.warning("preparing %s in %s (10 to 20 s, once)", name, builder.data_dir)
+        tfds.disable_progress_bar()
+        try:
+            builder.download_and_prepare()
+        finally:
+            tfds.enable_progress_bar()
+    return read(builder)

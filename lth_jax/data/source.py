@@ -36,17 +36,12 @@ class Normalization(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set as it comes: all training examples, and the test examples.
-
-    Attributes:
-      num_outputs: classes, which labels lie below; or numbers that each label has.
-      note: what a reader of results must know of the data, if anything.
-    """
+    """A data set as it comes: all training examples, and the test examples."""
 
     train: Split
     test: Split
-    num_outputs: int
-    note: str | None = None
+    num_outputs: int  # classes, which labels lie below; or numbers that each label has
+    note: str | None = None  # what a reader of results must know of the data
 
 
 def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Split, Split]:

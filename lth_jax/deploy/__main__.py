@@ -29,7 +29,6 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """As argparse calls it."""
         sys.exit(_fail(message))
 
 

@@ -33,19 +33,13 @@ class Compact(NamedTuple):
 
     `lth_jax.from_linen(compact.module, inputs, lambda x: compact.inputs(prepare(x)))`
     is it as pure functions, with `prepare` the preprocessing of the large net.
-
-    Attributes:
-      module: the smaller net.
-      params: its weights, pruned ones 0.
-      batch_stats: its running statistics; empty without batch normalisation.
-      inputs: which of the inputs it reads.
     """
 
     module: nn.Module
-    params: Params
+    params: Params  # pruned ones are 0
     masks: Masks
-    batch_stats: BatchStats
-    inputs: InputSelection
+    batch_stats: BatchStats  # empty without batch normalisation
+    inputs: InputSelection  # which of the inputs it reads
 
 
 class _Affine(NamedTuple):
@@ -205,9 +199,6 @@ def _make_one(
         values |= {f"{layer.norm}/scale": 0.0, f"{layer.norm}/mean": 0.0}
         values |= {f"{layer.norm}/var": 1.0}
     values[f"{last}/bias"] = 1.0
-    for path, value in values.items():
-        for leaves in (params, stats):
-            if path in leaves:
-                leaves[path][..., unit] = value
-        if path in masks:
-            masks[path][..., unit] = value != 0
+    for leaves in (params, masks, stats):
+        for path in values.keys() & leaves.keys():
+            leaves[path][..., unit] = values[path]

@@ -16,15 +16,10 @@ from lth_jax.shrinking.dead_units import Units
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InputSelection:
-    """The inputs that a smaller net reads.
+    """The inputs that a smaller net reads."""
 
-    Attributes:
-      kept: their indices, which may be traced; None for all.
-      is_flat: whether they are features of the flattened inputs, or channels.
-    """
-
-    kept: np.ndarray | jax.Array | None
-    is_flat: bool
+    kept: np.ndarray | jax.Array | None  # their indices, which may be traced; None: all
+    is_flat: bool  # whether they are features of the flattened inputs, or channels
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """[N, ...] to [N, kept] or [N, H, W, kept]; pure, works under `jit`."""
@@ -36,17 +31,11 @@ class InputSelection:
 
 
 class Selection(NamedTuple):
-    """Units of a net, by place, the same on all of a residual stream.
+    """Units of a net, by place, the same on all of a residual stream."""
 
-    Attributes:
-      layout: of both nets.
-      numbers: of units that the larger net has.
-      units: indices of those that the smaller one has, ascending, int64.
-    """
-
-    layout: Layout
-    numbers: Mapping[str, int]
-    units: Mapping[str, np.ndarray]
+    layout: Layout  # of both nets
+    numbers: Mapping[str, int]  # of units that the larger net has
+    units: Mapping[str, np.ndarray]  # int64 indices of the smaller one's, ascending
 
     @property
     def sizes(self) -> dict[str, int]:

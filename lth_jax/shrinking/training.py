@@ -23,21 +23,14 @@ class CompactTraining(NamedTuple):
 
     `lth_jax.from_linen(net.module, inputs, lambda x: net.inputs(prepare(x)))` is it as
     pure functions, with `prepare` the preprocessing of the large net.
-
-    Attributes:
-      module: the smaller net.
-      state: where it starts.
-      inputs: which of the inputs it reads.
-      selection: which units of the large net it has.
-      start: the large net's state, masked.
     """
 
-    module: nn.Module
-    state: TrainState
+    module: nn.Module  # the smaller net
+    state: TrainState  # where it starts
     masks: Masks
-    inputs: InputSelection
-    selection: Selection
-    start: TrainState
+    inputs: InputSelection  # which of the inputs it reads
+    selection: Selection  # which units of the large net it has
+    start: TrainState  # the large net's, masked
     tx: optax.GradientTransformation
 
     def expand(self, state: TrainState) -> TrainState:
@@ -56,17 +49,13 @@ class CompactMembers(NamedTuple):
     It has what `CompactTraining` has, with a leading axis M, of the members, on the host.
     With `InputSelection(kept, is_flat)` of one member's `kept`, which may be traced, its
     net is that of `CompactTraining`.
-
-    Attributes:
-      kept: which of the inputs they read, int32[M, kept]; None for all.
-      is_flat: whether inputs are features of the flattened ones, or channels.
     """
 
     module: nn.Module
     states: TrainState
     masks: Masks
-    kept: np.ndarray | None
-    is_flat: bool
+    kept: np.ndarray | None  # the inputs that they read, int32[M, kept]; None for all
+    is_flat: bool  # whether these are features of the flattened inputs, or channels
     selections: tuple[Selection, ...]
     starts: TrainState
     tx: optax.GradientTransformation

@@ -18,17 +18,11 @@ _NUM_BINS = 80
 
 
 class Histogram(NamedTuple):
-    """Counts of one leaf's surviving weights, pooled over the replicates.
+    """Counts of one leaf's surviving weights, pooled over the replicates."""
 
-    Attributes:
-      edges: float64[B + 1], of bins about 0 that hold all weights.
-      start: int64[B], when the level begins.
-      end: int64[B], when it ends.
-    """
-
-    edges: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
+    edges: np.ndarray  # float64[B + 1], of bins about 0 that hold all weights
+    start: np.ndarray  # int64[B], when the level begins
+    end: np.ndarray  # int64[B], when it ends
 
 
 def save(

@@ -65,7 +65,6 @@ class _TensorBoard:
         self._writer.flush()
 
     def finish(self) -> None:
-        """Closes the file."""
         self._writer.close()
 
 
