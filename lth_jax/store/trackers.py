@@ -114,10 +114,9 @@ def check(config: StudyConfig) -> None:
       TrackerError: saying how to install one.
     """
     for name, (package, _) in _TRACKERS.items():
-        if not getattr(config.log, name):
-            continue
         try:
-            importlib.import_module(package)
+            if getattr(config.log, name):
+                importlib.import_module(package)
         except ImportError as error:
             raise TrackerError(
                 f'log.{name}: True needs {package} ({error}); pip install -e ".[{name}]"'
@@ -142,11 +141,7 @@ class Trackers:
         self._open: dict[tuple[str, str], Tracker] = {}
 
     def write(
-        self,
-        arm: str,
-        level: int,
-        steps: Sequence[int],
-        curves_by_tag: Mapping[str, np.ndarray],
+        self, arm: str, level: int, steps: Sequence[int], curves: Mapping[str, np.ndarray]
     ) -> None:
         """Logs what is new, and finishes the run at its last step.
 
@@ -162,7 +157,7 @@ class Trackers:
         run, path = f"{arm}/level_{level:02d}", self._root / "trackers.json"
         note = json.loads(path.read_text()) if path.exists() else {}
         study = note.setdefault("study", f"{self._root.name}-{uuid.uuid4().hex[:8]}")
-        points = _means(steps, curves_by_tag)
+        points = _means(steps, curves)
         for name in self._names:
             noted = note.setdefault(name, {})
             new = [step for step in points if step > noted.get(run, -1)]
@@ -193,10 +188,10 @@ class Trackers:
 
 
 def _means(
-    steps: Sequence[int], curves_by_tag: Mapping[str, np.ndarray]
+    steps: Sequence[int], curves: Mapping[str, np.ndarray]
 ) -> dict[int, dict[str, float]]:
     """Means over the replicates by step and tag, without those that are NaN."""
-    means = {tag: np.asarray(x).mean(axis=0) for tag, x in curves_by_tag.items()}
+    means = {tag: np.asarray(x).mean(axis=0) for tag, x in curves.items()}
     points = {
         step: {t: float(x[v]) for t, x in means.items() if not np.isnan(x[v])}
         for v, step in enumerate(steps)
