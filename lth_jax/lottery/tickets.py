@@ -10,8 +10,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
 from lth_jax.store import records
-from lth_jax.store.checkpoints import Newest
-from lth_jax.store.kept import Kept
+from lth_jax.store.checkpoints import Kept, Newest
 from lth_jax.store.workdir import Workdir
 from lth_jax.training.state import TrainState
 

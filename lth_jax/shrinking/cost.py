@@ -50,55 +50,41 @@ def cost(
 ) -> Cost:
     """What a net costs; nothing is computed with its weights.
 
-    Args:
-      module: of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`, or
-        `nn.DenseGeneral` with a bias).
-      params: its weights.
-      masks: theirs.
-      input_shape: of one example, as the module takes it.
-      batch_stats: its running statistics, if it has batch normalisation.
-      dtype: of the inputs, as the module takes them.
+    The module is of linen, its kernels in layers of linen (`nn.Dense`, `nn.Conv`, or
+    `nn.DenseGeneral` with a bias). `input_shape` is that of one example, as the module
+    takes it, and `dtype` the inputs'.
 
     Raises:
       AssertionError: on masks that do not fit the params.
       NotCounted: naming a kernel that is in no layer of linen.
     """
     check(masks, params)
-    stats = {} if batch_stats is None else batch_stats
-    outputs = jax.eval_shape(
-        lambda params, stats, inputs: module.apply(
-            {"params": params, "batch_stats": stats},
-            inputs,
-            **in_mode(module, False),
-            capture_intermediates=True,
-            mutable=["intermediates"],
-        )[1]["intermediates"],
-        params,
-        stats,
-        jax.ShapeDtypeStruct((1, *input_shape), dtype),
-    )
-    output_of, param_of = dict(named_leaves(outputs)), dict(named_leaves(params))
-    products = live_products = 0
-    for (path, param), mask in zip(
-        named_leaves(params), jax.tree.leaves(masks), strict=True
-    ):
-        if path.rsplit("/", 1)[-1] == "kernel":
-            layer = path.removesuffix("kernel")
-            output = output_of.get(f"{layer}__call__/0")
-            if output is None:
-                raise NotCounted(
-                    f"params: {path} is of no layer of linen that gives one array; its"
-                    " multiply-adds cannot be counted"
-                )
-            bias = param_of.get(f"{layer}bias")  # its axes are those of the units
-            pixels = math.prod(output.shape[: -1 if bias is None else -bias.ndim])
-            products += pixels * param.size
-            live_products += pixels * int(np.count_nonzero(mask))
-    leaves = jax.tree.leaves(params)
+    variables = {"params": params, "batch_stats": batch_stats or {}}
+
+    def intermediates(variables: Any, inputs: Any) -> Any:
+        capture = {"capture_intermediates": True, "mutable": ["intermediates"]}
+        found = module.apply(variables, inputs, **in_mode(module, False), **capture)
+        return found[1]["intermediates"]
+
+    batch = jax.ShapeDtypeStruct((1, *input_shape), dtype)
+    output_of = dict(named_leaves(jax.eval_shape(intermediates, variables, batch)))
+    param_of, mask_of = dict(named_leaves(params)), dict(named_leaves(masks))
+    live = {path: int(np.count_nonzero(mask)) for path, mask in mask_of.items()}
+    pixels = {}
+    for path in [path for path in param_of if path.rsplit("/", 1)[-1] == "kernel"]:
+        layer = path.removesuffix("kernel")
+        output = output_of.get(f"{layer}__call__/0")
+        if output is None:
+            raise NotCounted(
+                f"params: {path} is of no layer of linen that gives one array; its"
+                " multiply-adds cannot be counted"
+            )
+        bias = param_of.get(f"{layer}bias")  # its axes are those of the units
+        pixels[path] = math.prod(output.shape[: -1 if bias is None else -bias.ndim])
     return Cost(
-        num_params=sum(p.size for p in leaves),
-        num_live_params=sum(int(np.count_nonzero(m)) for m in jax.tree.leaves(masks)),
-        num_bytes=sum(x.size * x.dtype.itemsize for x in leaves + jax.tree.leaves(stats)),
-        multiply_adds=products,
-        live_multiply_adds=live_products,
+        num_params=sum(param.size for param in param_of.values()),
+        num_live_params=sum(live.values()),
+        num_bytes=sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(variables)),
+        multiply_adds=sum(pixels[path] * param_of[path].size for path in pixels),
+        live_multiply_adds=sum(pixels[path] * live[path] for path in pixels),
     )

@@ -21,7 +21,7 @@ from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import records
 from lth_jax.store.checkpoints import Newest
-from lth_jax.store.trackers import TrackerError, check, open_trackers
+from lth_jax.store.trackers import TrackerError, Trackers, check
 from lth_jax.store.workdir import Workdir
 
 TAGS = {
@@ -318,7 +318,7 @@ def test_a_tracker_that_cannot_begin_is_told_in_a_line(fake, tiny_config, tmp_pa
 
     fake.init = init
     log = lth_config.LogConfig(**{fake.__name__: True})
-    trackers = open_trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
+    trackers = Trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
     with pytest.raises(TrackerError, match=f"^log.{fake.__name__}: True; no login$"):
         trackers.write("ticket", 0, [1], {"test/loss": np.ones((2, 1))})
     trackers.close()
@@ -328,7 +328,7 @@ def test_means_are_over_the_replicates_and_what_is_not_evaluated_is_left_out(
     fake, tiny_config, tmp_path
 ):
     log = lth_config.LogConfig(**{fake.__name__: True})
-    trackers = open_trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
+    trackers = Trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
     nan = np.nan
     curves = {
         "validation/loss": np.array([[1.0, 2, nan], [3, 6, nan]]),
@@ -347,7 +347,7 @@ def test_means_are_over_the_replicates_and_what_is_not_evaluated_is_left_out(
 
 
 def test_a_full_disk_is_an_error_at_once(config, tmp_path, monkeypatch):
-    trackers = open_trackers(config, Workdir(tmp_path))
+    trackers = Trackers(config, Workdir(tmp_path))
     steps = list(range(2000))  # far more than any queue or buffer holds
     with contextlib.suppress(OSError), pathlib.Path("/dev/full").open("wb") as full:
         monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
