@@ -13,18 +13,6 @@ from lth_jax.models import OUTPUT_LAYER
 from lth_jax.store import tickets as ticket_files
 
 
-class LayerDensities(NamedTuple):
-    """How much of each layer a level keeps, means over the replicates.
-
-    Attributes:
-      density: of all the net's prunable weights together.
-      layers: of each prunable leaf, by path, in the net's order.
-    """
-
-    density: float
-    layers: dict[str, float]
-
-
 class FirstLayer(NamedTuple):
     """What a level keeps of the layer that sees the input.
 
@@ -42,10 +30,18 @@ class FirstLayer(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """The masks of one level; `first` is None where it cannot be laid out."""
+    """What the masks of one level keep, means over the replicates.
+
+    Attributes:
+      level: which.
+      density: of all the net's prunable weights together.
+      layers: of each prunable leaf, by path, in the net's order.
+      first: of the layer that sees the input; None where it cannot be laid out.
+    """
 
     level: int
-    layers: LayerDensities
+    density: float
+    layers: dict[str, float]
     first: FirstLayer | None
 
 
@@ -63,12 +59,12 @@ def _read(path: pathlib.Path) -> Anatomy:
     }
     num_kept = sum(int(mask.sum()) for mask in kernels.values())
     num_all = sum(mask.size for mask in kernels.values())
-    layers = {name: float(mask.mean()) for name, mask in kernels.items()}
-    first = next(iter(kernels))
+    name, mask = next(iter(kernels.items()))
     return Anatomy(
         provenance["level"],
-        LayerDensities(num_kept / num_all, layers),
-        _first_layer(first, kernels[first], provenance["input_shape"]),
+        num_kept / num_all,
+        {name: float(mask.mean()) for name, mask in kernels.items()},
+        _first_layer(name, mask, provenance["input_shape"]),
     )
 
 
@@ -85,8 +81,7 @@ def _first_layer(
     on_images = mask.ndim == 5 and len(input_shape) == 3
     if on_images and mask.shape[3] == input_shape[-1]:  # [R, height, width, channels, _]
         return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)
-    is_dense = mask.ndim == 3 and mask.shape[1] == math.prod(input_shape)
-    if not is_dense:
+    if mask.ndim != 3 or mask.shape[1] != math.prod(input_shape):
         return None
     kept = np.squeeze(mask.mean(axis=(0, 2)).reshape(input_shape))
     return FirstLayer(name, kept, False) if 1 <= kept.ndim <= 3 else None

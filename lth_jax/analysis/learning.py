@@ -1,5 +1,6 @@
 """Learning: curves over training, means over the replicates."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -32,12 +33,13 @@ def learning_curves(
     runs: Sequence[Run], levels: Sequence[int], split: str, metric: str
 ) -> list[LearningCurve]:
     """The curves of all arms at some levels, by level, the ticket first."""
-    groups: dict[tuple[int, bool, str], list[Run]] = {}
-    for run in runs:
-        if run.level in levels:
-            key = (run.level, run.arm != "ticket", run.arm)
-            groups.setdefault(key, []).append(run)
-    return [_curve(groups[key], split, metric) for key in sorted(groups)]
+
+    def place(run: Run) -> tuple[int, bool, str]:
+        return run.level, run.arm != "ticket", run.arm
+
+    chosen = sorted((run for run in runs if run.level in levels), key=place)
+    groups = itertools.groupby(chosen, key=place)
+    return [_curve(list(group), split, metric) for _, group in groups]
 
 
 def _curve(runs: Sequence[Run], split: str, metric: str) -> LearningCurve:

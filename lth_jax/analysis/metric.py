@@ -1,11 +1,27 @@
 """Metric: what a study is judged by, and how its numbers are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.config import VerdictConfig
 from lth_jax.store.records import Run
+
+
+def with_half_width(
+    estimate: Estimate, form: str, half_form: str, scale: float = 1
+) -> str:
+    """A value in a format, with half of its interval if there is one."""
+    value = f"{scale * estimate.value:{form}}"
+    if not estimate.has_interval:
+        return value
+    return f"{value} ± {scale * estimate.half_width:{half_form}}"
+
+
+def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
+    """A value, with the ends of its interval if there is one."""
+    value, low, high = map(show, estimate)
+    return f"{value} [{low}, {high}]" if estimate.has_interval else value
 
 
 class Metric(NamedTuple):
@@ -35,9 +51,7 @@ class Metric(NamedTuple):
 
     def margin(self, settings: VerdictConfig) -> float:
         """How much worse than the dense net still matches it, in the metric's unit."""
-        if self is ACCURACY:
-            return settings.accuracy_margin
-        margin: float = settings.loss_margin
+        margin: float = getattr(settings, f"{self.name}_margin")
         return margin
 
     @property
@@ -52,15 +66,13 @@ class Metric(NamedTuple):
 
     def text(self, estimate: Estimate) -> str:
         """A value, with half of its interval."""
-        value = f"{self.scale * estimate.value:{self.value_form}}"
-        if not estimate.has_interval:
-            return value
-        return f"{value} ± {self.scale * estimate.half_width:{self.half_width_form}}"
+        return with_half_width(
+            estimate, self.value_form, self.half_width_form, self.scale
+        )
 
     def difference(self, estimate: Estimate) -> str:
         """A difference, with its interval; percentage points of an accuracy."""
-        value, low, high = map(self._signed, estimate)
-        return f"{value} [{low}, {high}]" if estimate.has_interval else value
+        return with_ends(estimate, self._signed)
 
     def _signed(self, difference: float) -> str:
         text = f"{self.scale * difference:{self.difference_form}}"

@@ -1,5 +1,6 @@
 """Outcomes: what the replicates of an arm reached at a level, read off their curves."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -43,8 +44,8 @@ Outcomes = dict[tuple[str, int], Outcome]
 def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     """Early-stop step and the test metric there (Frankle & Carbin 2019, appendix C).
 
-    Found afterwards: every run trains its full budget; among equal losses the first. A
-    net that is pruned while it trains does not stop before it is as sparse as its run.
+    Every run trains its full budget; among equal losses the first counts. A net that
+    is pruned while it trains does not stop before it is as sparse as its run.
 
     Raises:
       RecordsError: if it never is.
@@ -69,14 +70,16 @@ def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
 
 def outcomes(runs: Sequence[Run]) -> Outcomes:
     """All outcomes by (arm, level), ordered by level and then arm."""
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.level, run.arm, run.replicate)):
-        groups.setdefault((run.arm, run.level), []).append(run)
     metric = metric_of(runs)
-    return {key: _outcome(group, metric) for key, group in groups.items()}
+    ordered = sorted(runs, key=lambda run: (run.level, run.arm, run.replicate))
+    groups = itertools.groupby(ordered, key=lambda run: (run.arm, run.level))
+    return {key: _outcome(list(group), metric) for key, group in groups}
 
 
 def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
+    def final(split: str) -> np.ndarray:
+        return np.array([r.curves[split, metric.name].values[-1] for r in runs], float)
+
     steps, values = zip(*(early_stop(run, metric) for run in runs), strict=True)
     last = [run.curves["validation", "loss"].steps[-1] for run in runs]
     weights = [run.curves["mask", "weights_left"].values[0] for run in runs]
@@ -88,11 +91,7 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         weights_left=round(np.mean(weights)),
         early_stop_step=np.array(steps, float),
         early_stop_metric=np.array(values),
-        final_metric=_final(runs, "test", metric),
-        final_train_metric=_final(runs, "train", metric),
+        final_metric=final("test"),
+        final_train_metric=final("train"),
         num_still_improving=int(np.sum(np.equal(steps, last))),
     )
-
-
-def _final(runs: Sequence[Run], split: str, metric: Metric) -> np.ndarray:
-    return np.array([run.curves[split, metric.name].values[-1] for run in runs], float)

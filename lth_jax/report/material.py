@@ -36,18 +36,9 @@ class Material(NamedTuple):
     anatomies: list[Anatomy]
     histograms: dict[int, dict[str, Histogram]]
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether the study goes on."""
-        return self.num_groups < self.num_planned
-
 
 def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
-    """Reads a workdir, whose study may still be running.
-
-    Args:
-      workdir: of a study.
-      settings: how to judge it; the config's own if None.
+    """Reads a workdir, whose study may still run; the config's own settings if None.
 
     Raises:
       RecordsError: if the records are missing or damaged.

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from lth_jax.analysis import words
 from lth_jax.analysis.metric import ACCURACY
@@ -59,25 +60,14 @@ def render(
 
     `verdict` is among the values: base.html asks for it.
     """
-    drawn = [
-        {
-            "title": section.title,
-            "lead": section.lead,
-            "size": section.size,
-            "panels": [
-                {
-                    "name": panel.name,
-                    "hover": panel.hover,
-                    "svg": Markup(svg.inline(panel.figure, panel.name, legend)),
-                }
-                for panel in section.panels
-            ],
-        }
-        for section in sections
-    ]
+
+    def inline(figure: Figure, name: str) -> Markup:
+        return Markup(svg.inline(figure, name, legend))
+
     css, js = ((_TEMPLATE / name).read_text() for name in ("page.css", "page.js"))
     page: str = _ENVIRONMENT.get_template(template).render(
-        sections=drawn,
+        sections=sections,
+        inline=inline,
         legend=legend,
         css=Markup(css + _variables(legend)),
         js=Markup(js),
@@ -116,21 +106,19 @@ def count(n: int, what: str) -> str:
 
 def notes(material: Material) -> list[str]:
     """What a reader must know first: that the study goes on, and of its data."""
-    found = []
-    if material.is_partial:
-        found.append(
-            f"Partial: {material.num_groups} of {material.num_planned} arms and levels"
-            " are finished. What is said here is of those alone."
-        )
-    data_note = material.environment.get("data_note")
-    return [*found, data_note] if data_note else found
+    partial = (
+        f"Partial: {material.num_groups} of {material.num_planned} arms and levels"
+        " are finished. What is said here is of those alone."
+    )
+    goes_on = material.num_groups < material.num_planned
+    found = partial if goes_on else None, material.environment.get("data_note")
+    return [note for note in found if note]
 
 
 def _command(environment: Mapping[str, Any]) -> str:
-    arguments = environment.get("command")
-    if not arguments:
-        return "(not noted)"
-    return f"python -m lth_jax.main {shlex.join(arguments[1:])}"
+    if arguments := environment.get("command"):
+        return f"python -m lth_jax.main {shlex.join(arguments[1:])}"
+    return "(not noted)"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
