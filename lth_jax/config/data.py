@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lth_jax.config.requirements import at_least, one_of
+from lth_jax.config.requirements import Checks
 from lth_jax.data.augment import AUGMENTATIONS
 
 
@@ -12,10 +12,8 @@ class DataConfig:
 
     Attributes:
       name: "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", any prepared
-        TFDS image-classification data set, or `package.module:name`. Whether it is there
-        shows when it is loaded.
-      raw_dir: where the raw files of mnist, fashion_mnist, cifar10 or cifar100 lie; they
-        are downloaded if it is None.
+        TFDS image-classification data set, or `package.module:name`.
+      raw_dir: where the raw files of the four image sets lie; None: they are downloaded.
       num_validation: training examples held out at random for validation.
       augment: "none" or "flip_and_crop", drawn anew at every step of every member.
     """
@@ -27,5 +25,6 @@ class DataConfig:
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        at_least("data.num_validation", self.num_validation, 1)
-        one_of("data.augment", self.augment, AUGMENTATIONS)
+        check = Checks(self, "data.")
+        check.at_least(1, "num_validation")
+        check.one_of("augment", AUGMENTATIONS)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lth_jax.config.requirements import at_least, registered, require
+from lth_jax.config.requirements import Checks
 from lth_jax.models import INITIALIZERS, MODELS, model_fields
 
 
@@ -25,17 +25,15 @@ class ModelConfig:
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        registered("model.name", self.name, MODELS)
-        for size in self.hidden_sizes:
-            at_least("model.hidden_sizes", size, 1)
-        require("model.width", self.width, 0 < self.width < float("inf"), "above 0")
-        rate = self.dropout_rate
-        require("model.dropout_rate", rate, 0 <= rate < 1, "inside [0, 1)")
-        default, fields = ModelConfig(), ("hidden_sizes", "dropout_rate", "width")
-        for name in fields:
-            value, untold = getattr(self, name), getattr(default, name)
-            ok = value == untold or name in model_fields(self.name)
-            require(f"model.{name}", value, ok, f"left out for {self.name!r}")
+        check = Checks(self, "model.")
+        check.registered("name", MODELS)
+        check.at_least(1, "hidden_sizes")
+        check.above_zero("width")
+        check.below_one("dropout_rate")
+        for name in ("hidden_sizes", "dropout_rate", "width"):
+            untold = getattr(self, name) == getattr(ModelConfig, name)
+            ok = untold or name in model_fields(self.name)
+            check.require(name, ok, f"left out for {self.name!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,4 +48,4 @@ class InitConfig:
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        registered("init.name", self.name, INITIALIZERS)
+        Checks(self, "init.").registered("name", INITIALIZERS)

@@ -1,10 +1,26 @@
-"""Optimizer: how weights are trained."""
+"""Optimizer: what training makes small, and how."""
 
 import dataclasses
 
-from lth_jax.config.requirements import at_least, registered, require
+from lth_jax.config.requirements import Checks, require
+from lth_jax.training.losses import LOSSES
 from lth_jax.training.optimizers import OPTIMIZERS
 from lth_jax.training.schedules import SCHEDULES
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """What training makes small.
+
+    Attributes:
+      name: "cross_entropy", "mean_squared_error", or `package.module:name`.
+    """
+
+    name: str = "cross_entropy"
+
+    def check(self) -> None:
+        """Raises a `ConfigError` on a value that is not allowed."""
+        Checks(self, "loss.").registered("name", LOSSES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,25 +49,23 @@ class OptimizerConfig:
 
     def check(self, num_steps: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for such a budget."""
-        registered("optimizer.name", self.name, OPTIMIZERS)
-        registered("optimizer.schedule", self.schedule, SCHEDULES)
-        rate, momentum, decay = self.learning_rate, self.momentum, self.weight_decay
-        require("optimizer.learning_rate", rate, 0 < rate < float("inf"), "above 0")
-        require("optimizer.momentum", momentum, 0 <= momentum < 1, "inside [0, 1)")
-        at_least("optimizer.weight_decay", decay, 0)
-        may_decay = not (decay and self.name == "adam")
-        require("optimizer.weight_decay", decay, may_decay, "0 for 'adam'; use 'adamw'")
+        check = Checks(self, "optimizer.")
+        check.registered("name", OPTIMIZERS)
+        check.registered("schedule", SCHEDULES)
+        check.above_zero("learning_rate")
+        check.below_one("momentum")
+        check.at_least(0, "weight_decay")
+        may_decay = not (self.weight_decay and self.name == "adam")
+        check.require("weight_decay", may_decay, "0 for 'adam'; use 'adamw'")
         within = f"to below num_steps ({num_steps})"
-        warmup, drops = self.warmup_steps, self.drop_steps
-        require("optimizer.warmup_steps", warmup, 0 <= warmup < num_steps, f"0 {within}")
+        check.require("warmup_steps", 0 <= self.warmup_steps < num_steps, f"0 {within}")
+        drops = self.drop_steps
         for step in drops:
-            allowed = 1 <= step < num_steps
-            require("optimizer.drop_steps", step, allowed, f"from 1 {within}")
+            ok = 1 <= step < num_steps
+            require("optimizer.drop_steps", step, ok, f"from 1 {within}")
         if self.schedule in SCHEDULES:
-            given = bool(drops) == (self.schedule == "step_drops")
-            allowed_for = "given for 'step_drops', and for it alone"
-            require("optimizer.drop_steps", drops, given, allowed_for)
+            ok = bool(drops) == (self.schedule == "step_drops")
+            check.require("drop_steps", ok, "given for 'step_drops', and for it alone")
         distinct = len(set(drops)) == len(drops)
-        require("optimizer.drop_steps", drops, distinct, "free of repetitions")
-        factor = self.drop_factor
-        require("optimizer.drop_factor", factor, factor > 0, "above 0")
+        check.require("drop_steps", distinct, "free of repetitions")
+        check.require("drop_factor", self.drop_factor > 0, "above 0")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from lth_jax.config.requirements import ConfigError, one_of, require
+from lth_jax.config.requirements import Checks, ConfigError, require
 from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS, Rewind
 
 
@@ -37,10 +37,10 @@ class RewindConfig:
 
     def check(self, num_steps: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for such a budget."""
-        one_of("rewind.preset", self.preset, REWINDS)
+        check = Checks(self, "rewind.")
+        check.one_of("preset", REWINDS)
         for name, allowed in REWIND_CHOICES.items():
-            if (value := getattr(self, name)) is not None:
-                one_of(f"rewind.{name}", value, allowed)
+            check.one_of(name, allowed)
         if self.step.endswith("ep"):  # how long an epoch is, the data tell
             _parsed(self.step, 1.0)
         else:
