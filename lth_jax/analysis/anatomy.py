@@ -16,12 +16,9 @@ from lth_jax.store import tickets as ticket_files
 class FirstLayer(NamedTuple):
     """What a level keeps of the layer that sees the input.
 
-    Attributes:
-      name: its path.
-      kept: of a dense layer, for every input the share of its weights kept, mean over
-        the replicates, float64 [*input_shape]; of a convolution, the first replicate's
-        kept input channels of every filter and place, int64 [filters, height, width].
-      is_convolution: which of the two.
+    `kept` is of a dense layer, for every input, the share of its weights kept, mean over
+    the replicates, float64 [*input_shape]; of a convolution the first replicate's kept
+    input channels of every filter and place, int64 [filters, height, width].
     """
 
     name: str
@@ -30,19 +27,12 @@ class FirstLayer(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """What the masks of one level keep, means over the replicates.
-
-    Attributes:
-      level: which.
-      density: of all the net's prunable weights together.
-      layers: of each prunable leaf, by path, in the net's order.
-      first: of the layer that sees the input; None where it cannot be laid out.
-    """
+    """What the masks of one level keep, means over the replicates."""
 
     level: int
-    density: float
-    layers: dict[str, float]
-    first: FirstLayer | None
+    density: float  # of all the net's prunable weights together
+    layers: dict[str, float]  # of each prunable leaf, by path, in the net's order
+    first: FirstLayer | None  # None where it cannot be laid out
 
 
 def anatomy(paths: Sequence[pathlib.Path]) -> list[Anatomy]:

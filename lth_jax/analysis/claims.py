@@ -16,18 +16,13 @@ _SAME_DENSITY = math.log(1.1)  # layers' rounding moves densities less than this
 class ClaimCheck(NamedTuple):
     """A claim, checked.
 
-    Attributes:
-      claim: as the config states it.
-      level: the level whose density is nearest, within 10%; None if there is none.
-      estimate: with its 95% interval, not corrected for the number of claims; None
-        where nothing was measured.
-      answer: "holds" if the whole interval lies within the claim's bounds, "does not
-        hold" if none of it does, else "undecided"; "not measured" without an estimate.
+    It "holds" if the whole interval lies within its bounds, and "does not hold" if none
+    of it does; else it is "undecided", or "not measured" where there is no estimate.
     """
 
     claim: Claim
-    level: int | None
-    estimate: Estimate | None
+    level: int | None  # whose density is nearest, within 10%
+    estimate: Estimate | None  # its interval is not corrected for the number of claims
     answer: str
 
 

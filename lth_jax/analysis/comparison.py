@@ -10,27 +10,17 @@ from lth_jax.analysis.outcomes import DENSE, Outcome, Outcomes
 
 
 class Comparison(NamedTuple):
-    """An arm against another at the same level, or against the dense nets.
-
-    Attributes:
-      arm, reference: what is compared with what; the reference may be "dense".
-      level, density: of the arm.
-      early_stop_difference, final_difference: of the test metric, arm minus reference.
-      speedup: mean early-stop step of the reference over that of the arm; above 1 the
-        arm is the faster.
-      speedup_by_replicate: the mean of the replicates' own ratios.
-      p: of an equal metric at early stop, two-sided, adjusted for the number of levels.
-    """
+    """An arm against another at the same level, or against the dense nets."""
 
     arm: str
-    reference: str
+    reference: str  # an arm, or "dense"
     level: int
-    density: float
-    early_stop_difference: Estimate
+    density: float  # of the arm
+    early_stop_difference: Estimate  # of the test metric, arm minus reference
     final_difference: Estimate
-    speedup: Estimate
-    speedup_by_replicate: Estimate
-    p: float
+    speedup: Estimate  # mean early-stop step of the reference over that of the arm
+    speedup_by_replicate: Estimate  # the mean of the replicates' own ratios
+    p: float  # of an equal metric at early stop, two-sided, adjusted for all levels
 
 
 class Pair(NamedTuple):

@@ -14,19 +14,13 @@ _MOST_POINTS = 150  # more cannot be seen in a panel
 
 
 class LearningCurve(NamedTuple):
-    """One metric of one arm at one level, over training.
-
-    Attributes:
-      arm, level, density: whose.
-      steps: int64[V], at most 150 of them, evenly chosen, the last among them.
-      estimates: means over the replicates with their intervals, at each.
-    """
+    """One metric of one arm at one level over training, means over the replicates."""
 
     arm: str
     level: int
     density: float
-    steps: np.ndarray
-    estimates: list[Estimate]
+    steps: np.ndarray  # int64[V], at most 150, evenly chosen, the last among them
+    estimates: list[Estimate]  # one for each step
 
 
 def learning_curves(

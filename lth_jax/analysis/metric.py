@@ -25,27 +25,17 @@ def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
 
 
 class Metric(NamedTuple):
-    """A metric of the test split.
+    """A metric of the test split."""
 
-    Attributes:
-      name: as the records have it.
-      sign: 1 where more is better, -1 where less is.
-      scale: of the numbers that a reader sees.
-      unit, points: after a number, and after a difference.
-      short: its name in a narrow column.
-      better, worse: than another, in a sentence.
-      value_form, half_width_form, difference_form: formats of numbers.
-    """
-
-    name: str
-    sign: int
-    scale: float
-    unit: str
-    points: str
-    short: str
-    better: str
+    name: str  # as the records have it
+    sign: int  # 1 where more is better, -1 where less is
+    scale: float  # of the numbers that a reader sees
+    unit: str  # after a number
+    points: str  # after a difference
+    short: str  # its name in a narrow column
+    better: str  # than another, in a sentence
     worse: str
-    value_form: str
+    value_form: str  # formats of numbers
     half_width_form: str
     difference_form: str
 

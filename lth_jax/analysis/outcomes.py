@@ -13,29 +13,18 @@ DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
 
 class Outcome(NamedTuple):
-    """One arm at one level; float64[R] arrays over the replicates, in their order.
-
-    Attributes:
-      metric: what its values are of.
-      arm, level: which.
-      density, weights_left: of all kernels' weights, means over the replicates.
-      early_stop_step: the first evaluation with the least validation loss.
-      early_stop_metric: of the test split there; accuracies are in [0, 1].
-      final_metric, final_train_metric: at the end of the budget.
-      num_still_improving: replicates whose early stop is their last evaluation, so
-        that a larger budget might have moved it.
-    """
+    """One arm at one level; float64[R] arrays over the replicates, in their order."""
 
     metric: Metric
     arm: str
     level: int
-    density: float
-    weights_left: int
-    early_stop_step: np.ndarray
-    early_stop_metric: np.ndarray
-    final_metric: np.ndarray
+    density: float  # mean over the replicates
+    weights_left: int  # mean over the replicates
+    early_stop_step: np.ndarray  # the first evaluation with the least validation loss
+    early_stop_metric: np.ndarray  # of the test split there; accuracies are in [0, 1]
+    final_metric: np.ndarray  # at the end of the budget
     final_train_metric: np.ndarray
-    num_still_improving: int
+    num_still_improving: int  # replicates whose early stop is their last evaluation
 
 
 Outcomes = dict[tuple[str, int], Outcome]

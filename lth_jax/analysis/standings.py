@@ -14,38 +14,22 @@ RANDOM = "random_uniform"  # as many weights of each layer, none for a reason
 
 
 class Score(NamedTuple):
-    """One criterion at one level.
-
-    Attributes:
-      level, density: which.
-      metric: on test data at early stop.
-      above_random: by how much that is better than random pruning's, paired by
-        replicate; NaN where there is none.
-      answer: "yes" (shown to be better), "no" (shown to be worse), "undecided", or "not
-        tested".
-      p: of equal metrics, adjusted for the number of criteria and levels.
-    """
+    """One criterion at one level."""
 
     level: int
     density: float
-    metric: Estimate
-    above_random: Estimate
-    answer: str
-    p: float
+    metric: Estimate  # on test data at early stop
+    above_random: Estimate  # how much better, paired by replicate; NaN if not tested
+    answer: str  # "yes" (shown to be better), "no" (worse), "undecided", "not tested"
+    p: float  # of equal metrics, adjusted for the number of criteria and levels
 
 
 class Standing(NamedTuple):
-    """One criterion at all levels after the first.
+    """One criterion at all levels after the first."""
 
-    Attributes:
-      arm: a criterion; "ticket" for the study's own.
-      mean_metric: over the levels that every criterion has.
-      scores: by level.
-    """
-
-    arm: str
-    mean_metric: float
-    scores: list[Score]
+    arm: str  # a criterion; "ticket" for the study's own
+    mean_metric: float  # over the levels that every criterion has
+    scores: list[Score]  # by level
 
 
 def standings(found: Outcomes) -> list[Standing]:

@@ -22,37 +22,28 @@ from lth_jax.store.records import Run
 class Finding(NamedTuple):
     """The answer to a question about one level.
 
-    Attributes:
-      answer: "yes", "no", "undecided" (too few replicates to tell), or "not tested".
-      p: two-sided, adjusted for the number of levels at which it is asked; NaN if none.
-      replicates_needed: where undecided, about how many would tell, if the means and
-        the variation found are the truth (80% power); None if unknown or above 1,000.
+    Where it is undecided, `replicates_needed` would tell, if the means and the variation
+    found are the truth (80% power); None if unknown, or above 1,000.
     """
 
-    answer: str
-    p: float = math.nan
+    answer: str  # "yes", "no", "undecided" (too few replicates), or "not tested"
+    p: float = math.nan  # two-sided, adjusted for the number of levels; NaN if none
     replicates_needed: int | None = None
 
 
 class LevelVerdict(NamedTuple):
     """What is known of the ticket at one level after the first.
 
-    Attributes:
-      level, density, weights_left: of the ticket.
-      matches_dense: is it at early stop at most the margin worse than dense?
-      beats_reinit: is it better than a fresh init of the same mask? "no" where it is
-        shown not to be so by the margin.
-      slower_than_dense: is its early stop later?
-      winning: a winning ticket (Frankle & Carbin 2019, section 1): it matches dense,
-        beats a fresh init, and was not shown to be slower.
+    A winning ticket (Frankle & Carbin 2019, section 1) matches dense, beats a fresh
+    init, and was not shown to be slower.
     """
 
     level: int
     density: float
     weights_left: int
-    matches_dense: Finding
-    beats_reinit: Finding
-    slower_than_dense: Finding
+    matches_dense: Finding  # is it at early stop at most the margin worse?
+    beats_reinit: Finding  # and better than a fresh init of its mask? "no" by the margin
+    slower_than_dense: Finding  # is its early stop later?
     winning: Finding
 
 
@@ -72,45 +63,27 @@ class Place(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The study in five answers; None where the data do not show one.
+    """The study in five answers; None where the data do not show one."""
 
-    Attributes:
-      sparsest_matching: the smallest density at which the ticket matches dense.
-      best: where its gain over dense at early stop is largest; ticket minus dense.
-      fastest: where its early stop is earliest, by the ratio of means to dense.
-      below_dense_from: for each arm, the largest density at which it is worse than dense.
-      winning: where it is a winning ticket.
-    """
-
-    sparsest_matching: Place | None
-    best: Choice | None
-    fastest: Choice | None
-    below_dense_from: dict[str, Place | None]
-    winning: list[Place]
+    sparsest_matching: Place | None  # the least density at which it matches dense
+    best: Choice | None  # the largest gain over dense at early stop; ticket minus dense
+    fastest: Choice | None  # the earliest early stop, by the ratio of means to dense
+    below_dense_from: dict[str, Place | None]  # by arm, first worse than dense
+    winning: list[Place]  # where it is a winning ticket
 
 
 class Verdict(NamedTuple):
-    """All that a study says.
+    """All that a study says."""
 
-    Attributes:
-      metric, metric_margin: what it is judged by, and how much worse matches dense.
-      num_replicates: of every arm and level.
-      summaries, comparisons: by level and arm; by arm, reference and level.
-      levels: of the ticket, from level 1.
-      answers: for short.
-      claims: the config's, checked.
-      standings: of the criteria, the best first, where the study compares some.
-    """
-
-    metric: Metric
-    metric_margin: float
-    num_replicates: int
-    summaries: list[Summary]
-    comparisons: list[Comparison]
-    levels: list[LevelVerdict]
+    metric: Metric  # what it is judged by
+    metric_margin: float  # how much worse than dense still matches it
+    num_replicates: int  # of every arm and level
+    summaries: list[Summary]  # by level and arm
+    comparisons: list[Comparison]  # by arm, reference and level
+    levels: list[LevelVerdict]  # of the ticket, from level 1
     answers: Answers
-    claims: list[ClaimCheck]
-    standings: list[Standing]
+    claims: list[ClaimCheck]  # the config's
+    standings: list[Standing]  # the best first, where the study compares criteria
 
 
 def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:

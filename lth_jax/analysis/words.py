@@ -37,6 +37,12 @@ def times(estimate: Estimate) -> str:
     return with_ends(estimate, "{:.2f}".format)
 
 
+def margin(verdict: Verdict) -> str:
+    """How much worse than the dense net still matches it."""
+    metric = verdict.metric
+    return f"{metric.scale * verdict.metric_margin:g}{metric.points}"
+
+
 def value(number: float, show: Callable[[Estimate], str]) -> str:
     """A number as one of these functions shows an estimate without interval."""
     return show(Estimate(number, math.nan, math.nan))
@@ -98,17 +104,14 @@ def _needed(levels: Sequence[LevelVerdict]) -> str:
 
 
 def _matching(verdict: Verdict) -> str:
-    metric, place = verdict.metric, verdict.answers.sparsest_matching
-    side = "below" if metric.sign > 0 else "above"
-    margin = f"{metric.scale * verdict.metric_margin:g}{metric.points} {side} it at most"
+    place, side = verdict.answers.sparsest_matching, "below"
+    if verdict.metric.sign < 0:
+        side = "above"
+    dense = f"the dense net ({margin(verdict)} {side} it at most)"
     if place is None:
-        return (
-            f"The ticket is not shown to match the dense net ({margin}) at any density."
-        )
-    return (
-        f"The sparsest ticket that matches the dense net ({margin}) keeps"
-        f" {percent(place.density)} of the weights."
-    )
+        return f"The ticket is not shown to match {dense} at any density."
+    kept = f"{percent(place.density)} of the weights"
+    return f"The sparsest ticket that matches {dense} keeps {kept}."
 
 
 def _best(verdict: Verdict) -> str:

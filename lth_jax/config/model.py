@@ -8,28 +8,21 @@ from lth_jax.models import INITIALIZERS, MODELS, model_fields
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which net.
+    """Which net."""
 
-    Attributes:
-      name: a name in `lth_jax.models.MODELS`, or `package.module:name`.
-      hidden_sizes: units of each hidden dense layer of lenet, conv2, conv4 and conv6;
-        empty for the paper's.
-      width: factor of all channels and hidden units.
-      dropout_rate: of conv2, conv4 and conv6, after each hidden dense layer.
-    """
-
-    name: str = "lenet"
+    name: str = "lenet"  # in `lth_jax.models.MODELS`, or `package.module:name`
+    # Units of each hidden dense layer of lenet, conv2, conv4, conv6; empty: the paper's.
     hidden_sizes: tuple[int, ...] = ()
-    width: float = 1.0
-    dropout_rate: float = 0.0
+    width: float = 1.0  # factor of all channels and hidden units
+    dropout_rate: float = 0.0  # of conv2, conv4, conv6, after each hidden dense layer
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
         check = Checks(self, "model.")
         check.registered("name", MODELS)
         check.at_least(1, "hidden_sizes")
-        check.above_zero("width")
-        check.below_one("dropout_rate")
+        check.are("above 0", "width")
+        check.are("inside [0, 1)", "dropout_rate")
         for name in ("hidden_sizes", "dropout_rate", "width"):
             untold = getattr(self, name) == getattr(ModelConfig, name)
             ok = untold or name in model_fields(self.name)
@@ -38,12 +31,9 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """How weights are drawn.
+    """How weights are drawn."""
 
-    Attributes:
-      name: a name in `lth_jax.models.INITIALIZERS`, or `package.module:name`.
-    """
-
+    # In `lth_jax.models.INITIALIZERS`, or `package.module:name`.
     name: str = "glorot_normal"
 
     def check(self) -> None:

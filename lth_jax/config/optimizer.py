@@ -10,13 +10,9 @@ from lth_jax.training.schedules import SCHEDULES
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """What training makes small.
+    """What training makes small."""
 
-    Attributes:
-      name: "cross_entropy", "mean_squared_error", or `package.module:name`.
-    """
-
-    name: str = "cross_entropy"
+    name: str = "cross_entropy"  # "mean_squared_error", or `package.module:name`
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
@@ -25,35 +21,24 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """How weights are trained; see `lth_jax.training.optimizers`.
+    """How weights are trained; see `lth_jax.training.optimizers`."""
 
-    Attributes:
-      name: "sgd", "momentum", "adam", "adamw", or `package.module:name`.
-      learning_rate: the schedule's peak.
-      momentum: for "momentum".
-      weight_decay: coupled for "sgd" and "momentum", decoupled for "adamw".
-      schedule: "constant", "step_drops", "cosine", or `package.module:name`.
-      warmup_steps: linear warm-up from 0.
-      drop_steps: for "step_drops", steps at which the rate drops.
-      drop_factor: for "step_drops".
-    """
-
-    name: str = "adam"
-    learning_rate: float = 1.2e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    warmup_steps: int = 0
-    drop_steps: tuple[int, ...] = ()
-    drop_factor: float = 0.1
+    name: str = "adam"  # "sgd", "momentum", "adamw", or `package.module:name`
+    learning_rate: float = 1.2e-3  # the schedule's peak
+    momentum: float = 0.9  # for "momentum"
+    weight_decay: float = 0.0  # coupled for "sgd", "momentum"; decoupled for "adamw"
+    schedule: str = "constant"  # "step_drops", "cosine", or `package.module:name`
+    warmup_steps: int = 0  # linear warm-up from 0
+    drop_steps: tuple[int, ...] = ()  # for "step_drops", steps at which the rate drops
+    drop_factor: float = 0.1  # for "step_drops"
 
     def check(self, num_steps: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for such a budget."""
         check = Checks(self, "optimizer.")
         check.registered("name", OPTIMIZERS)
         check.registered("schedule", SCHEDULES)
-        check.above_zero("learning_rate")
-        check.below_one("momentum")
+        check.are("above 0", "learning_rate")
+        check.are("inside [0, 1)", "momentum")
         check.at_least(0, "weight_decay")
         may_decay = not (self.weight_decay and self.name == "adam")
         check.require("weight_decay", may_decay, "0 for 'adam'; use 'adamw'")

@@ -12,55 +12,45 @@ from lth_jax.pruning.structures import STRUCTURES
 
 @dataclasses.dataclass(frozen=True)
 class PruneConfig:
-    """What a level removes.
+    """What a level removes."""
 
-    Attributes:
-      criterion: a name in `lth_jax.pruning.criteria.CRITERIA`, or `package.module:name`.
-        SNIP, GraSP, SynFlow and the learned masks need densities.
-      invert: whether the highest scores go instead of the lowest, to see whether the
-        criterion matters (Frankle et al. 2021, section 5).
-      examples_per_class: training examples of each class that saliency, snip, grasp and
-        grasp_magnitude look at.
-      mask_steps: for how many steps the scores of supermask, supermask_rescaled and
-        edge_popup train, at the frozen init; at the learning rates of the papers.
-      scope: "layerwise", "global", or with densities "er" or "erk" (layer-wise, the
-        Erdős-Rényi share of each; see `lth_jax.pruning.densities`). The criteria
-        random_uniform, random_er and random_erk have their own.
-      floor: for "global", weights that every layer keeps at least; a warning tells when
-        that changes what is pruned. With 0 a level that would empty a layer is an error.
-      fraction: of each layer's (or the net's) surviving weights, at each level.
-      conv_fraction, output_fraction: the convolutions' and the output layer's own, for
-        "layerwise".
-      exclude: layers never pruned, by name, such as "output" or "shortcut". Their
-        weights count in densities all the same, as in the paper.
-      densities: one-shot pruning: level i prunes the dense net, trained or at init as
-        the criterion has it, straight to densities[i - 1]. Empty: iterative pruning by
-        the fractions. Not with exclude.
-      structure: what is pruned as one: "weights" (one by one), "units" (neurons and
-        filters, off residual streams; their fraction is that of their layer), "blocks"
-        (block_size x block_size weights of a layer's matrix), "n_of_m" (of every m
-        weights in a row that a unit reads with, all but n; without fractions), or
-        `package.module:name`; see `lth_jax.pruning.structures`. All but "weights" go
-        iteratively, by a criterion that looks at the trained net; arms that draw masks
-        draw them weight by weight.
-      block_size: of the sides, for "blocks".
-      n_of_m: for "n_of_m", one for each level after the first, such as "2:4", "1:4".
-    """
-
+    # In `lth_jax.pruning.criteria.CRITERIA`, or `package.module:name`. SNIP, GraSP,
+    # SynFlow and the learned masks need densities.
     criterion: str = "magnitude"
+    # Whether the highest scores go instead of the lowest, to see whether the criterion
+    # matters (Frankle et al. 2021, section 5).
     invert: bool = False
+    # Training examples of each class that saliency, snip, grasp, grasp_magnitude look at.
     examples_per_class: int = 10
+    # For how many steps the scores of supermask, supermask_rescaled and edge_popup train,
+    # at the frozen init; at the learning rates of the papers.
     mask_steps: int = 1000
+    # "layerwise", "global", or with densities "er" or "erk" (layer-wise, the Erdős-Rényi
+    # share of each; see `lth_jax.pruning.densities`). The criteria random_uniform,
+    # random_er and random_erk have their own.
     scope: str = "layerwise"
+    # For "global", weights that every layer keeps at least; a warning tells when that
+    # changes what is pruned. With 0 a level that would empty a layer is an error.
     floor: int = 1
-    fraction: float = 0.2
-    conv_fraction: float = 0.1
-    output_fraction: float = 0.1
+    fraction: float = 0.2  # of each layer's (or the net's) survivors, at each level
+    conv_fraction: float = 0.1  # the convolutions' own, for "layerwise"
+    output_fraction: float = 0.1  # the output layer's own, for "layerwise"
+    # Layers that are never pruned, by name, such as "output" or "shortcut". Their weights
+    # count in densities all the same, as in the paper.
     exclude: tuple[str, ...] = ()
+    # One-shot pruning: level i prunes the dense net, trained or at init as the criterion
+    # has it, straight to densities[i - 1]. Empty: iterative pruning by the fractions. Not
+    # with exclude.
     densities: tuple[float, ...] = ()
+    # What is pruned as one: "weights" (one by one), "units" (neurons and filters, off
+    # residual streams; their fraction is that of their layer), "blocks" (block_size x
+    # block_size weights of a layer's matrix), "n_of_m" (of every m weights in a row that
+    # a unit reads with, all but n; without fractions), or `package.module:name`; see
+    # `lth_jax.pruning.structures`. All but "weights" go iteratively, by a criterion that
+    # looks at the trained net; the arms that draw masks draw them weight by weight.
     structure: str = "weights"
-    block_size: int | None = None
-    n_of_m: tuple[str, ...] = ()
+    block_size: int | None = None  # of the sides, for "blocks"
+    n_of_m: tuple[str, ...] = ()  # one for each later level, such as "2:4", "1:4"
 
     def check(self, num_levels: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for so many levels."""
@@ -72,7 +62,7 @@ class PruneConfig:
         self._check_densities(check, criterion, later)
         check.at_least(1, "examples_per_class", "mask_steps")
         check.at_least(0, "floor")
-        check.inside_unit("fraction", "conv_fraction", "output_fraction")
+        check.are("inside (0, 1)", "fraction", "conv_fraction", "output_fraction")
 
     def _check_structure(self, check: Checks, criterion: Criterion) -> None:
         structure = self.structure
@@ -93,20 +83,17 @@ class PruneConfig:
         check.require("scope", self.scope in scopes, allowed)
 
     def _check_densities(self, check: Checks, criterion: Criterion, later: int) -> None:
-        """For so many levels after the first."""
         field, given = "prune.densities", bool(self.densities)
         at_init = f"given with {field}, since it looks at the net before training"
         check.require("criterion", given or not criterion.one_shot, at_init)
         check.one_of("scope", ("layerwise", "global", *LAYER_DENSITIES))
         layerwise = (criterion.scope or self.scope) not in LAYER_DENSITIES
         shares = f"given with {field}, which it shares out among the layers"
-        check.require(
-            "criterion" if criterion.scope else "scope", given or layerwise, shares
-        )
-        check.inside_unit("densities")
-        check.require(
-            "densities", not (given and self.exclude), "empty with prune.exclude"
-        )
+        named = "criterion" if criterion.scope else "scope"
+        check.require(named, given or layerwise, shares)
+        check.are("inside (0, 1)", "densities")
+        alone = not (given and self.exclude)
+        check.require("densities", alone, "empty with prune.exclude")
         check.require("densities", _is_decreasing(self.densities), "decreasing")
         allowed = f"empty, or one for each of the {later} levels after the first"
         fits = len(self.densities) in (0, later)

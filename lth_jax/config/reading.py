@@ -14,7 +14,7 @@ from lth_jax.config.study import StudyConfig
 
 def default() -> ml_collections.ConfigDict:
     """A locked ConfigDict with every field at its default."""
-    return ml_collections.ConfigDict(_to_dict(StudyConfig, StudyConfig())).lock()
+    return ml_collections.ConfigDict(_to_dict(StudyConfig())).lock()
 
 
 def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
@@ -31,17 +31,16 @@ def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
     return chosen
 
 
-def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
+def _to_dict(group: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, annotation in typing.get_type_hints(cls).items():
-        value = getattr(instance, name)
+    for name, annotation in typing.get_type_hints(type(group)).items():
+        value = getattr(group, name)
         if dataclasses.is_dataclass(value):
-            values[name] = _to_dict(type(value), value)
+            value = _to_dict(value)
         elif value is None:  # typed, so that a flag can set it
             (present,) = set(typing.get_args(annotation)) - {type(None)}
-            values[name] = config_dict.placeholder(present)
-        else:
-            values[name] = value
+            value = config_dict.placeholder(present)
+        values[name] = value
     return values
 
 

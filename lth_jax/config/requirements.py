@@ -6,6 +6,12 @@ from typing import Any
 from lth_jax.errors import UserError
 from lth_jax.registry import Registry, UnknownName
 
+_RANGES: dict[str, Callable[[float], bool]] = {
+    "above 0": lambda x: 0 < x < float("inf"),
+    "inside (0, 1)": lambda x: 0 < x < 1,
+    "inside [0, 1)": lambda x: 0 <= x < 1,
+}
+
 
 class ConfigError(UserError):
     """A field's value that is not allowed."""
@@ -35,17 +41,9 @@ class Checks:
         """That they are no less."""
         self._each(names, lambda x: x >= least, f"at least {least}")
 
-    def above_zero(self, *names: str) -> None:
-        """That they are, and finite."""
-        self._each(names, lambda x: 0 < x < float("inf"), "above 0")
-
-    def below_one(self, *names: str) -> None:
-        """That they are in [0, 1)."""
-        self._each(names, lambda x: 0 <= x < 1, "inside [0, 1)")
-
-    def inside_unit(self, *names: str) -> None:
-        """That they are in (0, 1)."""
-        self._each(names, lambda x: 0 < x < 1, "inside (0, 1)")
+    def are(self, allowed: str, *names: str) -> None:
+        """That they are in one of `_RANGES`."""
+        self._each(names, _RANGES[allowed], allowed)
 
     def one_of(self, name: str, allowed: Collection[str]) -> None:
         """That it is one of these names."""

@@ -8,21 +8,17 @@ from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS, Rewind
 
 @dataclasses.dataclass(frozen=True)
 class RewindConfig:
-    """What a level resets when it starts, and to which step.
+    """What a level resets when it starts, and to which step."""
 
-    Attributes:
-      preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),
-        "lr_rewind" (the schedule alone), "fine_tune" or "continue"; see
-        `lth_jax.training.rewinding.REWINDS`.
-      step: k, a step of the dense net's training, or an epoch such as "2ep"; levels
-        after the first train from there to the end of the budget. A multiple of
-        eval_every_steps saves compilations.
-      params, batch_stats, optimizer, schedule: other than the preset's; see
-        `lth_jax.training.rewinding.Rewind`.
-    """
-
+    # "rewind" (to the init, as the paper), "late_rewind" (to step k > 0), "lr_rewind"
+    # (the schedule alone), "fine_tune" or "continue"; see
+    # `lth_jax.training.rewinding.REWINDS`.
     preset: str = "rewind"
+    # k, a step of the dense net's training, or an epoch such as "2ep"; levels after the
+    # first train from there to the end of the budget. A multiple of eval_every_steps
+    # saves compilations.
     step: str = "0"
+    # Other than the preset's; see `lth_jax.training.rewinding.Rewind`.
     params: str | None = None
     batch_stats: str | None = None
     optimizer: str | None = None

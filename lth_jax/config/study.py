@@ -17,58 +17,46 @@ from lth_jax.models import model_fields
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """A whole study.
+    """A whole study; see their classes for the groups."""
 
-    Attributes:
-      seed: of everything random.
-      num_replicates: independent repetitions, each with its own init and data order.
-      num_levels: levels, the dense net (level 0) included.
-      num_steps: the budget T of each member; levels after the first train k to T.
-      batch_size: examples in a batch.
-      eval_every_steps: the validation set is evaluated so often.
-      eval_test_every_steps: the test set for the learning curves, a multiple of
-        eval_every_steps; None: as often. Accuracy at early stop is exact all the same.
-      checkpoint_every_steps: the length of a segment, one compiled call, after which
-        the study can be interrupted and resumed; a multiple of eval_every_steps.
-      arms: "ticket", and the controls trained beside it at every level but the
-        first: "reinit", "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
-        "freeze_moved_away", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
-        "constant_signs"; and "gradual", "set", "rigl", which train the whole budget from
-        the original init; or `package.module:name`. With prune.densities also names of
-        criteria: each has its own masks of these densities, and starts as the ticket.
-      compute_dtype: of the forward and backward pass, "float32" or "bfloat16"; params,
-        moments, batch statistics and losses are float32 all the same.
-      member_axis: how members share the device: "vmap" (together), "map" (one after
-        the other), or "auto": map on CPU, where it is the faster for LeNet
-        (scripts/bench_step.py), else vmap (not measured). Results agree up to rounding,
-        which grows as a net trains.
-      members_per_call: at most so many members train in one compiled call. None: on
-        CPU as few as keep every core busy, elsewhere as many as fit the device's memory;
-        half as many, with a warning, when they turn out not to. With vmap results depend
-        on it in the last bits: set it where a resumed study must not differ at all.
-      compact_levels: levels after the first train smaller nets, without the units and
-        inputs that masks cut off, and are put back into the large ones: the same up to
-        rounding, which grows as a net trains. What is left out keeps its value, which
-        changes no output, and may change what is pruned next; with dropout other units
-        are dropped, equally likely. A job's nets have the sizes of the member that needs
-        the most. It trains the large nets where that leaves out less than a tenth of the
-        params, where its masks change, or where pruned weights are not 0.
-      data, model, init, loss, optimizer, prune, rewind, dynamic, verdict, log: see their
-        classes.
-    """
-
-    seed: int = 0
-    num_replicates: int = 5
-    num_levels: int = 21
-    num_steps: int = 50_000
+    seed: int = 0  # of everything random
+    num_replicates: int = 5  # independent, each with its own init and data order
+    num_levels: int = 21  # the dense net (level 0) included
+    num_steps: int = 50_000  # the budget T of each member; later levels train k to T
     batch_size: int = 60
-    eval_every_steps: int = 100
+    eval_every_steps: int = 100  # the validation set is evaluated so often
+    # The test set for the learning curves, a multiple of eval_every_steps; None: as
+    # often. Accuracy at early stop is exact all the same.
     eval_test_every_steps: int | None = None
+    # The length of a segment, one compiled call, after which the study can be interrupted
+    # and resumed; a multiple of eval_every_steps.
     checkpoint_every_steps: int = 5_000
+    # "ticket", and the controls trained beside it at every level but the first: "reinit",
+    # "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
+    # "freeze_moved_away", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
+    # "constant_signs"; "gradual", "set", "rigl", which train the whole budget from the
+    # original init; or `package.module:name`. With prune.densities also criteria: each
+    # has its own masks of these densities, and starts as the ticket.
     arms: tuple[str, ...] = ("ticket", "reinit", "shuffle")
+    # Of the forward and backward pass, "float32" or "bfloat16"; params, moments, batch
+    # statistics and losses are float32 all the same.
     compute_dtype: str = "float32"
+    # How members share the device: "vmap" (together), "map" (one after the other), or
+    # "auto": map on CPU, where it is the faster for LeNet (scripts/bench_step.py), else
+    # vmap. Results agree up to rounding, which grows as a net trains.
     member_axis: str = "auto"
+    # At most so many members train in one compiled call. None: on CPU as few as keep all
+    # cores busy, elsewhere as many as fit the device's memory; half as many, with a
+    # warning, when they turn out not to. With vmap results depend on it in the last bits:
+    # set it where a resumed study must not differ at all.
     members_per_call: int | None = None
+    # Levels after the first train smaller nets, without the units and inputs that masks
+    # cut off, and are put back into the large ones: the same up to rounding, which grows
+    # as a net trains. What is left out keeps its value, which changes no output, and may
+    # change what is pruned next; with dropout other units are dropped, equally likely. A
+    # job's nets have the sizes of the member that needs the most. It trains the large
+    # nets where that leaves out less than a tenth of the params, where its masks change,
+    # or where pruned weights are not 0.
     compact_levels: bool = False
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -82,14 +70,28 @@ class StudyConfig:
     log: LogConfig = LogConfig()
 
     def check(self) -> None:
-        """Checks every field; what arms ask of theirs, `arm_checks` does.
+        """Checks every field, but not what arms ask of them.
 
         Raises:
           ConfigError: naming the field, its value, and what is allowed.
         """
         check = Checks(self)
-        self._check_budget(check)
-        self._check_members(check)
+        check.at_least(1, "num_replicates", "num_levels", "num_steps", "batch_size")
+        every, budget = self.eval_every_steps, self.num_steps
+        allowed = f"from 1 to num_steps ({budget})"
+        check.require("eval_every_steps", 1 <= every <= budget, allowed)
+        allowed = f"a positive multiple of eval_every_steps ({every})"
+        for name in ("checkpoint_every_steps", "eval_test_every_steps"):
+            steps = getattr(self, name)
+            ok = steps is None or (steps >= 1 and steps % every == 0)
+            check.require(name, ok, allowed)
+        check.require("seed", 0 <= self.seed < 2**32, "from 0 to below 2**32")
+        check.require("arms", "ticket" in self.arms, "a tuple with 'ticket' in it")
+        distinct = len({self.prune.criterion, *self.arms}) == len(self.arms) + 1
+        check.require("arms", distinct, "free of repetitions, and of prune.criterion")
+        check.one_of("member_axis", ("auto", "vmap", "map"))
+        check.one_of("compute_dtype", ("float32", "bfloat16"))
+        check.at_least(1, "members_per_call")
         self.data.check()
         self.model.check()
         self.init.check()
@@ -111,23 +113,3 @@ class StudyConfig:
         ):
             allowed = f"{untold!r}, since {self.model.name!r} takes no {argument}"
             require(field, value, value == untold or argument in takes, allowed)
-
-    def _check_budget(self, check: Checks) -> None:
-        check.at_least(1, "num_replicates", "num_levels", "num_steps", "batch_size")
-        every, budget = self.eval_every_steps, self.num_steps
-        allowed = f"from 1 to num_steps ({budget})"
-        check.require("eval_every_steps", 1 <= every <= budget, allowed)
-        allowed = f"a positive multiple of eval_every_steps ({every})"
-        for name in ("checkpoint_every_steps", "eval_test_every_steps"):
-            steps = getattr(self, name)
-            ok = steps is None or (steps >= 1 and steps % every == 0)
-            check.require(name, ok, allowed)
-
-    def _check_members(self, check: Checks) -> None:
-        check.require("seed", 0 <= self.seed < 2**32, "from 0 to below 2**32")
-        check.require("arms", "ticket" in self.arms, "a tuple with 'ticket' in it")
-        distinct = len({self.prune.criterion, *self.arms}) == len(self.arms) + 1
-        check.require("arms", distinct, "free of repetitions, and of prune.criterion")
-        check.one_of("member_axis", ("auto", "vmap", "map"))
-        check.one_of("compute_dtype", ("float32", "bfloat16"))
-        check.at_least(1, "members_per_call")

@@ -12,27 +12,18 @@ MEASURES = (
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """What a paper states of an arm at a density, to stand beside what is measured.
+    """What a paper states of an arm at a density, to stand beside what is measured."""
 
-    Attributes:
-      density: P_m, in (0, 1].
-      measure: "accuracy" or "loss" (on test data at early stop), "final_accuracy",
-        "final_loss", "early_stop_step", or "speedup" (early-stop step of the reference
-        over the arm's).
-      paper: the value that the paper gives; accuracies in [0, 1].
-      low, high: measured values between these agree with the claim; None: no bound.
-      source: where it stands, such as "figure 4a".
-      arm: whose.
-      reference: "dense" or an arm, for a difference or a speed-up; "none" for neither.
-    """
-
-    density: float
+    density: float  # P_m, in (0, 1]
+    # "accuracy" or "loss" (on test data at early stop), "final_accuracy", "final_loss",
+    # "early_stop_step", or "speedup" (early-stop step of the reference over the arm's).
     measure: str
-    paper: float
-    low: float | None
-    high: float | None
-    source: str
+    paper: float  # the value that the paper gives; accuracies in [0, 1]
+    low: float | None  # measured values from here agree with the claim
+    high: float | None  # and up to here; None: no bound
+    source: str  # where it stands, such as "figure 4a"
     arm: str = "ticket"
+    # "dense" or an arm, for a difference or a speed-up; "none" for the measure itself.
     reference: str = "dense"
 
     def check(self, name: str) -> None:
@@ -52,22 +43,17 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class VerdictConfig:
-    """How the study is judged; no part of what it runs.
+    """How the study is judged; no part of what it runs."""
 
-    Attributes:
-      accuracy_margin: a ticket at most so far below the dense net matches it, in [0, 1).
-      claims: what a paper says that should be found.
-      loss_margin: the same above its loss, where no accuracy is measured.
-    """
-
+    # A ticket at most so far below the dense net matches it, in [0, 1).
     accuracy_margin: float = 0.002
-    claims: tuple[Claim, ...] = ()
-    loss_margin: float = 0.01
+    claims: tuple[Claim, ...] = ()  # what a paper says that should be found
+    loss_margin: float = 0.01  # above its loss, where no accuracy is measured
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
         check = Checks(self, "verdict.")
-        check.below_one("accuracy_margin")
+        check.are("inside [0, 1)", "accuracy_margin")
         finite = 0 <= self.loss_margin < float("inf")
         check.require("loss_margin", finite, "at least 0, and finite")
         for i, claim in enumerate(self.claims):

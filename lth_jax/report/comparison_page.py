@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.metric import ACCURACY, Metric
+from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
 from lth_jax.errors import UserError
@@ -18,16 +18,6 @@ from lth_jax.report.palette import Shown
 from lth_jax.report.panels import Section
 from lth_jax.report.verdict_table import Cell
 
-_HEADS = (
-    "replicates",
-    "dense net, {heading}",
-    "matches dense down to",
-    "{most} at",
-    "minus dense",
-    "fastest at",
-    "speed-up",
-    "winning tickets",
-)
 _MOST_LETTERS = 22
 
 
@@ -58,13 +48,12 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         Shown(f"study{i}", name, colours[i]): material
         for i, (name, material) in enumerate(zip(names, materials, strict=True))
     }
-    most = "most accurate" if metric is ACCURACY else f"least {metric.name}"
     return page.render(
         "comparison.html",
         [_section(studies, metric)],
         list(studies),
         verdict={looks.label: as_json(m.verdict) for looks, m in studies.items()},
-        heads=[head.format(heading=metric.heading, most=most) for head in _HEADS],
+        metric=metric,
         rows=[(looks, _cells(material.verdict)) for looks, material in studies.items()],
         differing=_differing(materials),
         notes=[

@@ -19,10 +19,10 @@ _Measured = TypeVar("_Measured", Summary, Comparison)
 
 
 class Series(NamedTuple):
-    """One line: whose it is, and (level, density, estimate) from dense to sparse."""
+    """One line."""
 
     looks: Shown
-    points: list[tuple[int, float, Estimate]]
+    points: list[tuple[int, float, Estimate]]  # level and density, from dense to sparse
 
 
 def series(

@@ -45,6 +45,8 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         sentences=words.sentences(verdict),
         table=verdict_table.level_table(verdict, list(arms)),
         criteria=standings_table(verdict, material.config.prune.criterion),
+        metric=verdict.metric,
+        margin=words.margin(verdict),
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
         command=_command(environment),
         environment=flat(environment),

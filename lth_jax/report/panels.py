@@ -22,19 +22,12 @@ _MOST_LEVELS = 6  # in small multiples
 
 
 class Section(NamedTuple):
-    """Figures under one heading.
-
-    Attributes:
-      title: a heading.
-      lead: how to read the figures.
-      plots: at least one, by the name of its files and of its element on the page.
-      size: "wide", two in a row, or "small", three.
-    """
+    """Figures under one heading."""
 
     title: str
-    lead: str
-    plots: dict[str, Plot]
-    size: str
+    lead: str  # how to read the figures
+    plots: dict[str, Plot]  # by the name of their files and elements on the page
+    size: str  # "wide", two in a row, or "small", three
 
 
 def sections(material: Material) -> list[Section]:

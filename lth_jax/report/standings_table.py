@@ -28,15 +28,7 @@ def standings_table(verdict: Verdict, criterion: str) -> Table:
             ]
         )
     heads = ["criterion", "looks at", *(words.percent(densities[x]) for x in levels)]
-    unit = metric.unit and f" in {metric.unit},"
-    note = (
-        f"Test {metric.name} at early stop,{unit} with half of the 95% interval"
-        " (Student's t over the replicates); the best mean over the levels that all have"
-        f" first. Bold green is shown to be {metric.better} random pruning of each layer"
-        f" alike, bold red {metric.worse} it (paired by replicate, corrected for the"
-        " number of criteria and levels; Holm, 5%)."
-    )
-    return Table(heads, rows, note)
+    return Table(heads, rows)
 
 
 def _cell(score: Score, metric: Metric) -> Cell:

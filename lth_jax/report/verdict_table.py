@@ -20,11 +20,10 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under heads, and how to read them."""
+    """Rows under heads."""
 
     heads: list[str]
     rows: list[list[Cell]]
-    note: str
 
 
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
@@ -43,7 +42,7 @@ def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
         "mean of ratios",
     ]
     rows = [_row(level, verdict, controls) for level in verdict.levels]
-    return Table(heads, rows, _note(verdict))
+    return Table(heads, rows)
 
 
 def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list[Cell]:
@@ -75,37 +74,15 @@ def _answer(finding: Finding) -> Cell:
     return Cell(finding.answer, finding.answer if finding.answer != "not tested" else "")
 
 
-def _note(verdict: Verdict) -> str:
-    metric = verdict.metric
-    margin = f"{metric.scale * verdict.metric_margin:g}{metric.points}"
-    what, unit, points = "Losses", "", ""
-    if metric is ACCURACY:
-        what, unit, points = "Accuracies", " in %,", " in percentage points,"
-    return (
-        f"{what} are on test data at early stop,{unit} with half of the 95% interval"
-        " (Student's t over the replicates). Differences are paired by replicate,"
-        f"{points} with their 95% intervals. Speed-up is the dense net's early-stop step"
-        " over the ticket's: the ratio of means, and the mean of the replicates' ratios."
-        " Answers are corrected for the number of levels (Holm, 5%). Matches dense: no"
-        f" more than {margin} {metric.worse} it. Winning ticket: matches dense, beats a"
-        " fresh init of the same mask, and is not shown to learn more slowly than dense."
-        " Too few: about how many replicates would tell, were this level's difference the"
-        " true one (80% power)."
-    )
-
-
 def claim_row(check: ClaimCheck) -> dict[str, str]:
     """What a claim says, the paper's value, the one here, and whether it holds."""
     claim = check.claim
-    if claim.measure == "speedup":
-        show, unit = words.times, ""
-    elif claim.measure == "early_stop_step":
-        show, unit = words.steps, ""
-    else:
-        metric = ACCURACY if claim.measure.endswith(ACCURACY.name) else LOSS
-        absolute = claim.reference == "none"
-        show = metric.text if absolute else metric.difference
-        unit = metric.unit if absolute else metric.points
+    metric = ACCURACY if claim.measure.endswith(ACCURACY.name) else LOSS
+    show, unit = metric.difference, metric.points
+    if claim.measure in ("speedup", "early_stop_step"):
+        show, unit = words.times if claim.measure == "speedup" else words.steps, ""
+    elif claim.reference == "none":
+        show, unit = metric.text, metric.unit
     against = "" if claim.reference == "none" else f" against {claim.reference}"
     measure = claim.measure.replace("_", " ").replace("speedup", "speed-up")
     paper, low, high = (
