@@ -37,25 +37,20 @@ class Anatomy(NamedTuple):
 
 def anatomy(paths: Sequence[pathlib.Path]) -> list[Anatomy]:
     """Of the ticket files of several levels, in their order."""
-    return [_read(path) for path in paths]
-
-
-def _read(path: pathlib.Path) -> Anatomy:
-    found, provenance = ticket_files.load_masks(path)
-    kernels = {
-        name: found[name]
-        for name in sorted(found, key=_depth)
-        if masks.default_prunable(name, found[name][0]) or not found[name].all()
-    }
-    num_kept = sum(int(mask.sum()) for mask in kernels.values())
-    num_all = sum(mask.size for mask in kernels.values())
-    name, mask = next(iter(kernels.items()))
-    return Anatomy(
-        provenance["level"],
-        num_kept / num_all,
-        {name: float(mask.mean()) for name, mask in kernels.items()},
-        _first_layer(name, mask, provenance["input_shape"]),
-    )
+    levels = []
+    for path in paths:
+        found, provenance = ticket_files.load_masks(path)
+        kernels = {
+            name: found[name]
+            for name in sorted(found, key=_depth)
+            if masks.default_prunable(name, found[name][0]) or not found[name].all()
+        }
+        num_kept = sum(int(mask.sum()) for mask in kernels.values())
+        density = num_kept / sum(mask.size for mask in kernels.values())
+        layers = {name: float(mask.mean()) for name, mask in kernels.items()}
+        first = _first_layer(*next(iter(kernels.items())), provenance["input_shape"])
+        levels.append(Anatomy(provenance["level"], density, layers, first))
+    return levels
 
 
 def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:

@@ -32,23 +32,17 @@ def learning_curves(
         return run.level, run.arm != "ticket", run.arm
 
     chosen = sorted((run for run in runs if run.level in levels), key=place)
-    groups = itertools.groupby(chosen, key=place)
-    return [_curve(list(group), split, metric) for _, group in groups]
-
-
-def _curve(runs: Sequence[Run], split: str, metric: str) -> LearningCurve:
-    curves = [run.curves[split, metric] for run in runs]
-    steps = curves[0].steps
-    stride = -(-len(steps) // _MOST_POINTS)
-    at = np.arange(len(steps) - 1, -1, -stride)[::-1]
-    values = np.stack([curve.values for curve in curves])
-    return LearningCurve(
-        runs[0].arm,
-        runs[0].level,
-        float(np.mean([run.density for run in runs])),
-        steps[at],
-        [mean(values[:, i]) for i in at],
-    )
+    found = []
+    for (level, _, arm), group in itertools.groupby(chosen, key=place):
+        mine = list(group)
+        curves = [run.curves[split, metric] for run in mine]
+        values = np.stack([curve.values for curve in curves])
+        stride = -(-values.shape[1] // _MOST_POINTS)
+        at = np.arange(values.shape[1] - 1, -1, -stride)[::-1]
+        density = float(np.mean([run.density for run in mine]))
+        estimates = [mean(values[:, i]) for i in at]
+        found.append(LearningCurve(arm, level, density, curves[0].steps[at], estimates))
+    return found
 
 
 def spread(items: Sequence[_T], most: int) -> list[_T]:

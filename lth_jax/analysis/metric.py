@@ -12,10 +12,8 @@ def with_half_width(
     estimate: Estimate, form: str, half_form: str, scale: float = 1
 ) -> str:
     """A value in a format, with half of its interval if there is one."""
-    value = f"{scale * estimate.value:{form}}"
-    if not estimate.has_interval:
-        return value
-    return f"{value} ± {scale * estimate.half_width:{half_form}}"
+    value, half = scale * estimate.value, scale * estimate.half_width
+    return f"{value:{form}}" + (f" ± {half:{half_form}}" if estimate.has_interval else "")
 
 
 def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:

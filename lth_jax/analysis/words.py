@@ -72,10 +72,11 @@ def _winning(verdict: Verdict) -> str:
             " the dense net and beat a fresh init of their mask."
         )
     if undecided:
-        found += (
-            f" At {_which(undecided, verdict)} there are too few replicates to"
-            f" tell{_needed(undecided)}."
-        )
+        found += f" At {_which(undecided, verdict)} there are too few replicates to tell"
+        needed = (level.winning.replicates_needed for level in undecided)
+        if known := sorted(x for x in needed if x):
+            found += f"; about {span(known)} would, were these differences the true ones"
+        found += "."
     if untested:  # beside the ticket at every level, but it may be behind
         found += f" At {_which(untested, verdict)} the arm 'reinit' is still to run."
     return found
@@ -91,16 +92,8 @@ def _densities(levels: Sequence[LevelVerdict]) -> str:
 
 
 def _which(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
-    num_levels = len(verdict.levels)
-    some = f"{len(levels)} of {num_levels} levels"
-    return "all levels" if len(levels) == num_levels else some
-
-
-def _needed(levels: Sequence[LevelVerdict]) -> str:
-    needed = sorted(n for x in levels if (n := x.winning.replicates_needed))
-    if not needed:
-        return ""
-    return f"; about {span(needed)} would, were these differences the true ones"
+    some, of_all = len(levels), len(verdict.levels)
+    return "all levels" if some == of_all else f"{some} of {of_all} levels"
 
 
 def _matching(verdict: Verdict) -> str:

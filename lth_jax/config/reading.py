@@ -25,9 +25,8 @@ def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
     """
     chosen = frozenset(text.split(",")) if text else frozenset()
     for variant in sorted(chosen - set(allowed)):
-        raise ConfigError(
-            f"config variant: {variant!r}; must be one of {', '.join(allowed)}"
-        )
+        must = f"must be one of {', '.join(allowed)}"
+        raise ConfigError(f"config variant: {variant!r}; {must}")
     return chosen
 
 
@@ -97,12 +96,12 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
         if value is None:
             return None
         (annotation,) = set(args) - {type(None)}
+    if dataclasses.is_dataclass(annotation):
+        return _group(field, value, annotation)
     if typing.get_origin(annotation) is tuple:
         if not isinstance(value, tuple | list):
             raise ConfigError(f"{field}: {value!r}; must be a tuple")
         return tuple(_typed(field, item, args[0]) for item in value)
-    if dataclasses.is_dataclass(annotation):
-        return _group(field, value, annotation)
     if annotation is float and type(value) is int:
         return float(value)
     if annotation is str and type(value) is int:  # such as rewind.step=500

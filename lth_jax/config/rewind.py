@@ -65,7 +65,5 @@ def _parsed(text: str, steps_per_epoch: float) -> int:
     try:
         return int(text) if number == text else round(float(number) * steps_per_epoch)
     except (ValueError, OverflowError):
-        raise ConfigError(
-            f"rewind.step: {text!r}; must be a step such as '500', or an epoch such as"
-            " '2ep'"
-        ) from None
+        allowed = "a step such as '500', or an epoch such as '2ep'"
+        raise ConfigError(f"rewind.step: {text!r}; must be {allowed}") from None

@@ -12,16 +12,13 @@ from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.report import page
-from lth_jax.report.density_plots import Series, draw, series
+from lth_jax.report.density_plots import Measured, Series, draw, series
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown
 from lth_jax.report.panels import Section
 from lth_jax.report.verdict_table import Cell
 
 _MOST_LETTERS = 22
-
-
-_Studies = Mapping[Shown, Material]  # by how the page tells each from the others
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
@@ -95,36 +92,31 @@ def _differing(materials: Sequence[Material]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _section(studies: _Studies, metric: Metric) -> Section:
-    def reached(measure: Callable[[Summary], Estimate]) -> list[Series]:
-        return [
-            series(_short(looks), found, measure)
-            for looks, material in studies.items()
-            if (found := [s for s in material.verdict.summaries if s.arm == "ticket"])
-        ]
+def _tickets(verdict: Verdict) -> list[Summary]:
+    return [s for s in verdict.summaries if s.arm == "ticket"]
 
-    def compared(measure: Callable[[Comparison], Estimate]) -> list[Series]:
-        return [
-            series(_short(looks), found, measure)
-            for looks, material in studies.items()
-            if (
-                found := [
-                    c
-                    for c in material.verdict.comparisons
-                    if c[:2] == ("ticket", "dense")
-                ]
-            )
-        ]
+
+def _against_dense(verdict: Verdict) -> list[Comparison]:
+    return [c for c in verdict.comparisons if c[:2] == ("ticket", "dense")]
+
+
+def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
+    def lines(
+        of: Callable[[Verdict], Sequence[Measured]],
+        measure: Callable[[Measured], Estimate],
+    ) -> list[Series]:
+        named = ((_short(looks), of(m.verdict)) for looks, m in studies.items())
+        return [series(looks, found, measure) for looks, found in named if found]
 
     plots = {
         metric.name: draw(
             f"Test {metric.name} of the ticket at early stop{metric.axis}",
-            reached(lambda s: s.early_stop_metric),
+            lines(_tickets, lambda s: s.early_stop_metric),
             metric.scale,
         ),
         "early_stop_step": draw(
             "Early-stop step of the ticket (lower is faster)",
-            reached(lambda s: s.early_stop_step),
+            lines(_tickets, lambda s: s.early_stop_step),
             from_zero=True,
         ),
     }
@@ -132,13 +124,13 @@ def _section(studies: _Studies, metric: Metric) -> Section:
     if any(material.verdict.levels for material in studies.values()):
         plots["difference"] = draw(
             f"At early stop: {what} above or below its own dense net",
-            compared(lambda c: c.early_stop_difference),
+            lines(_against_dense, lambda c: c.early_stop_difference),
             metric.scale,
             reference=0,
         )
         plots["speedup"] = draw(
             "Speed-up over its own dense net (higher is faster)",
-            compared(lambda c: c.speedup),
+            lines(_against_dense, lambda c: c.speedup),
             reference=1,
         )
     return Section(
@@ -153,5 +145,6 @@ def _section(studies: _Studies, metric: Metric) -> Section:
 def _short(looks: Shown) -> Shown:
     """With a name that leaves room for the figure that it stands in."""
     name, half = looks.label, _MOST_LETTERS // 2
-    is_short = len(name) <= _MOST_LETTERS
-    return looks if is_short else looks._replace(label=f"{name[:half]}…{name[-half:]}")
+    if len(name) > _MOST_LETTERS:
+        name = f"{name[:half]}…{name[-half:]}"
+    return looks._replace(label=name)

@@ -24,7 +24,12 @@ def small_multiples(
     are for the dense net.
     """
     dense = next(s for s in summaries if s.level == 0)
-    lines = {s.arm: _line(s, dense, metric.scale) for s in standings}
+    lines = {}
+    for standing in standings:  # densities in percent, and the metric with its interval
+        densities = [dense.density, *(s.density for s in standing.scores)]
+        reached = [dense.early_stop_metric, *(s.metric for s in standing.scores)]
+        estimates = metric.scale * np.array(reached)
+        lines[standing.arm] = 100 * np.array(densities), estimates
     values = np.concatenate([estimates[:, 0] for _, estimates in lines.values()])
     room = 0.06 * np.ptp(values)
     figures = {}
@@ -62,12 +67,3 @@ def small_multiples(
         axes.set_xlabel("weights kept, %")
         figures[standing.arm] = figure
     return figures
-
-
-def _line(
-    standing: Standing, dense: Summary, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Densities in percent [n], and the metric with its interval [n, 3]."""
-    densities = [dense.density, *(s.density for s in standing.scores)]
-    reached = [dense.early_stop_metric, *(s.metric for s in standing.scores)]
-    return 100 * np.array(densities), scale * np.array(reached)

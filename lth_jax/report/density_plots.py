@@ -15,7 +15,7 @@ from lth_jax.report import style
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.style import Hover, Plot
 
-_Measured = TypeVar("_Measured", Summary, Comparison)
+Measured = TypeVar("Measured", Summary, Comparison)
 
 
 class Series(NamedTuple):
@@ -26,7 +26,7 @@ class Series(NamedTuple):
 
 
 def series(
-    looks: Shown, found: Iterable[_Measured], measure: Callable[[_Measured], Estimate]
+    looks: Shown, found: Iterable[Measured], measure: Callable[[Measured], Estimate]
 ) -> Series:
     """The line of a measure."""
     return Series(looks, [(x.level, x.density, measure(x)) for x in found])

@@ -33,7 +33,9 @@ _ENVIRONMENT = jinja2.Environment(
 def study_page(material: Material, sections: Sequence[Section]) -> str:
     """The page of one study."""
     verdict, environment = material.verdict, material.environment
-    arms = shown(s.arm for s in verdict.summaries)
+    arms, command = shown(s.arm for s in verdict.summaries), "(not noted)"
+    if arguments := environment.get("command"):
+        command = f"python -m lth_jax.main {shlex.join(arguments[1:])}"
     return render(
         "study.html",
         sections,
@@ -48,7 +50,7 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         metric=verdict.metric,
         margin=words.margin(verdict),
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
-        command=_command(environment),
+        command=command,
         environment=flat(environment),
         config=flat(dataclasses.asdict(material.config)),
         text_table=table.render(verdict.summaries, verdict.metric),
@@ -67,23 +69,19 @@ def render(
         return Markup(svg.inline(figure, name, legend))
 
     css, js = ((_TEMPLATE / name).read_text() for name in ("page.css", "page.js"))
+    day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
+    night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
+    dark = "@media screen and (prefers-color-scheme: dark)"
+    css += f":root {{ {day} }}\n{dark} {{ :root {{ {night} }} }}\n"
     page: str = _ENVIRONMENT.get_template(template).render(
         sections=sections,
         inline=inline,
         legend=legend,
-        css=Markup(css + _variables(legend)),
+        css=Markup(css),
         js=Markup(js),
         **values,
     )
     return page
-
-
-def _variables(legend: Sequence[Shown]) -> str:
-    """Colours by day and by night, as CSS."""
-    day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
-    night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
-    dark = "@media screen and (prefers-color-scheme: dark)"
-    return f":root {{ {day} }}\n{dark} {{ :root {{ {night} }} }}\n"
 
 
 def _facts(material: Material) -> str:
@@ -115,12 +113,6 @@ def notes(material: Material) -> list[str]:
     goes_on = material.num_groups < material.num_planned
     found = partial if goes_on else None, material.environment.get("data_note")
     return [note for note in found if note]
-
-
-def _command(environment: Mapping[str, Any]) -> str:
-    if arguments := environment.get("command"):
-        return f"python -m lth_jax.main {shlex.join(arguments[1:])}"
-    return "(not noted)"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -35,14 +35,13 @@ def panel(
     """An empty figure with one pair of axes, and its title, in a colour, at the left."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    scale = 1 if size == WIDE else 0.85
-    axes.set_title(title, loc="left", fontsize=_FONT_SIZE * scale, color=colour)
+    large = _FONT_SIZE * (1 if size == WIDE else 0.85)
+    axes.set_title(title, loc="left", fontsize=large, color=colour)
     axes.spines[["top", "right"]].set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=0.9 * _FONT_SIZE * scale, color=FAINT)
-    axes.xaxis.label.set(color=INK, fontsize=0.9 * _FONT_SIZE * scale)
-    axes.yaxis.label.set(color=INK, fontsize=0.9 * _FONT_SIZE * scale)
+    axes.spines[:].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=0.9 * large, color=FAINT)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=INK, fontsize=0.9 * large)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     return figure, axes

@@ -12,8 +12,8 @@ def render(
     summaries: Sequence[Summary], metric: Metric, data_note: str | None = None
 ) -> str:
     """The table of a study, with notes on how to read it and on its data, if any."""
-    found = {s.arm for s in summaries if not reported_arm(s.arm).is_criterion}
-    arms = sorted(found, key=lambda arm: (arm != "ticket", arm))
+    shown = {s.arm for s in summaries if not reported_arm(s.arm).is_criterion}
+    arms = sorted(shown, key=lambda arm: (arm != "ticket", arm))
     cells = {(s.level, s.arm): s for s in summaries}
     measures = ("stop step", f"{metric.short} at stop", f"{metric.short} at end")
     rows = [["level", "density", "weights", *(measures * len(arms))]]
@@ -22,8 +22,13 @@ def render(
         density, weights = 100 * any_arm.density, any_arm.weights_left
         row = [str(level), f"{density:.2f}%", f"{weights:,}"]
         for arm in arms:
-            summary = cells.get((level, arm))
-            row += _cells(summary, metric) if summary else [""] * len(measures)
+            if found := cells.get((level, arm)):
+                row += [words.steps(found.early_stop_step)]
+                row += [
+                    metric.text(x) for x in (found.early_stop_metric, found.final_metric)
+                ]
+            else:
+                row += [""] * len(measures)
         rows.append(row)
     widths = column_widths(rows)
     titles = " " * (sum(widths[:3]) + 2 * 2)
@@ -46,14 +51,6 @@ def aligned(rows: Sequence[Sequence[str]], num_left: int = 0) -> list[str]:
         f"{{:{sign}{w}}}" for sign, w in zip(signs, column_widths(rows), strict=True)
     )
     return [form.format(*row) for row in rows]
-
-
-def _cells(summary: Summary, metric: Metric) -> list[str]:
-    return [
-        words.steps(summary.early_stop_step),
-        metric.text(summary.early_stop_metric),
-        metric.text(summary.final_metric),
-    ]
 
 
 def _note(summaries: Sequence[Summary], metric: Metric) -> str:
