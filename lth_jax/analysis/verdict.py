@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,16 +129,15 @@ def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
     return value
 
 
-# Level by level.
-
-
 def _levels(found: Outcomes, margin: float) -> list[LevelVerdict]:
     against_dense = pairs(found, "ticket", "dense")
-    matches = _ask(against_dense, lambda pair: pair.gain, -margin)
-    beats = _ask_beats(pairs(found, "ticket", "reinit"), margin)
-    slower = _ask(
-        against_dense, lambda pair: -intervals.log_ratio_of_means(*pair.steps), 0.0
-    )
+    gains, slower_by = {}, {}
+    for pair in against_dense:
+        gains[pair.arm.level] = pair.gain
+        slower_by[pair.arm.level] = -intervals.log_ratio_of_means(*pair.steps)
+    over_reinit = {x.arm.level: x.gain for x in pairs(found, "ticket", "reinit")}
+    matches, slower = _ask(gains, -margin), _ask(slower_by, 0.0)
+    beats = _ask_beats(over_reinit, margin)
     levels = []
     for ticket, _ in against_dense:
         level, reinit = ticket.level, beats.get(ticket.level, Finding("not tested"))
@@ -148,11 +147,8 @@ def _levels(found: Outcomes, margin: float) -> list[LevelVerdict]:
     return levels
 
 
-def _ask(
-    asked: Sequence[Pair], measure: Callable[[Pair], np.ndarray], null: float
-) -> dict[int, Finding]:
+def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
     """At each level: is the mean above `null`? Holm's correction over the levels."""
-    values = {pair.arm.level: measure(pair) for pair in asked}
     adjusted = intervals.adjusted_p_values(values.values(), null)
     findings = {}
     for (level, v), p in zip(values.items(), adjusted, strict=True):
@@ -164,10 +160,9 @@ def _ask(
     return findings
 
 
-def _ask_beats(asked: Sequence[Pair], margin: float) -> dict[int, Finding]:
+def _ask_beats(gains: Mapping[int, np.ndarray], margin: float) -> dict[int, Finding]:
     """Above a fresh init; "no" where it is shown not to be so by the margin."""
-    above = _ask(asked, lambda pair: pair.gain, 0.0)
-    by_margin = _ask(asked, lambda pair: pair.gain, margin)
+    above, by_margin = _ask(gains, 0.0), _ask(gains, margin)
     for level, finding in above.items():
         if finding.answer == "undecided" and by_margin[level].answer == "no":
             above[level] = by_margin[level]
@@ -186,9 +181,6 @@ def _winning(matches: Finding, beats: Finding, slower: Finding) -> Finding:
     needed = [f.replicates_needed for f in (matches, beats) if f.answer == "undecided"]
     known = [n for n in needed if n]
     return Finding("undecided", p, max(known) if known == needed else None)
-
-
-# The study for short.
 
 
 def _answers(

@@ -97,9 +97,8 @@ def _which(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
 
 
 def _matching(verdict: Verdict) -> str:
-    place, side = verdict.answers.sparsest_matching, "below"
-    if verdict.metric.sign < 0:
-        side = "above"
+    place = verdict.answers.sparsest_matching
+    side = "below" if verdict.metric.sign > 0 else "above"
     dense = f"the dense net ({margin(verdict)} {side} it at most)"
     if place is None:
         return f"The ticket is not shown to match {dense} at any density."

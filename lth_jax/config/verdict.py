@@ -4,10 +4,7 @@ import dataclasses
 
 from lth_jax.config.requirements import Checks, require
 
-MEASURES = (
-    *("accuracy", "final_accuracy", "loss", "final_loss"),
-    *("early_stop_step", "speedup"),
-)
+_METRICS = ("accuracy", "final_accuracy", "loss", "final_loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Claim:
         """Raises a `ConfigError` on a value that is not allowed, under this name."""
         check = Checks(self, f"{name}.")
         check.require("density", 0 < self.density <= 1, "in (0, 1]")
-        check.one_of("measure", MEASURES)
+        check.one_of("measure", (*_METRICS, "early_stop_step", "speedup"))
         ok = self.measure != "speedup" or self.reference != "none"
         check.require("reference", ok, "given for 'speedup'")
         bounds = self.low, self.high

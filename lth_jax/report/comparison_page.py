@@ -45,6 +45,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         Shown(f"study{i}", name, colours[i]): material
         for i, (name, material) in enumerate(zip(names, materials, strict=True))
     }
+    all_notes = ((looks, page.notes(material)) for looks, material in studies.items())
     return page.render(
         "comparison.html",
         [_section(studies, metric)],
@@ -53,11 +54,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         metric=metric,
         rows=[(looks, _cells(material.verdict)) for looks, material in studies.items()],
         differing=_differing(materials),
-        notes=[
-            f"{looks.label}: {note}"
-            for looks, m in studies.items()
-            for note in page.notes(m)
-        ],
+        notes=[f"{looks.label}: {note}" for looks, found in all_notes for note in found],
     )
 
 

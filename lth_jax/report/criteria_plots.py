@@ -53,16 +53,8 @@ def small_multiples(
                 (line,) = axes.plot(x, estimates[:, 0], color=colour, linewidth=1.3)
                 line.set_gid(f"data-series-{arm}-line")  # for the page's legend
                 labels.append(style.Label(estimates[-1, 0], name, colour, arm))
-        style.banded_line(
-            axes,
-            lines[standing.arm],
-            style.ACCENT,
-            alpha=0.2,
-            linewidth=2,
-            marker="o",
-            markersize=3.2,
-            zorder=5,
-        )
+        on_top = {"linewidth": 2, "zorder": 5, **style.DOTS}
+        style.banded_line(axes, lines[standing.arm], style.ACCENT, alpha=0.2, **on_top)
         style.label_ends(axes, labels, size=0.75)
         axes.set_xlabel("weights kept, %")
         figures[standing.arm] = figure

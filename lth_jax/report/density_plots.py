@@ -57,18 +57,17 @@ def draw(
         looks, colour = line.looks, line.looks.colour.figure
         x = [100 * density for _, density, _ in line.points]
         estimates = scale * np.array([estimate for *_, estimate in line.points])
+        # A single point has no band to fill: its interval is the band's edge.
+        edge, width = 6 if len(x) == 1 else 0, 2 if line is lines[0] else 1.5
+        on_line = {"linewidth": width, "zorder": order, **style.DOTS}
         style.banded_line(
             axes,
             (x, estimates),
             colour,
             looks.key,
             alpha=0.16,
-            # A single point has no band to fill: its interval is the band's edge.
-            band_width=6 if len(x) == 1 else 0,
-            linewidth=2 if line is lines[0] else 1.5,
-            marker="o",
-            markersize=3.2,
-            zorder=order,
+            band_width=edge,
+            **on_line,
         )
         labels.append(style.Label(estimates[-1, 0], looks.label, colour, looks.key))
     style.density_axis(axes, [density for line in lines for _, density, _ in line.points])

@@ -1,9 +1,9 @@
 """Learning plots: how fast each arm learns, one panel a level."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -14,6 +14,9 @@ from lth_jax.analysis.words import percent
 from lth_jax.report import style
 from lth_jax.report.palette import shown
 from lth_jax.report.style import Label
+
+_STOP: dict[str, Any] = {"marker": "o", "markersize": 4.5}
+_STOP |= {"markeredgecolor": "white", "markeredgewidth": 0.6}
 
 
 def draw(
@@ -51,7 +54,8 @@ def draw(
             height = metric.scale * stop.early_stop_metric.value
             if split != "test":
                 height = np.interp(step, curve.steps, estimates[:, 0])
-            _mark(axes, step, height, colour, key)
+            (dot,) = axes.plot(step, height, color=colour, zorder=5, **_STOP)
+            dot.set_gid(f"data-series-{key}-stop")
             labels.append(Label(float(estimates[-1, 0]), name, colour, key))
         axes.set(xlim=(0, None), ylim=limits, xlabel="training step")
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -59,20 +63,6 @@ def draw(
         axes.set_ylabel(f"{split} {metric.name}{metric.axis}")
         style.label_ends(axes, labels, 0.7)
     return figures
-
-
-def _mark(axes: Axes, step: float, height: float, colour: str, key: str) -> None:
-    (dot,) = axes.plot(
-        step,
-        height,
-        marker="o",
-        markersize=4.5,
-        color=colour,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        zorder=5,
-    )
-    dot.set_gid(f"data-series-{key}-stop")
 
 
 def _limits(curves: Sequence[LearningCurve], metric: Metric) -> tuple[float, float]:

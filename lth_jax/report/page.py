@@ -9,7 +9,6 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from lth_jax.analysis import words
 from lth_jax.analysis.metric import ACCURACY
@@ -64,10 +63,6 @@ def render(
 
     `verdict` is among the values: base.html asks for it.
     """
-
-    def inline(figure: Figure, name: str) -> Markup:
-        return Markup(svg.inline(figure, name, legend))
-
     css, js = ((_TEMPLATE / name).read_text() for name in ("page.css", "page.js"))
     day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
     night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
@@ -75,7 +70,7 @@ def render(
     css += f":root {{ {day} }}\n{dark} {{ :root {{ {night} }} }}\n"
     page: str = _ENVIRONMENT.get_template(template).render(
         sections=sections,
-        inline=inline,
+        inline=lambda figure, name: Markup(svg.inline(figure, name, legend)),
         legend=legend,
         css=Markup(css),
         js=Markup(js),

@@ -57,31 +57,26 @@ def _density(verdict: Verdict) -> Section:
             title, summaries, measure, metric.scale, text=metric.text
         )
 
-    steps = density_plots.arms_against_density(
+    name, unit = metric.name, metric.axis
+    better = "higher" if metric.sign > 0 else "lower"
+    stop = f"Test {name} at early stop{unit} ({better} is better)"
+    plots = {f"{name}_at_early_stop": reached(stop, lambda s: s.early_stop_metric)}
+    plots["early_stop_step"] = density_plots.arms_against_density(
         "Early-stop step (lower is faster)",
         summaries,
         lambda s: s.early_stop_step,
         from_zero=True,
         text=words.steps,
     )
-    name, unit = metric.name, metric.axis
-    better = "higher" if metric.sign > 0 else "lower"
-    stop = f"Test {name} at early stop{unit} ({better} is better)"
     end = f"{name} at the end of training{unit}"
-    return Section(
-        "How sparse can it get?",
+    plots[f"{name}_at_the_end"] = reached(f"Test {end}", lambda s: s.final_metric)
+    trained = reached(f"Training {end}", lambda s: s.final_train_metric)
+    plots[f"training_{name}_at_the_end"] = trained
+    lead = (
         "Each point is one level: the mean over the replicates, with a 95% band."
-        " The early stop is the evaluation with the least validation loss.",
-        {
-            f"{name}_at_early_stop": reached(stop, lambda s: s.early_stop_metric),
-            "early_stop_step": steps,
-            f"{name}_at_the_end": reached(f"Test {end}", lambda s: s.final_metric),
-            f"training_{name}_at_the_end": reached(
-                f"Training {end}", lambda s: s.final_train_metric
-            ),
-        },
-        "wide",
+        " The early stop is the evaluation with the least validation loss."
     )
+    return Section("How sparse can it get?", lead, plots, "wide")
 
 
 def _criteria(verdict: Verdict) -> Iterator[Section]:
@@ -119,17 +114,14 @@ def _differences(verdict: Verdict) -> Section:
             title, verdict.comparisons, verdict.summaries, measure, metric
         )
 
+    early = difference("early stop", lambda c: c.early_stop_difference)
+    final = difference("the end", lambda c: c.final_difference)
     return Section(
         "Better or worse than the dense net?",
         f"Test {metric.name} minus that of the same replicate's dense net{unit}."
         " A band that clears zero says that the level differs from dense; the"
         " verdict's answers are also corrected for the number of levels.",
-        {
-            "difference_at_early_stop": difference(
-                "early stop", lambda c: c.early_stop_difference
-            ),
-            "difference_at_the_end": difference("the end", lambda c: c.final_difference),
-        },
+        {"difference_at_early_stop": early, "difference_at_the_end": final},
         "wide",
     )
 

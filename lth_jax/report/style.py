@@ -15,9 +15,9 @@ FAINT = "#767676"
 GRID = "#e4e4e4"
 ACCENT = "#d55e00"
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
+DOTS: dict[str, Any] = {"marker": "o", "markersize": 3.2}
 _FONT_SIZE = 10
 _LABEL_GAP = 0.241  # inches between labels with letters of the title's size
-
 
 Hover = dict[int, tuple[str, list[tuple[str, str, str]]]]
 
