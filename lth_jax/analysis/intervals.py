@@ -58,7 +58,7 @@ def ratio_of_means(
 
 def mean_of_ratios(numerators: Values, denominators: Values) -> Estimate:
     """mean(numerators / denominators), of positive values paired by replicate."""
-    ratios = np.asarray(numerators, float) / np.asarray(denominators, float)
+    ratios = np.divide(numerators, denominators)
     return _ratio(float(ratios.mean()), _log_of_mean(ratios), CONFIDENCE)
 
 

@@ -55,9 +55,9 @@ def _change(name: str) -> Callable[[str], str] | None:
     """What makes of a flag's value one that `config_flags` takes."""
     if name == "config":
         return _located
-    group, _, field = name.partition(".")
-    is_names = group == "config" and field and flag_type(field) == tuple[str, ...]
-    return _quoted if is_names else None
+    group, dot, field = name.partition(".")
+    is_field = bool(dot) and group == "config"
+    return _quoted if is_field and flag_type(field) == tuple[str, ...] else None
 
 
 def _located(text: str) -> str:

@@ -71,20 +71,12 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     for (name, plot), suffix in itertools.product(plots, ("png", "pdf")):
         with whole(workdir.figures / f"{name}.{suffix}") as unfinished:
             plot.figure.savefig(unfinished, dpi=200)
-    return "\n".join(
-        (
-            text,
-            "",
-            *words.sentences(verdict),
-            "",
-            f"page     {workdir.page}",
-            f"figures  {workdir.figures}",
-            f"verdict  {workdir.verdict}",
-            f"table    {workdir.table}",
-            f"records  {workdir.records} (CSV)",
-            f"tickets  {workdir.tickets} (for numpy.load)",
-        )
-    )
+    told = [text, "", *words.sentences(verdict), ""]
+    told += [f"page     {workdir.page}", f"figures  {workdir.figures}"]
+    told += [f"verdict  {workdir.verdict}", f"table    {workdir.table}"]
+    told += [f"records  {workdir.records} (CSV)"]
+    told += [f"tickets  {workdir.tickets} (for numpy.load)"]
+    return "\n".join(told)
 
 
 def _write(contents: Mapping[pathlib.Path, str]) -> None:

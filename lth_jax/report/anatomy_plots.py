@@ -86,11 +86,10 @@ def _colour_bar(figure: Figure, shown: AxesImage, **where: Any) -> Colorbar:
 def _filter_tiles(first: FirstLayer) -> np.ndarray:
     """Filters side by side, a gap of NaN between them."""
     filters = first.kept[:_MOST_FILTERS].astype(float)
-    padded = np.pad(filters, ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
-    columns = int(np.ceil(np.sqrt(len(padded))))
-    missing = -len(padded) % columns
-    blank = np.full((missing, *padded.shape[1:]), np.nan)
-    grid = np.concatenate([padded, blank]).reshape(-1, columns, *padded.shape[1:])
+    columns = int(np.ceil(np.sqrt(len(filters))))
+    room = (0, -len(filters) % columns), (0, 1), (0, 1)
+    padded = np.pad(filters, room, constant_values=np.nan)
+    grid = padded.reshape(-1, columns, *padded.shape[1:])
     rows, _, height, width = grid.shape
     tiles: np.ndarray = grid.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     return tiles[:-1, :-1]

@@ -20,13 +20,9 @@ def standings_table(verdict: Verdict, criterion: str) -> Table:
     for arm, _, scores in verdict.standings:
         name = criterion if arm == "ticket" else arm
         found = {score.level: _cell(score, metric) for score in scores}
-        rows.append(
-            [
-                Cell(f"{name} (the ticket)" if arm == "ticket" else name),
-                Cell(_LOOKS[CRITERIA.find(name).looks]),
-                *(found.get(level, Cell("")) for level in levels),
-            ]
-        )
+        shown = f"{name} (the ticket)" if arm == "ticket" else name
+        row = [Cell(shown), Cell(_LOOKS[CRITERIA.find(name).looks])]
+        rows.append([*row, *(found.get(level, Cell("")) for level in levels)])
     heads = ["criterion", "looks at", *(words.percent(densities[x]) for x in levels)]
     return Table(heads, rows)
 

@@ -22,13 +22,11 @@ def render(
         density, weights = 100 * any_arm.density, any_arm.weights_left
         row = [str(level), f"{density:.2f}%", f"{weights:,}"]
         for arm in arms:
-            if found := cells.get((level, arm)):
-                row += [words.steps(found.early_stop_step)]
-                row += [
-                    metric.text(x) for x in (found.early_stop_metric, found.final_metric)
-                ]
-            else:
-                row += [""] * len(measures)
+            found, texts = cells.get((level, arm)), [""] * len(measures)
+            if found:
+                reached = map(metric.text, (found.early_stop_metric, found.final_metric))
+                texts = [words.steps(found.early_stop_step), *reached]
+            row += texts
         rows.append(row)
     widths = column_widths(rows)
     titles = " " * (sum(widths[:3]) + 2 * 2)

@@ -29,18 +29,10 @@ class Table(NamedTuple):
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """The ticket against dense, and against each control among the arms."""
     controls = [arm for arm in arms if arm != "ticket"]
-    heads = [
-        "kept",
-        "weights",
-        "winning ticket",
-        "matches dense",
-        f"ticket, {verdict.metric.heading}",
-        "minus dense",
-        *(f"minus {reported_arm(arm).label}" for arm in controls),
-        "early-stop step",
-        "speed-up",
-        "mean of ratios",
-    ]
+    heads = ["kept", "weights", "winning ticket", "matches dense"]
+    heads += [f"ticket, {verdict.metric.heading}", "minus dense"]
+    heads += [f"minus {reported_arm(arm).label}" for arm in controls]
+    heads += ["early-stop step", "speed-up", "mean of ratios"]
     rows = [_row(level, verdict, controls) for level in verdict.levels]
     return Table(heads, rows)
 
