@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from lth_jax.config import StudyConfig, VerdictConfig
 from lth_jax.errors import UserError
 
 _WORKDIRS = flags.DEFINE_multi_string(
@@ -48,18 +47,13 @@ def _report(roots: Sequence[pathlib.Path]) -> str:
     from lth_jax.store.workdir import Workdir, read_config
 
     workdirs = [Workdir(root) for root in roots]
-    settings = [_settings(read_config(workdir)) for workdir in workdirs]
+    settings = [read_config(workdir).verdict for workdir in workdirs]
+    if (margin := _ACCURACY_MARGIN.value) is not None:
+        settings = [dataclasses.replace(x, accuracy_margin=margin) for x in settings]
+        settings[0].check()
     if len(workdirs) == 1:
         return report.write(workdirs[0], settings[0])
     return report.compare(workdirs, pathlib.Path(_OUT.value), settings)
-
-
-def _settings(config: StudyConfig) -> VerdictConfig:
-    if (margin := _ACCURACY_MARGIN.value) is None:
-        return config.verdict
-    verdict = dataclasses.replace(config.verdict, accuracy_margin=margin)
-    verdict.check()
-    return verdict
 
 
 def _fail(text: str) -> int:
