@@ -19,35 +19,21 @@ _log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
-    """Members at a segment boundary: all that is needed to go on from there.
-
-    Attributes:
-      state: of all members, leading axis R.
-      masks: as they are then, where they change.
-      best: what they were at their least validation loss so far.
-      curves: float32[R, V] arrays for all V evaluations, NaN where still to come.
-    """
+    """Members at a segment boundary, leading axis R: all that going on needs."""
 
     state: TrainState
-    masks: Masks
-    best: Best
-    curves: Curves
+    masks: Masks  # as they are then, where they change
+    best: Best  # what members were at their least validation loss so far
+    curves: Curves  # float32[R, V] of all V evaluations, NaN where still to come
 
 
 class Begun(NamedTuple):
-    """A job that trains.
-
-    Attributes:
-      job: what trains.
-      start: where it started.
-      compact: the smaller nets that train in its place, if any.
-      training: where it is, of the smaller nets if there are any.
-    """
+    """A job that trains."""
 
     job: Job
     start: Start
-    compact: CompactMembers | None
-    training: Training
+    compact: CompactMembers | None  # the smaller nets that train in its place, if any
+    training: Training  # where it is, of the smaller nets if there are any
 
     @property
     def step(self) -> int:
