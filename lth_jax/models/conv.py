@@ -23,14 +23,10 @@ class ConvNet(nn.Module):
     (1,144,512), as its layers are listed in the paper, whose figure 2 prints 1.7M (1.1M).
 
     Attributes:
-      num_classes: classes.
       stages: channels of each convolution, by stage.
       hidden_sizes: units of the hidden dense layers.
-      width: factor of all channels and units but the classes.
       dropout_rate: after each hidden dense layer; the paper (section 5) says 0.5 and not
         where.
-      kernel_init: how kernels are drawn.
-      dtype: of the computation; params are float32.
     """
 
     num_classes: int = 10

@@ -21,11 +21,7 @@ class LeNet(nn.Module):
     default sizes and 784 inputs it has 266,200 weights.
 
     Attributes:
-      num_classes: classes.
       hidden_sizes: units of each hidden layer.
-      width: factor of all hidden sizes.
-      kernel_init: how kernels are drawn.
-      dtype: of the computation; params are float32.
     """
 
     num_classes: int = 10
@@ -36,8 +32,7 @@ class LeNet(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
-        """Logits of a batch."""
-        del train  # nothing here depends on it
+        """Logits of a batch, the same in training."""
         kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         x = inputs.reshape(inputs.shape[0], -1)
         for i, units in enumerate(self.hidden_sizes):
