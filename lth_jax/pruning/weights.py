@@ -40,8 +40,8 @@ def prune(
     appendix I.1). `round` is Python's: halves go to the even neighbour.
 
     Args:
-      scores: float leaves, the structure and shapes of `masks`; low goes first, so for
-        magnitude pruning the absolute values of the params.
+      scores: float leaves like the masks; low goes first, so for magnitude pruning the
+        absolute values of the params.
       masks: bool leaves, `True` = kept.
       fraction: in (0, 1). For `layerwise` also a mapping from the path of every
         prunable leaf (such as "dense_0/kernel") to its own fraction.
@@ -119,10 +119,8 @@ def prune_in_rounds(
 
     Round k prunes to density**(k / n), the same fraction of the survivors each time
     (Tanaka et al. 2020, algorithm 1). The rounds start from masks that are all `True`;
-    `how` is scope, prunable and floor, as for `prune`.
-
-    Raises:
-      ValueError: as `prune_to_density`, or on less than one round.
+    `how` is scope, prunable and floor, as for `prune`. Less than one round is a
+    ValueError.
     """
     if num_rounds < 1:
         raise ValueError(f"num_rounds: {num_rounds}; must be at least 1")
@@ -138,10 +136,7 @@ def prune_in_rounds(
 def one_shot(
     scores: Scores, masks: Masks, densities: tuple[float, ...], **how: Any
 ) -> list[Masks]:
-    """Masks at each of several densities, all from the same scores: nested sets.
-
-    `how` is scope, prunable and floor, as for `prune`.
-    """
+    """`prune_to_density` at each of several, all from the same scores: nested sets."""
     return [prune_to_density(scores, masks, density, **how) for density in densities]
 
 

@@ -76,10 +76,7 @@ def gradual(
     Zhu & Gupta 2017, equation 1, from sparsity 0: before step begin + i every, for i from
     1 to n, as many are pruned of each leaf as make a share `1 - (1 - i / n)**3` of all
     that are to be pruned. The first step is rounded up to a multiple of `every`; the last
-    update is no later than `end_step`.
-
-    Raises:
-      ValueError: if no update falls between them.
+    update is no later than `end_step`. If none falls between them it is a ValueError.
     """
     first = -(-begin_step // every)
     number = end_step // every - first
@@ -106,10 +103,7 @@ def sparse_evolution(
     Of each leaf's weights kept the drop fraction, in (0, 1), before steps every, 2 every,
     … < end_step. The paper has an epoch between updates, drops the fraction of positive
     and negative weights apart, and draws those that grow; here they start at 0, as in
-    Evci et al. 2020.
-
-    Raises:
-      ValueError: on a fraction outside (0, 1); in an update, without a key.
+    Evci et al. 2020. Another fraction, or an update without a key, is a ValueError.
     """
 
     def growth(moment: Moment) -> Scores:
@@ -128,10 +122,8 @@ def rigl(
 
     Algorithm 1's fraction `a / 2 * (1 + cos(pi t / end_step))` of each leaf's weights
     kept before steps t = 0, every, 2 every, … < end_step. In the paper `every` is 100,
-    the end at three quarters of the budget, and a, the drop fraction, 0.3.
-
-    Raises:
-      ValueError: on a fraction outside (0, 1).
+    the end at three quarters of the budget, and a, the drop fraction, 0.3. A fraction
+    outside (0, 1) is a ValueError.
     """
 
     def growth(moment: Moment) -> Scores:

@@ -23,8 +23,7 @@ class Rewind:
 
     Attributes:
       params: to the "init", "rewind" (to step k), or "keep" those at the end of the
-        level before.
-      batch_stats: the same choice.
+        level before; so too batch_stats.
       optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
       schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
         value).
@@ -78,15 +77,12 @@ def rewind(
 
     The point is the state at step k of the dense net (k = 0: its init). What is kept, and
     a constant schedule, are of `trained`, the state at the end of the level before; what
-    goes back to the init is of `initial`, the state at step 0.
+    goes back to the init is of `initial`, the state at step 0. What is needed and not
+    given is a ValueError.
 
-    Returns:
-      A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
-      the schedule restarts, or that at the end of the level before where it is constant
-      (a schedule of `make_schedule` stays there).
-
-    Raises:
-      ValueError: if `trained` or `initial` is needed and not given.
+    The first learning rate is `schedule(k)`, or `schedule(0)` where the schedule
+    restarts. Where it is constant, it is that at the end of the level before (a schedule
+    of `make_schedule` stays there).
     """
     if what.needs_trained and trained is None:
         raise ValueError("trained: needed, since something is kept")

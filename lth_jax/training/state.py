@@ -1,6 +1,7 @@
 """State: all that changes while a member trains, and what stays 0 in it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,7 @@ Array = jax.Array | np.ndarray
 # in training, the new batch statistics; otherwise those it was given. The key, for
 # dropout and augmentation, is None in evaluation, and where training was given none.
 Apply = Callable[
-    [Params, BatchStats, jax.Array, bool, jax.Array | None],
-    tuple[jax.Array, BatchStats],
+    [Params, BatchStats, jax.Array, bool, jax.Array | None], tuple[jax.Array, BatchStats]
 ]
 
 
@@ -29,11 +29,8 @@ Apply = Callable[
 class TrainState:
     """All that changes while a member trains: arrays alone.
 
-    Attributes:
-      step: int32 scalar, where in its budget the member is.
-      params: the weights; pruned entries are exactly 0.
-      batch_stats: running statistics of batch normalisation.
-      opt_state: the optimizer's; its moments are 0 where params are pruned.
+    The step, an int32 scalar, is where in its budget the member is. Pruned entries of
+    params, and their moments in the optimizer's state, are exactly 0.
     """
 
     step: jax.Array
@@ -63,14 +60,10 @@ def project(
         is_alike = getattr(moment, "shape", None) == mask.shape
         return jnp.where(mask, moment, jnp.zeros_like(moment)) if is_alike else moment
 
-    def mask_moments(moments: Any) -> Any:
-        return jax.tree.map(mask_leaf, masks, moments)
-
-    return dataclasses.replace(
-        state,
-        params=masks_lib.apply(masks, state.params),
-        opt_state=map_moments(mask_moments, tx, state.opt_state),
-    )
+    mask_moments = functools.partial(jax.tree.map, mask_leaf, masks)
+    opt_state = map_moments(mask_moments, tx, state.opt_state)
+    params = masks_lib.apply(masks, state.params)
+    return dataclasses.replace(state, params=params, opt_state=opt_state)
 
 
 def map_moments(

@@ -17,23 +17,18 @@ from lth_jax.training.state import Array, BatchStats
 class Evidence(NamedTuple):
     """What is known of one member when it is pruned. A pytree, for `jit` and `vmap`.
 
-    A criterion takes what it needs, and says so where that is None; a new one that needs
-    more adds a field here, and the others stay as they are.
+    Params and batch statistics (empty without batch normalisation) are of the trained
+    net, those named `init` of the original init. A criterion takes what it needs, and
+    says so where that is None. One that needs more adds a field here.
 
     Attributes:
-      params: the trained weights.
-      init_params: the weights at the original init.
       masks: the masks so far.
       key: for criteria that draw.
-      batch_stats: the trained net's statistics of batch normalisation; empty without.
-      init_batch_stats: those at the init.
       examples: training examples to take gradients on.
-      apply: the net, as `jax.tree_util.Partial(network.apply)`.
-      apply_to_ones: `jax.tree_util.Partial(network.apply_to_ones)`.
+      apply: the net, as `jax.tree_util.Partial(network.apply)`; so is `apply_to_ones`.
       batch_indices: the batches of the examples that a mask is learned on.
       counts: how many weights of each leaf are to be kept, int32 scalars like the masks;
         None where they are counted over all layers together.
-      loss: what the net is trained for.
     """
 
     params: Params
@@ -50,31 +45,21 @@ class Evidence(NamedTuple):
     loss: Loss = CROSS_ENTROPY
 
     def need(self, *fields: str) -> tuple[Any, ...]:
-        """The values of fields that may be None.
-
-        Raises:
-          ValueError: naming the one that is.
-        """
+        """The values of fields that may be None; a ValueError names one that is."""
         for field in fields:
             if getattr(self, field) is None:
                 raise ValueError(f"evidence.{field}: None; this criterion needs it")
         return tuple(getattr(self, field) for field in fields)
 
     def for_learning(self) -> tuple[Any, ...]:
-        """What a mask is learned from: the net at the init, batches, examples, key.
+        """What `supermask` and `edge_popup` take first: the net at the init, and so on.
 
         Raises:
           ValueError: without `apply`, `batch_indices` or `examples`.
         """
         apply, batches, examples = self.need("apply", "batch_indices", "examples")
-        return (
-            apply,
-            self.init_params,
-            self.init_batch_stats,
-            batches,
-            examples,
-            self.key,
-        )
+        init = self.init_params, self.init_batch_stats
+        return apply, *init, batches, examples, self.key
 
 
 @dataclasses.dataclass(frozen=True)

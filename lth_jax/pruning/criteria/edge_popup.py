@@ -65,8 +65,7 @@ def edge_popup(
     the peak, and weight decay of the scores; all else is as for `supermask`.
 
     Returns:
-      Scores, of which `prune_to_density(…, density)` makes the mask of the next step, and
-      statistics.
+      Scores, of which `prune_to_density(…, density)` makes the mask of the next step.
 
     Raises:
       ValueError: on a density outside (0, 1).
@@ -92,11 +91,7 @@ def edge_popup(
 
 
 def edge_popup_scores(evidence: Evidence) -> Scores:
-    """`edge_popup` at the init, with as many weights in each layer as are to be kept.
-
-    Raises:
-      ValueError: without `counts`, or what `Evidence.for_learning` needs.
-    """
+    """`edge_popup` at the init, of `evidence.counts`, which it needs, weights a layer."""
     net = evidence.for_learning()
     (counts,) = evidence.need("counts")
     return edge_popup(*net, counts=counts, loss=evidence.loss).scores

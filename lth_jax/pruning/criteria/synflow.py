@@ -17,11 +17,8 @@ def synflow(evidence: Evidence) -> Scores:
 
     R is the sum of the outputs on an all-ones input with |w| for every w. Divided by it,
     the scores of each layer of a net without shortcuts or shifts add up to 1, and nothing
-    overflows before R does; the order is the same. They are scores of one round: see
-    `lth_jax.prune_in_rounds`.
-
-    Raises:
-      ValueError: without `apply_to_ones`.
+    overflows before R does; the order is the same. They are scores of one round (see
+    `lth_jax.prune_in_rounds`), and need `apply_to_ones` (without it, a ValueError).
     """
     (apply_to_ones,) = evidence.need("apply_to_ones")
     params = masks_lib.apply(evidence.masks, evidence.init_params)

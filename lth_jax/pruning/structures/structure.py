@@ -20,10 +20,7 @@ class Request:
     """How much of a net goes, by the study's config.
 
     Attributes:
-      fraction: of the survivors, one for all or by path of each prunable leaf.
-      scope: "layerwise" or "global".
-      prunable: which leaves may be pruned.
-      floor: as for `prune`.
+      fraction: as for `prune`, and so are scope, prunable and floor.
       layout: the net's `layout()`; None if it has none.
       block_size: of a block's sides.
       n_of_m: one for each level after the first, such as "2:4".

@@ -13,11 +13,7 @@ from lth_jax.removal import Scores
 
 
 def units(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
-    """`prune_units`, by the fraction of the layer that each unit is of.
-
-    Raises:
-      ValueError: if the net has no layout.
-    """
+    """`prune_units`, by its layer's fraction; a ValueError if the net has no layout."""
     layout, fraction = request.layout, request.fraction
     if layout is None:
         raise ValueError("layout: None; units need a model with a layout() method")
