@@ -62,10 +62,8 @@ def edge_popup(
 
     The density in (0, 1), their k, is of each layer in training; counts, which may be
     traced, are in its place how many weights of each leaf are kept. The learning rate is
-    the peak, and weight decay of the scores; all else is as for `supermask`.
-
-    Returns:
-      Scores, of which `prune_to_density(…, density)` makes the mask of the next step.
+    the peak, and weight decay of the scores; all else is as for `supermask`. Of the
+    scores `prune_to_density(…, density)` makes the mask of the next step.
 
     Raises:
       ValueError: on a density outside (0, 1).
@@ -77,12 +75,16 @@ def edge_popup(
     chex.assert_trees_all_equal_structs(counts, params)
     count_of = jax.tree.leaves(counts)
     score_key, draw_key = jax.random.split(key)
+
+    def first(i: int, zeros: jax.Array) -> jax.Array:
+        return _SCORE_INIT(jax.random.fold_in(score_key, i), zeros.shape, zeros.dtype)
+
     schedule = make_schedule("cosine", learning_rate, num_steps=len(batch_indices))
     sgd = {"momentum": momentum, "weight_decay": weight_decay}
     scores, stats = train_scores(
         lambda i, _, scores: top_mask(scores, count_of[i]),
         make_optimizer("momentum", schedule, **sgd),
-        _first_scores(score_key, params, prunable),
+        masks_lib.map_prunable(first, prunable, jax.tree.map(jnp.zeros_like, params)),
         make_loss(apply_fn, loss),
         *(params, batch_stats, batch_indices, examples, draw_key),
         prunable=prunable,
@@ -95,11 +97,3 @@ def edge_popup_scores(evidence: Evidence) -> Scores:
     net = evidence.for_learning()
     (counts,) = evidence.need("counts")
     return edge_popup(*net, counts=counts, loss=evidence.loss).scores
-
-
-def _first_scores(key: jax.Array, params: Params, prunable: Prunable) -> Scores:
-    def draw(i: int, zeros: jax.Array) -> jax.Array:
-        return _SCORE_INIT(jax.random.fold_in(key, i), zeros.shape, zeros.dtype)
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    return masks_lib.map_prunable(draw, prunable, zeros)

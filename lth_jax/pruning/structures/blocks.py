@@ -37,9 +37,8 @@ def prune_blocks(
     blocks. All else is as for `prune`; the scores of pruned weights do not count.
 
     Raises:
-      ValueError: as `prune`, with blocks for entries; or on a size that is not an integer
-        from 1 up.
-      TypeError: under `jit` or `vmap`.
+      ValueError, TypeError: as `prune`, with blocks for entries; also on a size that is
+        not an integer from 1 up.
     """
     if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"size: {size}; must be an integer from 1 up")
