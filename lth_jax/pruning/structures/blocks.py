@@ -46,7 +46,7 @@ def prune_blocks(
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.prunable_leaves(masks, prunable))
 
-    def pieces(leaf: Array) -> Shaped[Array, "rows {size} columns {size}"]:
+    def pieces(leaf: Array) -> Shaped[Array, "rows side columns side"]:
         matrix = leaf.reshape(-1, leaf.shape[-1])
         padded = jnp.pad(matrix, [(0, -length % size) for length in matrix.shape])
         return padded.reshape(-1, size, padded.shape[1] // size, size)

@@ -42,7 +42,7 @@ def keep_n_of_m(
     masks_lib.check(masks, scores)
     check_countable(scores, masks, prunable)
 
-    def groups(leaf: Array) -> Shaped[Array, "groups {m}"]:  # the units' one by one
+    def groups(leaf: Array) -> Shaped[Array, "groups m"]:  # the units' one by one
         rows = leaf.reshape(-1, leaf.shape[-1]).T
         return jnp.pad(rows, [(0, 0), (0, -rows.shape[1] % m)]).reshape(-1, m)
 
