@@ -45,11 +45,7 @@ MODELS: Registry[Model] = Registry(
 
 
 def model_fields(name: str) -> frozenset[str]:
-    """The fields that a model of a name takes; none if it is made already.
-
-    Raises:
-      UnknownName: as `MODELS.find`.
-    """
+    """The fields that a model of `MODELS.find` takes; none if it is made already."""
     model = MODELS.find(name)
     made = isinstance(model, nn.Module)
     return frozenset() if made else frozenset(inspect.signature(model).parameters)

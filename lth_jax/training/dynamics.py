@@ -22,7 +22,6 @@ class Moment(NamedTuple):
     """What an update looks at.
 
     Attributes:
-      params: the weights; pruned entries are 0.
       masks: before the update.
       goal: the counts that the masks end with.
       gradients: gives the loss's gradients by all weights, the pruned ones included.
@@ -170,10 +169,8 @@ def make_dynamics(
 ) -> Dynamics:
     """Dynamics by name, or one's own of `DYNAMICS.find`.
 
-    Each takes what it has parameters for; update_every_steps is its `every`.
-
-    Raises:
-      ValueError: on a name that finds nothing, or what the function does not allow.
+    Each takes what it has parameters for; update_every_steps is its `every`. A name that
+    finds nothing is a ValueError, and so is what the function does not allow.
     """
     make = DYNAMICS.find(name)
     settings = {

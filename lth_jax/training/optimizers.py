@@ -55,8 +55,8 @@ def make_optimizer(
     not for "adam".
 
     Raises:
-      UnknownName: a ValueError, on a name that finds nothing.
-      ValueError: on weight decay for an optimizer that takes none.
+      ValueError: on a name that finds nothing (an UnknownName), or weight decay for an
+        optimizer that takes none.
     """
     make = OPTIMIZERS.find(name)
     settings = accepted(make, momentum=momentum, weight_decay=weight_decay)

@@ -52,11 +52,7 @@ class Evidence(NamedTuple):
         return tuple(getattr(self, field) for field in fields)
 
     def for_learning(self) -> tuple[Any, ...]:
-        """What `supermask` and `edge_popup` take first: the net at the init, and so on.
-
-        Raises:
-          ValueError: without `apply`, `batch_indices` or `examples`.
-        """
+        """What `supermask` and `edge_popup` take first, of the net at its init."""
         apply, batches, examples = self.need("apply", "batch_indices", "examples")
         init = self.init_params, self.init_batch_stats
         return apply, *init, batches, examples, self.key

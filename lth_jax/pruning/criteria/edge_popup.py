@@ -60,13 +60,11 @@ def edge_popup(
     s has its sign. Theirs is a net whose normalisation has no scale and bias, best with
     weights of +-a constant, as `actions.constant` makes them.
 
-    The density in (0, 1), their k, is of each layer in training; counts, which may be
-    traced, are in its place how many weights of each leaf are kept. The learning rate is
-    the peak, and weight decay of the scores; all else is as for `supermask`. Of the
-    scores `prune_to_density(…, density)` makes the mask of the next step.
-
-    Raises:
-      ValueError: on a density outside (0, 1).
+    The density in (0, 1), their k (otherwise a ValueError), is of each layer in training;
+    counts, which may be traced, are in its place how many weights each leaf keeps. The
+    learning rate is the peak, and weight decay of the scores; all else is as for
+    `supermask`. Of the scores `prune_to_density(…, density)` makes the mask of the next
+    step.
     """
     if counts is None:
         if not 0 < density < 1:

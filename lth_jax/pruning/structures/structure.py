@@ -1,7 +1,7 @@
 """Structure: what a level removes as a whole, and what it needs to know for that."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -52,11 +52,6 @@ def pooled_scores(
     return jnp.sum(jnp.where(mask, scores, 0), axes)
 
 
-def prune_groups(
-    scores: Mapping[str, Float[Array, "..."]],
-    masks: Mapping[str, Bool[Array, "..."]],
-    fraction: Fraction,
-    scope: str,
-) -> Masks:
+def prune_groups(scores: Scores, masks: Masks, fraction: Fraction, scope: str) -> Masks:
     """`prune`, where each entry stands for a group of weights, and every leaf may go."""
     return pruning.prune(scores, masks, fraction, scope=scope, prunable=lambda *_: True)
