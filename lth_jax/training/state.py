@@ -1,4 +1,4 @@
-"""State: all that changes while a member trains, and what stays 0 in it."""
+"""State: all that changes while a member trains, and what stays as it is in it."""
 
 import dataclasses
 import functools
@@ -94,3 +94,19 @@ def map_moments(
         return last
     parts = zip(*map(moments, first), own, strict=True)
     return mapped(lambda _: change(*next(parts)), last)
+
+
+def with_frozen(apply_fn: Apply, constants: Params | None) -> Apply:
+    """A net that adds constants to its params (mask-0 "freeze"); None: the net as it is.
+
+    With `frozen(init, masks)` its pruned weights stay at their init: params have exact
+    zeros there, and so no decay and no moments, while the net sees the constants. These
+    are float leaves like the params, 0 where those train, and may be traced.
+    """
+    if constants is None:
+        return apply_fn
+
+    def apply(params: Params, *rest: Any) -> tuple[jax.Array, BatchStats]:
+        return apply_fn(jax.tree.map(jnp.add, params, constants), *rest)
+
+    return apply
