@@ -22,11 +22,8 @@ class ConvNet(nn.Module):
     weights (38,592 in convolutions) and Conv-4 2,425,024 (259,776). Conv-6 has 2,261,184
     (1,144,512), as its layers are listed in the paper, whose figure 2 prints 1.7M (1.1M).
 
-    Attributes:
-      stages: channels of each convolution, by stage.
-      hidden_sizes: units of the hidden dense layers.
-      dropout_rate: after each hidden dense layer; the paper (section 5) says 0.5 and not
-        where.
+    Stages have the channels of each convolution. Dropout is after each hidden dense
+    layer; the paper (section 5) says 0.5 and not where.
     """
 
     num_classes: int = 10

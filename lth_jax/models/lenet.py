@@ -18,10 +18,7 @@ class LeNet(nn.Module):
 
     Inputs [..., any shape] float32 are flattened; logits are float32[N, num_classes].
     Kernels are `dense_0`, `dense_1`, ..., `output`; biases start at 0. With the
-    default sizes and 784 inputs it has 266,200 weights.
-
-    Attributes:
-      hidden_sizes: units of each hidden layer.
+    default sizes of the hidden layers and 784 inputs it has 266,200 weights.
     """
 
     num_classes: int = 10

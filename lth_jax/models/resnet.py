@@ -23,11 +23,9 @@ class ResNet(nn.Module):
     is normalised too), and no convolution has a bias. Inputs are [N, H, W, C]; logits
     are [N, num_classes].
 
-    Attributes:
-      channels: of each stage; stages after the first halve height and width.
-      num_blocks: in each stage.
-      inner_channels: between the two convolutions of each block, by stage; None for as
-        many as the stage has.
+    Each stage has so many channels and blocks; those after the first halve height and
+    width. Inner channels are between the two convolutions of each block, by stage; None
+    for as many as the stage has.
     """
 
     num_classes: int = 10

@@ -21,10 +21,7 @@ class VGG(nn.Module):
     20,024,000 weights, of which 5,120 in `output`, which the paper does not prune. Batch
     normalisation follows each convolution, which has no bias. Inputs are [N, H, W, C]
     with H and W divisible by 2 for each stage but the last; logits are [N, num_classes].
-
-    Attributes:
-      convolutions: in each stage.
-      channels: of each stage, or of each convolution in it.
+    Channels are of each stage, or of each convolution in it.
     """
 
     num_classes: int = 10

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Bool, Float, Int
 
 from lth_jax.masks import Masks, Params
@@ -16,7 +15,7 @@ from lth_jax.training.evaluation import make_evaluate, scan_in_chunks
 from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
 from lth_jax.training.segment import Best, Curves, curves_at
-from lth_jax.training.state import Apply, Array, TrainState, project
+from lth_jax.training.state import Apply, Array, Optimizer, TrainState, project
 from lth_jax.training.steps import make_steps
 
 
@@ -28,10 +27,7 @@ class Changing(NamedTuple):
 
 
 def make_dynamic_steps(
-    apply_fn: Apply,
-    tx: optax.GradientTransformation,
-    dynamics: Dynamics,
-    loss: Loss = CROSS_ENTROPY,
+    apply_fn: Apply, tx: Optimizer, dynamics: Dynamics, loss: Loss = CROSS_ENTROPY
 ) -> Callable[..., tuple[Changing, jax.Array]]:
     """Makes `steps(state, masks, goal, batch_indices, examples, key, mask_key)`.
 
@@ -84,7 +80,7 @@ def make_dynamic_steps(
 
 def make_dynamic_segment(
     apply_fn: Apply,
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     dynamics: Dynamics,
     loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,

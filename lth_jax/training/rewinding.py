@@ -3,11 +3,9 @@
 import dataclasses
 from typing import Any
 
-import optax
-
 from lth_jax.masks import Masks
 from lth_jax.training.optimizers import with_schedule_step
-from lth_jax.training.state import TrainState, project
+from lth_jax.training.state import Optimizer, TrainState, project
 
 REWIND_CHOICES = {
     "params": ("init", "rewind", "keep"),
@@ -68,7 +66,7 @@ REWINDS = {
 def rewind(
     point: TrainState,
     masks: Masks,
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     trained: TrainState | None = None,
     what: Rewind = Rewind(),
     initial: TrainState | None = None,

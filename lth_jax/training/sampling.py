@@ -21,12 +21,7 @@ def epoch_order(
 
 
 def batch_indices(
-    key: jax.Array,
-    start_step: int,
-    num_steps: int,
-    *,
-    batch_size: int,
-    num_examples: int,
+    key: jax.Array, start_step: int, num_steps: int, *, batch_size: int, num_examples: int
 ) -> Int32[np.ndarray, "{num_steps} {batch_size}"]:
     """The examples of the batches of steps start_step .. start_step + num_steps - 1.
 

@@ -7,13 +7,12 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Bool, Float, Int
 
 from lth_jax.masks import Masks, Params
 from lth_jax.training.evaluation import Evaluate, make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
-from lth_jax.training.state import Apply, Array, BatchStats, TrainState
+from lth_jax.training.state import Apply, Array, BatchStats, Optimizer, TrainState
 from lth_jax.training.steps import make_steps
 
 
@@ -73,10 +72,7 @@ def curves_at(
 
 
 def make_segment(
-    apply_fn: Apply,
-    tx: optax.GradientTransformation,
-    loss: Loss = CROSS_ENTROPY,
-    chunk_size: int = 250,
+    apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY, chunk_size: int = 250
 ) -> Callable[..., tuple[TrainState, Best, Curves]]:
     """Makes a segment, which trains and evaluates in one compiled call.
 

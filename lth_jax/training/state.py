@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import flax.struct
 import jax
@@ -16,6 +16,7 @@ from lth_jax.masks import Masks, Params
 
 BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisation
 Array = jax.Array | np.ndarray
+Optimizer: TypeAlias = optax.GradientTransformation
 
 # A network as a pure function: (params, batch_stats, inputs, train, key) to logits and,
 # in training, the new batch statistics; otherwise those it was given. The key, for
@@ -40,16 +41,14 @@ class TrainState:
 
 
 def initial_state(
-    params: Params, tx: optax.GradientTransformation, batch_stats: BatchStats = None
+    params: Params, tx: Optimizer, batch_stats: BatchStats = None
 ) -> TrainState:
     """The state at step 0, with a fresh optimizer."""
     stats = {} if batch_stats is None else batch_stats
     return TrainState(jnp.int32(0), params, stats, tx.init(params))
 
 
-def project(
-    state: TrainState, masks: Masks, tx: optax.GradientTransformation
-) -> TrainState:
+def project(state: TrainState, masks: Masks, tx: Optimizer) -> TrainState:
     """The state with every pruned entry of params and of their moments exactly 0.
 
     Of the moments (see `map_moments`), leaf by leaf where the shape is the param's too.
@@ -68,7 +67,7 @@ def project(
 
 def map_moments(
     change: Callable[..., Any],
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     opt_state: optax.OptState,
     *others: optax.OptState,
 ) -> optax.OptState:

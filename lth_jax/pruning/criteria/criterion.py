@@ -22,7 +22,6 @@ class Evidence(NamedTuple):
     says so where that is None. One that needs more adds a field here.
 
     Attributes:
-      masks: the masks so far.
       key: for criteria that draw.
       examples: training examples to take gradients on.
       apply: the net, as `jax.tree_util.Partial(network.apply)`; so is `apply_to_ones`.
@@ -66,8 +65,8 @@ class Criterion:
       scores: evidence to float leaves like the params, of which low goes first; pure.
       looks: at a trained net ("end"), at one before training ("init"), or at "nothing".
       one_shot: whether it prunes straight to a density alone, before training.
-      at_data: whether it needs examples.
-      learns: whether it trains scores at the init, on batches of all training examples.
+      at_data: whether it needs examples; `learns`, whether it trains scores at the init,
+        on batches of all of them.
       num_rounds: in how many steps it prunes, with scores of what is left at each.
       scope: its own in place of the study's `prune.scope`; None: the study's.
     """

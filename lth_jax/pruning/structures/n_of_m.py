@@ -19,12 +19,7 @@ def n_of_m(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
 
 
 def keep_n_of_m(
-    scores: Scores,
-    masks: Masks,
-    n: int,
-    m: int,
-    *,
-    prunable: Prunable = default_prunable,
+    scores: Scores, masks: Masks, n: int, m: int, *, prunable: Prunable = default_prunable
 ) -> Masks:
     """Of every `m` consecutive weights that a unit reads with, keeps the `n` highest.
 
