@@ -7,8 +7,8 @@ import numpy as np
 
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.tickets import Trained
-from lth_jax.pruning.counts import counts_at
 from lth_jax.pruning.criteria import Evidence
+from lth_jax.pruning.weights import counts_at
 from lth_jax.training import sampling
 from lth_jax.training.losses import Examples
 from lth_jax.training.state import TrainState

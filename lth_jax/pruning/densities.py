@@ -19,18 +19,12 @@ def erdos_renyi(shapes: Shapes, density: float) -> Densities:
     Mocanu et al. 2018, equation 1; of a convolution channels count and its kernel's size
     does not. A layer whose share would be above 1 is dense; the others share the rest.
 
-    Args:
-      shapes: of each prunable leaf [..., n_in, n_out].
-      density: of all leaves together, in (0, 1).
-
-    Returns:
-      A density in [0, 1] for each leaf, a whole number of its weights.
-
-    Raises:
-      ValueError: on a density outside (0, 1).
+    Shapes are of each prunable leaf, [..., n_in, n_out]; the density, in (0, 1) or a
+    ValueError, is of them together. Each leaf's is in [0, 1], a whole number of weights.
     """
-    rates = {n: sum(shape[-2:]) / math.prod(shape[-2:]) for n, shape in shapes.items()}
-    return _share(rates, {n: math.prod(shape) for n, shape in shapes.items()}, density)
+    matrices = {name: shape[-2:] for name, shape in shapes.items()}
+    rates = {name: sum(matrix) / math.prod(matrix) for name, matrix in matrices.items()}
+    return _share(rates, shapes, density)
 
 
 def erdos_renyi_kernel(shapes: Shapes, density: float) -> Densities:
@@ -38,17 +32,17 @@ def erdos_renyi_kernel(shapes: Shapes, density: float) -> Densities:
 
     Evci et al. 2020, section 3: (n_in + n_out + h + w) / (n_in * n_out * h * w).
     """
-    rates = {n: sum(shape) / math.prod(shape) for n, shape in shapes.items()}
-    return _share(rates, {n: math.prod(shape) for n, shape in shapes.items()}, density)
+    rates = {name: sum(shape) / math.prod(shape) for name, shape in shapes.items()}
+    return _share(rates, shapes, density)
+
+
+LAYER_DENSITIES: dict[str, Share] = {"er": erdos_renyi, "erk": erdos_renyi_kernel}
 
 
 def counts(share: Share, shapes: Shapes, total: int) -> dict[str, int]:
     """How many weights of each leaf a share keeps, so many in all, exactly.
 
-    Args:
-      share: `erdos_renyi` or `erdos_renyi_kernel`.
-      shapes: of each prunable leaf.
-      total: from 1 to the size of them all; then every layer is dense.
+    The total is from 1 to the size of them all; then every layer is dense.
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     size = sum(sizes.values())
@@ -58,12 +52,11 @@ def counts(share: Share, shapes: Shapes, total: int) -> dict[str, int]:
     return {name: round(densities[name] * own) for name, own in sizes.items()}
 
 
-def _share(
-    rates: Mapping[str, float], sizes: Mapping[str, int], density: float
-) -> Densities:
+def _share(rates: Mapping[str, float], shapes: Shapes, density: float) -> Densities:
     """Densities in proportion to the rates, capped at 1, for a total density."""
     if not 0 < density < 1:
         raise ValueError(f"density: {density}; must be inside (0, 1)")
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     total = round(density * sum(sizes.values()))
     dense: set[str] = set()
     while True:
@@ -76,7 +69,7 @@ def _share(
             break
         dense |= above
     exact = {name: scale * rates[name] * sizes[name] for name in sparse}
-    counts = {name: sizes[name] for name in dense} | _rounded(exact, left)
+    counts = sizes | _rounded(exact, left)
     return {name: counts[name] / size for name, size in sizes.items()}
 
 
@@ -87,9 +80,3 @@ def _rounded(exact: Mapping[str, float], total: int) -> dict[str, int]:
     for name in by_remainder[: total - sum(counts.values())]:
         counts[name] += 1
     return counts
-
-
-LAYER_DENSITIES: dict[str, Share] = {
-    "er": erdos_renyi,
-    "erk": erdos_renyi_kernel,
-}

@@ -7,40 +7,33 @@ A layer without weights cuts the net in two (layer collapse: Tanaka et al. 2020,
 import warnings
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from lth_jax.errors import UserError
 from lth_jax.removal import remove_lowest
+from lth_jax.training.state import Array
 
-Leaves = Mapping[str, jax.Array]  # by path
+Scores = Mapping[str, Float[Array, "..."]]  # by path
+Masks = Mapping[str, Bool[Array, "..."]]
 
 
 class FloorError(UserError, ValueError):
     """Global pruning that would empty a layer, or a floor that does not fit."""
 
 
-def remove_above_floor(
-    scores: Leaves, masks: Leaves, count: int, floor: int
-) -> dict[str, jax.Array]:
+def remove_above_floor(scores: Scores, masks: Masks, count: int, floor: int) -> Masks:
     """As `remove_lowest`, but of every leaf the `floor` highest-scored survivors stay.
 
     Where that changes nothing, which is nearly always, it is `remove_lowest`. Otherwise
     other leaves give what the protected ones keep, the count is exact all the same, and
-    a warning names the leaves.
-
-    Args:
-      scores: float leaves, free of NaN.
-      masks: bool leaves of the same paths and shapes.
-      count: from 0 to the number of survivors.
-      floor: at least 0; a leaf with fewer survivors keeps all of them.
+    a warning names the leaves. A leaf with fewer survivors than the floor keeps all.
 
     Raises:
       FloorError: naming the leaves that would be left without a weight if the floor is
         0, or the floor if fewer entries are to stay than it protects.
     """
     survivors = _counts(masks)
-    floors = {name: min(floor, number) for name, number in survivors.items()}
     removed = _remove_lowest(scores, masks, count)
     left = _counts(removed)
     emptied = [name for name in left if left[name] == 0 < survivors[name]]
@@ -49,6 +42,7 @@ def remove_above_floor(
             f"floor: 0; {', '.join(emptied)} would be left without a weight; a floor of 1"
             " prevents that"
         )
+    floors = {name: min(floor, number) for name, number in survivors.items()}
     short = [name for name in left if left[name] < floors[name]]
     if not short:
         return removed
@@ -64,19 +58,19 @@ def remove_above_floor(
         stacklevel=2,
     )
     highest = {
-        name: remove_lowest(scores[name], masks[name], survivors[name] - floors[name])
-        for name in masks
+        name: remove_lowest(scores[name], mask, survivors[name] - floors[name])
+        for name, mask in masks.items()
     }
-    others = {name: masks[name] & ~highest[name] for name in masks}
-    others = _remove_lowest(scores, others, count)
-    return {name: others[name] | highest[name] for name in masks}
+    others = {name: mask & ~highest[name] for name, mask in masks.items()}
+    left_of = _remove_lowest(scores, others, count)
+    return {name: left_of[name] | highest[name] for name in masks}
 
 
-def _remove_lowest(scores: Leaves, masks: Leaves, count: int) -> dict[str, jax.Array]:
+def _remove_lowest(scores: Scores, masks: Masks, count: int) -> Masks:
     """By lists, which keep their order in a pytree: ties go by it."""
     removed = remove_lowest([scores[name] for name in masks], list(masks.values()), count)
     return dict(zip(masks, removed, strict=True))
 
 
-def _counts(masks: Leaves) -> dict[str, int]:
+def _counts(masks: Masks) -> dict[str, int]:
     return {name: int(jnp.count_nonzero(mask)) for name, mask in masks.items()}

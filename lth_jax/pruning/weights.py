@@ -1,9 +1,9 @@
 """Pruning: scores and masks to sparser masks, with exact counts.
 
-The lowest scores go first; among equal scores the higher flat index (C order)
-goes first; what is pruned never comes back. Counts are integers computed on the
-host; `remove_lowest`, which acts on them, is pure and works under `jit` and `vmap`.
-Under global scope no layer is emptied; see `lth_jax.pruning.layer_floor`.
+The lowest scores go first; among equal scores the higher flat index (C order) goes first;
+what is pruned never comes back. Counts are integers computed on the host;
+`remove_lowest`, which acts on them, is pure and works under `jit` and `vmap`. Under
+global scope no layer is emptied; see `lth_jax.pruning.layer_floor`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +11,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Bool
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import LayerCount, Masks, Prunable, default_prunable
 from lth_jax.pruning.layer_floor import remove_above_floor
 from lth_jax.removal import Scores, remove_lowest
+from lth_jax.training.connections import Counts
+from lth_jax.training.state import Array
 
 Fraction = float | Mapping[str, float]  # one for all layers, or one per leaf path
 Density = float | Mapping[str, float]
@@ -30,15 +33,15 @@ def prune(
     prunable: Prunable = default_prunable,
     floor: int = 1,
 ) -> Masks:
-    """One pruning step of one member, with counts computed on the host.
+    """One pruning step of one member.
 
     `layerwise` removes `round(fraction * survivors)` weights of each prunable leaf,
     `global` of all prunable leaves together (Frankle & Carbin 2019, section 2 and
     appendix I.1). `round` is Python's: halves go to the even neighbour.
 
     Args:
-      scores: float leaves, the structure and shapes of `masks`; low goes first, so for
-        magnitude pruning the absolute values of the params.
+      scores: float leaves like the masks; low goes first, so for magnitude pruning the
+        absolute values of the params.
       masks: bool leaves, `True` = kept.
       fraction: in (0, 1). For `layerwise` also a mapping from the path of every
         prunable leaf (such as "dense_0/kernel") to its own fraction.
@@ -48,21 +51,17 @@ def prune(
         emptied leaf is an error.
 
     Raises:
-      ValueError: on a fraction outside (0, 1), an unknown scope, a mapping that
-        does not fit the prunable leaves, NaN scores (naming the leaf), or a floor that
-        does not fit.
-      TypeError: under `jit` or `vmap`.
+      ValueError: on another fraction or scope, a mapping that does not fit the prunable
+        leaves, NaN scores (naming the leaf), or a floor that does not fit.
+      TypeError: under `jit` or `vmap`, since counts are made on the host.
     """
-    _check_leaves("fraction", fraction, masks, scope, prunable)
-    for value in fraction.values() if isinstance(fraction, Mapping) else [fraction]:
-        if not 0 < value < 1:
-            raise ValueError(f"fraction: {value}; must be inside (0, 1)")
 
-    def count(name: str, layer: LayerCount) -> int:
-        own = fraction[name] if isinstance(fraction, Mapping) else fraction
+    def count(name: str, layer: LayerCount, own: float) -> int:
+        if not 0 < own < 1:
+            raise ValueError(f"fraction: {own}; must be inside (0, 1)")
         return round(own * layer.kept)
 
-    return _remove(scores, masks, count, scope, prunable, floor)
+    return _remove("fraction", fraction, count, scores, masks, scope, prunable, floor)
 
 
 def prune_to_density(
@@ -78,32 +77,20 @@ def prune_to_density(
 
     Sizes count every prunable weight, pruned already or not; of each prunable leaf
     for `layerwise`, of all together for `global` (Frankle & Carbin 2019, figure 4c).
-
-    Args:
-      scores: as for `prune`.
-      masks: as for `prune`.
-      density: the density to reach, in (0, 1). For `layerwise` also a mapping from the
-        path of every prunable leaf to its own density, in [0, 1]; see
-        `lth_jax.pruning.densities`.
-      scope: as for `prune`.
-      prunable: as for `prune`.
-      floor: as for `prune`.
+    The density is in (0, 1). For `layerwise` it may be a mapping from the path of every
+    prunable leaf to its own in [0, 1]; see `lth_jax.pruning.densities`. All else is as
+    for `prune`.
 
     Raises:
-      ValueError: on a density that is not allowed or above that of the masks (pruned
-        weights never come back), an unknown scope, a mapping that does not fit the
-        prunable leaves, NaN scores, or a floor that does not fit.
+      ValueError, TypeError: as `prune`; also on a density above that of the masks, since
+        pruned weights never come back.
     """
-    _check_leaves("density", density, masks, scope, prunable)
-    if isinstance(density, Mapping):
-        for name, value in density.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"density: {value} of {name}; must be in [0, 1]")
-    elif not 0 < density < 1:
+    if not isinstance(density, Mapping) and not 0 < density < 1:
         raise ValueError(f"density: {density}; must be inside (0, 1)")
 
-    def count(name: str, layer: LayerCount) -> int:
-        own = density[name] if isinstance(density, Mapping) else density
+    def count(name: str, layer: LayerCount, own: float) -> int:
+        if not 0 <= own <= 1:
+            raise ValueError(f"density: {own} of {name}; must be in [0, 1]")
         removed = layer.kept - round(own * layer.total)
         if removed < 0:
             raise ValueError(
@@ -112,7 +99,7 @@ def prune_to_density(
             )
         return removed
 
-    return _remove(scores, masks, count, scope, prunable, floor)
+    return _remove("density", density, count, scores, masks, scope, prunable, floor)
 
 
 def prune_in_rounds(
@@ -122,78 +109,59 @@ def prune_in_rounds(
     num_rounds: int,
     **how: Any,
 ) -> Masks:
-    """`prune_to_density` in rounds, with the scores computed anew for each.
+    """`prune_to_density` in n rounds, with the scores computed anew of each one's masks.
 
-    Round k of n prunes to density**(k / n), the same fraction of the survivors each time
-    (Tanaka et al. 2020, algorithm 1).
-
-    Args:
-      score: masks to scores.
-      masks: as for `prune`; all `True`, since that is what the rounds start from.
-      density: as for `prune_to_density`.
-      num_rounds: n, at least 1.
-      **how: scope, prunable and floor, as for `prune`.
-
-    Raises:
-      ValueError: as `prune_to_density`, or on less than one round.
+    Round k prunes to density**(k / n), the same fraction of the survivors each time
+    (Tanaka et al. 2020, algorithm 1). The rounds start from masks that are all `True`;
+    `how` is scope, prunable and floor, as for `prune`. Less than one round is a
+    ValueError.
     """
     if num_rounds < 1:
         raise ValueError(f"num_rounds: {num_rounds}; must be at least 1")
-    for k in range(1, num_rounds + 1):
-        reached: Density = (
-            {name: own ** (k / num_rounds) for name, own in density.items()}
-            if isinstance(density, Mapping)
-            else density ** (k / num_rounds)
-        )
+    for power in (k / num_rounds for k in range(1, num_rounds + 1)):
+        if isinstance(density, Mapping):
+            reached: Density = {name: own**power for name, own in density.items()}
+        else:
+            reached = density**power
         masks = prune_to_density(score(masks), masks, reached, **how)
     return masks
 
 
 def one_shot(
-    scores: Scores,
-    masks: Masks,
-    densities: tuple[float, ...],
-    *,
-    scope: str = "layerwise",
-    prunable: Prunable = default_prunable,
-    floor: int = 1,
+    scores: Scores, masks: Masks, densities: tuple[float, ...], **how: Any
 ) -> list[Masks]:
-    """Masks at each of several densities, all from the same scores: nested sets."""
-    return [
-        prune_to_density(scores, masks, d, scope=scope, prunable=prunable, floor=floor)
-        for d in densities
-    ]
+    """`prune_to_density` at each of several, all from the same scores: nested sets."""
+    return [prune_to_density(scores, masks, density, **how) for density in densities]
 
 
-def _check_leaves(
-    argument: str,
-    value: float | Mapping[str, float],
-    masks: Masks,
-    scope: str,
-    prunable: Prunable,
-) -> None:
-    """Checks that a mapping by leaf, where one is given, may be and fits."""
-    if not isinstance(value, Mapping):
-        return
-    if scope == "global":
-        raise ValueError(f"{argument}: one per leaf is for scope 'layerwise' alone")
-    names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
-    if set(value) != set(names):
-        raise ValueError(
-            f"{argument}: names {sorted(value)}; the prunable leaves are {names}"
-        )
+def counts_at(
+    density: Density, masks: Masks, prunable: Prunable = default_prunable
+) -> Counts:
+    """How many weights `prune_to_density` keeps of each leaf: int32 scalars like masks.
+
+    `round(density * size)` of each prunable leaf, and all of any other.
+    """
+
+    def count(path: str, leaf: Any) -> np.int32:
+        if not prunable(path, leaf):
+            return np.int32(leaf.size)
+        own = density[path] if isinstance(density, Mapping) else density
+        return np.int32(round(own * leaf.size))
+
+    leaves = [count(path, leaf) for path, leaf in masks_lib.named_leaves(masks)]
+    return jax.tree.unflatten(jax.tree.structure(masks), leaves)
+
+
+def replaced(masks: Masks, leaves: Mapping[str, Bool[Array, "..."]]) -> Masks:
+    """The masks with other leaves at these paths."""
+    found = [leaves.get(path, leaf) for path, leaf in masks_lib.named_leaves(masks)]
+    return jax.tree.unflatten(jax.tree.structure(masks), found)
 
 
 def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
-    """Refuses what nothing can be counted by.
-
-    Raises:
-      ValueError: if the scores of a prunable leaf hold NaN, naming it.
-      TypeError: under `jit` or `vmap`.
-    """
-    if any(
-        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((scores, masks))
-    ):
+    """Refuses NaN scores (a ValueError, naming the leaf), and tracers (a TypeError)."""
+    leaves = jax.tree.leaves((scores, masks))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         raise TypeError(
             "counts are made on the host: call this outside jit and vmap, once a member;"
             " or vmap `remove_lowest` over members with counts of your own"
@@ -205,14 +173,16 @@ def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
 
 
 def _remove(
+    argument: str,
+    value: float | Mapping[str, float],
+    count: Callable[[str, LayerCount, float], int],
     scores: Scores,
     masks: Masks,
-    count: Callable[[str, LayerCount], int],
     scope: str,
     prunable: Prunable,
     floor: int,
 ) -> Masks:
-    """Removes `count(name, LayerCount)` weights of each leaf, or of all together."""
+    """Removes `count(name, layer, value)` weights of each leaf, or of all together."""
     if scope not in ("layerwise", "global"):
         raise ValueError(f"scope: {scope!r}; must be 'layerwise' or 'global'")
     if floor < 0:
@@ -220,19 +190,21 @@ def _remove(
     masks_lib.check(masks, scores)
     check_countable(scores, masks, prunable)
     layers = masks_lib.layer_counts(masks, prunable)
-    score_of = dict(masks_lib.named_leaves(scores))
-    mask_of = dict(masks_lib.named_leaves(masks))
-    if scope == "layerwise":
-        for name, layer in layers.items():
-            mask_of[name] = remove_lowest(
-                score_of[name], mask_of[name], count(name, layer)
-            )
-    else:
-        net = LayerCount(*map(sum, zip(*layers.values(), strict=True)))
-        mask_of |= remove_above_floor(
-            {name: score_of[name] for name in layers},
-            {name: mask_of[name] for name in layers},
-            count("the net", net),
-            floor,
+    if not isinstance(value, Mapping):
+        value = dict.fromkeys([*layers, "the net"], value)
+    elif scope == "global":
+        raise ValueError(f"{argument}: one per leaf is for scope 'layerwise' alone")
+    elif set(value) != set(layers):
+        raise ValueError(
+            f"{argument}: names {sorted(value)}; the prunable leaves are {list(layers)}"
         )
-    return jax.tree.unflatten(jax.tree.structure(masks), list(mask_of.values()))
+    score_of = dict(masks_lib.named_leaves(scores))
+    mask_of = dict(masks_lib.prunable_leaves(masks, prunable))
+    if scope == "global":
+        net = LayerCount(*map(sum, zip(*layers.values(), strict=True)))
+        number = count("the net", net, value["the net"])
+        return replaced(masks, remove_above_floor(score_of, mask_of, number, floor))
+    for name, layer in layers.items():
+        number = count(name, layer, value[name])
+        mask_of[name] = remove_lowest(score_of[name], mask_of[name], number)
+    return replaced(masks, mask_of)

@@ -1,19 +1,29 @@
 """Connections: masks drawn, pruned and moved to given counts, which may be traced.
 
 Pure, for `jit` and `vmap`, where `pruning` counts on the host. As there, among equal
-scores the higher flat index goes first, and so the lower one is grown first.
+scores the higher flat index goes first, and so the lower one is grown first. Scores are
+float leaves like the masks.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float, Int, Int32, PyTree
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks, Params, Prunable, default_prunable
 from lth_jax.removal import Scores, remove_lowest
 
-Counts = Any  # a pytree of int32 scalars, one a leaf of the masks: how many are kept
+# One int32 scalar for each leaf of the masks: how many are kept; mypy knows no pytrees.
+if TYPE_CHECKING:
+    Counts = Any
+else:
+    Counts = PyTree[Int[Array | np.ndarray | np.integer, ""] | int]
+
+Share = float | Float[Array, ""]
 
 
 def kept_counts(masks: Masks) -> Counts:
@@ -22,31 +32,22 @@ def kept_counts(masks: Masks) -> Counts:
 
 
 def draw(
-    key: jax.Array,
-    params: Params,
-    counts: Counts,
-    prunable: Prunable = default_prunable,
+    key: Array, params: Params, counts: Counts, prunable: Prunable = default_prunable
 ) -> Masks:
-    """Masks drawn uniformly among those that keep as many of each prunable leaf.
+    """Masks of the params' shapes, uniform among those that keep these counts.
 
-    Args:
-      key: one key.
-      params: arrays, for their shapes.
-      counts: from 0 to the leaf's size; those of leaves that are not prunable are not
-        used.
-      prunable: which leaves may be pruned.
+    A prunable leaf's count is from 0 to its size; no other leaf's is used.
     """
 
-    def drawn(_: int, mask: jax.Array, scores: jax.Array, count: jax.Array) -> jax.Array:
+    def drawn(_: int, mask: Array, scores: Array, count: Array) -> Array:
         return _remove_lowest(scores, mask, mask.size - count)
 
     full = masks_lib.full(params)
-    return masks_lib.map_prunable(
-        drawn, prunable, full, uniform_scores(key, full), counts
-    )
+    scores = uniform_scores(key, full)
+    return masks_lib.map_prunable(drawn, prunable, full, scores, counts)
 
 
-def uniform_scores(key: jax.Array, masks: Masks) -> Scores:
+def uniform_scores(key: Array, masks: Masks) -> Scores:
     """Scores drawn uniformly in [0, 1), float32 of the masks' shapes."""
     leaves, structure = jax.tree.flatten(masks)
     drawn = [
@@ -60,25 +61,18 @@ def shrink(
     scores: Scores,
     masks: Masks,
     goal: Counts,
-    share: jax.Array | float,
+    share: Share,
     prunable: Prunable = default_prunable,
 ) -> Masks:
-    """Goes a share of the way from full masks to a goal, leaf by leaf.
+    """Goes a share, in [0, 1], of the way from full masks to a goal, leaf by leaf.
 
-    Afterwards `round(share * (size - goal))` weights of each leaf are pruned; none comes
-    back where there are more already.
-
-    Args:
-      scores: float leaves, low goes first.
-      masks: bool leaves of the same structure and shapes.
-      goal: the counts at share 1.
-      share: in [0, 1].
-      prunable: which leaves may be pruned.
+    Afterwards `round(share * (size - goal))` weights of each leaf are pruned, the lowest
+    scores; none comes back where there are more already.
     """
     masks_lib.check(masks, scores)
 
-    def shrunk(_: int, mask: jax.Array, scores: jax.Array, goal: jax.Array) -> jax.Array:
-        kept = mask.size - _share(share, mask.size - goal)
+    def shrunk(_: int, mask: Array, scores: Array, goal: Array) -> Array:
+        kept = mask.size - _part(share, mask.size - goal)
         return _remove_lowest(scores, mask, jnp.maximum(0, _kept(mask) - kept))
 
     return masks_lib.map_prunable(shrunk, prunable, masks, scores, goal)
@@ -88,49 +82,40 @@ def reconnect(
     scores: Scores,
     growth: Scores,
     masks: Masks,
-    fraction: jax.Array | float,
+    fraction: Share,
     prunable: Prunable = default_prunable,
 ) -> Masks:
     """Drops the lowest scores of each leaf, and grows as many where growth is largest.
 
-    `round(fraction * kept)` weights go and come. What was dropped may grow again at
-    once: in algorithm 1 of Evci et al. 2020 all but the weights that stay are candidates.
-
-    Args:
-      scores: float leaves, low is dropped first.
-      growth: float leaves, high grows first.
-      masks: bool leaves of the same structure and shapes.
-      fraction: in [0, 1].
-      prunable: which leaves change.
-
-    Returns:
-      Masks that keep as many of every leaf as before.
+    `round(fraction * kept)` weights go and come, so that every leaf keeps as many as
+    before. What was dropped may grow again at once: in algorithm 1 of Evci et al. 2020
+    all but the weights that stay are candidates.
     """
     masks_lib.check(masks, scores)
     masks_lib.check(masks, growth)
 
-    def reconnected(
-        _: int, mask: jax.Array, scores: jax.Array, growth: jax.Array
-    ) -> jax.Array:
+    def reconnected(_: int, mask: Array, scores: Array, growth: Array) -> Array:
         kept = _kept(mask)
-        staying = _remove_lowest(scores, mask, _share(fraction, kept))
+        staying = _remove_lowest(scores, mask, _part(fraction, kept))
         # Of the candidates, all but as many as were dropped stay pruned.
         return staying | _remove_lowest(growth, ~staying, mask.size - kept)
 
     return masks_lib.map_prunable(reconnected, prunable, masks, scores, growth)
 
 
-def _share(fraction: jax.Array | float, number: jax.Array) -> jax.Array:
-    """round(fraction * number) in float32, halves to the even neighbour; int32."""
+def _part(fraction: Share, number: Int[Array, ""]) -> Int32[Array, ""]:
+    """round(fraction * number) in float32, halves to the even neighbour."""
     product = jnp.asarray(fraction, jnp.float32) * jnp.asarray(number, jnp.float32)
     return jnp.round(product).astype(jnp.int32)
 
 
-def _kept(mask: jax.Array) -> jax.Array:
+def _kept(mask: Bool[Array | np.ndarray, "..."]) -> Int32[Array, ""]:
     return jnp.sum(mask, dtype=jnp.int32)
 
 
-def _remove_lowest(scores: jax.Array, mask: jax.Array, count: jax.Array) -> jax.Array:
+def _remove_lowest(
+    scores: Float[Array, "*shape"], mask: Bool[Array, "*shape"], count: Int[Array, ""]
+) -> Bool[Array, "*shape"]:
     """`removal.remove_lowest` of one leaf."""
-    masks: list[jax.Array] = remove_lowest([scores], [mask], count)
+    masks: list[Array] = remove_lowest([scores], [mask], count)
     return masks[0]

@@ -23,32 +23,36 @@ def make_evaluate(
     faster than one large batch. Metrics are float32 scalars.
     """
 
-    def sums(state: Any, inputs: Any, labels: Any) -> Metrics:
-        outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
-        return {name: x.sum() for name, x in loss.measures(outputs, labels).items()}
-
     def evaluate(state: Any, examples: Examples) -> Metrics:
-        inputs, labels = examples
-        chex.assert_equal_shape_prefix((inputs, labels), 1)
-        size = labels.shape[0]
-        whole = size - size % chunk_size
+        chex.assert_equal_shape_prefix(tuple(examples), 1)
+
+        def add(total: Metrics, chunk: Any) -> tuple[Metrics, None]:
+            inputs, labels = chunk
+            outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
+            measured = loss.measures(outputs, labels)
+            return {name: total[name] + x.sum() for name, x in measured.items()}, None
+
         total: Metrics = dict.fromkeys(("loss", *loss.metrics), jnp.float32(0))
-        if whole:
-            chunks = jax.tree.map(
-                lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]),
-                (inputs, labels),
-            )
-            total, _ = jax.lax.scan(
-                lambda total, chunk: (
-                    jax.tree.map(jnp.add, total, sums(state, *chunk)),
-                    None,
-                ),
-                total,
-                chunks,
-            )
-        if whole < size:
-            rest = sums(state, inputs[whole:], labels[whole:])
-            total = jax.tree.map(jnp.add, total, rest)
-        return {name: x / size for name, x in total.items()}
+        total, _ = scan_in_chunks(add, total, examples, chunk_size)
+        return {name: x / len(examples[1]) for name, x in total.items()}
 
     return evaluate
+
+
+def scan_in_chunks(
+    step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any, size: int
+) -> tuple[Any, list[Any]]:
+    """`lax.scan` over chunks of so many rows; the last few, if any, by themselves.
+
+    The outputs are those of all whole chunks, stacked, and those of the last few.
+    """
+    number, parts = len(jax.tree.leaves(rows)[0]), []
+    whole = number - number % size
+    if whole:
+        chunks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), rows)
+        carry, part = jax.lax.scan(step, carry, chunks)
+        parts.append(part)
+    if whole < number:
+        carry, part = step(carry, jax.tree.map(lambda x: x[whole:], rows))
+        parts.append(part)
+    return carry, parts

@@ -7,6 +7,9 @@ purposes are added.
 import zlib
 
 import jax
+from jaxtyping import Int
+
+from lth_jax.training.state import Array
 
 
 def study_key(seed: int, purpose: str) -> jax.Array:
@@ -24,6 +27,11 @@ def member_key(
     key = jax.random.fold_in(jax.random.key(seed), replicate)
     key = jax.random.fold_in(_fold_name(key, arm), level)
     return _fold_name(key, purpose)
+
+
+def at_step(key: jax.Array | None, step: Int[Array, ""]) -> jax.Array | None:
+    """The key of a step, of a member's; None of None."""
+    return None if key is None else jax.random.fold_in(key, step)
 
 
 def _fold_name(key: jax.Array, name: str) -> jax.Array:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,13 @@ import optax
 from jaxtyping import Float, Integer, Shaped
 
 from lth_jax.masks import Params
-from lth_jax.registry import Registry
+from lth_jax.registry import Registry, callables
 from lth_jax.training.state import Apply, Array, BatchStats
 
+Logits = Float[jax.Array, "n *inner classes"]
+Classes = Integer[jax.Array, " n *inner"]
+Targets = Shaped[jax.Array, "n ..."]
+PerExample = Float[jax.Array, " n"]
 Measure = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, labels) to [N]
 # Means over examples: "loss", and the loss's own metrics.
 Metrics = dict[str, Float[Array, "..."]]
@@ -44,24 +48,12 @@ class Loss:
         if "loss" in self.metrics:
             raise ValueError("metrics: 'loss' is the name of the loss itself")
 
-    def per_example(
-        self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
-    ) -> Float[jax.Array, " n"]:
-        """The loss of each example, float32[N].
-
-        Raises:
-          ValueError: on a loss of another shape.
-        """
+    def per_example(self, outputs: jax.Array, labels: Targets) -> PerExample:
+        """The loss of each example, float32[N]; a ValueError if of another shape."""
         return _per_example("loss", self.losses, outputs, labels)
 
-    def measures(
-        self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
-    ) -> dict[str, Float[jax.Array, " n"]]:
-        """The loss and every metric of each example, float32[N], by name.
-
-        Raises:
-          ValueError: naming one of another shape.
-        """
+    def measures(self, outputs: jax.Array, labels: Targets) -> dict[str, PerExample]:
+        """As `per_example`, the loss and every metric by name."""
         return {
             name: _per_example(name, measure, outputs, labels)
             for name, measure in {"loss": self.losses, **self.metrics}.items()
@@ -69,8 +61,8 @@ class Loss:
 
 
 def _per_example(
-    name: str, measure: Measure, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
-) -> Float[jax.Array, " n"]:
+    name: str, measure: Measure, outputs: jax.Array, labels: Targets
+) -> PerExample:
     found = jnp.asarray(measure(outputs, labels), jnp.float32)
     if found.shape != labels.shape[:1]:
         raise ValueError(
@@ -79,30 +71,23 @@ def _per_example(
     return found
 
 
-def _mean_of_each(values: Float[jax.Array, "n ..."]) -> Float[jax.Array, " n"]:
+def _mean_of_each(values: Float[jax.Array, "n ..."]) -> PerExample:
     """The mean over all axes but the first."""
     return values.mean(tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def cross_entropy(
-    logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
-) -> Float[jax.Array, " n"]:
+def cross_entropy(logits: Logits, labels: Classes) -> PerExample:
     """Cross-entropy in nats: logits [N, ..., C], int32 labels [N, ...]; float32[N]."""
-    return _mean_of_each(
-        optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-    )
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return _mean_of_each(losses)
 
 
-def accuracy(
-    logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
-) -> Float[jax.Array, " n"]:
+def accuracy(logits: Logits, labels: Classes) -> PerExample:
     """The share of an example's labels that have the highest logit; float32[N]."""
     return _mean_of_each((logits.argmax(-1) == labels).astype(jnp.float32))
 
 
-def mean_squared_error(
-    outputs: Float[jax.Array, "n ..."], labels: Shaped[jax.Array, "n ..."]
-) -> Float[jax.Array, " n"]:
+def mean_squared_error(outputs: Float[jax.Array, "n ..."], labels: Targets) -> PerExample:
     """The mean of (output - label)**2 over an example; float32[N].
 
     Raises:
@@ -117,21 +102,13 @@ def mean_squared_error(
     return _mean_of_each(jnp.square(outputs - labels))
 
 
-def _loss(found: Any) -> Loss:
-    if isinstance(found, Loss):
-        return found
-    if not callable(found):
-        raise TypeError("must be a Loss, or a function of outputs and labels")
-    return Loss(found)
-
-
 CROSS_ENTROPY = Loss(cross_entropy, {"accuracy": accuracy})
 MEAN_SQUARED_ERROR = Loss(mean_squared_error)
 
 LOSSES = Registry(
     "loss",
     {"cross_entropy": CROSS_ENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR},
-    _loss,
+    callables("must be a Loss, or a function of outputs and labels", Loss),
 )
 
 

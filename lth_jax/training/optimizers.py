@@ -10,20 +10,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Int
 
-from lth_jax.registry import Registry
-from lth_jax.training.schedules import accepted, factory
-
-
-def _sgd(
-    schedule: optax.Schedule, weight_decay: float = 0.0
-) -> optax.GradientTransformation:
-    return _heavy_ball(schedule, None, weight_decay)
+from lth_jax.registry import Registry, callables
+from lth_jax.training.schedules import accepted
+from lth_jax.training.state import Array, Optimizer
 
 
 def _heavy_ball(
     schedule: optax.Schedule, momentum: float | None, weight_decay: float
-) -> optax.GradientTransformation:
+) -> Optimizer:
     inner = optax.sgd(schedule, momentum)
     if not weight_decay:
         return inner
@@ -32,10 +28,15 @@ def _heavy_ball(
 
 # Factories of an optax optimizer: a schedule first, then of momentum and weight_decay
 # what they have parameters for. So those of optax itself are found as "optax:lion".
-OPTIMIZERS: Registry[Callable[..., optax.GradientTransformation]] = Registry(
+OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry(
     "optimizer",
-    {"sgd": _sgd, "momentum": _heavy_ball, "adam": optax.adam, "adamw": optax.adamw},
-    factory,
+    {
+        "sgd": lambda schedule, weight_decay: _heavy_ball(schedule, None, weight_decay),
+        "momentum": _heavy_ball,
+        "adam": optax.adam,
+        "adamw": optax.adamw,
+    },
+    callables("must be a function"),
 )
 
 
@@ -45,20 +46,17 @@ def make_optimizer(
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-) -> optax.GradientTransformation:
-    """An optax optimizer by name.
+) -> Optimizer:
+    """An optax optimizer by name; the schedule is of the learning rate.
 
-    Args:
-      name: "sgd", "momentum" (heavy ball), "adam", "adamw", or one's own, of
-        `OPTIMIZERS.find`.
-      schedule: the learning rate.
-      momentum: for "momentum".
-      weight_decay: for "sgd" and "momentum" coupled (added to the gradient, as in
-        the paper's ResNet and VGG), for "adamw" decoupled. Not for "adam".
+    The name is "sgd", "momentum" (heavy ball; it alone takes momentum), "adam", "adamw",
+    or one's own, of `OPTIMIZERS.find`. Weight decay is coupled for "sgd" and "momentum"
+    (added to the gradient, as in the paper's ResNet and VGG), decoupled for "adamw", and
+    not for "adam".
 
     Raises:
-      UnknownName: a ValueError, on a name that finds nothing.
-      ValueError: on weight decay for an optimizer that takes none.
+      ValueError: on a name that finds nothing (an UnknownName), or weight decay for an
+        optimizer that takes none.
     """
     make = OPTIMIZERS.find(name)
     settings = accepted(make, momentum=momentum, weight_decay=weight_decay)
@@ -70,30 +68,25 @@ def make_optimizer(
     return make(schedule, **settings)
 
 
-def with_schedule_step(opt_state: optax.OptState, step: Any) -> optax.OptState:
+def with_schedule_step(
+    opt_state: optax.OptState, step: Int[Array, ""] | int
+) -> optax.OptState:
     """The same optimizer state, standing at a given step of its schedules.
 
-    Moments, and Adam's own count that corrects their bias, are left as they are;
-    an optimizer with a fixed learning rate comes back unchanged.
-
-    Args:
-      opt_state: of an optax optimizer whose schedules are optax's own: a learning rate
-        given as a schedule, or `optax.inject_hyperparams`.
-      step: int32 scalar.
+    Moments, and Adam's own count that corrects their bias, are left as they are; an
+    optimizer with a fixed learning rate comes back unchanged. Its schedules are optax's
+    own: a learning rate given as a schedule, or `optax.inject_hyperparams`.
     """
-
-    def is_schedule(node: Any) -> bool:
-        kinds = (optax.ScaleByScheduleState, optax.InjectStatefulHyperparamsState)
-        return isinstance(node, kinds)
+    kinds = (optax.ScaleByScheduleState, optax.InjectStatefulHyperparamsState)
 
     def move(node: Any) -> Any:
         if isinstance(node, optax.ScaleByScheduleState):
             return node._replace(count=jnp.int32(step))
-        if not is_schedule(node):
+        if not isinstance(node, kinds):
             return node
         # A schedule's state is its count.
         states = jax.tree.map(lambda _: jnp.int32(step), node.hyperparams_states)
         inner = with_schedule_step(node.inner_state, step)
         return node._replace(hyperparams_states=states, inner_state=inner)
 
-    return jax.tree.map(move, opt_state, is_leaf=is_schedule)
+    return jax.tree.map(move, opt_state, is_leaf=lambda node: isinstance(node, kinds))

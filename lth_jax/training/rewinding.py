@@ -3,12 +3,9 @@
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
-import optax
-
 from lth_jax.masks import Masks
 from lth_jax.training.optimizers import with_schedule_step
-from lth_jax.training.state import TrainState, project
+from lth_jax.training.state import Optimizer, TrainState, project
 
 REWIND_CHOICES = {
     "params": ("init", "rewind", "keep"),
@@ -24,8 +21,7 @@ class Rewind:
 
     Attributes:
       params: to the "init", "rewind" (to step k), or "keep" those at the end of the
-        level before.
-      batch_stats: likewise.
+        level before; so too batch_stats.
       optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
       schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
         value).
@@ -41,9 +37,8 @@ class Rewind:
         for name, allowed in REWIND_CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(
-                    f"{name}: {value!r}; must be one of {', '.join(allowed)}"
-                )
+                choices = ", ".join(allowed)
+                raise ValueError(f"{name}: {value!r}; must be one of {choices}")
 
     @property
     def needs_trained(self) -> bool:
@@ -71,29 +66,21 @@ REWINDS = {
 def rewind(
     point: TrainState,
     masks: Masks,
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     trained: TrainState | None = None,
     what: Rewind = Rewind(),
     initial: TrainState | None = None,
 ) -> TrainState:
     """A level's first state: bit for bit `apply(masks, params at step k)`.
 
-    Args:
-      point: the state at step k of the dense net (k = 0: its init).
-      masks: of the level that starts.
-      tx: the optimizer.
-      trained: the state at the end of the level before; for what is kept, and for a
-        constant schedule.
-      what: what goes back, and to where.
-      initial: the state at step 0; for what goes back to the init.
+    The point is the state at step k of the dense net (k = 0: its init). What is kept, and
+    a constant schedule, are of `trained`, the state at the end of the level before; what
+    goes back to the init is of `initial`, the state at step 0. What is needed and not
+    given is a ValueError.
 
-    Returns:
-      A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
-      the schedule restarts, or that at the end of the level before where it is constant
-      (a schedule of `make_schedule` stays there).
-
-    Raises:
-      ValueError: if `trained` or `initial` is needed and not given.
+    The first learning rate is `schedule(k)`, or `schedule(0)` where the schedule
+    restarts. Where it is constant, it is that at the end of the level before (a schedule
+    of `make_schedule` stays there).
     """
     if what.needs_trained and trained is None:
         raise ValueError("trained: needed, since something is kept")
@@ -102,14 +89,9 @@ def rewind(
     origins: dict[str, Any] = {"init": initial, "rewind": point, "keep": trained}
     params = origins[what.params].params
     stats = origins[what.batch_stats].batch_stats
-    if what.optimizer == "fresh":
-        opt_state = tx.init(params)
-    else:
-        opt_state = origins[what.optimizer].opt_state
-    steps: dict[str, Any] = {
-        "restart": jnp.int32(0),
-        "rewind": point.step,
-        "constant": getattr(trained, "step", None),
-    }
+    fresh = what.optimizer == "fresh"
+    opt_state = tx.init(params) if fresh else origins[what.optimizer].opt_state
+    last = getattr(trained, "step", None)
+    steps: dict[str, Any] = {"restart": 0, "rewind": point.step, "constant": last}
     opt_state = with_schedule_step(opt_state, steps[what.schedule])
     return project(TrainState(point.step, params, stats, opt_state), masks, tx)

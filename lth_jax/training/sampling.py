@@ -14,41 +14,20 @@ from jaxtyping import Int, Int32
 def epoch_order(
     key: jax.Array, epoch: int, num_examples: int
 ) -> Int32[np.ndarray, " {num_examples}"]:
-    """A fresh permutation of the examples for one epoch.
-
-    Returns:
-      int32[num_examples], each of 0 .. num_examples - 1 once.
-    """
+    """A fresh permutation of the examples, 0 .. num_examples - 1, for one epoch."""
     words = np.asarray(jax.random.key_data(key), np.uint64)
     bits = np.random.Philox(key=words, counter=epoch << 64)
     return np.random.Generator(bits).permutation(num_examples).astype(np.int32)
 
 
 def batch_indices(
-    key: jax.Array,
-    start_step: int,
-    num_steps: int,
-    *,
-    batch_size: int,
-    num_examples: int,
+    key: jax.Array, start_step: int, num_steps: int, *, batch_size: int, num_examples: int
 ) -> Int32[np.ndarray, "{num_steps} {batch_size}"]:
     """The examples of the batches of steps start_step .. start_step + num_steps - 1.
 
-    Slices of a run and the whole run agree: the batch of a step depends on the key
-    and the step alone.
-
-    Args:
-      key: the member's data-order key.
-      start_step: the first step, from 0.
-      num_steps: how many steps.
-      batch_size: examples in a batch, at most num_examples.
-      num_examples: examples in the training set.
-
-    Returns:
-      int32[num_steps, batch_size], indices into the training set.
-
-    Raises:
-      ValueError: on a batch larger than the data, or several keys.
+    Indices into the training set, of so many examples. Slices of a run and the whole run
+    agree: the batch of a step depends on the key, the member's for the order of its data,
+    and the step alone. A batch larger than the data, or several keys, is a ValueError.
     """
     if not 0 < batch_size <= num_examples:
         raise ValueError(
@@ -61,10 +40,8 @@ def batch_indices(
     epochs = range(start // num_examples, -(-stop // num_examples))
     orders = [epoch_order(key, epoch, num_examples) for epoch in epochs]
     offset = start - epochs.start * num_examples
-    indices = np.concatenate([*orders, np.empty(0, np.int32)])[
-        offset : offset + stop - start
-    ]
-    return indices.reshape(num_steps, batch_size)
+    indices = np.concatenate([*orders, np.empty(0, np.int32)])
+    return indices[offset : offset + stop - start].reshape(num_steps, batch_size)
 
 
 def balanced_indices(
@@ -72,16 +49,8 @@ def balanced_indices(
 ) -> Int32[np.ndarray, " sampled"]:
     """A sample with as many examples of each class, without repetitions.
 
-    Args:
-      key: of the sample.
-      labels: int[N].
-      num_per_class: examples of each class that is among the labels.
-
-    Returns:
-      int32[classes * num_per_class], indices into the labels, class after class.
-
-    Raises:
-      ValueError: naming a class that has fewer.
+    Indices into the labels, class after class, of each class that is among them; a
+    ValueError names one that has fewer.
     """
     order = epoch_order(key, 0, len(labels))
     of_class = {c: order[labels[order] == c] for c in np.unique(labels)}

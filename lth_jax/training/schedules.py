@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lth_jax.registry import Registry
+from lth_jax.registry import Registry, callables
 
 
 def accepted(factory: Callable[..., Any], **settings: Any) -> dict[str, Any]:
@@ -19,35 +19,25 @@ def accepted(factory: Callable[..., Any], **settings: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name in parameters}
 
 
-def factory(found: Any) -> Callable[..., Any]:
-    """What was imported, if it can be called."""
-    if not callable(found):
-        raise TypeError("must be a function")
-    made: Callable[..., Any] = found
-    return made
-
-
-def _constant(learning_rate: float) -> optax.Schedule:
-    return optax.constant_schedule(learning_rate)
-
-
 def _step_drops(
-    learning_rate: float, drop_steps: tuple[int, ...] = (), drop_factor: float = 0.1
+    learning_rate: float, drop_steps: tuple[int, ...], drop_factor: float
 ) -> optax.Schedule:
     drops = dict.fromkeys(drop_steps, drop_factor)
     return optax.piecewise_constant_schedule(learning_rate, drops)
-
-
-def _cosine(learning_rate: float, num_steps: int) -> optax.Schedule:
-    return optax.cosine_decay_schedule(learning_rate, num_steps)
 
 
 # Factories of an `optax.Schedule`, of those of `make_schedule`'s settings that they take:
 # learning_rate, num_steps, drop_steps, drop_factor.
 SCHEDULES: Registry[Callable[..., optax.Schedule]] = Registry(
     "schedule",
-    {"constant": _constant, "step_drops": _step_drops, "cosine": _cosine},
-    factory,
+    {
+        "constant": lambda learning_rate: optax.constant_schedule(learning_rate),
+        "step_drops": _step_drops,
+        "cosine": lambda learning_rate, num_steps: optax.cosine_decay_schedule(
+            learning_rate, num_steps
+        ),
+    },
+    callables("must be a function"),
 )
 
 
@@ -60,23 +50,14 @@ def make_schedule(
     drop_steps: tuple[int, ...] = (),
     drop_factor: float = 0.1,
 ) -> optax.Schedule:
-    """A learning-rate schedule: step (from 0) to learning rate.
+    """A learning-rate schedule: step (from 0) to learning rate, of which it has the peak.
 
-    Beyond its last step, num_steps - 1, it stays at that step's rate.
-
-    Args:
-      name: "constant"; "step_drops" (times drop_factor at each of drop_steps);
-        "cosine" (to 0 at num_steps); or one's own, of `SCHEDULES.find`.
-      learning_rate: the peak.
-      num_steps: the whole budget, warm-up included.
-      warmup_steps: the rate first grows linearly from 0, and is times
-        min(1, step / warmup_steps) of the schedule's (Frankle & Carbin 2019,
-        section 4).
-      drop_steps: for "step_drops", in steps from the start of training.
-      drop_factor: for "step_drops".
-
-    Raises:
-      UnknownName: a ValueError, on a name that finds nothing.
+    The name is "constant"; "step_drops" (times drop_factor at each of drop_steps, from
+    the start of training); "cosine" (to 0 at num_steps); or one's own, of
+    `SCHEDULES.find`. With warm-up the rate first grows linearly from 0: it is times
+    min(1, step / warmup_steps) (Frankle & Carbin 2019, section 4). num_steps is the whole
+    budget, warm-up included; beyond its last step the rate stays. A name that finds
+    nothing is an UnknownName, a ValueError.
     """
     make = SCHEDULES.find(name)
     settings = {

@@ -15,15 +15,14 @@ from jaxtyping import Float, Int
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks
+from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.state import Apply, Array, TrainState, project
+from lth_jax.training.state import Apply, Array, Optimizer, TrainState, project
 
 Steps = Callable[..., tuple[TrainState, jax.Array]]
 
 
-def make_steps(
-    apply_fn: Apply, tx: optax.GradientTransformation, loss: Loss = CROSS_ENTROPY
-) -> Steps:
+def make_steps(apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY) -> Steps:
     """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
 
     It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a
@@ -36,7 +35,7 @@ def make_steps(
     see live weights only. Moments are projected on entry and at the end, for optimizers
     that fill them with more than gradients.
     """
-    loss_fn = make_loss(apply_fn, loss)
+    loss_and_gradients = jax.value_and_grad(make_loss(apply_fn, loss), has_aux=True)
 
     def steps(
         state: TrainState,
@@ -53,18 +52,14 @@ def make_steps(
         def step(
             state: TrainState, indices: Int[jax.Array, " batch"]
         ) -> tuple[TrainState, Float[jax.Array, ""]]:
-            (found, batch_stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
-                state.params,
-                state.batch_stats,
-                inputs[indices],
-                labels[indices],
-                None if key is None else jax.random.fold_in(key, state.step),
+            params, batch = state.params, (inputs[indices], labels[indices])
+            (found, stats), gradients = loss_and_gradients(
+                params, state.batch_stats, *batch, at_step(key, state.step)
             )
             gradients = masks_lib.apply(masks, gradients)
-            updates, opt_state = tx.update(gradients, state.opt_state, state.params)
-            params = optax.apply_updates(state.params, updates)
-            params = masks_lib.apply(masks, params)
-            return TrainState(state.step + 1, params, batch_stats, opt_state), found
+            updates, opt_state = tx.update(gradients, state.opt_state, params)
+            params = masks_lib.apply(masks, optax.apply_updates(params, updates))
+            return TrainState(state.step + 1, params, stats, opt_state), found
 
         batches = jnp.asarray(batch_indices)
         state, losses = jax.lax.scan(step, project(state, masks, tx), batches)

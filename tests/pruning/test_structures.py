@@ -11,8 +11,8 @@ from support.trees import assert_trees_equal
 import lth_jax
 from lth_jax import masks, models
 from lth_jax.layout import free_places
-from lth_jax.pruning.counts import counts_at
 from lth_jax.pruning.structures import STRUCTURES, Request
+from lth_jax.pruning.weights import counts_at
 from lth_jax.registry import UnknownName
 
 COLOUR = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)

@@ -1,21 +1,18 @@
 """Criteria: which weights matter, one family a file, all with one signature."""
 
 import functools
-from typing import Any
 
-from lth_jax.pruning.criteria.criterion import Criterion
-from lth_jax.pruning.criteria.edge_popup import edge_popup
-from lth_jax.pruning.criteria.evidence import Evidence
+from lth_jax.pruning.criteria.criterion import Criterion, Evidence
+from lth_jax.pruning.criteria.edge_popup import edge_popup, edge_popup_scores
 from lth_jax.pruning.criteria.learned import Learned, evaluate_untrained
-from lth_jax.pruning.criteria.learned_scores import (
-    edge_popup_scores,
-    supermask_rescaled_scores,
-    supermask_scores,
-)
 from lth_jax.pruning.criteria.magnitude import magnitude
 from lth_jax.pruning.criteria.random import random
 from lth_jax.pruning.criteria.saliency import grasp, grasp_magnitude, saliency, snip
-from lth_jax.pruning.criteria.supermask import supermask
+from lth_jax.pruning.criteria.supermask import (
+    supermask,
+    supermask_rescaled_scores,
+    supermask_scores,
+)
 from lth_jax.pruning.criteria.synflow import synflow
 from lth_jax.pruning.criteria.zhou import (
     large_final,
@@ -31,10 +28,11 @@ from lth_jax.pruning.criteria.zhou import (
     small_init,
     small_init_small_final,
 )
-from lth_jax.registry import Registry
+from lth_jax.registry import Registry, callables
 
 # Of the net before training, which is pruned straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
+_learned = functools.partial(_at_init, at_data=True, learns=True)
 
 _OWN = {
     "magnitude": Criterion(magnitude),
@@ -60,22 +58,12 @@ _OWN = {
     "grasp": _at_init(grasp, at_data=True),
     "grasp_magnitude": _at_init(grasp_magnitude, at_data=True),
     "synflow": _at_init(synflow, num_rounds=100),
-    "supermask": _at_init(supermask_scores, at_data=True, learns=True),
-    "supermask_rescaled": _at_init(supermask_rescaled_scores, at_data=True, learns=True),
-    "edge_popup": _at_init(
-        edge_popup_scores, at_data=True, learns=True, scope="layerwise"
-    ),
+    "supermask": _learned(supermask_scores),
+    "supermask_rescaled": _learned(supermask_rescaled_scores),
+    "edge_popup": _learned(edge_popup_scores, scope="layerwise"),
 }
 
-
-def _made(found: Any) -> Criterion:
-    if isinstance(found, Criterion):
-        return found
-    if not callable(found):
-        raise TypeError("needs a function of evidence, or a Criterion")
-    return Criterion(found)
-
-
+_made = callables("needs a function of evidence, or a Criterion", Criterion)
 CRITERIA = Registry("criterion", _OWN, _made)
 
 __all__ = [

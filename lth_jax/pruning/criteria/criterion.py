@@ -1,10 +1,60 @@
-"""Criterion: how weights are scored, and when."""
+"""Criterion: how weights are scored, when, and what it may look at."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from lth_jax.masks import Params
-from lth_jax.pruning.criteria.evidence import Evidence
+import jax
+from jaxtyping import Float, Int
+
+from lth_jax.masks import Masks, Params
+from lth_jax.removal import Scores
+from lth_jax.training.connections import Counts
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
+from lth_jax.training.state import Array, BatchStats
+
+
+class Evidence(NamedTuple):
+    """What is known of one member when it is pruned. A pytree, for `jit` and `vmap`.
+
+    Params and batch statistics (empty without batch normalisation) are of the trained
+    net, those named `init` of the original init. A criterion takes what it needs, and
+    says so where that is None. One that needs more adds a field here.
+
+    Attributes:
+      key: for criteria that draw.
+      examples: training examples to take gradients on.
+      apply: the net, as `jax.tree_util.Partial(network.apply)`; so is `apply_to_ones`.
+      batch_indices: the batches of the examples that a mask is learned on.
+      counts: how many weights of each leaf are to be kept, int32 scalars like the masks;
+        None where they are counted over all layers together.
+    """
+
+    params: Params
+    init_params: Params
+    masks: Masks
+    key: jax.Array
+    batch_stats: BatchStats = {}  # noqa: RUF012 - nobody changes it
+    init_batch_stats: BatchStats = {}  # noqa: RUF012
+    examples: Examples | None = None
+    apply: Callable[..., Any] | None = None
+    apply_to_ones: Callable[..., Float[jax.Array, "1 ..."]] | None = None
+    batch_indices: Int[Array, "steps batch"] | None = None
+    counts: Counts | None = None
+    loss: Loss = CROSS_ENTROPY
+
+    def need(self, *fields: str) -> tuple[Any, ...]:
+        """The values of fields that may be None; a ValueError names one that is."""
+        for field in fields:
+            if getattr(self, field) is None:
+                raise ValueError(f"evidence.{field}: None; this criterion needs it")
+        return tuple(getattr(self, field) for field in fields)
+
+    def for_learning(self) -> tuple[Any, ...]:
+        """What `supermask` and `edge_popup` take first, of the net at its init."""
+        apply, batches, examples = self.need("apply", "batch_indices", "examples")
+        init = self.init_params, self.init_batch_stats
+        return apply, *init, batches, examples, self.key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,13 +65,13 @@ class Criterion:
       scores: evidence to float leaves like the params, of which low goes first; pure.
       looks: at a trained net ("end"), at one before training ("init"), or at "nothing".
       one_shot: whether it prunes straight to a density alone, before training.
-      at_data: whether it needs examples.
-      learns: whether it trains scores at the init, on batches of all training examples.
+      at_data: whether it needs examples; `learns`, whether it trains scores at the init,
+        on batches of all of them.
       num_rounds: in how many steps it prunes, with scores of what is left at each.
       scope: its own in place of the study's `prune.scope`; None: the study's.
     """
 
-    scores: Callable[[Evidence], Params]
+    scores: Callable[[Evidence], Scores]
     looks: str = "end"
     one_shot: bool = False
     at_data: bool = False

@@ -3,16 +3,18 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Params, Prunable, default_prunable
+from lth_jax.pruning.criteria.criterion import Evidence
 from lth_jax.pruning.criteria.learned import Learned, train_scores
 from lth_jax.removal import Scores, remove_lowest
 from lth_jax.training.connections import Counts
-from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
 from lth_jax.training.optimizers import make_optimizer
 from lth_jax.training.schedules import make_schedule
-from lth_jax.training.state import Apply, BatchStats
+from lth_jax.training.state import Apply, Array, BatchStats
 
 # Kaiming-uniform with a = sqrt(5), PyTorch's own: within 1 / sqrt(fan_in).
 _SCORE_INIT: jax.nn.initializers.Initializer = jax.nn.initializers.variance_scaling(
@@ -20,7 +22,9 @@ _SCORE_INIT: jax.nn.initializers.Initializer = jax.nn.initializers.variance_scal
 )
 
 
-def top_mask(scores: jax.Array, count: jax.Array | int) -> jax.Array:
+def top_mask(
+    scores: Float[Array, "*shape"], count: Int[Array, ""] | int
+) -> Float[jax.Array, "*shape"]:
     """1 for so many of the highest |scores|, else 0; of the gradient of |s|.
 
     So exactly the mask that `prune_to_density` makes of |scores|.
@@ -37,7 +41,7 @@ def edge_popup(
     apply_fn: Apply,
     params: Params,
     batch_stats: BatchStats,
-    batch_indices: jax.Array,
+    batch_indices: Int[Array, "steps batch"],
     examples: Examples,
     key: jax.Array,
     *,
@@ -53,32 +57,14 @@ def edge_popup(
 
     Section 3; scores begin Kaiming-uniform, and learn by SGD with a cosine schedule to
     the last batch. As in the authors' code it is |s| that is ranked, and the gradient of
-    s has its sign. Pure; works under `jit` and `vmap`.
+    s has its sign. Theirs is a net whose normalisation has no scale and bias, best with
+    weights of +-a constant, as `actions.constant` makes them.
 
-    Args:
-      apply_fn: the net; theirs has normalisation without scale and bias.
-      params: the weights, which stay as they are. The paper's best are +-a constant, as
-        `actions.constant` makes them.
-      batch_stats: the net's; empty without batch normalisation.
-      batch_indices: int32[T, B], of `sampling.batch_indices`; a step for each row.
-      examples: what they point into.
-      key: for the first scores, and for nets that draw.
-      density: the fraction of each layer that is kept in training, in (0, 1); theirs
-        is k.
-      counts: int leaves like the params', how many weights of each are kept in training
-        where that is not `round(density * size)`; may be traced.
-      learning_rate: the schedule's peak.
-      momentum: of SGD.
-      weight_decay: of the scores.
-      prunable: which leaves have a mask.
-      loss: what the net is trained for.
-
-    Returns:
-      Scores, of which `prune_to_density(…, density)` makes the mask of the next step, and
-      statistics.
-
-    Raises:
-      ValueError: on a density outside (0, 1).
+    The density in (0, 1), their k (otherwise a ValueError), is of each layer in training;
+    counts, which may be traced, are in its place how many weights each leaf keeps. The
+    learning rate is the peak, and weight decay of the scores; all else is as for
+    `supermask`. Of the scores `prune_to_density(…, density)` makes the mask of the next
+    step.
     """
     if counts is None:
         if not 0 < density < 1:
@@ -87,29 +73,25 @@ def edge_popup(
     chex.assert_trees_all_equal_structs(counts, params)
     count_of = jax.tree.leaves(counts)
     score_key, draw_key = jax.random.split(key)
-    num_steps = batch_indices.shape[0]
-    schedule = make_schedule("cosine", learning_rate, num_steps=num_steps)
-    learned = train_scores(
+
+    def first(i: int, zeros: jax.Array) -> jax.Array:
+        return _SCORE_INIT(jax.random.fold_in(score_key, i), zeros.shape, zeros.dtype)
+
+    schedule = make_schedule("cosine", learning_rate, num_steps=len(batch_indices))
+    sgd = {"momentum": momentum, "weight_decay": weight_decay}
+    scores, stats = train_scores(
         lambda i, _, scores: top_mask(scores, count_of[i]),
-        make_optimizer(
-            "momentum", schedule, momentum=momentum, weight_decay=weight_decay
-        ),
-        _first_scores(score_key, params, prunable),
-        apply_fn,
-        params,
-        batch_stats,
-        batch_indices,
-        examples,
-        draw_key,
+        make_optimizer("momentum", schedule, **sgd),
+        masks_lib.map_prunable(first, prunable, jax.tree.map(jnp.zeros_like, params)),
+        make_loss(apply_fn, loss),
+        *(params, batch_stats, batch_indices, examples, draw_key),
         prunable=prunable,
-        loss=loss,
     )
-    return learned._replace(scores=jax.tree.map(jnp.abs, learned.scores))
+    return Learned(jax.tree.map(jnp.abs, scores), stats)
 
 
-def _first_scores(key: jax.Array, params: Params, prunable: Prunable) -> Scores:
-    def draw(i: int, zeros: jax.Array) -> jax.Array:
-        return _SCORE_INIT(jax.random.fold_in(key, i), zeros.shape, zeros.dtype)
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    return masks_lib.map_prunable(draw, prunable, zeros)
+def edge_popup_scores(evidence: Evidence) -> Scores:
+    """`edge_popup` at the init, of `evidence.counts`, which it needs, weights a layer."""
+    net = evidence.for_learning()
+    (counts,) = evidence.need("counts")
+    return edge_popup(*net, counts=counts, loss=evidence.loss).scores

@@ -3,14 +3,19 @@
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Int
 
 from lth_jax.masks import Params, Prunable, default_prunable
+from lth_jax.pruning.criteria.criterion import Evidence
 from lth_jax.pruning.criteria.learned import Learned, train_scores
-from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss
-from lth_jax.training.state import Apply, BatchStats
+from lth_jax.removal import Scores
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
+from lth_jax.training.state import Apply, Array, BatchStats
 
 
-def bernoulli_mask(key: jax.Array, scores: jax.Array) -> jax.Array:
+def bernoulli_mask(
+    key: jax.Array, scores: Float[Array, "*shape"]
+) -> Float[jax.Array, "*shape"]:
     """A draw from Bernoulli(sigmoid(scores)), with the gradient of the probabilities."""
     probabilities = jax.nn.sigmoid(scores)
     drawn = jax.random.bernoulli(key, jax.lax.stop_gradient(probabilities))
@@ -23,7 +28,7 @@ def supermask(
     apply_fn: Apply,
     params: Params,
     batch_stats: BatchStats,
-    batch_indices: jax.Array,
+    batch_indices: Int[Array, "steps batch"],
     examples: Examples,
     key: jax.Array,
     *,
@@ -35,38 +40,30 @@ def supermask(
 ) -> Learned:
     """Scores m of w * Bernoulli(sigmoid(m)), by SGD from m = 0 (Zhou et al. 2019).
 
-    Their section on supermasks; a mask is drawn anew at every step. Pure; works under
-    `jit` and `vmap`.
+    Their section on supermasks; a mask is drawn anew at every step, and the weights stay
+    as they are. The learning rate is as high as theirs, since a score's gradient is that
+    of its weight times the weight times at most 1/4. Pure; works under `jit` and `vmap`.
 
-    Args:
-      apply_fn: the net.
-      params: the weights, which stay as they are.
-      batch_stats: the net's; empty without batch normalisation.
-      batch_indices: int32[T, B], of `sampling.batch_indices`; a step for each row.
-      examples: what they point into.
-      key: for the masks, and for nets that draw.
-      learning_rate: as high as theirs, since a score's gradient is that of its weight
-        times the weight times at most 1/4.
-      momentum: of SGD.
-      rescale: dynamic weight rescaling: each leaf divided by the fraction kept.
-      prunable: which leaves have a mask.
-      loss: what the net is trained for.
-
-    Returns:
-      Scores, of which the highest are the likeliest to be kept, and statistics.
+    Each row of `batch_indices`, of `sampling.batch_indices`, is a step; the key is for
+    the masks, and for nets that draw. `rescale` divides each leaf by the fraction kept
+    (dynamic weight rescaling). Of the scores the highest are the likeliest to be kept.
     """
-    scores = jax.tree.map(jnp.zeros_like, params)
     return train_scores(
         lambda _, key, scores: bernoulli_mask(key, scores),
         optax.sgd(learning_rate, momentum),
-        scores,
-        apply_fn,
-        params,
-        batch_stats,
-        batch_indices,
-        examples,
-        key,
+        jax.tree.map(jnp.zeros_like, params),
+        make_loss(apply_fn, loss),
+        *(params, batch_stats, batch_indices, examples, key),
         prunable=prunable,
-        loss=loss,
         rescale=rescale,
     )
+
+
+def supermask_scores(evidence: Evidence) -> Scores:
+    """`supermask` at the init, of what `Evidence.for_learning` tells."""
+    return supermask(*evidence.for_learning(), loss=evidence.loss).scores
+
+
+def supermask_rescaled_scores(evidence: Evidence) -> Scores:
+    """As `supermask_scores`, with dynamic weight rescaling while the mask is learned."""
+    return supermask(*evidence.for_learning(), rescale=True, loss=evidence.loss).scores

@@ -6,21 +6,19 @@ import numpy as np
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Params
-from lth_jax.pruning.criteria.evidence import Evidence
+from lth_jax.pruning.criteria.criterion import Evidence
+from lth_jax.removal import Scores
 
 _TINY = np.finfo(np.float32).tiny
 
 
-def synflow(evidence: Evidence) -> Params:
+def synflow(evidence: Evidence) -> Scores:
     """|w * dR/dw| / R at init: SynFlow (Tanaka et al. 2020, algorithm 1).
 
     R is the sum of the outputs on an all-ones input with |w| for every w. Divided by it,
     the scores of each layer of a net without shortcuts or shifts add up to 1, and nothing
-    overflows before R does; the order is the same. They are scores of one round: see
-    `lth_jax.prune_in_rounds`.
-
-    Raises:
-      ValueError: without `apply_to_ones`.
+    overflows before R does; the order is the same. They are scores of one round (see
+    `lth_jax.prune_in_rounds`), and need `apply_to_ones` (without it, a ValueError).
     """
     (apply_to_ones,) = evidence.need("apply_to_ones")
     params = masks_lib.apply(evidence.masks, evidence.init_params)

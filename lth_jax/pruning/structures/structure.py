@@ -1,12 +1,18 @@
 """Structure: what a level removes as a whole, and what it needs to know for that."""
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from lth_jax.layout import Layout
 from lth_jax.masks import Masks, Prunable, default_prunable
+from lth_jax.pruning import weights as pruning
 from lth_jax.pruning.weights import Fraction
 from lth_jax.removal import Scores
+from lth_jax.training.state import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +20,7 @@ class Request:
     """How much of a net goes, by the study's config.
 
     Attributes:
-      fraction: of the survivors, one for all or by path of each prunable leaf.
-      scope: "layerwise" or "global".
-      prunable: which leaves may be pruned.
-      floor: as for `prune`.
+      fraction: as for `prune`, and so are scope, prunable and floor.
       layout: the net's `layout()`; None if it has none.
       block_size: of a block's sides.
       n_of_m: one for each level after the first, such as "2:4".
@@ -31,11 +34,24 @@ class Request:
     block_size: int = 1
     n_of_m: tuple[str, ...] = ()
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """Scope and prunable leaves, as keywords."""
+        return {"scope": self.scope, "prunable": self.prunable}
 
-class Structure(Protocol):
-    """Prunes one member at a level, from 1; on the host, as `prune`."""
 
-    def __call__(
-        self, scores: Scores, masks: Masks, level: int, request: Request
-    ) -> Masks:
-        """Returns masks that are a subset of the given ones."""
+# Scores, masks, level (from 1) and request to masks that are a subset of the given ones:
+# prunes one member, on the host as `prune`.
+Structure = Callable[[Scores, Masks, int, Request], Masks]
+
+
+def pooled_scores(
+    scores: Float[Array, "..."], mask: Bool[Array, "..."], axes: tuple[int, ...]
+) -> Float[Array, "..."]:
+    """The sum of the survivors' scores: of magnitudes the L1 norm of each group."""
+    return jnp.sum(jnp.where(mask, scores, 0), axes)
+
+
+def prune_groups(scores: Scores, masks: Masks, fraction: Fraction, scope: str) -> Masks:
+    """`prune`, where each entry stands for a group of weights, and every leaf may go."""
+    return pruning.prune(scores, masks, fraction, scope=scope, prunable=lambda *_: True)
