@@ -34,12 +34,7 @@ class LayerCount(NamedTuple):
 
 
 def default_prunable(path: str, leaf: Any) -> bool:
-    """Whether a leaf is the kernel of a dense or convolution layer.
-
-    Kernels are told by shape and name, so that flax, haiku, equinox and plain
-    dicts all work: at least two axes, and not named as a bias, a normalisation
-    parameter or an embedding.
-    """
+    """Whether a leaf is a kernel: two axes or more, and named as none of the others."""
     return leaf.ndim >= 2 and path.rsplit("/", 1)[-1] not in _NEVER_PRUNED
 
 
@@ -84,11 +79,7 @@ def map_prunable(
 ) -> Any:
     """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    Args:
-      fn: i is the leaf's place in `tree_flatten` order, to tell keys apart.
-      prunable: of the first pytree's leaves.
-      tree: what the other leaves are of.
-      *others: of the same structure.
+    i is the leaf's place in `tree_flatten` order, to tell keys apart.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [

@@ -182,11 +182,7 @@ def _network(
     augment = AUGMENTATIONS[config.data.augment]
     network = models.from_linen(module, train.inputs[:1], normalization.apply, augment)
     try:
-        if (
-            not are_images
-            and model.name in models.MODELS
-            and not isinstance(module, models.LeNet)
-        ):
+        if not are_images and model.name in models.MODELS.keys() - {"lenet"}:
             raise ValueError("it takes images [height, width, channels]")
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError) as error:
