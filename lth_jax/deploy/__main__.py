@@ -20,8 +20,9 @@ import jax.numpy as jnp
 from lth_jax import deploy, layout, shrinking
 from lth_jax import masks as masks_lib
 from lth_jax.config import StudyConfig
+from lth_jax.config.requirements import require
 from lth_jax.deploy import export, measures, onnx_graph, package, weights
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, fail
 from lth_jax.store.workdir import Workdir, read_config
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        sys.exit(_fail(message))
+        sys.exit(fail(message))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         print(_deploy(args))
     except (UserError, OSError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
@@ -139,14 +140,9 @@ def _check_finished(
     config: StudyConfig, workdir: Workdir, level: int, replicate: int
 ) -> None:
     """Checks that a study has a trained ticket; reads none."""
-    for name, value, number in (
-        ("level", level, config.num_levels),
-        ("replicate", replicate, config.num_replicates),
-    ):
-        if not 0 <= value < number:
-            raise UserError(
-                f"{name}: {value} is not allowed; must be from 0 to {number - 1}"
-            )
+    last = config.num_levels - 1, config.num_replicates - 1
+    require("level", level, 0 <= level <= last[0], f"from 0 to {last[0]}")
+    require("replicate", replicate, 0 <= replicate <= last[1], f"from 0 to {last[1]}")
     if not workdir.level(level).exists():
         raise UserError(f"level: {level} is not finished in {workdir.root}")
 
@@ -161,11 +157,6 @@ def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int
         zeroed = large._replace(params=masks_lib.apply(large.masks, large.params))
         return shrinking.Compact(*zeroed, every), {}
     return net, layout.sizes(net.module.layout(), net.params)
-
-
-def _fail(text: str) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

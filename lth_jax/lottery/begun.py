@@ -8,13 +8,13 @@ import jax
 import numpy as np
 
 from lth_jax.lottery.arms import Start
-from lth_jax.lottery.compaction import compaction
 from lth_jax.lottery.jobs import Job
 from lth_jax.masks import Masks
-from lth_jax.shrinking import CompactMembers
+from lth_jax.shrinking import CompactMembers, compact_members
 from lth_jax.store.checkpoints import Newest
 from lth_jax.training import Best, Curves, Metrics, TrainState
 
+_WORTH = 0.9  # of the params; with more, what is saved hardly pays for compiling
 _log = logging.getLogger(__name__)
 
 
@@ -79,6 +79,20 @@ def begin(job: Job, start: Start, saved: Newest) -> Begun:
         saved.clear()
         return begun
     return begun._replace(training=left)
+
+
+def compaction(job: Job, start: Start) -> CompactMembers | None:
+    """The smaller nets that a job trains; None where it trains the large ones."""
+    wanted = job.study.config.compact_levels and job.level > 0
+    if not wanted or job.how.dynamics is not None or start.frozen is not None:
+        return None
+    study = job.study
+    compact = compact_members(study.network.module, start.state, start.masks, study.tx)
+    small, large = (
+        sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        for state in (compact.states, start.state)
+    )
+    return compact if small <= _WORTH * large else None
 
 
 def fresh(job: Job, state: TrainState, masks: Masks) -> Training:

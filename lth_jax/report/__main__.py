@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, fail
 
 _WORKDIRS = flags.DEFINE_multi_string(
     "workdir", [], "A study's folder; several make one page that compares them."
@@ -32,13 +32,13 @@ _ACCURACY_MARGIN = flags.DEFINE_float(
 def main(argv: Sequence[str]) -> int:
     """Writes what the flags ask for; returns the exit code."""
     if len(argv) > 1:
-        return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
+        return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     if not _WORKDIRS.value:
-        return _fail("--workdir: missing; such as --workdir=runs/mnist1d")
+        return fail("--workdir: missing; such as --workdir=runs/mnist1d")
     try:
         print(_report([pathlib.Path(path) for path in _WORKDIRS.value]))
     except (UserError, OSError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
@@ -56,16 +56,11 @@ def _report(roots: Sequence[pathlib.Path]) -> str:
     return report.compare(workdirs, pathlib.Path(_OUT.value), settings)
 
 
-def _fail(text: str) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return 2
-
-
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest: list[str] = flags.FLAGS(list(argv))
     except flags.Error as error:
-        sys.exit(_fail(" ".join(str(error).split())))
+        sys.exit(fail(" ".join(str(error).split())))
     return rest
 
 

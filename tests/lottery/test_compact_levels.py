@@ -15,7 +15,7 @@ import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
 from lth_jax.lottery.arms import Start
-from lth_jax.lottery.compaction import compaction
+from lth_jax.lottery.begun import compaction
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Trained
