@@ -19,38 +19,27 @@ from lth_jax.training.state import Array
 
 
 class Moment(NamedTuple):
-    """What an update looks at.
-
-    Attributes:
-      masks: before the update.
-      goal: the counts that the masks end with.
-      gradients: gives the loss's gradients by all weights, the pruned ones included.
-      key: of this update; None if none was given.
-    """
+    """What an update looks at."""
 
     params: Params
-    masks: Masks
-    goal: Counts
-    gradients: Callable[[], Params]
-    key: jax.Array | None
+    masks: Masks  # before the update
+    goal: Counts  # that the masks end with
+    gradients: Callable[[], Params]  # of the loss by all weights, the pruned included
+    key: jax.Array | None  # of this update; None if none was given
 
 
 @dataclasses.dataclass(frozen=True)
 class Dynamics:
     """When masks change, by how much, and how.
 
-    Attributes:
-      every: updates are due before steps 0, every, 2 every, …
-      amounts: in [0, 1], how much changes at each of these; 0 is no update, and after the
-        last there is none.
-      update: makes new masks of an amount and a moment.
-      goal_step: a net that has taken so many steps has masks of the goal's counts.
+    Updates are due before steps 0, every, 2 every, …; each makes new masks of an amount
+    and a moment. An amount of 0 is no update, and after the last there is none.
     """
 
     every: int
-    amounts: tuple[float, ...]
+    amounts: tuple[float, ...]  # in [0, 1], how much changes at each update
     update: Callable[[Float32[jax.Array, ""], Moment], Masks]
-    goal_step: int = 0
+    goal_step: int = 0  # after so many steps the masks have the goal's counts
 
     def amount(self, step: Int[Array, ""]) -> Float32[jax.Array, ""]:
         """How much changes before a step; 0 where no update is due."""

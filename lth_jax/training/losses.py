@@ -35,9 +35,8 @@ class Examples(NamedTuple):
 class Loss:
     """What training makes small. A static node of pytrees, for `jit` and `vmap`.
 
-    Attributes:
-      losses: outputs [N, ...] and labels [N, ...] to float32[N], one per example.
-      metrics: what evaluation measures beside the loss, by name; float32[N] too.
+    `losses` is outputs [N, ...] and labels [N, ...] to float32[N], one per example; so
+    are the metrics, by name, which evaluation measures beside the loss.
     """
 
     losses: Measure

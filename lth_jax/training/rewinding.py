@@ -17,20 +17,15 @@ REWIND_CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Rewind:
-    """What goes back when a level starts, and to where.
+    """What goes back when a level starts, and to where: "rewind" is to step k.
 
-    Attributes:
-      params: to the "init", "rewind" (to step k), or "keep" those at the end of the
-        level before; so too batch_stats.
-      optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
-      schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
-        value).
+    What is kept is as at the end of the level before; moments are masked.
     """
 
-    params: str = "rewind"
+    params: str = "rewind"  # or "init" or "keep", and so batch_stats
     batch_stats: str = "rewind"
-    optimizer: str = "fresh"
-    schedule: str = "rewind"
+    optimizer: str = "fresh"  # or its moments "rewind" or "keep"
+    schedule: str = "rewind"  # or "restart" from step 0, or "constant", its last value
 
     def __post_init__(self) -> None:
         """Raises ValueError on a value that is not allowed."""

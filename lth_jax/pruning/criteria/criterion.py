@@ -20,27 +20,20 @@ class Evidence(NamedTuple):
     Params and batch statistics (empty without batch normalisation) are of the trained
     net, those named `init` of the original init. A criterion takes what it needs, and
     says so where that is None. One that needs more adds a field here.
-
-    Attributes:
-      key: for criteria that draw.
-      examples: training examples to take gradients on.
-      apply: the net, as `jax.tree_util.Partial(network.apply)`; so is `apply_to_ones`.
-      batch_indices: the batches of the examples that a mask is learned on.
-      counts: how many weights of each leaf are to be kept, int32 scalars like the masks;
-        None where they are counted over all layers together.
     """
 
     params: Params
     init_params: Params
     masks: Masks
-    key: jax.Array
+    key: jax.Array  # for criteria that draw
     batch_stats: BatchStats = {}  # noqa: RUF012 - nobody changes it
     init_batch_stats: BatchStats = {}  # noqa: RUF012
-    examples: Examples | None = None
+    examples: Examples | None = None  # of training, to take gradients on
+    # The net, as `jax.tree_util.Partial(network.apply)`, and so the next.
     apply: Callable[..., Any] | None = None
     apply_to_ones: Callable[..., Float[jax.Array, "1 ..."]] | None = None
-    batch_indices: Int[Array, "steps batch"] | None = None
-    counts: Counts | None = None
+    batch_indices: Int[Array, "steps batch"] | None = None  # that a mask is learned on
+    counts: Counts | None = None  # to be kept; None where all layers count together
     loss: Loss = CROSS_ENTROPY
 
     def need(self, *fields: str) -> tuple[Any, ...]:
@@ -59,22 +52,12 @@ class Evidence(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """A method of pruning.
+    """A method of pruning."""
 
-    Attributes:
-      scores: evidence to float leaves like the params, of which low goes first; pure.
-      looks: at a trained net ("end"), at one before training ("init"), or at "nothing".
-      one_shot: whether it prunes straight to a density alone, before training.
-      at_data: whether it needs examples; `learns`, whether it trains scores at the init,
-        on batches of all of them.
-      num_rounds: in how many steps it prunes, with scores of what is left at each.
-      scope: its own in place of the study's `prune.scope`; None: the study's.
-    """
-
-    scores: Callable[[Evidence], Scores]
-    looks: str = "end"
-    one_shot: bool = False
-    at_data: bool = False
-    learns: bool = False
-    num_rounds: int = 1
-    scope: str | None = None
+    scores: Callable[[Evidence], Scores]  # like the params; low goes first; pure
+    looks: str = "end"  # at a trained net, at one before training ("init"), or "nothing"
+    one_shot: bool = False  # whether it prunes straight to a density, before training
+    at_data: bool = False  # whether it needs examples
+    learns: bool = False  # whether it trains scores at the init, on batches of all
+    num_rounds: int = 1  # it prunes in so many steps, with new scores at each
+    scope: str | None = None  # its own; None: the study's `prune.scope`

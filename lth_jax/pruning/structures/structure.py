@@ -17,22 +17,15 @@ from lth_jax.training.state import Array
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """How much of a net goes, by the study's config.
+    """How much of a net goes, by the study's config."""
 
-    Attributes:
-      fraction: as for `prune`, and so are scope, prunable and floor.
-      layout: the net's `layout()`; None if it has none.
-      block_size: of a block's sides.
-      n_of_m: one for each level after the first, such as "2:4".
-    """
-
-    fraction: Fraction
+    fraction: Fraction  # as for `prune`, and so the next three
     scope: str = "layerwise"
     prunable: Prunable = default_prunable
     floor: int = 1
-    layout: Layout | None = None
-    block_size: int = 1
-    n_of_m: tuple[str, ...] = ()
+    layout: Layout | None = None  # the net's `layout()`, if it has one
+    block_size: int = 1  # of a block's sides
+    n_of_m: tuple[str, ...] = ()  # one for each level after the first, such as "2:4"
 
     @property
     def how(self) -> dict[str, Any]:
