@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import browsing
+from support.commands import Commands
 from support.paths import ROOT
 from support.runs import train
 
@@ -54,6 +55,14 @@ def user_environment(tmp_path_factory) -> dict[str, str]:
     """One device, as a user has it, and a cache of compiled programs of its own."""
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return {**env, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="session")
+def commands(user_environment):
+    """Runs a module of the package as a user does, but sooner."""
+    found = Commands(user_environment)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")
