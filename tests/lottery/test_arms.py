@@ -65,14 +65,17 @@ def test_every_arm_goes_on_bit_for_bit(every_arm, whole, tmp_path):
     assert texts(run(every_arm, tmp_path, check_interrupted=stop)) == texts(whole)
 
 
-def test_an_arm_that_freezes_changes_no_other(tiny_config, tmp_path):
-    config = dataclasses.replace(tiny_config, num_levels=2)
-    arms = (*config.arms, "freeze")
-    without = values(run(config, tmp_path / "without"))
-    found = values(
-        run(dataclasses.replace(config, arms=arms, members_per_call=8), tmp_path / "with")
-    )
+def test_an_arm_that_freezes_changes_no_other(tiny_config, tiny_study, tmp_path):
+    arms = (*tiny_config.arms, "freeze")
+    config = dataclasses.replace(tiny_config, num_levels=2, arms=arms, members_per_call=8)
+    without = values(tiny_study)
+    found = values(run(config, tmp_path))
+    assert {key for key in found if key[1] != "freeze"} == {
+        key for key in without if key[0] < 2
+    }
     for key, value in without.items():
+        if key[0] == 2:
+            continue
         if key[1] == "ticket":  # whose calls are the same
             np.testing.assert_array_equal(found[key], value)
         else:

@@ -45,6 +45,7 @@ def config(request, tiny_config):
     if request.param == "dropout":
         return study(
             tiny_config,
+            arms=("ticket", "reinit"),
             model=lth_config.ModelConfig("conv2", (8,), 0.1, 0.5),
             prune=lth_config.PruneConfig(conv_fraction=0.3),
         )
