@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from support.runs import Stop, job, run, texts, values
+from support.tiers import quick
 
 from lth_jax import masks
 from lth_jax.config import DynamicConfig
@@ -120,7 +121,7 @@ def test_what_moved_away_is_asked_of_the_dense_net_at_every_level(
         np.testing.assert_array_equal(constants, np.where(stays, was, 0))
 
 
-@pytest.mark.parametrize("share", densities.LAYER_DENSITIES)
+@pytest.mark.parametrize("share", quick("erk", of=densities.LAYER_DENSITIES))
 def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny_study):
     arms = ("ticket", "set", "gradual")
     dynamic = DynamicConfig(densities=share)
@@ -145,6 +146,7 @@ def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny
     assert of_tickets[0] != expected["dense_0/kernel"]
 
 
+@pytest.mark.slow
 def test_a_study_whose_connections_are_shared_out_keeps_as_many(tiny_config, tmp_path):
     config = dataclasses.replace(
         tiny_config,

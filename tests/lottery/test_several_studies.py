@@ -14,7 +14,7 @@ from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import claim
 
 UNITS = PruneConfig(structure="units", fraction=0.5)
-LATE = RewindConfig("late_rewind", "13")
+LATE = RewindConfig("late_rewind", "15")
 
 
 @pytest.mark.slow

@@ -158,7 +158,8 @@ def test_rescaling_makes_up_for_what_is_pruned(network, params, half_masks, exam
     assert found["accuracy"] == plain["accuracy"]  # since the biases are 0
 
 
-@pytest.mark.parametrize("name", quick("edge_popup", of=METHODS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_a_learned_mask_beats_random_ones_of_its_density(name, examples):
     """Of a wide net, none of whose weights is trained."""
     net = lth_jax.from_linen(

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -66,7 +67,10 @@ def sparse_state(params, kept, tx):
     return start(params, kept)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    quick("momentum and decay", "adam", "moments of what is not masked", of=OPTIMIZERS),
+)
 def test_pruned_entries_and_their_moments_are_exactly_zero(
     name, network, params, half_masks, examples
 ):
@@ -87,7 +91,9 @@ def test_pruned_entries_and_their_moments_are_exactly_zero(
     assert all(jax.tree.leaves(moved))
 
 
-@pytest.mark.parametrize("name", OTHER_OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", quick("adafactor", "masked", "flatten", of=OTHER_OPTIMIZERS)
+)
 def test_any_optax_optimizer_keeps_pruned_entries_zero(
     name, network, params, half_masks, examples
 ):
