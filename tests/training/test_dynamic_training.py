@@ -131,6 +131,7 @@ def test_counts_are_exact_and_what_is_pruned_is_zero_after_every_update(
     assert steps._cache_size() == 1
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def dense_gradients(net, state, batch, examples):
     def loss(params):
         logits, _ = net.apply(
