@@ -32,15 +32,16 @@ from lth_jax.store import claim
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import optimizers, schedules
 
-# What takes longest, first: so at the end no worker waits long for another.
+# What takes longest, first, so that at the end no worker waits long for another; and
+# apart from each other, two that wait for the same study.
 LONG_FILES = (
     "scripts/test_bench_gpu.py",
-    "report/test_page.py",
     "command/test_main.py",
-    "lottery/test_image_studies.py",
     "lottery/test_executor.py",
+    "lottery/test_image_studies.py",
     "lottery/test_several_studies.py",
     "lottery/test_arms.py",
+    "report/test_page.py",
     "command/test_notebook.py",
     "lottery/test_compact_levels.py",
     "command/test_strangers.py",
