@@ -263,7 +263,8 @@ def test_what_trained_under_other_masks_trains_again(
 
 def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
     late = lth_config.RewindConfig("late_rewind", "15")
-    config = dataclasses.replace(tiny_config, rewind=late, num_levels=2, num_steps=30)
+    arms = ("ticket", "reinit")
+    config = dataclasses.replace(tiny_config, rewind=late, num_levels=2, arms=arms)
     built = build(config)
     files = run(config, tmp_path / "whole", built)
 
@@ -281,8 +282,8 @@ def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, c
         np.testing.assert_allclose(a, b, atol=1e-6)
     found = {(r.level, r.arm): r for r in records.read(files.records)}
     steps = {key: r.curves["test", "loss"].steps.tolist() for key, r in found.items()}
-    assert steps[0, "ticket"] == [10, 15, 20, 30]
-    assert all(steps[1, arm] == [20, 30] for arm in config.arms)
+    assert steps[0, "ticket"] == [10, 15, 20, 30, 40]
+    assert all(steps[1, arm] == [20, 30, 40] for arm in config.arms)
 
     # Interrupted after the rewind point, which is then damaged: made again.
     def stop():

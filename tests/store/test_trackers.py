@@ -210,7 +210,7 @@ def test_a_level_that_is_made_again_is_there_once(config, built, copy):
 
 def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
     late = lth_config.RewindConfig("late_rewind", "15")
-    config = dataclasses.replace(config, rewind=late, num_levels=2, num_steps=30)
+    config = dataclasses.replace(config, rewind=late, num_levels=2)
     built = build(config)
     done = iter([False, False, False, True])  # after steps 10, 15, 20; at the level's end
 
@@ -224,8 +224,8 @@ def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_p
     files = run(config, tmp_path, built)
     assert_complete(files)
     steps = {name: [s for s, _ in pairs] for (name, _), pairs in points(files).items()}
-    assert steps["ticket/level_00"] == [10, 15, 20, 30]
-    assert steps["ticket/level_01"] == [20, 30]
+    assert steps["ticket/level_00"] == [10, 15, 20, 30, 40]
+    assert steps["ticket/level_01"] == [20, 30, 40]
 
 
 def test_groups_that_train_together_have_runs_of_their_own(config, tmp_path):
