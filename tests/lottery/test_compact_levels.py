@@ -191,7 +191,7 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(built, compact, tmp_
                 np.testing.assert_array_equal(a[name], b[name])
 
 
-@pytest.mark.parametrize("how", quick("vmap", of=["vmap", "one by one"]))
+@pytest.mark.parametrize("how", quick(of=["vmap", "one by one"]))
 def test_however_members_share_the_device(how, built, plain, tmp_path):
     if built.config.model.name != "lenet":
         pytest.skip("the net without normalisation compiles in less time")
