@@ -20,18 +20,15 @@ INPUTS = "inputs"  # the place of the inputs: channels, or the features of a den
 class Layer(NamedTuple):
     """A kernel, and what goes with it.
 
-    Attributes:
-      name: its path. Its leaves are `<name>/kernel` [..., rows, units] and, where it has
-        one, `<name>/bias` [units].
-      reads: the place whose units it reads. Its rows are those units, or, where a place
-        is flattened, those of one pixel after the other.
-      norm: the path of the batch normalisation that follows it, if any; it adds
-        `models.layers.EPSILON` to variances.
+    Its leaves are `<name>/kernel` [..., rows, units] and, where it has one, `<name>/bias`
+    [units]. Its rows are the units of the place that it reads or, where that is
+    flattened, those of one pixel after the other. The batch normalisation adds
+    `models.layers.EPSILON` to variances.
     """
 
-    name: str
-    reads: str
-    norm: str | None = None
+    name: str  # its path
+    reads: str  # a place
+    norm: str | None = None  # the path of the batch normalisation that follows it
 
 
 class Place(NamedTuple):
@@ -39,16 +36,11 @@ class Place(NamedTuple):
 
     They are the ReLU of the sum of all that writes to them; without it in the last
     place, which holds the logits.
-
-    Attributes:
-      name: of the layer, or of the residual block.
-      layers: that write to it.
-      skip: the place that is added as it is (a residual connection's identity), if any.
     """
 
-    name: str
-    layers: tuple[Layer, ...]
-    skip: str | None = None
+    name: str  # of the layer, or of the residual block
+    layers: tuple[Layer, ...]  # that write to it
+    skip: str | None = None  # the place that a residual connection adds as it is
 
 
 Layout = tuple[Place, ...]  # each place after those that it reads; the output last
@@ -59,12 +51,7 @@ class NoLayout(UserError, ValueError):
 
 
 def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> Layout:
-    """The layout of a module.
-
-    Args:
-      module: of linen or nnx.
-      what: needs it, such as "prune.structure: 'units'"; for the message.
-      methods: that are needed, `resized` perhaps.
+    """The layout of a module of linen or nnx, which `what` needs, for the message.
 
     Raises:
       NoLayout: if the module has not all of these methods.
@@ -120,10 +107,9 @@ def readers(layout: Layout, place: str) -> list[tuple[Layer, str]]:
 
 
 def leaf_axes(layout: Layout) -> dict[str, tuple[str | None, str]]:
-    """What the axes of every leaf mean, by its path: (place of the rows, of the units).
+    """The places of every leaf's rows (None without) and units, by its path.
 
-    Of params and batch statistics; leaves with no rows have None there. Some that are
-    named may not exist (a layer's bias).
+    Of params and batch statistics. Some leaves may not exist, such as a layer's bias.
     """
     axes: dict[str, tuple[str | None, str]] = {}
     for place in layout:
@@ -142,19 +128,14 @@ def by_unit(kernel: Any, num_read: int) -> Any:
 
 
 def sizes(layout: Layout, params: Any) -> dict[str, int]:
-    """The number of units of every place, the inputs' too.
-
-    Args:
-      layout: of the net.
-      params: nested dicts of arrays (params, masks), as linen has them.
+    """The number of units of every place, the inputs' too; params may be masks.
 
     Raises:
       ValueError: where params are not those of the layout, naming a leaf.
     """
-    paths = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
-    }
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    named = {jax.tree_util.keystr(k, simple=True, separator="/"): x for k, x in leaves}
+    paths = {path: leaf.shape for path, leaf in named.items()}
     axes = leaf_axes(layout)
     kernels = {path for path in axes if path.endswith("/kernel")}
     if strange := (paths.keys() - axes.keys()) | (kernels - paths.keys()):

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from lth_jax import config as lth_config
 from lth_jax.config import command_line
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, fail
 from lth_jax.lottery.checks import check_arms
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -42,18 +42,18 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
     absl_logging.set_verbosity(absl_logging.WARNING)
     if len(argv) > 1:
-        return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
+        return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     try:
         config = lth_config.read(_CONFIG.value)
         check_arms(config)
         workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
         return _run(config, workdir)
     except (UserError, OSError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
             raise
-        return _fail(
+        return fail(
             "the device's memory is full; a smaller members_per_call may help. What was"
             " done before is kept, and the same command goes on"
         )
@@ -116,11 +116,6 @@ class _Handler(logging.Handler):
         _say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def _fail(text: str) -> int:
-    _say(f"error: {text}")
-    return 2
-
-
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses flags; what is wrong with them is told in one line."""
     try:
@@ -129,7 +124,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if _CONFIG.value is None and not asked:
             raise UserError("--config: missing; such as --config=mnist1d; see --list")
     except (flags.Error, UserError, OSError, AttributeError, TypeError) as error:
-        sys.exit(_fail(" ".join(str(error).split())))
+        sys.exit(fail(" ".join(str(error).split())))
     if asked:
         print(
             command_line.listing()

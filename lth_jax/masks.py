@@ -66,11 +66,7 @@ def map_prunable(
 ) -> Any:
     """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    Args:
-      fn: i is the leaf's place in `tree_flatten` order, to tell keys apart.
-      prunable: of the first pytree's leaves.
-      tree: what the other leaves are of.
-      *others: of the same structure.
+    i is the leaf's place in `tree_flatten` order, to tell keys apart.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [

@@ -16,10 +16,7 @@ class UnknownName(UserError, ValueError):
 
 
 def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> Any:
-    """Makes a registry's `made`: what can be called, given to a kind if not yet of it.
-
-    What cannot be called is a TypeError that says what it needs.
-    """
+    """Makes a registry's `made` of what can be called, given to its kind if not of it."""
 
     def made(found: Any) -> Any:
         if isinstance(kind, type) and isinstance(found, kind):
@@ -66,10 +63,9 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
           UnknownName: with the names that there are, or what could not be imported.
         """
-        if name in self._own:
-            return self._own[name]
-        if name in self._given:
-            return self._given[name]
+        known = self._given | self._own
+        if name in known:
+            return known[name]
         module, colon, attribute = name.partition(":")
         if module == _GIVEN:
             raise UnknownName(
@@ -84,17 +80,12 @@ class Registry(Mapping[str, T], Generic[T]):
                 found = getattr(found, part)
         except (ImportError, AttributeError, ValueError) as error:
             raise UnknownName(f"{name!r} cannot be imported ({error})") from None
-        try:
-            return self._made(found)
-        except TypeError as error:
-            raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
+        return self._of_kind(name, found)
 
     def give(self, thing: Any, name: str | None = None) -> str:
         """Names an object, so that `find` finds it in this process.
 
-        Args:
-          thing: the object; a string is a name already.
-          name: what to call it; by default as its class or itself is called.
+        A string is a name already; the default one is that of the class or function.
 
         Returns:
           `package.module:name` of a class or function that can be imported, which other
@@ -111,11 +102,14 @@ class Registry(Mapping[str, T], Generic[T]):
             return f"{module}:{own}"
         own = own.rpartition(".")[2] or type(thing).__name__
         name = f"{_GIVEN}:{name or own}"
+        self._given[name] = self._of_kind(name, thing)
+        return name
+
+    def _of_kind(self, name: str, found: Any) -> T:
         try:
-            self._given[name] = self._made(thing)
+            return self._made(found)
         except TypeError as error:
             raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
-        return name
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._own, n=1)

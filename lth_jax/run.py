@@ -31,13 +31,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a study came to, read from its workdir.
+    """What a study came to, read from its workdir."""
 
-    Attributes:
-      workdir: its files; `python -m lth_jax.report --workdir=…` makes its page.
-    """
-
-    workdir: Workdir
+    workdir: Workdir  # `python -m lth_jax.report --workdir=…` makes its page
 
     @property
     def verdict(self) -> Verdict:
@@ -130,12 +126,9 @@ def run(
     root: pathlib.Path,
     check_interrupted: Callable[[], None] = lambda: None,
 ) -> Workdir:
-    """Trains what of a study is not done yet.
+    """Trains what of a study is not done yet; of a checked config, in this folder.
 
-    Args:
-      config: checked.
-      root: its workdir.
-      check_interrupted: called where the study can stop; what it raises passes through.
+    `check_interrupted` is called where the study can stop; what it raises passes through.
     """
     trackers.check(config)
     study = build(config)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import browsing
+from support.commands import Commands
 from support.paths import ROOT
 from support.runs import train
 
@@ -31,18 +32,37 @@ from lth_jax.store import claim
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import optimizers, schedules
 
+# What takes longest, first, so that at the end no worker waits long for another; and
+# apart from each other, two that wait for the same study.
+LONG_FILES = (
+    "scripts/test_bench_gpu.py",
+    "command/test_main.py",
+    "lottery/test_executor.py",
+    "lottery/test_image_studies.py",
+    "lottery/test_several_studies.py",
+    "lottery/test_arms.py",
+    "report/test_page.py",
+    "command/test_notebook.py",
+    "lottery/test_compact_levels.py",
+    "command/test_strangers.py",
+    "test_contract.py",
+    "pruning/test_criteria.py",
+)
+
 
 def pytest_collection_modifyitems(items):
-    """Marks what opens a browser."""
+    """Marks what opens a browser, and puts long files first."""
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker(pytest.mark.browser)
+    ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
+def compilation_cache(shared_folder):
     """Every study makes its functions anew; what they compile to is the same."""
-    folder = tmp_path_factory.getbasetemp() / "compiled"
+    folder = shared_folder / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -54,6 +74,14 @@ def user_environment(tmp_path_factory) -> dict[str, str]:
     """One device, as a user has it, and a cache of compiled programs of its own."""
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return {**env, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="session")
+def commands(user_environment):
+    """Runs a module of the package as a user does, but sooner."""
+    found = Commands(user_environment)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

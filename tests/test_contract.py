@@ -16,6 +16,7 @@ import optax
 import pytest
 from support.tiers import quick
 from support.trees import assert_trees_equal
+from support.zoo import he_normal
 
 import lth_jax
 from lth_jax import masks, models, optimizers, pruning, sampling, schedules, training
@@ -66,7 +67,7 @@ class Setup(NamedTuple):
     traced: list[int]  # numbers of steps that `steps` was compiled for
 
     def initial(self, seed):
-        params, batch_stats = self.network.init(jax.random.key(seed))
+        params, batch_stats = he_normal(self.network, seed)
         return lth_jax.initial_state(params, self.tx, batch_stats)
 
     def train(self, state, kept, until, seed=0):
@@ -94,7 +95,6 @@ def setup(net, optimizer):
         lambda images: images.astype(jnp.float32) / 128 - 1,
         flip_and_crop,
     )
-    network = network._replace(init=jax.jit(network.init))
     tx = OPTIMIZERS[optimizer]
     one_call = training.make_steps(network.apply, tx)
     traced = []

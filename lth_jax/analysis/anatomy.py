@@ -13,27 +13,12 @@ from lth_jax.models import OUTPUT_LAYER
 from lth_jax.store import tickets as ticket_files
 
 
-class LayerDensities(NamedTuple):
-    """How much of each layer a level keeps, means over the replicates.
-
-    Attributes:
-      density: of all the net's prunable weights together.
-      layers: of each prunable leaf, by path, in the net's order.
-    """
-
-    density: float
-    layers: dict[str, float]
-
-
 class FirstLayer(NamedTuple):
     """What a level keeps of the layer that sees the input.
 
-    Attributes:
-      name: its path.
-      kept: of a dense layer, for every input the share of its weights kept, mean over
-        the replicates, float64 [*input_shape]; of a convolution, the first replicate's
-        kept input channels of every filter and place, int64 [filters, height, width].
-      is_convolution: which of the two.
+    `kept` is of a dense layer, for every input, the share of its weights kept, mean over
+    the replicates, float64 [*input_shape]; of a convolution the first replicate's kept
+    input channels of every filter and place, int64 [filters, height, width].
     """
 
     name: str
@@ -42,34 +27,30 @@ class FirstLayer(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """The masks of one level; `first` is None where it cannot be laid out."""
+    """What the masks of one level keep, means over the replicates."""
 
     level: int
-    layers: LayerDensities
-    first: FirstLayer | None
+    density: float  # of all the net's prunable weights together
+    layers: dict[str, float]  # of each prunable leaf, by path, in the net's order
+    first: FirstLayer | None  # None where it cannot be laid out
 
 
 def anatomy(paths: Sequence[pathlib.Path]) -> list[Anatomy]:
     """Of the ticket files of several levels, in their order."""
-    return [_read(path) for path in paths]
-
-
-def _read(path: pathlib.Path) -> Anatomy:
-    found, provenance = ticket_files.load_masks(path)
-    kernels = {
-        name: found[name]
-        for name in sorted(found, key=_depth)
-        if masks.default_prunable(name, found[name][0]) or not found[name].all()
-    }
-    num_kept = sum(int(mask.sum()) for mask in kernels.values())
-    num_all = sum(mask.size for mask in kernels.values())
-    layers = {name: float(mask.mean()) for name, mask in kernels.items()}
-    first = next(iter(kernels))
-    return Anatomy(
-        provenance["level"],
-        LayerDensities(num_kept / num_all, layers),
-        _first_layer(first, kernels[first], provenance["input_shape"]),
-    )
+    levels = []
+    for path in paths:
+        found, provenance = ticket_files.load_masks(path)
+        kernels = {
+            name: found[name]
+            for name in sorted(found, key=_depth)
+            if masks.default_prunable(name, found[name][0]) or not found[name].all()
+        }
+        num_kept = sum(int(mask.sum()) for mask in kernels.values())
+        density = num_kept / sum(mask.size for mask in kernels.values())
+        layers = {name: float(mask.mean()) for name, mask in kernels.items()}
+        first = _first_layer(*next(iter(kernels.items())), provenance["input_shape"])
+        levels.append(Anatomy(provenance["level"], density, layers, first))
+    return levels
 
 
 def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
@@ -85,8 +66,7 @@ def _first_layer(
     on_images = mask.ndim == 5 and len(input_shape) == 3
     if on_images and mask.shape[3] == input_shape[-1]:  # [R, height, width, channels, _]
         return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)
-    is_dense = mask.ndim == 3 and mask.shape[1] == math.prod(input_shape)
-    if not is_dense:
+    if mask.ndim != 3 or mask.shape[1] != math.prod(input_shape):
         return None
     kept = np.squeeze(mask.mean(axis=(0, 2)).reshape(input_shape))
     return FirstLayer(name, kept, False) if 1 <= kept.ndim <= 3 else None

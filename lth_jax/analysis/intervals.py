@@ -7,13 +7,14 @@ Replicates that do not vary, or fewer than two, give no interval, and no p-value
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
 
 CONFIDENCE = 0.95
+ALPHA = 1 - CONFIDENCE
 POWER = 0.8
 MOST_REPLICATES = 1000  # beyond, the question is whether a difference is nil
 _NO_VARIATION = 1e-6  # more than what rounding to float32 does to accuracies
@@ -51,17 +52,14 @@ def ratio_of_means(
     numerators: Values, denominators: Values, confidence: float = CONFIDENCE
 ) -> Estimate:
     """mean(numerators) / mean(denominators), of positive values paired by replicate."""
-    estimate = _exp(mean(log_ratio_of_means(numerators, denominators), confidence))
-    return estimate._replace(value=float(np.mean(numerators) / np.mean(denominators)))
+    logs = log_ratio_of_means(numerators, denominators)
+    return _ratio(float(np.mean(numerators) / np.mean(denominators)), logs, confidence)
 
 
-def mean_of_ratios(
-    numerators: Values, denominators: Values, confidence: float = CONFIDENCE
-) -> Estimate:
+def mean_of_ratios(numerators: Values, denominators: Values) -> Estimate:
     """mean(numerators / denominators), of positive values paired by replicate."""
-    ratios = np.asarray(numerators, float) / np.asarray(denominators, float)
-    estimate = _exp(mean(_log_of_mean(ratios), confidence))
-    return estimate._replace(value=float(ratios.mean()))
+    ratios = np.divide(numerators, denominators)
+    return _ratio(float(ratios.mean()), _log_of_mean(ratios), CONFIDENCE)
 
 
 def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
@@ -69,8 +67,7 @@ def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
 
     float64[R], by the delta method; for `mean` and `p_value`.
     """
-    above, below = np.asarray(numerators, float), np.asarray(denominators, float)
-    logs: np.ndarray = _log_of_mean(above) - _log_of_mean(below)
+    logs: np.ndarray = _log_of_mean(numerators) - _log_of_mean(denominators)
     return logs
 
 
@@ -81,6 +78,11 @@ def p_value(values: Values, null: float = 0.0) -> float:
         return math.nan
     t = abs(float(np.mean(values)) - null) / error
     return 2 * float(scipy.stats.t.sf(t, len(values) - 1))
+
+
+def adjusted_p_values(samples: Iterable[Values], null: float = 0.0) -> list[float]:
+    """Of a question that is asked of several samples: `p_value` each, then `holm`."""
+    return holm([p_value(values, null) for values in samples])
 
 
 def holm(p_values: Values) -> list[float]:
@@ -99,13 +101,10 @@ def replicates_needed(values: Values, null: float, alpha: float) -> int | None:
     With the mean and the variation of `values`, two-sided at `alpha`, with 80% power.
     None where they say nothing of it, or it would be more than `MOST_REPLICATES`.
     """
-    error = _standard_error(values)
-    if math.isnan(error):
-        return None
     n = np.arange(2, MOST_REPLICATES + 1)
     reach = sum(scipy.stats.t.ppf(q, n - 1) for q in (1 - alpha / 2, POWER))
-    half = reach * error * np.sqrt(len(values) / n)
-    enough = half <= abs(float(np.mean(values)) - null)
+    half = reach * _standard_error(values) * np.sqrt(len(values) / n)
+    enough = half <= abs(float(np.mean(values)) - null)  # not where the error is NaN
     return int(n[enough.argmax()]) if enough.any() else None
 
 
@@ -116,13 +115,15 @@ def _standard_error(values: Values) -> float:
     return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
-def _log_of_mean(values: np.ndarray) -> np.ndarray:
+def _log_of_mean(values: Values) -> np.ndarray:
     """Values whose mean is the log of the mean, by the delta method."""
-    center = values.mean()
-    logs: np.ndarray = np.log(center) + values / center - 1
+    given = np.asarray(values, float)
+    logs: np.ndarray = np.log(given.mean()) + given / given.mean() - 1
     return logs
 
 
-def _exp(estimate: Estimate) -> Estimate:
+def _ratio(value: float, logs: np.ndarray, confidence: float) -> Estimate:
+    """A ratio, between the ends that its logarithm has."""
+    _, low, high = mean(logs, confidence)
     with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
-        return Estimate(*(float(np.exp(x)) for x in estimate))
+        return Estimate(value, float(np.exp(low)), float(np.exp(high)))

@@ -1,5 +1,6 @@
 """Learning: curves over training, means over the replicates."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -13,46 +14,35 @@ _MOST_POINTS = 150  # more cannot be seen in a panel
 
 
 class LearningCurve(NamedTuple):
-    """One metric of one arm at one level, over training.
-
-    Attributes:
-      arm, level, density: whose.
-      steps: int64[V], at most 150 of them, evenly chosen, the last among them.
-      estimates: means over the replicates with their intervals, at each.
-    """
+    """One metric of one arm at one level over training, means over the replicates."""
 
     arm: str
     level: int
     density: float
-    steps: np.ndarray
-    estimates: list[Estimate]
+    steps: np.ndarray  # int64[V], at most 150, evenly chosen, the last among them
+    estimates: list[Estimate]  # one for each step
 
 
 def learning_curves(
     runs: Sequence[Run], levels: Sequence[int], split: str, metric: str
 ) -> list[LearningCurve]:
     """The curves of all arms at some levels, by level, the ticket first."""
-    groups: dict[tuple[int, bool, str], list[Run]] = {}
-    for run in runs:
-        if run.level in levels:
-            key = (run.level, run.arm != "ticket", run.arm)
-            groups.setdefault(key, []).append(run)
-    return [_curve(groups[key], split, metric) for key in sorted(groups)]
 
+    def place(run: Run) -> tuple[int, bool, str]:
+        return run.level, run.arm != "ticket", run.arm
 
-def _curve(runs: Sequence[Run], split: str, metric: str) -> LearningCurve:
-    curves = [run.curves[split, metric] for run in runs]
-    steps = curves[0].steps
-    stride = -(-len(steps) // _MOST_POINTS)
-    at = np.arange(len(steps) - 1, -1, -stride)[::-1]
-    values = np.stack([curve.values for curve in curves])
-    return LearningCurve(
-        runs[0].arm,
-        runs[0].level,
-        float(np.mean([run.density for run in runs])),
-        steps[at],
-        [mean(values[:, i]) for i in at],
-    )
+    chosen = sorted((run for run in runs if run.level in levels), key=place)
+    found = []
+    for (level, _, arm), group in itertools.groupby(chosen, key=place):
+        mine = list(group)
+        curves = [run.curves[split, metric] for run in mine]
+        values = np.stack([curve.values for curve in curves])
+        stride = -(-values.shape[1] // _MOST_POINTS)
+        at = np.arange(values.shape[1] - 1, -1, -stride)[::-1]
+        density = float(np.mean([run.density for run in mine]))
+        estimates = [mean(values[:, i]) for i in at]
+        found.append(LearningCurve(arm, level, density, curves[0].steps[at], estimates))
+    return found
 
 
 def spread(items: Sequence[_T], most: int) -> list[_T]:

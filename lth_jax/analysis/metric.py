@@ -1,6 +1,6 @@
 """Metric: what a study is judged by, and how its numbers are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lth_jax.analysis.intervals import Estimate
@@ -8,36 +8,38 @@ from lth_jax.config import VerdictConfig
 from lth_jax.store.records import Run
 
 
+def with_half_width(
+    estimate: Estimate, form: str, half_form: str, scale: float = 1
+) -> str:
+    """A value in a format, with half of its interval if there is one."""
+    value, half = scale * estimate.value, scale * estimate.half_width
+    return f"{value:{form}}" + (f" ± {half:{half_form}}" if estimate.has_interval else "")
+
+
+def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
+    """A value, with the ends of its interval if there is one."""
+    value, low, high = map(show, estimate)
+    return f"{value} [{low}, {high}]" if estimate.has_interval else value
+
+
 class Metric(NamedTuple):
-    """A metric of the test split.
+    """A metric of the test split."""
 
-    Attributes:
-      name: as the records have it.
-      sign: 1 where more is better, -1 where less is.
-      scale: of the numbers that a reader sees.
-      unit, points: after a number, and after a difference.
-      short: its name in a narrow column.
-      better, worse: than another, in a sentence.
-      value_form, half_width_form, difference_form: formats of numbers.
-    """
-
-    name: str
-    sign: int
-    scale: float
-    unit: str
-    points: str
-    short: str
-    better: str
+    name: str  # as the records have it
+    sign: int  # 1 where more is better, -1 where less is
+    scale: float  # of the numbers that a reader sees
+    unit: str  # after a number
+    points: str  # after a difference
+    short: str  # its name in a narrow column
+    better: str  # than another, in a sentence
     worse: str
-    value_form: str
+    value_form: str  # formats of numbers
     half_width_form: str
     difference_form: str
 
     def margin(self, settings: VerdictConfig) -> float:
         """How much worse than the dense net still matches it, in the metric's unit."""
-        if self is ACCURACY:
-            return settings.accuracy_margin
-        margin: float = settings.loss_margin
+        margin: float = getattr(settings, f"{self.name}_margin")
         return margin
 
     @property
@@ -52,15 +54,13 @@ class Metric(NamedTuple):
 
     def text(self, estimate: Estimate) -> str:
         """A value, with half of its interval."""
-        value = f"{self.scale * estimate.value:{self.value_form}}"
-        if not estimate.has_interval:
-            return value
-        return f"{value} ± {self.scale * estimate.half_width:{self.half_width_form}}"
+        return with_half_width(
+            estimate, self.value_form, self.half_width_form, self.scale
+        )
 
     def difference(self, estimate: Estimate) -> str:
         """A difference, with its interval; percentage points of an accuracy."""
-        value, low, high = map(self._signed, estimate)
-        return f"{value} [{low}, {high}]" if estimate.has_interval else value
+        return with_ends(estimate, self._signed)
 
     def _signed(self, difference: float) -> str:
         text = f"{self.scale * difference:{self.difference_form}}"

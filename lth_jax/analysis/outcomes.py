@@ -1,5 +1,6 @@
 """Outcomes: what the replicates of an arm reached at a level, read off their curves."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,29 +13,18 @@ DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
 
 class Outcome(NamedTuple):
-    """One arm at one level; float64[R] arrays over the replicates, in their order.
-
-    Attributes:
-      metric: what its values are of.
-      arm, level: which.
-      density, weights_left: of all kernels' weights, means over the replicates.
-      early_stop_step: the first evaluation with the least validation loss.
-      early_stop_metric: of the test split there; accuracies are in [0, 1].
-      final_metric, final_train_metric: at the end of the budget.
-      num_still_improving: replicates whose early stop is their last evaluation, so
-        that a larger budget might have moved it.
-    """
+    """One arm at one level; float64[R] arrays over the replicates, in their order."""
 
     metric: Metric
     arm: str
     level: int
-    density: float
-    weights_left: int
-    early_stop_step: np.ndarray
-    early_stop_metric: np.ndarray
-    final_metric: np.ndarray
+    density: float  # mean over the replicates
+    weights_left: int  # mean over the replicates
+    early_stop_step: np.ndarray  # the first evaluation with the least validation loss
+    early_stop_metric: np.ndarray  # of the test split there; accuracies are in [0, 1]
+    final_metric: np.ndarray  # at the end of the budget
     final_train_metric: np.ndarray
-    num_still_improving: int
+    num_still_improving: int  # replicates whose early stop is their last evaluation
 
 
 Outcomes = dict[tuple[str, int], Outcome]
@@ -43,8 +33,8 @@ Outcomes = dict[tuple[str, int], Outcome]
 def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     """Early-stop step and the test metric there (Frankle & Carbin 2019, appendix C).
 
-    Found afterwards: every run trains its full budget; among equal losses the first. A
-    net that is pruned while it trains does not stop before it is as sparse as its run.
+    Every run trains its full budget; among equal losses the first counts. A net that
+    is pruned while it trains does not stop before it is as sparse as its run.
 
     Raises:
       RecordsError: if it never is.
@@ -69,14 +59,16 @@ def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
 
 def outcomes(runs: Sequence[Run]) -> Outcomes:
     """All outcomes by (arm, level), ordered by level and then arm."""
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.level, run.arm, run.replicate)):
-        groups.setdefault((run.arm, run.level), []).append(run)
     metric = metric_of(runs)
-    return {key: _outcome(group, metric) for key, group in groups.items()}
+    ordered = sorted(runs, key=lambda run: (run.level, run.arm, run.replicate))
+    groups = itertools.groupby(ordered, key=lambda run: (run.arm, run.level))
+    return {key: _outcome(list(group), metric) for key, group in groups}
 
 
 def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
+    def final(split: str) -> np.ndarray:
+        return np.array([r.curves[split, metric.name].values[-1] for r in runs], float)
+
     steps, values = zip(*(early_stop(run, metric) for run in runs), strict=True)
     last = [run.curves["validation", "loss"].steps[-1] for run in runs]
     weights = [run.curves["mask", "weights_left"].values[0] for run in runs]
@@ -88,11 +80,7 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         weights_left=round(np.mean(weights)),
         early_stop_step=np.array(steps, float),
         early_stop_metric=np.array(values),
-        final_metric=_final(runs, "test", metric),
-        final_train_metric=_final(runs, "train", metric),
+        final_metric=final("test"),
+        final_train_metric=final("train"),
         num_still_improving=int(np.sum(np.equal(steps, last))),
     )
-
-
-def _final(runs: Sequence[Run], split: str, metric: Metric) -> np.ndarray:
-    return np.array([run.curves[split, metric.name].values[-1] for run in runs], float)

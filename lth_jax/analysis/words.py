@@ -1,30 +1,25 @@
 """Words: a verdict in sentences, each of which the records support."""
 
+import collections
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.metric import ACCURACY, Metric
-from lth_jax.analysis.standings import Standing
-from lth_jax.analysis.verdict import Choice, LevelVerdict, Place, Verdict
+from lth_jax.analysis.metric import ACCURACY, with_ends, with_half_width
+from lth_jax.analysis.verdict import LevelVerdict, Verdict
 from lth_jax.lottery.arms import reported_arm
+
+_T = TypeVar("_T")
 
 
 def sentences(verdict: Verdict) -> list[str]:
     """The verdict for a reader in a hurry, the most important first."""
     if not verdict.levels:
         return ["Only the dense net has been trained so far: there is no ticket yet."]
-    answers = verdict.answers
-    found = [
-        _winning(verdict),
-        _matching(verdict, answers.sparsest_matching),
-        _best(answers.best, verdict),
-        _fastest(answers.fastest, len(verdict.levels)),
-        _criteria(verdict.standings, verdict.metric),
-        _below(answers.below_dense_from, verdict.metric),
-        _still_improving(verdict),
-    ]
-    return [sentence for sentence in found if sentence]
+    told = _winning, _matching, _best, _fastest, _criteria, _below, _still_improving
+    return [sentence for tell in told if (sentence := tell(verdict))]
 
 
 def percent(density: float) -> str:
@@ -34,18 +29,18 @@ def percent(density: float) -> str:
 
 def steps(estimate: Estimate) -> str:
     """A number of steps, with half of its interval."""
-    value = f"{estimate.value:,.0f}"
-    if not estimate.has_interval:
-        return value
-    return f"{value} ± {estimate.half_width:,.0f}"
+    return with_half_width(estimate, ",.0f", ",.0f")
 
 
 def times(estimate: Estimate) -> str:
     """A ratio, with its interval."""
-    value = f"{estimate.value:.2f}"
-    if not estimate.has_interval:
-        return value
-    return f"{value} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return with_ends(estimate, "{:.2f}".format)
+
+
+def margin(verdict: Verdict) -> str:
+    """How much worse than the dense net still matches it."""
+    metric = verdict.metric
+    return f"{metric.scale * verdict.metric_margin:g}{metric.points}"
 
 
 def value(number: float, show: Callable[[Estimate], str]) -> str:
@@ -53,171 +48,137 @@ def value(number: float, show: Callable[[Estimate], str]) -> str:
     return show(Estimate(number, math.nan, math.nan))
 
 
+def span(items: Sequence[_T], show: Callable[[_T], str] = str) -> str:
+    """The first and the last of some, such as "3 to 5"; one alone if the same."""
+    return " to ".join(show(item) for item in dict.fromkeys((items[0], items[-1])))
+
+
 def _winning(verdict: Verdict) -> str:
-    by_answer: dict[str, list[LevelVerdict]] = {}
-    for level in verdict.levels:
-        by_answer.setdefault(level.winning.answer, []).append(level)
-    yes = by_answer.get("yes", [])
-    undecided = by_answer.get("undecided", [])
-    untested = by_answer.get("not tested", [])
+    yes, undecided, untested = (
+        [level for level in verdict.levels if level.winning.answer == answer]
+        for answer in ("yes", "undecided", "not tested")
+    )
     if untested and all(x.beats_reinit.answer == "not tested" for x in verdict.levels):
         return (
             "Whether there is a winning ticket was not tested: that takes the arm"
             " 'reinit'."
         )
+    n = verdict.num_replicates
+    replicates = "one replicate" if n == 1 else f"{n} replicates"
+    found = f"No winning ticket is shown by {replicates}."
     if yes:
         found = (
             f"There are winning tickets, at {_densities(yes)} of the weights: they match"
             " the dense net and beat a fresh init of their mask."
         )
-    else:
-        found = f"No winning ticket is shown by {_replicates(verdict.num_replicates)}."
-    sentences = found, _undecided(undecided, verdict), _untested(untested, verdict)
-    return " ".join(filter(None, sentences))
+    if undecided:
+        found += f" At {_which(undecided, verdict)} there are too few replicates to tell"
+        needed = (level.winning.replicates_needed for level in undecided)
+        if known := sorted(x for x in needed if x):
+            found += f"; about {span(known)} would, were these differences the true ones"
+        found += "."
+    if untested:  # beside the ticket at every level, but it may be behind
+        found += f" At {_which(untested, verdict)} the arm 'reinit' is still to run."
+    return found
 
 
-def _undecided(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
-    if not levels:
-        return ""
-    which = _which(levels, verdict)
-    needed = [n for n in (x.winning.replicates_needed for x in levels) if n]
-    if not needed:
-        return f"At {which} there are too few replicates to tell."
-    least, most = min(needed), max(needed)
-    about = f"{least}" if least == most else f"{least} to {most}"
-    return (
-        f"At {which} there are too few replicates to tell; about {about} would, were"
-        " these differences the true ones."
+def _densities(levels: Sequence[LevelVerdict]) -> str:
+    """Densities of levels, runs of them as ranges."""
+    runs = itertools.groupby(enumerate(levels), lambda pair: pair[1].level - pair[0])
+    return ", ".join(
+        span([level for _, level in run], lambda level: percent(level.density))
+        for _, run in runs
     )
-
-
-def _untested(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
-    """The fresh init is trained beside the ticket at every level, but may be behind."""
-    if not levels:
-        return ""
-    return f"At {_which(levels, verdict)} the arm 'reinit' is still to run."
 
 
 def _which(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
-    if len(levels) == len(verdict.levels):
-        return "all levels"
-    return f"{len(levels)} of {len(verdict.levels)} levels"
+    some, of_all = len(levels), len(verdict.levels)
+    return "all levels" if some == of_all else f"{some} of {of_all} levels"
 
 
-def _matching(verdict: Verdict, place: Place | None) -> str:
-    metric = verdict.metric
-    side = "below" if metric.sign > 0 else "above"
-    margin = f"{metric.scale * verdict.metric_margin:g}{metric.points} {side} it at most"
+def _matching(verdict: Verdict) -> str:
+    place = verdict.answers.sparsest_matching
+    side = "below" if verdict.metric.sign > 0 else "above"
+    dense = f"the dense net ({margin(verdict)} {side} it at most)"
     if place is None:
-        return (
-            f"The ticket is not shown to match the dense net ({margin}) at any density."
-        )
-    return (
-        f"The sparsest ticket that matches the dense net ({margin}) keeps"
-        f" {percent(place.density)} of the weights."
-    )
+        return f"The ticket is not shown to match {dense} at any density."
+    kept = f"{percent(place.density)} of the weights"
+    return f"The sparsest ticket that matches {dense} keeps {kept}."
 
 
-def _best(best: Choice | None, verdict: Verdict) -> str:
+def _best(verdict: Verdict) -> str:
+    metric, best = verdict.metric, verdict.answers.best
     if best is None:
         return ""
-    metric = verdict.metric
     leads = "is most accurate" if metric is ACCURACY else f"has the least {metric.name}"
     return (
         f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
-        f"{metric.points} from dense{_chosen(best.estimate, len(verdict.levels))}."
+        f"{metric.points} from dense{_chosen(best.estimate, verdict)}."
     )
 
 
-def _fastest(fastest: Choice | None, num_levels: int) -> str:
+def _fastest(verdict: Verdict) -> str:
+    fastest = verdict.answers.fastest
     if fastest is None:
         return ""
     return (
         f"It learns fastest at {percent(fastest.density)}: the dense net's early stop"
         f" takes {times(fastest.estimate)} times as many steps"
-        f"{_chosen(fastest.estimate, num_levels)}."
+        f"{_chosen(fastest.estimate, verdict)}."
     )
 
 
-def _chosen(estimate: Estimate, num_levels: int) -> str:
+def _chosen(estimate: Estimate, verdict: Verdict) -> str:
     """What a reader must know of an interval of the best among several."""
+    num_levels = len(verdict.levels)
     if not estimate.has_interval or num_levels == 1:
         return ""
     return f" (95% interval, widened for the choice among {num_levels} levels)"
 
 
-def _criteria(standings: Sequence[Standing], metric: Metric) -> str:
+def _criteria(verdict: Verdict) -> str:
     """Which criteria beat random pruning at the sparsest level that all have."""
+    metric, standings = verdict.metric, verdict.standings
     if not standings:
         return ""
     last = min(len(standing.scores) for standing in standings) - 1
     scores = {standing.arm: standing.scores[last] for standing in standings}
     best = max(scores, key=lambda arm: metric.sign * scores[arm].metric.value)
+    leader = "the ticket's" if best == "ticket" else best
     most = "highest" if metric.sign > 0 else "least"
     found = (
-        f"Of {len(scores)} criteria, the ticket's among them, {_criterion(best)} has the"
-        f" {most} mean {metric.name} at {percent(scores[best].density)} of the weights."
+        f"Of {len(scores)} criteria, the ticket's among them, {leader} has the {most}"
+        f" mean {metric.name} at {percent(scores[best].density)} of the weights."
     )
-    if all(score.answer == "not tested" for score in scores.values()):
+    counts = collections.Counter(score.answer for score in scores.values())
+    if list(counts) == ["not tested"]:
         return found
-    counts = {
-        answer: sum(score.answer == answer for score in scores.values())
-        for answer in ("yes", "no", "undecided")
-    }
     return (
         f"{found} Shown to be {metric.better} random pruning there: {counts['yes']};"
         f" {metric.worse} it: {counts['no']}; undecided: {counts['undecided']}."
     )
 
 
-def _criterion(arm: str) -> str:
-    return "the ticket's" if arm == "ticket" else arm
-
-
-def _below(below: dict[str, Place | None], metric: Metric) -> str:
-    parts = [
-        f"{reported_arm(arm).sentence} first at {percent(place.density)}"
-        if place
-        else f"{reported_arm(arm).sentence} at no density"
-        for arm, place in below.items()
-        if not reported_arm(arm).is_criterion
-    ]
-    return f"Shown to be {metric.worse} dense: {'; '.join(parts)}."
+def _below(verdict: Verdict) -> str:
+    parts = []
+    for name, place in verdict.answers.below_dense_from.items():
+        where = f"first at {percent(place.density)}" if place else "at no density"
+        if not (arm := reported_arm(name)).is_criterion:
+            parts.append(f"{arm.sentence} {where}")
+    return f"Shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
 
 
 def _still_improving(verdict: Verdict) -> str:
     """Early stops that the budget cut short."""
-    cut = [s for s in verdict.summaries if 2 * s.num_still_improving > s.num_replicates]
-    if not cut:
-        return ""
-    arms: dict[str, list[float]] = {}
-    for summary in cut:
-        arms.setdefault(summary.arm, []).append(summary.density)
-    others = [max(arms.pop(arm)) for arm in list(arms) if reported_arm(arm).is_criterion]
-    parts = [f"{arm} from {percent(max(d))} on" for arm, d in arms.items()]
+    most: dict[str, float] = {}
+    for s in verdict.summaries:
+        if 2 * s.num_still_improving > s.num_replicates:
+            most[s.arm] = max(s.density, most.get(s.arm, 0.0))
+    others = [most.pop(arm) for arm in list(most) if reported_arm(arm).is_criterion]
+    parts = [f"{arm} from {percent(density)} on" for arm, density in most.items()]
     if others:
         parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")
-    return (
-        "Most early stops are the last evaluation, so a larger budget might move them:"
-        f" {'; '.join(parts)}."
+    budget = (
+        "Most early stops are the last evaluation, so a larger budget might move them"
     )
-
-
-def _densities(levels: Sequence[LevelVerdict]) -> str:
-    """Densities of levels, runs of them as ranges."""
-    runs: list[list[LevelVerdict]] = []
-    for level in levels:
-        if runs and level.level == runs[-1][-1].level + 1:
-            runs[-1].append(level)
-        else:
-            runs.append([level])
-    return ", ".join(
-        percent(run[0].density)
-        if len(run) == 1
-        else f"{percent(run[0].density)} to {percent(run[-1].density)}"
-        for run in runs
-    )
-
-
-def _replicates(n: int) -> str:
-    return "one replicate" if n == 1 else f"{n} replicates"
+    return f"{budget}: {'; '.join(parts)}." if parts else ""

@@ -40,10 +40,8 @@ def listing() -> str:
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
         variants = dict.fromkeys(re.findall(r'":\w+"', text))
         names = (path.stem + variant.strip('"') for variant in variants)
-        lines += [
-            f"{path.stem:10}{text.partition(chr(10))[0]}",
-            f"{'':10}{', '.join(names)}",
-        ]
+        head = text.partition("\n")[0]
+        lines += [f"{path.stem:10}{head}", f"{'':10}{', '.join(names)}"]
     return "\n".join(lines)
 
 
@@ -57,10 +55,9 @@ def _change(name: str) -> Callable[[str], str] | None:
     """What makes of a flag's value one that `config_flags` takes."""
     if name == "config":
         return _located
-    if name.startswith("config."):
-        kind = flag_type(name.removeprefix("config."))
-        return _quoted if kind == tuple[str, ...] else None
-    return None
+    group, dot, field = name.partition(".")
+    is_field = bool(dot) and group == "config"
+    return _quoted if is_field and flag_type(field) == tuple[str, ...] else None
 
 
 def _located(text: str) -> str:
@@ -69,9 +66,8 @@ def _located(text: str) -> str:
     path = pathlib.Path(name)
     if not path.is_file():
         if name not in packaged:
-            raise ConfigError(
-                f"--config: {name!r}; no such file, nor one of {', '.join(packaged)}"
-            )
+            names = ", ".join(packaged)
+            raise ConfigError(f"--config: {name!r}; no such file, nor one of {names}")
         path = packaged[name]
     # Last, since configs/mnist1d.py is not to hide the package mnist1d.
     for folder in (pathlib.Path.cwd(), path.parent.resolve()):

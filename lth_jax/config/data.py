@@ -2,30 +2,23 @@
 
 import dataclasses
 
-from lth_jax.config.requirements import at_least, one_of
+from lth_jax.config.requirements import Checks
 from lth_jax.data.augment import AUGMENTATIONS
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which data, and how they are split.
+    """Which data, and how they are split."""
 
-    Attributes:
-      name: "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", any prepared
-        TFDS image-classification data set, or `package.module:name`. Whether it is there
-        shows when it is loaded.
-      raw_dir: where the raw files of mnist, fashion_mnist, cifar10 or cifar100 lie; they
-        are downloaded if it is None.
-      num_validation: training examples held out at random for validation.
-      augment: "none" or "flip_and_crop", drawn anew at every step of every member.
-    """
-
+    # "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", any prepared TFDS
+    # image-classification data set, or `package.module:name`.
     name: str = "mnist1d"
-    raw_dir: str | None = None
-    num_validation: int = 1000
-    augment: str = "none"
+    raw_dir: str | None = None  # of the raw image files; None: they are downloaded
+    num_validation: int = 1000  # training examples held out at random
+    augment: str = "none"  # or "flip_and_crop", anew at every step of every member
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        at_least("data.num_validation", self.num_validation, 1)
-        one_of("data.augment", self.augment, AUGMENTATIONS)
+        check = Checks(self, "data.")
+        check.at_least(1, "num_validation")
+        check.one_of("augment", AUGMENTATIONS)

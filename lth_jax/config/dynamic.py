@@ -3,29 +3,21 @@
 import dataclasses
 from typing import Any
 
-from lth_jax.config.requirements import at_least, inside_unit, one_of, require
+from lth_jax.config.requirements import Checks
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 
 
 @dataclasses.dataclass(frozen=True)
 class DynamicConfig:
-    """How masks change while the arms "gradual", "set" and "rigl" train.
-
-    Attributes:
-      update_every_steps: steps between updates.
-      drop_fraction: of each layer's weights that "set" drops in an update, and "rigl" in
-        its first.
-      begin_fraction: of the budget, when "gradual" begins.
-      end_fraction: of the budget, after which no masks change.
-      densities: how many weights each layer of "set" and "rigl" has: "ticket" (as many
-        as the ticket's), or as many in all, shared out by "er" or "erk" as in their
-        papers; see `lth_jax.pruning.layer_densities`.
-    """
+    """How masks change while the arms "gradual", "set" and "rigl" train."""
 
     update_every_steps: int = 100
-    drop_fraction: float = 0.3
-    begin_fraction: float = 0.0
-    end_fraction: float = 0.75
+    drop_fraction: float = 0.3  # of a layer's weights, by "set" and by "rigl" at first
+    begin_fraction: float = 0.0  # of the budget, when "gradual" begins
+    end_fraction: float = 0.75  # of the budget, after which no masks change
+    # How many weights each layer of "set" and "rigl" has: as many as the "ticket" has
+    # there, or as many in all, shared out by "er" or "erk" as in their papers; see
+    # `lth_jax.pruning.layer_densities`.
     densities: str = "ticket"
 
     def arguments(self, num_steps: int) -> dict[str, Any]:
@@ -40,10 +32,11 @@ class DynamicConfig:
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        begin, end = self.begin_fraction, self.end_fraction
-        inside_unit("dynamic.drop_fraction", self.drop_fraction)
-        require("dynamic.begin_fraction", begin, 0 <= begin < 1, "inside [0, 1)")
+        check = Checks(self, "dynamic.")
+        check.are("inside (0, 1)", "drop_fraction")
+        check.are("inside [0, 1)", "begin_fraction")
+        begin = self.begin_fraction
         after = f"inside (begin_fraction, 1), which is above {begin}"
-        require("dynamic.end_fraction", end, begin < end < 1, after)
-        at_least("dynamic.update_every_steps", self.update_every_steps, 1)
-        one_of("dynamic.densities", self.densities, ("ticket", *LAYER_DENSITIES))
+        check.require("end_fraction", begin < self.end_fraction < 1, after)
+        check.at_least(1, "update_every_steps")
+        check.one_of("densities", ("ticket", *LAYER_DENSITIES))

@@ -5,14 +5,8 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
-    """Where every evaluation, the mean over the replicates, is also written.
+    """Where every evaluation, the mean over the replicates, is also written."""
 
-    Attributes:
-      tensorboard: to tensorboard/ in the workdir.
-      wandb: to Weights & Biases.
-      trackio: to Trackio.
-    """
-
-    tensorboard: bool = False
-    wandb: bool = False
+    tensorboard: bool = False  # to tensorboard/ in the workdir
+    wandb: bool = False  # to Weights & Biases
     trackio: bool = False

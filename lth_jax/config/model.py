@@ -2,52 +2,40 @@
 
 import dataclasses
 
-from lth_jax.config.requirements import at_least, registered, require
+from lth_jax.config.requirements import Checks
 from lth_jax.models import INITIALIZERS, MODELS, model_fields
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which net.
+    """Which net."""
 
-    Attributes:
-      name: a name in `lth_jax.models.MODELS`, or `package.module:name`.
-      hidden_sizes: units of each hidden dense layer of lenet, conv2, conv4 and conv6;
-        empty for the paper's.
-      width: factor of all channels and hidden units.
-      dropout_rate: of conv2, conv4 and conv6, after each hidden dense layer.
-    """
-
-    name: str = "lenet"
+    name: str = "lenet"  # in `lth_jax.models.MODELS`, or `package.module:name`
+    # Units of each hidden dense layer of lenet, conv2, conv4, conv6; empty: the paper's.
     hidden_sizes: tuple[int, ...] = ()
-    width: float = 1.0
-    dropout_rate: float = 0.0
+    width: float = 1.0  # factor of all channels and hidden units
+    dropout_rate: float = 0.0  # of conv2, conv4, conv6, after each hidden dense layer
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        registered("model.name", self.name, MODELS)
-        for size in self.hidden_sizes:
-            at_least("model.hidden_sizes", size, 1)
-        require("model.width", self.width, 0 < self.width < float("inf"), "above 0")
-        rate = self.dropout_rate
-        require("model.dropout_rate", rate, 0 <= rate < 1, "inside [0, 1)")
-        default, fields = ModelConfig(), ("hidden_sizes", "dropout_rate", "width")
-        for name in fields:
-            value, untold = getattr(self, name), getattr(default, name)
-            ok = value == untold or name in model_fields(self.name)
-            require(f"model.{name}", value, ok, f"left out for {self.name!r}")
+        check = Checks(self, "model.")
+        check.registered("name", MODELS)
+        check.at_least(1, "hidden_sizes")
+        check.are("above 0", "width")
+        check.are("inside [0, 1)", "dropout_rate")
+        for name in ("hidden_sizes", "dropout_rate", "width"):
+            untold = getattr(self, name) == getattr(ModelConfig, name)
+            ok = untold or name in model_fields(self.name)
+            check.require(name, ok, f"left out for {self.name!r}")
 
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """How weights are drawn.
+    """How weights are drawn."""
 
-    Attributes:
-      name: a name in `lth_jax.models.INITIALIZERS`, or `package.module:name`.
-    """
-
+    # In `lth_jax.models.INITIALIZERS`, or `package.module:name`.
     name: str = "glorot_normal"
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        registered("init.name", self.name, INITIALIZERS)
+        Checks(self, "init.").registered("name", INITIALIZERS)

@@ -14,7 +14,7 @@ from lth_jax.config.study import StudyConfig
 
 def default() -> ml_collections.ConfigDict:
     """A locked ConfigDict with every field at its default."""
-    return ml_collections.ConfigDict(_to_dict(StudyConfig, StudyConfig())).lock()
+    return ml_collections.ConfigDict(_to_dict(StudyConfig())).lock()
 
 
 def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
@@ -25,23 +25,21 @@ def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
     """
     chosen = frozenset(text.split(",")) if text else frozenset()
     for variant in sorted(chosen - set(allowed)):
-        raise ConfigError(
-            f"config variant: {variant!r}; must be one of {', '.join(allowed)}"
-        )
+        must = f"must be one of {', '.join(allowed)}"
+        raise ConfigError(f"config variant: {variant!r}; {must}")
     return chosen
 
 
-def _to_dict(cls: type, instance: Any) -> dict[str, Any]:
+def _to_dict(group: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, annotation in typing.get_type_hints(cls).items():
-        value = getattr(instance, name)
+    for name, annotation in typing.get_type_hints(type(group)).items():
+        value = getattr(group, name)
         if dataclasses.is_dataclass(value):
-            values[name] = _to_dict(type(value), value)
+            value = _to_dict(value)
         elif value is None:  # typed, so that a flag can set it
             (present,) = set(typing.get_args(annotation)) - {type(None)}
-            values[name] = config_dict.placeholder(present)
-        else:
-            values[name] = value
+            value = config_dict.placeholder(present)
+        values[name] = value
     return values
 
 
@@ -98,12 +96,12 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
         if value is None:
             return None
         (annotation,) = set(args) - {type(None)}
+    if dataclasses.is_dataclass(annotation):
+        return _group(field, value, annotation)
     if typing.get_origin(annotation) is tuple:
         if not isinstance(value, tuple | list):
             raise ConfigError(f"{field}: {value!r}; must be a tuple")
         return tuple(_typed(field, item, args[0]) for item in value)
-    if dataclasses.is_dataclass(annotation):
-        return _group(field, value, annotation)
     if annotation is float and type(value) is int:
         return float(value)
     if annotation is str and type(value) is int:  # such as rewind.step=500

@@ -1,10 +1,16 @@
 """Requirements: what makes a field's value an error, told by the field's name."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from lth_jax.errors import UserError
 from lth_jax.registry import Registry, UnknownName
+
+_RANGES: dict[str, Callable[[float], bool]] = {
+    "above 0": lambda x: 0 < x < float("inf"),
+    "inside (0, 1)": lambda x: 0 < x < 1,
+    "inside [0, 1)": lambda x: 0 <= x < 1,
+}
 
 
 class ConfigError(UserError):
@@ -17,28 +23,44 @@ def require(field: str, value: Any, ok: bool, allowed: str) -> None:
         raise ConfigError(f"{field}: {value!r} is not allowed; must be {allowed}")
 
 
-def at_least(field: str, value: float, least: float) -> None:
-    """`require` that it is no less."""
-    require(field, value, value >= least, f"at least {least}")
+class Checks:
+    """Of the fields of one group, by name; each raises a `ConfigError` of a wrong value.
 
-
-def one_of(field: str, value: str, allowed: Collection[str]) -> None:
-    """`require` that it is one of these names."""
-    require(field, value, value in allowed, f"one of {', '.join(allowed)}")
-
-
-def inside_unit(field: str, value: float) -> None:
-    """`require` that it is in (0, 1)."""
-    require(field, value, 0 < value < 1, "inside (0, 1)")
-
-
-def registered(field: str, name: str, registry: Registry[Any]) -> Any:
-    """What a registry finds by the name, such as "lenet" or "my_nets:MyNet".
-
-    Raises:
-      ConfigError: naming the field, if it finds nothing.
+    None passes, and the items of a tuple are checked one by one, except by `require`.
     """
-    try:
-        return registry.find(name)
-    except UnknownName as error:
-        raise ConfigError(f"{field}: {error}") from None
+
+    def __init__(self, group: object, prefix: str = ""):
+        self._group = group
+        self._prefix = prefix
+
+    def require(self, name: str, ok: bool, allowed: str) -> None:
+        """That the field is ok, which the caller found out."""
+        require(f"{self._prefix}{name}", getattr(self._group, name), ok, allowed)
+
+    def at_least(self, least: float, *names: str) -> None:
+        """That they are no less."""
+        self._each(names, lambda x: x >= least, f"at least {least}")
+
+    def are(self, allowed: str, *names: str) -> None:
+        """That they are in one of `_RANGES`."""
+        self._each(names, _RANGES[allowed], allowed)
+
+    def one_of(self, name: str, allowed: Collection[str]) -> None:
+        """That it is one of these names."""
+        self._each([name], lambda x: x in allowed, f"one of {', '.join(allowed)}")
+
+    def registered(self, name: str, registry: Registry[Any]) -> Any:
+        """What a registry finds by it, such as "lenet" or "my_nets:MyNet"."""
+        try:
+            return registry.find(getattr(self._group, name))
+        except UnknownName as error:
+            raise ConfigError(f"{self._prefix}{name}: {error}") from None
+
+    def _each(
+        self, names: Collection[str], is_ok: Callable[[Any], bool], allowed: str
+    ) -> None:
+        for name in names:
+            value = getattr(self._group, name)
+            for item in value if isinstance(value, tuple) else (value,):
+                ok = item is None or is_ok(item)
+                require(f"{self._prefix}{name}", item, ok, allowed)

@@ -2,27 +2,23 @@
 
 import dataclasses
 
-from lth_jax.config.requirements import ConfigError, one_of, require
+from lth_jax.config.requirements import Checks, ConfigError, require
 from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS, Rewind
 
 
 @dataclasses.dataclass(frozen=True)
 class RewindConfig:
-    """What a level resets when it starts, and to which step.
+    """What a level resets when it starts, and to which step."""
 
-    Attributes:
-      preset: "rewind" (to the init, as the paper), "late_rewind" (to step k > 0),
-        "lr_rewind" (the schedule alone), "fine_tune" or "continue"; see
-        `lth_jax.training.rewinding.REWINDS`.
-      step: k, a step of the dense net's training, or an epoch such as "2ep"; levels
-        after the first train from there to the end of the budget. A multiple of
-        eval_every_steps saves compilations.
-      params, batch_stats, optimizer, schedule: other than the preset's; see
-        `lth_jax.training.rewinding.Rewind`.
-    """
-
+    # "rewind" (to the init, as the paper), "late_rewind" (to step k > 0), "lr_rewind"
+    # (the schedule alone), "fine_tune" or "continue"; see
+    # `lth_jax.training.rewinding.REWINDS`.
     preset: str = "rewind"
+    # k, a step of the dense net's training, or an epoch such as "2ep"; levels after the
+    # first train from there to the end of the budget. A multiple of eval_every_steps
+    # saves compilations.
     step: str = "0"
+    # Other than the preset's; see `lth_jax.training.rewinding.Rewind`.
     params: str | None = None
     batch_stats: str | None = None
     optimizer: str | None = None
@@ -37,10 +33,10 @@ class RewindConfig:
 
     def check(self, num_steps: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for such a budget."""
-        one_of("rewind.preset", self.preset, REWINDS)
+        check = Checks(self, "rewind.")
+        check.one_of("preset", REWINDS)
         for name, allowed in REWIND_CHOICES.items():
-            if (value := getattr(self, name)) is not None:
-                one_of(f"rewind.{name}", value, allowed)
+            check.one_of(name, allowed)
         if self.step.endswith("ep"):  # how long an epoch is, the data tell
             _parsed(self.step, 1.0)
         else:
@@ -69,7 +65,5 @@ def _parsed(text: str, steps_per_epoch: float) -> int:
     try:
         return int(text) if number == text else round(float(number) * steps_per_epoch)
     except (ValueError, OverflowError):
-        raise ConfigError(
-            f"rewind.step: {text!r}; must be a step such as '500', or an epoch such as"
-            " '2ep'"
-        ) from None
+        allowed = "a step such as '500', or an epoch such as '2ep'"
+        raise ConfigError(f"rewind.step: {text!r}; must be {allowed}") from None

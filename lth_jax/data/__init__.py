@@ -1,8 +1,7 @@
 """Data: sources of examples. Nothing heavy is imported until a set is loaded."""
 
 from lth_jax.data.arrays import from_arrays
-from lth_jax.data.loading import load
-from lth_jax.data.sets import DATA_SETS
+from lth_jax.data.sets import DATA_SETS, load
 from lth_jax.data.source import (
     DataError,
     Normalization,

@@ -21,9 +21,8 @@ def from_arrays(arrays: Sequence[Any]) -> Source:
         which are normalised by their last axis, or other integers (tokens), which are
         not. Labels are integers, of classes from 0 on, or floats (regression).
 
-    Returns:
-      A source of inputs uint8, float32 or int32 [N, ...], and of labels int32[N, ...] or
-      float32[N, ..., outputs]; one number for each example is float32[N, 1].
+    Returns a source of inputs uint8, float32 or int32 [N, ...], and of labels int32
+    [N, ...] or float32[N, ..., outputs]; one number for each example is float32[N, 1].
 
     Raises:
       DataError: naming the array that cannot be used.
@@ -33,8 +32,8 @@ def from_arrays(arrays: Sequence[Any]) -> Source:
     for array in (*source.train, *source.test):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
-    note = f"data of one's own (SHA-256 {digest.hexdigest()[:16]}…)"
-    return source._replace(note=note)
+    digits = digest.hexdigest()[:16]
+    return source._replace(note=f"data of one's own (SHA-256 {digits}…)")
 
 
 def read_npz(path: str) -> Source:

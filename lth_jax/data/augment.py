@@ -9,24 +9,17 @@ _PAD = 4
 def flip_and_crop(key: jax.Array, images: jax.Array) -> jax.Array:
     """Each image flipped left to right or not, and shifted by up to 4 pixels each way.
 
-    As in the paper's ResNet and VGG (Frankle & Carbin 2019, appendix I): images are
-    padded with 4 black pixels on each side, and cropped to their size at random.
-
-    Args:
-      key: of one batch.
-      images: [N, H, W, C] of any dtype, 0 is black.
-
-    Returns:
-      [N, H, W, C], the same dtype.
+    As in the paper's ResNet and VGG (Frankle & Carbin 2019, appendix I): images of any
+    dtype [N, H, W, C] are padded with 4 black pixels (0) on each side, and cropped to
+    their size at random. The key is that of one batch.
     """
-    number, height, width, channels = images.shape
+    number, *size = images.shape
     flip_key, crop_key = jax.random.split(key)
     flipped = jax.random.bernoulli(flip_key, 0.5, (number,))
     corners = jax.random.randint(crop_key, (number, 2), 0, 2 * _PAD + 1)
     padded = jnp.pad(images, ((0, 0), (_PAD, _PAD), (_PAD, _PAD), (0, 0)))
 
     def one(image: jax.Array, flip: jax.Array, corner: jax.Array) -> jax.Array:
-        size = (height, width, channels)
         crop = jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), size)
         return jnp.where(flip, crop[:, ::-1], crop)
 

@@ -5,6 +5,7 @@ the same raw files with NumPy and store array_record.
 """
 
 import pathlib
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -13,9 +14,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.util import DownloadError
 
-from lth_jax.data.online import check_online
-from lth_jax.data.raw import RawFiles
+from lth_jax.data.published import RawFiles
 from lth_jax.data.source import DataError, Source, Split
+
+_ANSWERS_WITHIN_SECONDS = 4.0
 
 
 class _FromRaw(  # type: ignore[call-arg]
@@ -32,12 +34,9 @@ class _FromRaw(  # type: ignore[call-arg]
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Tensor(shape=self.RAW.image_shape, dtype=np.uint8),
-                "label": tfds.features.ClassLabel(num_classes=self.RAW.num_classes),
-            }
-        )
+        image = tfds.features.Tensor(shape=self.RAW.image_shape, dtype=np.uint8)
+        label = tfds.features.ClassLabel(num_classes=self.RAW.num_classes)
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
         return tfds.core.DatasetInfo(
             builder=self, features=features, supervised_keys=("image", "label")
         )
@@ -55,7 +54,7 @@ class _FromRaw(  # type: ignore[call-arg]
 
     def _downloaded(self, dl_manager: Any) -> Source:
         url, *_ = self.RAW.urls.values()
-        check_online(url)
+        _check_online(url)
         try:
             found = dl_manager.download(self.RAW.urls)
         except DownloadError as error:
@@ -80,11 +79,38 @@ class _FromRaw(  # type: ignore[call-arg]
 def builder_class(name: str, files: RawFiles) -> type[_FromRaw]:
     """The builder of a data set, which TFDS calls `lth_<name>`."""
     class_name = "Lth" + "".join(part.capitalize() for part in name.split("_"))
-
-    def fill(namespace: dict[str, Any]) -> None:
-        namespace.update(RAW=files, __module__=__name__)
-
     made: type[_FromRaw] = types.new_class(
-        class_name, (_FromRaw,), {"skip_registration": True}, fill
+        class_name,
+        (_FromRaw,),
+        {"skip_registration": True},
+        lambda namespace: namespace.update(RAW=files, __module__=__name__),
     )
     return made
+
+
+def _check_online(url: str) -> None:
+    """Fails within seconds where TFDS would retry for minutes, naming the remedies."""
+    import requests
+
+    problem = "no answer"
+
+    def ask() -> None:
+        nonlocal problem
+        try:
+            requests.head(url, timeout=_ANSWERS_WITHIN_SECONDS)
+            problem = ""
+        except requests.RequestException as error:
+            problem = type(error).__name__
+
+    # A thread that may be left behind: a name server that does not answer outlasts
+    # requests' time limit.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_ANSWERS_WITHIN_SECONDS)
+    if problem:
+        raise DataError(
+            f"cannot reach {url} ({problem}), and the data set is not prepared. Either"
+            " go online, or give the folder of the raw files with --config.data.raw_dir,"
+            " or copy a prepared data set to the TFDS data folder (the TFDS_DATA_DIR"
+            " environment variable, else ~/tensorflow_datasets)"
+        )

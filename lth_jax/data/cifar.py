@@ -23,39 +23,23 @@ class BinFile(NamedTuple):
 
 
 class CifarFiles(NamedTuple):
-    """The files of a CIFAR data set, and the archive that they are published in.
+    """The files of a CIFAR data set, and the archive that they are published in."""
 
-    Attributes:
-      name: of the data set, for messages.
-      url: the folder that the archive is published in.
-      archive: its name.
-      sha256: the archive's.
-      folder: what it unpacks to.
-      train: its training files, in order.
-      test: its test file.
-      num_label_bytes: before each image; the last of them is the label.
-      num_classes: labels lie below it.
-    """
-
-    name: str
-    url: str
+    name: str  # of the data set, for messages
     archive: str
-    sha256: str
-    folder: str
+    sha256: str  # the archive's
+    folder: str  # what it unpacks to
     train: tuple[BinFile, ...]
     test: BinFile
-    num_label_bytes: int
+    num_label_bytes: int  # before each image; the last of them is the label
     num_classes: int
+    url: str = "https://www.cs.toronto.edu/~kriz/"  # the folder with the archive
+    image_shape: tuple[int, int, int] = (_SIDE, _SIDE, 3)
 
     @property
     def files(self) -> tuple[BinFile, ...]:
         """The training files, then the test file."""
         return *self.train, self.test
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        return _SIDE, _SIDE, 3
 
     @property
     def urls(self) -> dict[str, str]:
@@ -73,8 +57,7 @@ class CifarFiles(NamedTuple):
     def read(self, paths: Mapping[str, pathlib.Path]) -> Source:
         """The examples in the archive or the unpacked files, in the order of the files.
 
-        Images are uint8[N, 32, 32, 3]. Examples that are well-formed but not the official
-        ones have a note that says so.
+        Images are uint8[N, 32, 32, 3]. A note tells that they are not the official ones.
 
         Raises:
           DataError: naming the file, if one is missing, damaged, of another size, or
@@ -82,31 +65,36 @@ class CifarFiles(NamedTuple):
         """
         archive = paths.get(self.archive)
         if archive is None:
-            contents = {
-                str(paths[file.name]): self._content(paths[file.name])
-                for file in self.files
-            }
+            contents = self._loose(paths)
         else:
             contents = _unpacked(archive, self.files)
         *train, test = (
             self._split(place, content, file)
             for (place, content), file in zip(contents.items(), self.files, strict=True)
         )
-        official = archive is not None and _sha256(archive.read_bytes()) == self.sha256
-        return Source(
-            Split(*(np.concatenate(arrays) for arrays in zip(*train, strict=True))),
-            test,
-            self.num_classes,
-            note=None if official else self._note([*contents.values()]),
-        )
+        whole = Split(*(np.concatenate(arrays) for arrays in zip(*train, strict=True)))
+        # Official are these files, whatever archive they came in, or the whole archive.
+        is_official = [*map(_sha256, contents.values())] == [f.sha256 for f in self.files]
+        if archive is not None:
+            is_official |= _sha256(archive.read_bytes()) == self.sha256
+        note = None
+        if not is_official:
+            digits = _sha256(b"".join(contents.values()))[:16]  # to tell others apart
+            note = (
+                f"{self.name}: these files are not the official ones (SHA-256 {digits}…);"
+                " accuracies may differ from those on the original"
+            )
+        return Source(whole, test, self.num_classes, note)
 
-    def _content(self, path: pathlib.Path) -> bytes:
+    def _loose(self, paths: Mapping[str, pathlib.Path]) -> dict[str, bytes]:
+        """The contents of unpacked files, in their order, by their paths."""
+        places = [paths[file.name] for file in self.files]
         try:
-            return path.read_bytes()
-        except FileNotFoundError:
+            return {str(path): path.read_bytes() for path in places}
+        except FileNotFoundError as error:
             raise DataError(
-                f"{path}: no such file; data.raw_dir must hold {self.archive}, or what it"
-                " unpacks to"
+                f"{error.filename}: no such file; data.raw_dir must hold {self.archive},"
+                " or what it unpacks to"
             ) from None
 
     def _split(self, place: str, content: bytes, file: BinFile) -> Split:
@@ -126,53 +114,32 @@ class CifarFiles(NamedTuple):
         planes = records[:, self.num_label_bytes :].reshape(-1, 3, _SIDE, _SIDE)
         return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
 
-    def _note(self, contents: list[bytes]) -> str | None:
-        """None for the official files, whatever archive they came in.
-
-        Other files are told apart by a digest of all contents, in the files' order.
-        """
-        if [_sha256(content) for content in contents] == [f.sha256 for f in self.files]:
-            return None
-        return (
-            f"{self.name}: these files are not the official ones (SHA-256"
-            f" {_sha256(*contents)[:16]}…); accuracies may differ from those on the"
-            " original"
-        )
-
-
-def _sha256(*contents: bytes) -> str:
-    """Of the contents one after the other."""
-    digest = hashlib.sha256()
-    for content in contents:
-        digest.update(content)
-    return digest.hexdigest()
-
 
 def _unpacked(archive: pathlib.Path, files: tuple[BinFile, ...]) -> dict[str, bytes]:
     """The contents of files in an archive, in their order, by how to name them."""
-    wanted = {file.name for file in files}
-    found = {}
+    names, found = [file.name for file in files], {}
     try:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
                 name = pathlib.PurePosixPath(member.name).name
                 content = tar.extractfile(member) if member.isfile() else None
-                if content is not None and name in wanted:
+                if content is not None and name in names:
                     found[name] = content.read()
     except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
         raise DataError(f"{archive}: truncated or damaged archive ({error})") from None
-    missing = sorted(wanted - found.keys())
-    if missing:
+    if missing := sorted({*names} - found.keys()):
         raise DataError(f"{archive}: truncated or damaged archive (no {missing[0]})")
-    return {f"{archive}: {file.name}": found[file.name] for file in files}
+    return {f"{archive}: {name}": found[name] for name in names}
 
 
-_URL = "https://www.cs.toronto.edu/~kriz/"
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 # The archives' checksums are those of tensorflow_datasets' url_checksums. The files'
 # are those that torchvision for Ruby checks after it has unpacked the same archives.
 CIFAR10 = CifarFiles(
     name="cifar10",
-    url=_URL,
     archive="cifar-10-binary.tar.gz",
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     folder="cifar-10-batches-bin",
@@ -199,7 +166,6 @@ CIFAR10 = CifarFiles(
 )
 CIFAR100 = CifarFiles(
     name="cifar100",
-    url=_URL,
     archive="cifar-100-binary.tar.gz",
     sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     folder="cifar-100-binary",

@@ -12,44 +12,33 @@ import numpy as np
 
 from lth_jax.data.source import DataError, Source, Split
 
-
-class IdxFile(NamedTuple):
-    """A gzipped IDX file: its name, and the SHA-256 of its uncompressed bytes."""
-
-    name: str
-    sha256: str
+_NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 
 
 class IdxFiles(NamedTuple):
-    """The four files of an MNIST-like data set, and where they are published.
+    """The four files of an MNIST-like data set, and the folder they are published in.
 
-    Checksums are of the uncompressed bytes: copies differ in their gzip headers.
+    SHA-256 are of the uncompressed bytes: copies differ in their gzip headers.
     """
 
     url: str
-    train_images: IdxFile
-    train_labels: IdxFile
-    test_images: IdxFile
-    test_labels: IdxFile
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        return 28, 28, 1
-
-    @property
-    def num_classes(self) -> int:
-        """Labels lie below it."""
-        return 10
+    checksums: tuple[str, str, str, str]
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    num_classes: int = 10
 
     @property
     def urls(self) -> dict[str, str]:
         """Addresses by file name."""
-        return {file.name: self.url + file.name for file in self[1:]}
+        return {name: self.url + name for name in _NAMES}
 
     def find(self, folder: pathlib.Path) -> dict[str, pathlib.Path]:
         """Where the files lie in a folder, by name, whether they are there or not."""
-        return {file.name: folder / file.name for file in self[1:]}
+        return {name: folder / name for name in _NAMES}
 
     def read(self, paths: Mapping[str, pathlib.Path]) -> Source:
         """The checked examples in files by name: images uint8[N, 28, 28, 1].
@@ -58,56 +47,47 @@ class IdxFiles(NamedTuple):
           DataError: if a file is missing, truncated, or not the expected one.
         """
         train_images, train_labels, test_images, test_labels = (
-            read(paths[file.name], file) for file in self[1:]
+            _read(paths[name], name, checksum)
+            for name, checksum in zip(_NAMES, self.checksums, strict=True)
         )
         train = Split(train_images[..., None], train_labels.astype(np.int32))
         test = Split(test_images[..., None], test_labels.astype(np.int32))
         return Source(train, test, self.num_classes)
 
 
-def _files(url: str, *checksums: str) -> IdxFiles:
-    names = (
-        "train-images-idx3-ubyte.gz",
-        "train-labels-idx1-ubyte.gz",
-        "t10k-images-idx3-ubyte.gz",
-        "t10k-labels-idx1-ubyte.gz",
-    )
-    return IdxFiles(url, *map(IdxFile, names, checksums))
-
-
-MNIST = _files(
+MNIST = IdxFiles(
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
 )
-FASHION_MNIST = _files(
+FASHION_MNIST = IdxFiles(
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
 )
 
 
-def read(path: pathlib.Path, expected: IdxFile) -> np.ndarray:
-    """The array in a gzipped IDX file of unsigned bytes, checked.
-
-    Raises:
-      DataError: if the file is missing, truncated, or not the expected one.
-    """
+def _read(path: pathlib.Path, name: str, checksum: str) -> np.ndarray:
+    """The array in a gzipped IDX file of unsigned bytes, checked."""
     try:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected {expected.name}") from None
+        raise DataError(f"{path}: no such file; expected {name}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: truncated or damaged gzip file ({error})") from None
     found = hashlib.sha256(content).hexdigest()
-    if found != expected.sha256:
+    if found != checksum:
         raise DataError(
             f"{path}: the SHA-256 of its uncompressed content is {found}; must be"
-            f" {expected.sha256}"
+            f" {checksum}"
         )
     num_axes = content[3]
     shape = struct.unpack_from(f">{num_axes}I", content, offset=4)

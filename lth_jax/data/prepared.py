@@ -9,15 +9,11 @@ from lth_jax.data.arrays import checked
 from lth_jax.data.source import DataError, Source
 
 
-def find(name: str, others: Iterable[str]) -> Any:
-    """The TFDS builder of a prepared data set.
-
-    Args:
-      name: as TFDS has it.
-      others: names that could have been given instead, for the message.
+def load(name: str, others: Iterable[str]) -> Source:
+    """A data set that TFDS has prepared; `others` are named where it knows none.
 
     Raises:
-      DataError: if TFDS does not know it, or has not prepared it.
+      DataError: if TFDS has not prepared it, or as `read`.
     """
     import tensorflow_datasets as tfds
 
@@ -35,7 +31,7 @@ def find(name: str, others: Iterable[str]) -> Any:
             " TensorFlow is installed (tfds build --file_format=array_record), and set"
             " TFDS_DATA_DIR to the folder"
         )
-    return builder
+    return read(builder)
 
 
 def read(builder: Any) -> Source:
@@ -57,14 +53,13 @@ def read(builder: Any) -> Source:
             f" {builder.info.file_format.value}, which needs TensorFlow to read; prepare"
             " it as array_record (tfds build --file_format=array_record)"
         )
-    arrays = [*_arrays(builder, "train"), *_arrays(builder, test)]
-    source = checked(arrays)
+    source = checked([*_arrays(builder, "train"), *_arrays(builder, test)])
     label = builder.info.features[keys[1]]
-    num_outputs = getattr(label, "num_classes", source.num_outputs)
-    note = None
-    if test != "test":
-        note = f"{builder.name}: the test split is its {test} split; it has no other"
-    return source._replace(num_outputs=num_outputs, note=note)
+    note = f"{builder.name}: the test split is its {test} split; it has no other"
+    return source._replace(
+        num_outputs=getattr(label, "num_classes", source.num_outputs),
+        note=None if test == "test" else note,
+    )
 
 
 def _arrays(builder: Any, split: str) -> list[np.ndarray]:

@@ -1,18 +1,48 @@
-"""Sets: the data sets by name."""
+"""Sets: the data sets by name, and how one is loaded into memory."""
 
 from collections.abc import Callable
 from typing import Any
 
-from lth_jax.data import cifar, idx, mnist1d
-from lth_jax.data.arrays import from_arrays
+from lth_jax.data import cifar, idx, mnist1d, prepared
+from lth_jax.data.arrays import from_arrays, read_npz
 from lth_jax.data.published import published
 from lth_jax.data.source import DataError, Source
-from lth_jax.registry import Registry
+from lth_jax.registry import Registry, UnknownName
 
 Loader = Callable[[str | None], Source]  # the folder of the raw files, if given
+_NPZ = "npz:"
 
 
-def without_raw_files(make: Callable[[], Source]) -> Loader:
+def load(name: str, raw_dir: str | None = None) -> Source:
+    """Loads a data set into memory.
+
+    Args:
+      name: "mnist1d"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (prepared at
+        the first use, in TFDS's data folder); "npz:FILE", a file of the arrays x_train,
+        y_train, x_test, y_test; "package.module:name", a function to a `Source` or to
+        these arrays; or any set that TFDS has prepared.
+      raw_dir: for those prepared at the first use: where the raw files lie (the four .gz
+        files; or CIFAR's binary archive, or the folder that it unpacks to). They are
+        checked, and read when the set is not prepared yet. CIFAR files that are not the
+        official ones are a warning and the source's note; they are read from there every
+        time, and never prepared.
+
+    Raises:
+      DataError: if the data are unknown, missing, damaged, or cannot be used.
+    """
+    try:
+        if name.startswith(_NPZ):
+            loader = _without_raw_files(lambda: read_npz(name.removeprefix(_NPZ)))
+        elif ":" in name or name in DATA_SETS:
+            loader = DATA_SETS.find(name)
+        else:
+            loader = _without_raw_files(lambda: prepared.load(name, DATA_SETS))
+    except UnknownName as error:
+        raise DataError(f"data.name: {error}") from None
+    return loader(raw_dir)
+
+
+def _without_raw_files(make: Callable[[], Source]) -> Loader:
     """The loader of data that have no raw files."""
 
     def load(raw_dir: str | None) -> Source:
@@ -39,13 +69,13 @@ def _own(found: Any) -> Loader:
         note = made.note or source.note
         return source._replace(num_outputs=made.num_outputs, note=note)
 
-    return without_raw_files(make)
+    return _without_raw_files(make)
 
 
 DATA_SETS: Registry[Loader] = Registry(
     "data set",
     {
-        "mnist1d": without_raw_files(mnist1d.make),
+        "mnist1d": _without_raw_files(mnist1d.make),
         "mnist": published("mnist", idx.MNIST),
         "fashion_mnist": published("fashion_mnist", idx.FASHION_MNIST),
         "cifar10": published("cifar10", cifar.CIFAR10),

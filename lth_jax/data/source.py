@@ -36,26 +36,18 @@ class Normalization(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set as it comes: the whole training set and the test set.
-
-    Attributes:
-      train: all training examples.
-      test: the test examples.
-      num_outputs: classes, which labels lie below; or numbers that each label has.
-      note: what a reader of results must know of the data, if anything.
-    """
+    """A data set as it comes: all training examples, and the test examples."""
 
     train: Split
     test: Split
-    num_outputs: int
-    note: str | None = None
+    num_outputs: int  # classes, which labels lie below; or numbers that each label has
+    note: str | None = None  # what a reader of results must know of the data
 
 
 def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Split, Split]:
     """Splits off validation examples: the first of `order`, a permutation.
 
-    Returns:
-      The remaining training split, and the validation split.
+    Returns the remaining training split, and the validation split.
 
     Raises:
       DataError: if nothing would be left to train on.

@@ -1,7 +1,6 @@
 """Makes files of a study's trained ticket that can be used elsewhere.
 
-  python -m lth_jax.deploy --workdir=runs/mnist1d --level=5 --out=ticket
-  python -m lth_jax.deploy --workdir=runs/mnist1d --level=5 --out=ticket --onnx
+  python -m lth_jax.deploy --workdir=runs/mnist1d --level=5 --out=ticket [--onnx]
 
 The study may still be running, if that level is finished. `lth_jax.deploy.load("ticket")`
 reads the files back.
@@ -12,7 +11,7 @@ import dataclasses
 import logging
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -21,16 +20,9 @@ import jax.numpy as jnp
 from lth_jax import deploy, layout, shrinking
 from lth_jax import masks as masks_lib
 from lth_jax.config import StudyConfig
-from lth_jax.deploy import (
-    export,
-    latency,
-    measures,
-    onnx_graph,
-    package,
-    table,
-    weights,
-)
-from lth_jax.errors import UserError
+from lth_jax.config.requirements import require
+from lth_jax.deploy import export, measures, onnx_graph, package, weights
+from lth_jax.errors import UserError, fail
 from lth_jax.store.workdir import Workdir, read_config
 
 _log = logging.getLogger(__name__)
@@ -40,29 +32,25 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """As argparse calls it."""
-        sys.exit(_fail(message))
+        sys.exit(fail(message))
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes what the flags ask for; returns the exit code."""
     parser = _Parser(prog="python -m lth_jax.deploy", allow_abbrev=False)
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="of a study")
-    parser.add_argument("--level", required=True, type=int, help="0 is the dense net")
-    parser.add_argument("--replicate", default=0, type=int, help="by default 0")
-    parser.add_argument(
-        "--out", required=True, type=pathlib.Path, help="a folder that is not there yet"
-    )
-    parser.add_argument(
-        "--raw_dir", help="where the raw files lie now; by default, where they lay then"
-    )
-    parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
+    add = parser.add_argument
+    add("--workdir", required=True, type=pathlib.Path, help="of a study")
+    add("--level", required=True, type=int, help="0 is the dense net")
+    add("--replicate", default=0, type=int, help="by default 0")
+    add("--out", required=True, type=pathlib.Path, help="a folder that is not there yet")
+    add("--raw_dir", help="where the raw files lie now; by default, where they lay then")
+    add("--onnx", action="store_true", help="also write model.onnx")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     try:
         print(_deploy(args))
     except (UserError, OSError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
@@ -70,8 +58,7 @@ def _deploy(args: argparse.Namespace) -> str:
     # Here, since orbax takes long to import, and a wrong flag is told at once.
     from lth_jax.lottery import study
     from lth_jax.lottery.tickets import Tickets
-    from lth_jax.store.claim import check_same_data
-    from lth_jax.store.environment import software
+    from lth_jax.store.environment import check_same_data, software
 
     package.check_free(args.out)
     export.check()
@@ -122,24 +109,40 @@ def _deploy(args: argparse.Namespace) -> str:
         "costs": measures.costs(large, net, normalize, example),
         measures.metric(test): measures.accuracies(large, program, normalize, test),
         "median_seconds": measures.median_seconds(large, program, normalize, test.inputs),
-        "measured_on": latency.machine(),
+        "measured_on": measures.machine(),
     }
     package.write(args.out, files, facts)
-    return f"{table.table(deploy.load(args.out).manifest)}\nwritten to {args.out}"
+    return f"{_table(deploy.load(args.out).manifest)}\nwritten to {args.out}"
+
+
+def _table(manifest: Mapping[str, Any]) -> str:
+    """Dense, masked and compact net, a line a measure; then the files."""
+    metric = next(key for key in manifest if key.startswith("test_"))
+    costs, accuracy = manifest["costs"], manifest[metric]
+    rows = [["", "dense", "masked", "compact"]]
+    for key in ("num_params", "multiply_adds", "num_bytes"):
+        words = key.removeprefix("num_").replace("_", "-")
+        rows.append([words, *(f"{costs[net][key]:,}" for net in rows[0][1:])])
+    measured = [f"{accuracy[net]:.4f}" for net in ("masked", "compact")]
+    rows.append([metric.replace("_", " "), "", *measured])
+    for batch, seconds in manifest["median_seconds"].items():
+        dense, compact = (f"{1e6 * seconds[net]:,.0f}" for net in ("dense", "compact"))
+        rows.append([f"us, {batch.replace('_', ' of ')}", dense, "", compact])
+    lines = [f"{first:<19}" + "".join(f"{c:>14}" for c in rest) for first, *rest in rows]
+    difference = accuracy["largest_difference_of_logits"]
+    lines.append(f"largest difference of logits {difference:.1e}")
+    for name, file in manifest["files"].items():
+        lines.append(f"{name:<19}{file['bytes']:>14,} bytes")
+    return "\n".join(lines)
 
 
 def _check_finished(
     config: StudyConfig, workdir: Workdir, level: int, replicate: int
 ) -> None:
     """Checks that a study has a trained ticket; reads none."""
-    for name, value, number in (
-        ("level", level, config.num_levels),
-        ("replicate", replicate, config.num_replicates),
-    ):
-        if not 0 <= value < number:
-            raise UserError(
-                f"{name}: {value} is not allowed; must be from 0 to {number - 1}"
-            )
+    last = config.num_levels - 1, config.num_replicates - 1
+    require("level", level, 0 <= level <= last[0], f"from 0 to {last[0]}")
+    require("replicate", replicate, 0 <= replicate <= last[1], f"from 0 to {last[1]}")
     if not workdir.level(level).exists():
         raise UserError(f"level: {level} is not finished in {workdir.root}")
 
@@ -154,11 +157,6 @@ def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int
         zeroed = large._replace(params=masks_lib.apply(large.masks, large.params))
         return shrinking.Compact(*zeroed, every), {}
     return net, layout.sizes(net.module.layout(), net.params)
-
-
-def _fail(text: str) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

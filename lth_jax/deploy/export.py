@@ -36,13 +36,10 @@ def check() -> None:
 def predictor(
     module: Any, params: Params, batch_stats: BatchStats, prepare: Callable[[Any], Any]
 ) -> Predict:
-    """A net as one pure function: inputs as stored [N, ...] to float32[N, classes].
+    """A net of linen as one pure function: inputs [N, ...] to float32[N, classes].
 
-    Args:
-      module: of linen.
-      params: its weights.
-      batch_stats: its running statistics; empty without batch normalisation.
-      prepare: inputs as stored to those of the module.
+    `prepare` makes of inputs as stored those of the module. Batch statistics are empty
+    without batch normalisation.
     """
 
     def predict(inputs: Any) -> jax.Array:
@@ -63,11 +60,8 @@ def program(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
     """A function as StableHLO with its weights inside, for CPU, CUDA and TPU, any batch.
 
     `jax.export.deserialize(content).call(inputs)` runs it, under this version of JAX and
-    those of the six months after it (jax.export's promise).
-
-    Args:
-      predict: a batch to logits.
-      example: shape and dtype of one input, as stored.
+    those of the six months after it (jax.export's promise). `example` is the shape and
+    dtype of one input, as stored.
     """
     exported = jax_export.export(jax.jit(predict), platforms=PLATFORMS)(batched(example))
     return bytes(exported.serialize())

@@ -1,7 +1,10 @@
 """Measures: what a compact net costs, gets right and takes, beside the net it is of."""
 
 import functools
-from collections.abc import Callable
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +12,7 @@ import numpy as np
 
 from lth_jax import masks as masks_lib
 from lth_jax.deploy.export import Predict, predictor
-from lth_jax.deploy.latency import latencies
+from lth_jax.devices.members import num_cores
 from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.compact import Compact
 from lth_jax.shrinking.cost import cost
@@ -17,6 +20,8 @@ from lth_jax.training.losses import Examples
 from lth_jax.training.state import BatchStats
 
 BATCH_SIZES = (1, 256)  # whose latency is measured
+LEAST_REPEATS, MOST_REPEATS = 5, 100
+SECONDS = 2.0  # after which there are no more than the least
 _TEST_BATCH = 1000
 # Far above what rounding comes to, TF32 on a GPU included; far below any other reason.
 _TOLERANCE = 0.01
@@ -37,32 +42,20 @@ def costs(
     """Params, bytes and multiply-adds of the dense, the masked and the compact net.
 
     The masked net's are those that its masks keep; it stores its zeros all the same.
-
-    Args:
-      large: as trained.
-      net: the compact one of it.
-      normalize: the preprocessing of the large net.
-      example: a `ShapeDtypeStruct`, one input as stored.
+    `normalize` is the preprocessing of the large net, as in all functions here; `example`
+    is a `ShapeDtypeStruct`, one input as stored.
     """
     batch = jax.ShapeDtypeStruct((1, *example.shape), example.dtype)
     seen = jax.eval_shape(lambda x: net.inputs(normalize(x)), batch)
     whole = cost(*large[:3], example.shape, large.batch_stats, seen.dtype)
     small = cost(*net[:3], seen.shape[1:], net.batch_stats, seen.dtype)
-
-    def counts(num_params: int, num_bytes: int, multiply_adds: int) -> dict[str, int]:
-        return {
-            "num_params": num_params,
-            "num_bytes": num_bytes,
-            "multiply_adds": multiply_adds,
-        }
-
-    return {
-        "dense": counts(whole.num_params, whole.num_bytes, whole.multiply_adds),
-        "masked": counts(
-            whole.num_live_params, whole.num_bytes, whole.live_multiply_adds
-        ),
-        "compact": counts(small.num_params, small.num_bytes, small.multiply_adds),
+    counts = {
+        "dense": (whole.num_params, whole.num_bytes, whole.multiply_adds),
+        "masked": (whole.num_live_params, whole.num_bytes, whole.live_multiply_adds),
+        "compact": (small.num_params, small.num_bytes, small.multiply_adds),
     }
+    names = ("num_params", "num_bytes", "multiply_adds")
+    return {name: dict(zip(names, own, strict=True)) for name, own in counts.items()}
 
 
 def metric(test: Examples) -> str:
@@ -74,13 +67,9 @@ def metric(test: Examples) -> str:
 def accuracies(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], test: Examples
 ) -> dict[str, Any]:
-    """What `metric` says of the masked net and the program, and how logits differ.
+    """What `metric` says of the masked net and the compact one's program, as written.
 
-    Args:
-      large: the net as trained.
-      program: the compact one's, as it was written.
-      normalize: the preprocessing of the large net.
-      test: inputs as stored.
+    Beside it stands how their logits differ.
 
     Raises:
       RuntimeError: where logits differ by more than rounding.
@@ -118,21 +107,45 @@ def _logits(predict: Predict, inputs: Any) -> np.ndarray:
 def median_seconds(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], inputs: Any
 ) -> dict[str, dict[str, float]]:
-    """Latency of the large net and of the program, by batch size ("batch_1").
+    """Latency of the large net and of the compact one's program, by size ("batch_1").
 
-    Args:
-      large: any of its size: a masked net takes as long as a dense one.
-      program: the compact one's, as it was written.
-      normalize: the preprocessing of the large net.
-      inputs: some as stored, repeated where a batch has more.
+    Masks do not matter: a masked net takes as long as a dense one. Inputs as stored are
+    repeated where a batch has more.
     """
-    dense = jax.jit(predictor(large.module, large.params, large.batch_stats, normalize))
-    compact = jax.jit(program)
+    dense = predictor(large.module, large.params, large.batch_stats, normalize)
+    nets = {"dense": jax.jit(dense), "compact": jax.jit(program)}
     by_batch = {}
     for size in BATCH_SIZES:
         batch = jax.device_put(np.asarray(inputs)[np.arange(size) % len(inputs)])
-        calls = {"dense": dense, "compact": compact}
-        by_batch[f"batch_{size}"] = latencies(
-            {name: functools.partial(call, batch) for name, call in calls.items()}
-        )
+        calls = {name: functools.partial(net, batch) for name, net in nets.items()}
+        by_batch[f"batch_{size}"] = latencies(calls)
     return by_batch
+
+
+def latencies(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """The median seconds of each call, by name; each is called once before.
+
+    They are timed in turn, since machines are shared and noisy.
+    """
+    for call in calls.values():
+        jax.block_until_ready(call())
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    first = time.perf_counter()
+    for repeat in range(MOST_REPEATS):
+        if repeat >= LEAST_REPEATS and time.perf_counter() - first > SECONDS:
+            break
+        for name, call in calls.items():
+            began = time.perf_counter()
+            jax.block_until_ready(call())
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine() -> dict[str, Any]:
+    """What latencies were measured on."""
+    return {
+        "device": jax.devices()[0].device_kind,
+        "backend": jax.default_backend(),
+        "machine": platform.machine(),
+        "num_cores": num_cores(),
+    }

@@ -6,7 +6,7 @@ not depend on the inputs is computed here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,20 +19,19 @@ from lth_jax.errors import UserError
 OPSET = 18  # the first with the axes of every reduction as an input
 _ELEMENTWISE = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"}
 _REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_sum": "ReduceSum"}
+_NHWC, _HWIO = (0, 3, 1, 2), (3, 2, 0, 1)
 _PLAIN = {  # what a convolution must have, since it is not written down
-    "dimension_numbers": lax.ConvDimensionNumbers(
-        (0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)
-    ),
+    "dimension_numbers": lax.ConvDimensionNumbers(_NHWC, _HWIO, _NHWC),
     "lhs_dilation": (1, 1),
     "rhs_dilation": (1, 1),
     "feature_group_count": 1,
     "batch_group_count": 1,
 }
-_BODIES = {
-    "jit": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-}
+_BODY = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+
+# What does not depend on the inputs, 1 long along the batch; or what a node computes, by
+# its name, with the batch as axis 0.
+_Value = np.ndarray | str
 
 
 class OnnxError(UserError):
@@ -54,14 +53,10 @@ def check() -> None:
 
 
 def onnx_model(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
-    """A function as an ONNX model with the weights inside, any batch.
+    """A function of batches as an ONNX model with the weights inside, any batch.
 
-    Its input is "inputs" [batch, ...], as stored; its output "logits" float32[batch,
-    classes].
-
-    Args:
-      predict: a batch to logits.
-      example: shape and dtype of one input, as stored.
+    Its input is "inputs" [batch, ...], as stored, of which `example` is one; its output
+    is "logits" float32[batch, classes].
 
     Raises:
       OnnxError: without the package onnx, or for an operation that has no rule here.
@@ -70,16 +65,20 @@ def onnx_model(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
     import onnx
 
     traced = jax.make_jaxpr(predict)(batched(example))
-    graph = _Graph()
-    logits = graph.run(traced.jaxpr, traced.consts, ["inputs"])[0]
-    graph.node("Identity", [logits], "logits")
     (result,) = traced.out_avals
+    graph = _Graph()
+    graph.node("Identity", graph.run(traced, ["inputs"]), "logits")
+
+    def described(name: str, dtype: Any, shape: Sequence[int]) -> Any:
+        kind, make = graph.type_of(dtype), onnx.helper.make_tensor_value_info
+        return make(name, kind, ["batch", *shape])
+
     model = onnx.helper.make_model(
         onnx.helper.make_graph(
             graph.nodes,
             "compact",
-            [_value("inputs", example.dtype, example.shape)],
-            [_value("logits", result.dtype, result.shape[1:])],
+            [described("inputs", example.dtype, example.shape)],
+            [described("logits", result.dtype, result.shape[1:])],
             graph.constants,
         ),
         opset_imports=(opsets := [onnx.helper.make_opsetid("", OPSET)]),
@@ -90,65 +89,46 @@ def onnx_model(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _value(name: str, dtype: Any, shape: Sequence[int]) -> Any:
-    import onnx
-
-    return onnx.helper.make_tensor_value_info(name, _type(dtype), ["batch", *shape])
-
-
-def _type(dtype: Any) -> int:
-    import onnx
-
-    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
-
-
-class _Constant(NamedTuple):
-    """What does not depend on the inputs; 1 long along the batch."""
-
-    value: np.ndarray
-
-
-_Value = _Constant | str  # a constant, or the name of what a node computes
-
-
 class _Graph:
-    """Nodes and constants in the making. Axis 0 of what nodes compute is the batch."""
+    """Nodes and constants in the making."""
 
     def __init__(self) -> None:
+        import onnx
+
+        self._onnx: Any = onnx
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+
+    def type_of(self, dtype: Any) -> int:
+        """ONNX's number of a dtype."""
+        return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def node(
         self, op: str, inputs: Sequence[_Value], name: str = "", **attributes: Any
     ) -> str:
         """Adds a node; gives the name of its output."""
-        import onnx
-
         name = name or f"{op.lower()}_{len(self.nodes)}"
-        names = [x if isinstance(x, str) else self._constant(x.value) for x in inputs]
-        self.nodes.append(onnx.helper.make_node(op, names, [name], name, **attributes))
+        names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
+        made = self._onnx.helper.make_node(op, names, [name], name, **attributes)
+        self.nodes.append(made)
         return name
 
     def _constant(self, value: np.ndarray) -> str:
-        import onnx
-
         name = f"constant_{len(self.constants)}"
         array = np.ascontiguousarray(value).reshape(value.shape)
-        self.constants.append(onnx.numpy_helper.from_array(array, name))
+        self.constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
-    def run(
-        self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[_Value]
-    ) -> list[_Value]:
+    def run(self, traced: Any, inputs: Sequence[_Value]) -> list[_Value]:
         """Writes a traced function down; gives its results."""
+        jaxpr, consts = traced.jaxpr, map(np.asarray, traced.consts)
         known: dict[Any, _Value] = dict(zip(jaxpr.invars, inputs, strict=True))
-        for variable, const in zip(jaxpr.constvars, consts, strict=True):
-            known[variable] = _Constant(np.asarray(const))
+        known |= dict(zip(jaxpr.constvars, consts, strict=True))
 
         def read(atom: Any) -> _Value:
             if isinstance(atom, core.Literal):
                 aval: Any = atom.aval
-                return _Constant(np.asarray(atom.val, aval.dtype))
+                return np.asarray(atom.val, aval.dtype)
             return known[atom]
 
         for equation in jaxpr.eqns:
@@ -158,61 +138,54 @@ class _Graph:
 
     def _equation(self, equation: Any, inputs: list[_Value]) -> list[_Value]:
         name, params = equation.primitive.name, equation.params
-        if name in _BODIES:
-            body = params[_BODIES[name]]
-            return self.run(body.jaxpr, body.consts, inputs)
+        if name in _BODY:
+            return self.run(params[_BODY[name]], inputs)
         if name == "platform_index":  # the plain way, not the one that suits a CPU
-            return [_Constant(np.asarray(params["platforms"].index(None)))]
+            return [np.asarray(params["platforms"].index(None))]
         if name == "cond":
-            assert isinstance(inputs[0], _Constant)
-            body = params["branches"][int(inputs[0].value)]
-            return self.run(body.jaxpr, body.consts, inputs[1:])
-        if name == "broadcast_in_dim" and isinstance(inputs[0], _Constant):
+            assert isinstance(inputs[0], np.ndarray)
+            return self.run(params["branches"][int(inputs[0])], inputs[1:])
+        if name == "broadcast_in_dim" and isinstance(inputs[0], np.ndarray):
             return [_broadcast(inputs[0], params)]
-        constants = [x.value for x in inputs if isinstance(x, _Constant)]
-        if len(constants) == len(inputs):
-            return [_Constant(np.asarray(equation.primitive.bind(*constants, **params)))]
-        rule = _RULES.get(name)
-        if rule is None and name not in _ELEMENTWISE:
-            raise OnnxError(f"onnx: no rule for the operation {name!r}")
-        if rule is None:
+        if all(isinstance(x, np.ndarray) for x in inputs):
+            return [np.asarray(equation.primitive.bind(*inputs, **params))]
+        if name in _ELEMENTWISE:
             return [self.node(_ELEMENTWISE[name], [_once(x) for x in inputs])]
-        return [rule(self, equation, inputs)]
+        if name in _RULES:
+            return [_RULES[name](self, equation, inputs)]
+        raise OnnxError(f"onnx: no rule for the operation {name!r}")
 
 
-def _broadcast(constant: _Constant, params: Any) -> _Constant:
+def _broadcast(constant: np.ndarray, params: Any) -> np.ndarray:
     """A constant of that shape, as a view; along the batch ONNX repeats it."""
     shape = [1] * len(params["shape"])
-    for axis, size in zip(
-        params["broadcast_dimensions"], constant.value.shape, strict=True
-    ):
+    for axis, size in zip(params["broadcast_dimensions"], constant.shape, strict=True):
         shape[axis] = size
     whole = [1 if export.is_symbolic_dim(size) else size for size in params["shape"]]
-    return _Constant(np.broadcast_to(constant.value.reshape(shape), whole))
+    return np.broadcast_to(constant.reshape(shape), whole)
 
 
 def _once(value: _Value) -> _Value:
     """A constant without its repetitions, which ONNX makes between elements alone."""
     if isinstance(value, str):
         return value
-    strides = value.value.strides
-    return _Constant(value.value[tuple(slice(None if s else 1) for s in strides)])
+    once = tuple(slice(None if stride else 1) for stride in value.strides)
+    return np.asarray(value[once])
 
 
 def _cast(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
-    return graph.node("Cast", inputs, to=_type(equation.params["new_dtype"]))
+    return graph.node("Cast", inputs, to=graph.type_of(equation.params["new_dtype"]))
 
 
 def _reshape(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
     # The batch stays as it is, which ONNX says with a 0.
     shape = np.array([0, *equation.params["new_sizes"][1:]], np.int64)
-    return graph.node("Reshape", [*inputs, _Constant(shape)])
+    return graph.node("Reshape", [*inputs, shape])
 
 
 def _reduce(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
-    axes = _Constant(np.array(equation.params["axes"], np.int64))
-    op = _REDUCTIONS[equation.primitive.name]
-    return graph.node(op, [*inputs, axes], keepdims=0)
+    axes = np.array(equation.params["axes"], np.int64)
+    return graph.node(_REDUCTIONS[equation.primitive.name], [*inputs, axes], keepdims=0)
 
 
 def _matmul(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
@@ -229,14 +202,11 @@ def _convolution(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
         if (found := equation.params[name]) != plain:
             raise OnnxError(f"onnx: no rule for a convolution with {name}={found}")
     images, kernel = inputs
-    assert isinstance(kernel, _Constant)
+    assert isinstance(kernel, np.ndarray)
     low, high = zip(*equation.params["padding"], strict=True)
     result = graph.node(
         "Conv",
-        [
-            graph.node("Transpose", [images], perm=(0, 3, 1, 2)),
-            _Constant(kernel.value.transpose(3, 2, 0, 1)),
-        ],
+        [graph.node("Transpose", [images], perm=_NHWC), kernel.transpose(_HWIO)],
         strides=equation.params["window_strides"],
         pads=(*low, *high),
     )
@@ -249,9 +219,8 @@ def _gather(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
     last = len(equation.invars[0].aval.shape) - 1
     if numbers.start_index_map != (last,) or numbers.collapsed_slice_dims != (last,):
         raise OnnxError(f"onnx: no rule for {numbers}")
-    assert isinstance(indices, _Constant)
-    flat = _Constant(indices.value[:, 0].astype(np.int64))
-    return graph.node("Gather", [operand, flat], axis=last)
+    assert isinstance(indices, np.ndarray)
+    return graph.node("Gather", [operand, indices[:, 0].astype(np.int64)], axis=last)
 
 
 _RULES: dict[str, Callable[[_Graph, Any, list[_Value]], str]] = {

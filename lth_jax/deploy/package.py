@@ -4,15 +4,12 @@
 `manifest.sha256` its own; `sha256sum -c manifest.sha256` checks it too.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +18,7 @@ from jax.export import Exported
 
 from lth_jax.deploy import export, weights
 from lth_jax.errors import UserError
+from lth_jax.store.files import whole
 
 WEIGHTS, PROGRAM, ONNX = "weights.npz", "program.jax", "model.onnx"
 MANIFEST, MANIFEST_DIGEST = "manifest.json", "manifest.sha256"
@@ -32,17 +30,11 @@ class PackageError(UserError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Package:
-    """A net as it was written; call it on a batch.
-
-    Attributes:
-      provenance: where it comes from.
-      manifest: its files, and what was measured when it was written.
-      program: inputs as stored [N, ...] to logits float32[N, classes].
-    """
+    """A net as it was written, and where it comes from; call it on a batch."""
 
     provenance: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    program: Exported
+    manifest: Mapping[str, Any]  # its files, and what was measured when it was written
+    program: Exported  # inputs as stored [N, ...] to logits float32[N, classes]
 
     def __call__(self, inputs: Any) -> jax.Array:
         """Logits float32[N, classes] of inputs as stored, [N, ...].
@@ -73,27 +65,30 @@ def load(folder: str | pathlib.Path) -> Package:
       PackageError: naming a file that is missing, damaged or of another size.
     """
     folder = pathlib.Path(folder)
-    manifest = json.loads(_manifest(folder))
-    contents = {
-        name: _checked(folder / name, facts["sha256"], facts["bytes"])
-        for name, facts in manifest["files"].items()
-    }
-    return Package(
-        weights.provenance_of(contents[WEIGHTS]),
-        manifest,
-        export.read(contents[PROGRAM]),
-    )
+    content, line = _read(folder / MANIFEST), _read(folder / MANIFEST_DIGEST)
+    if line != f"{_digest(content)}  {MANIFEST}\n".encode():
+        raise PackageError(
+            f"{folder / MANIFEST}: damaged, or {MANIFEST_DIGEST} beside it is"
+        )
+    manifest = json.loads(content)
+    contents = {}
+    for name, facts in manifest["files"].items():
+        path, written = folder / name, facts["bytes"]
+        contents[name] = content = _read(path)
+        if (size := len(content)) != written:
+            raise PackageError(f"{path}: damaged; {size} bytes, {written} were written")
+        if _digest(content) != facts["sha256"]:
+            raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
+    provenance = weights.provenance_of(contents[WEIGHTS])
+    return Package(provenance, manifest, export.read(contents[PROGRAM]))
 
 
 def write(
     folder: pathlib.Path, files: Mapping[str, bytes], facts: Mapping[str, Any]
 ) -> None:
-    """Writes a package; the folder appears only when all of it is there.
+    """Writes a package of files' contents by name, whole or not at all.
 
-    Args:
-      folder: must not be there, or be empty.
-      files: contents by name.
-      facts: what the manifest says besides.
+    The folder is new or empty; the manifest says `facts` beside what it has of the files.
 
     Raises:
       PackageError: if something is in the folder.
@@ -104,11 +99,14 @@ def write(
     }
     manifest = (json.dumps({"files": listed, **facts}, indent=2) + "\n").encode()
     digest = f"{_digest(manifest)}  {MANIFEST}\n".encode()
-    with _whole(folder) as unfinished:
-        for name, content in files.items():
+    check_free(folder)
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with whole(folder) as unfinished:
+        unfinished.mkdir()
+        sums = {MANIFEST: manifest, MANIFEST_DIGEST: digest}
+        for name, content in {**files, **sums}.items():
             (unfinished / name).write_bytes(content)
-        (unfinished / MANIFEST).write_bytes(manifest)
-        (unfinished / MANIFEST_DIGEST).write_bytes(digest)
 
 
 def check_free(folder: pathlib.Path) -> None:
@@ -121,41 +119,6 @@ def check_free(folder: pathlib.Path) -> None:
         raise PackageError(f"--out: {folder} is a link or no folder; choose another")
     if folder.exists() and any(folder.iterdir()):
         raise PackageError(f"--out: {folder} is not empty; choose another")
-
-
-@contextlib.contextmanager
-def _whole(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a folder to write to; on success it moves to `folder`."""
-    check_free(folder)
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".unfinished-{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _manifest(folder: pathlib.Path) -> bytes:
-    """The manifest, if it is the one that was written."""
-    content, line = _read(folder / MANIFEST), _read(folder / MANIFEST_DIGEST)
-    if line != f"{_digest(content)}  {MANIFEST}\n".encode():
-        raise PackageError(
-            f"{folder / MANIFEST}: damaged, or {MANIFEST_DIGEST} beside it is"
-        )
-    return content
-
-
-def _checked(path: pathlib.Path, digest: str, size: int) -> bytes:
-    content = _read(path)
-    if len(content) != size:
-        raise PackageError(f"{path}: damaged; {len(content)} bytes, {size} were written")
-    if _digest(content) != digest:
-        raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
-    return content
 
 
 def _read(path: pathlib.Path) -> bytes:

@@ -30,13 +30,7 @@ from lth_jax.shrinking.compact import Compact
 def as_bytes(
     net: Compact, normalization: Normalization, provenance: dict[str, Any]
 ) -> bytes:
-    """The file of a net.
-
-    Args:
-      net: as `compact` made it.
-      normalization: of its inputs.
-      provenance: what can be written as JSON.
-    """
+    """The file of a net, with the normalization of its inputs and JSON's provenance."""
     params, masks, stats = jax.device_get((net.params, net.masks, net.batch_stats))
     arrays = {
         "provenance": np.array(json.dumps(provenance)),

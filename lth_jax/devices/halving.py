@@ -31,10 +31,8 @@ class Halving:
     ) -> Any:
         """The results of all members, stacked.
 
-        Args:
-          make: of a number of members, to a function of so many.
-          *members: its arguments, pytrees with a leading axis M.
-          shared: its arguments after these, the same for all members.
+        `make` makes the function of so many members: of pytrees with a leading axis M,
+        and after them of what is the same for all.
 
         Raises:
           UserError: if not even one member fits.
@@ -43,7 +41,7 @@ class Halving:
         while True:
             at_once = min(self.at_once or num_members, num_members)
             try:
-                return _run(make, members, shared, num_members, at_once)
+                return _run(make, members, shared, -(-num_members // at_once))
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
@@ -64,10 +62,9 @@ def _run(
     make: Callable[[int], Callable[..., Any]],
     members: tuple[Any, ...],
     shared: tuple[Any, ...],
-    num_members: int,
-    at_once: int,
+    num_parts: int,
 ) -> Any:
-    num_parts = -(-num_members // at_once)
+    num_members = len(jax.tree.leaves(members)[0])
     if num_parts == 1:
         return jax.block_until_ready(make(num_members)(*members, *shared))
     ends = [num_members * i // num_parts for i in range(num_parts + 1)]

@@ -31,11 +31,7 @@ def use_all_cores() -> None:
 
 
 def free_memory_bytes() -> int:
-    """What the local devices together have free.
-
-    Raises:
-      UserError: where they do not tell.
-    """
+    """What the local devices together have free; a UserError where they do not tell."""
     free = 0
     for device in jax.local_devices():
         stats = device.memory_stats() or {}
@@ -47,12 +43,9 @@ def free_memory_bytes() -> int:
 
 def member_mesh(num_members: int) -> Mesh:
     """A mesh with the axis "member": no more local devices than shorten the work."""
-    devices = jax.local_devices()
-    rounds = -(-num_members // len(devices))
-    count = -(-num_members // rounds)
-    return jax.make_mesh(
-        (count,), ("member",), axis_types=(AxisType.Auto,), devices=devices[:count]
-    )
+    rounds = -(-num_members // jax.local_device_count())
+    devices = jax.local_devices()[: -(-num_members // rounds)]
+    return jax.make_mesh((len(devices),), ("member",), (AxisType.Auto,), devices=devices)
 
 
 def replicated(tree: Any, num_members: int) -> Any:
@@ -61,28 +54,16 @@ def replicated(tree: Any, num_members: int) -> Any:
 
 
 def over_members(
-    fn: Callable[..., Any],
-    num_members: int,
-    *,
-    num_shared: int = 0,
-    how: str = "auto",
+    fn: Callable[..., Any], num_members: int, *, num_shared: int = 0, how: str = "auto"
 ) -> Callable[..., Any]:
-    """Lifts a function of one member to stacked members, under `jit`.
+    """Lifts a function of one member to M stacked members, under `jit`.
 
-    Members are split over the local devices (the last one is repeated where their
-    number does not divide, and dropped from the results), and share a device by `vmap`
-    (together) or `map` (one after the other). On CPU a small net's state stays in cache
-    while it trains alone, so "auto" maps there.
-
-    Args:
-      fn: its last `num_shared` arguments are the same for all members.
-      num_members: M.
-      num_shared: how many arguments are shared.
-      how: "vmap", "map" or "auto".
-
-    Returns:
-      A jitted function whose other arguments and results have a leading axis M. Where
-      its arguments lie is fixed, so that it compiles once whoever made them.
+    Its last `num_shared` arguments are the same for all; the others and the results get a
+    leading axis M. Members are split over the local devices (the last one is repeated
+    where their number does not divide, and dropped from the results), and share a device
+    by "vmap" (together) or "map" (one after the other). On CPU a small net's state stays
+    in cache while it trains alone, so "auto" maps there. Where arguments lie is fixed, so
+    that it compiles once whoever made them.
 
     Raises:
       ValueError: on another `how`.
@@ -100,32 +81,26 @@ def over_members(
 
         return jax.vmap(one)(members) if how == "vmap" else jax.lax.map(one, members)
 
+    split, specs = P("member"), (P("member"), P())
     sharded = jax.shard_map(
-        on_device,
-        mesh=mesh,
-        in_specs=(P("member"), P()),
-        out_specs=P("member"),
-        check_vma=False,
+        on_device, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False
     )
 
     @functools.wraps(fn)
     def batched(members: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
-        if padding:
-            members = jax.tree.map(
-                lambda x: jnp.concatenate([x, *[x[-1:]] * padding]), members
-            )
-        results = sharded(members, shared)
-        return jax.tree.map(lambda x: x[:num_members], results) if padding else results
+        if not padding:
+            return sharded(members, shared)
+        last = jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * padding]), members)
+        return jax.tree.map(lambda x: x[:num_members], sharded(last, shared))
 
     # What does not divide cannot be kept split between calls.
-    by_member = NamedSharding(mesh, P() if padding else P("member"))
+    by_member = NamedSharding(mesh, P() if padding else split)
     whole = NamedSharding(mesh, P())
     jitted = jax.jit(batched, in_shardings=(by_member, whole), out_shardings=by_member)
 
     def call(*args: Any) -> Any:
-        split = len(args) - num_shared
+        first = len(args) - num_shared
         # Committed to the wrong devices they would be refused.
-        members = jax.device_put(args[:split], by_member)
-        return jitted(members, args[split:])
+        return jitted(jax.device_put(args[:first], by_member), args[first:])
 
     return call

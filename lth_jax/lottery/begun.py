@@ -8,46 +8,32 @@ import jax
 import numpy as np
 
 from lth_jax.lottery.arms import Start
-from lth_jax.lottery.compaction import compaction
 from lth_jax.lottery.jobs import Job
 from lth_jax.masks import Masks
-from lth_jax.shrinking import CompactMembers
+from lth_jax.shrinking import CompactMembers, compact_members
 from lth_jax.store.checkpoints import Newest
 from lth_jax.training import Best, Curves, Metrics, TrainState
 
+_WORTH = 0.9  # of the params; with more, what is saved hardly pays for compiling
 _log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
-    """Members at a segment boundary: all that is needed to go on from there.
-
-    Attributes:
-      state: of all members, leading axis R.
-      masks: as they are then, where they change.
-      best: what they were at their least validation loss so far.
-      curves: float32[R, V] arrays for all V evaluations, NaN where still to come.
-    """
+    """Members at a segment boundary, leading axis R: all that going on needs."""
 
     state: TrainState
-    masks: Masks
-    best: Best
-    curves: Curves
+    masks: Masks  # as they are then, where they change
+    best: Best  # what members were at their least validation loss so far
+    curves: Curves  # float32[R, V] of all V evaluations, NaN where still to come
 
 
 class Begun(NamedTuple):
-    """A job that trains.
-
-    Attributes:
-      job: what trains.
-      start: where it started.
-      compact: the smaller nets that train in its place, if any.
-      training: where it is, of the smaller nets if there are any.
-    """
+    """A job that trains."""
 
     job: Job
     start: Start
-    compact: CompactMembers | None
-    training: Training
+    compact: CompactMembers | None  # the smaller nets that train in its place, if any
+    training: Training  # where it is, of the smaller nets if there are any
 
     @property
     def step(self) -> int:
@@ -93,6 +79,20 @@ def begin(job: Job, start: Start, saved: Newest) -> Begun:
         saved.clear()
         return begun
     return begun._replace(training=left)
+
+
+def compaction(job: Job, start: Start) -> CompactMembers | None:
+    """The smaller nets that a job trains; None where it trains the large ones."""
+    wanted = job.study.config.compact_levels and job.level > 0
+    if not wanted or job.how.dynamics is not None or start.frozen is not None:
+        return None
+    study = job.study
+    compact = compact_members(study.network.module, start.state, start.masks, study.tx)
+    small, large = (
+        sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        for state in (compact.states, start.state)
+    )
+    return compact if small <= _WORTH * large else None
 
 
 def fresh(job: Job, state: TrainState, masks: Masks) -> Training:

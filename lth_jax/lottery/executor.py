@@ -16,7 +16,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.progress import Progress
 from lth_jax.lottery.tickets import Missing, Tickets, Trained
 from lth_jax.lottery.trainer import Trainer
-from lth_jax.store.trackers import open_trackers
+from lth_jax.store.trackers import Trackers
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Executor:
     ):
         self._tickets = {tickets.study: tickets for tickets in studies}
         self._trackers = {
-            study: open_trackers(study.config, tickets.workdir)
+            study: Trackers(study.config, tickets.workdir)
             for study, tickets in self._tickets.items()
         }
         self._check_interrupted = check_interrupted

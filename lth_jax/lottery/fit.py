@@ -18,6 +18,7 @@ def check_sample(config: StudyConfig, train: Split) -> None:
     Raises:
       ConfigError: naming the criterion, or how many examples there are.
     """
+    is_integer = np.issubdtype(train.labels.dtype, np.integer)
     arms = (arm for arm in config.arms if find_arm(arm).is_criterion)
     fields = dict.fromkeys(arms, "arms") | {config.prune.criterion: "prune.criterion"}
     for name, field in fields.items():
@@ -25,7 +26,7 @@ def check_sample(config: StudyConfig, train: Split) -> None:
         # Those that learn take all of them.
         if not criterion.at_data or criterion.learns:
             continue
-        if not _are_classes(train.labels):
+        if train.labels.ndim > 1 or not is_integer:
             raise ConfigError(
                 f"{field}: {name!r} is not allowed for labels {_described(train.labels)};"
                 " it looks at examples of each class, and needs one class an example"
@@ -61,10 +62,6 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
             f"loss.name: {config.loss.name!r} is not allowed for labels"
             f" {_described(train.labels)} ({str(error).splitlines()[0]})"
         ) from None
-
-
-def _are_classes(labels: np.ndarray) -> bool:
-    return labels.ndim == 1 and bool(np.issubdtype(labels.dtype, np.integer))
 
 
 def _described(labels: np.ndarray) -> str:

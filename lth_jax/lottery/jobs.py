@@ -28,21 +28,13 @@ class Member(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
-    """All replicates of one arm at one level.
-
-    Attributes:
-      study: the config made real.
-      arm: a name for `find_arm`.
-      level: 0 is the dense net.
-      parent: the job whose nets its masks were pruned from; None at level 0.
-      stop_step: where its training ends; None: at the end of the budget.
-    """
+    """All replicates of one arm at one level."""
 
     study: Study
-    arm: str
-    level: int
-    parent: Self | None = None
-    stop_step: int | None = None
+    arm: str  # a name for `find_arm`
+    level: int  # 0 is the dense net
+    parent: Self | None = None  # whose nets its masks were pruned from; None at level 0
+    stop_step: int | None = None  # where it ends; None: at the end of the budget
 
     @property
     def how(self) -> Arm:
@@ -148,31 +140,22 @@ class Job:
     @property
     def eval_steps(self) -> np.ndarray:
         """int64[V], the steps of its evaluations."""
-        config = self.study.config
-        every = config.eval_every_steps
-        found = segments.eval_steps(
-            self.first_step, config.num_steps, every, self._cut_at
-        )
-        return np.array(found)
+        stop, every = self.study.config.num_steps, self.study.config.eval_every_steps
+        return np.array(segments.eval_steps(self.first_step, stop, every, self._cut_at))
 
     @property
     def test_due(self) -> np.ndarray:
         """bool[V], where the test split is evaluated too; always at the last one."""
         config, steps = self.study.config, self.eval_steps
-        every = config.eval_test_every_steps or config.eval_every_steps
-        if every == config.eval_every_steps:
-            return np.ones(len(steps), bool)
-        due: np.ndarray = (steps % every == 0) | (steps == config.num_steps)
-        return due
+        every = config.eval_test_every_steps
+        is_always = every in (None, config.eval_every_steps)
+        return np.array([is_always or s % every == 0 for s in steps[:-1]] + [True])
 
     @property
     def program(self) -> Hashable:
-        """What jobs have in common that can train in one call.
-
-        Smaller nets are of a job's own.
-        """
-        own = self.study, self.arm, self.level
-        alone = own if self.study.config.compact_levels else ()
+        """What jobs have in common that can train in one call."""
+        # Smaller nets are of a job's own.
+        alone = id(self) if self.study.config.compact_levels else None
         together = tuple(self.segments), len(self.members)
         return self.study.program, self.how.dynamics, together, alone
 

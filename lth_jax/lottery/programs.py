@@ -23,7 +23,7 @@ from lth_jax.training import (
     make_segment,
 )
 from lth_jax.training.dynamic_training import make_dynamic_segment
-from lth_jax.training.frozen import with_frozen
+from lth_jax.training.state import with_frozen
 
 _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
 

@@ -55,8 +55,7 @@ def write_records(
     workdir: Workdir, job: Job, training: Training, measured: Measured
 ) -> None:
     """The records of a job; when they are there, it is done."""
-    steps, due = job.eval_steps, job.test_due
-    runs = []
+    steps, due, runs = job.eval_steps, job.test_due, []
     # On several devices slicing can deadlock on CPU; the state is not read.
     read = training.masks, training.best.step, training.curves, measured
     on_host = jax.device_get(read)
@@ -67,14 +66,11 @@ def write_records(
         curves |= _curves("validation", steps, own.validation)
         curves |= _curves("test", steps[due], jax.tree.map(lambda v: v[due], own.test))
         curves |= _curves("train", steps[-1:], found.train_at_end)
-        best = np.atleast_1d(best)
-        curves |= _curves("test", best, found.test_at_best, "early_stop_")
-        curves |= _curves(
-            "test", np.array([job.first_step]), found.test_at_start, "start_"
-        )
-        curves["mask", "weights_left"] = Curve(
-            np.array([job.counted_from]), np.array([count.kept])
-        )
+        first = np.array([job.first_step])
+        curves |= _curves("test", np.array([best]), found.test_at_best, "early_stop_")
+        curves |= _curves("test", first, found.test_at_start, "start_")
+        weights_left = Curve(np.array([job.counted_from]), np.array([count.kept]))
+        curves["mask", "weights_left"] = weights_left
         density = count.kept / count.total
         runs.append(Run(member.arm, member.replicate, member.level, density, curves))
     records.write(records.path_of(workdir.records, job.arm, job.level), runs)

@@ -10,30 +10,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lth_jax import data, masks
-from lth_jax.config import (
-    ConfigError,
-    LogConfig,
-    PruneConfig,
-    RewindConfig,
-    StudyConfig,
-    VerdictConfig,
-    rewind_step,
-)
+from lth_jax import data, masks, models
+from lth_jax.config import ConfigError, StudyConfig, rewind_step
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
 from lth_jax.lottery.fit import check_loss, check_sample
 from lth_jax.masks import Params, Prunable
-from lth_jax.models import (
-    INITIALIZERS,
-    MODELS,
-    OUTPUT_LAYER,
-    LeNet,
-    Network,
-    from_linen,
-    make_module,
-)
+from lth_jax.models import Network
 from lth_jax.pruning.criteria import Criterion, Evidence
 from lth_jax.pruning.weights import Fraction
 from lth_jax.training import keys, optimizers, sampling, schedules
@@ -52,31 +36,18 @@ class Splits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """What a study is, wherever its files are.
-
-    Attributes:
-      config: as read.
-      normalization: of inputs as they are stored.
-      network: both as init and apply.
-      loss: what is trained for, and its metrics.
-      tx: the optimizer.
-      prunable: which leaves may be pruned.
-      fraction: what a level prunes, by leaf for layer-wise pruning.
-      rewind_step: k, in steps.
-      splits: the data.
-      data_note: what a reader of results must know of them, if anything.
-    """
+    """What a study is, wherever its files are."""
 
     config: StudyConfig
-    normalization: data.Normalization
-    network: Network
+    normalization: data.Normalization  # of inputs as they are stored
+    network: Network  # augments and normalises these itself
     loss: Loss
     tx: optax.GradientTransformation
     prunable: Prunable
-    fraction: Fraction
+    fraction: Fraction  # what a level prunes, by leaf for layer-wise pruning
     rewind_step: int
     splits: Splits
-    data_note: str | None
+    data_note: str | None  # what a reader of results must know of the data
 
     @functools.cached_property
     def start_members(
@@ -100,18 +71,11 @@ class Study:
 
         All that their compiled programs and their data depend on.
         """
-        prune = dataclasses.replace(PruneConfig(), exclude=self.config.prune.exclude)
-        return dataclasses.replace(
-            self.config,
-            arms=("ticket",),
-            num_levels=1,
-            num_replicates=1,
-            compact_levels=False,
-            prune=prune,
-            rewind=RewindConfig(),
-            verdict=VerdictConfig(),
-            log=LogConfig(),
-        )
+        plain = StudyConfig()
+        others = ("arms", "num_levels", "num_replicates", "compact_levels", "rewind")
+        same = {name: getattr(plain, name) for name in (*others, "verdict", "log")}
+        prune = dataclasses.replace(plain.prune, exclude=self.config.prune.exclude)
+        return dataclasses.replace(self.config, prune=prune, **same)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -192,10 +156,10 @@ def _module(config: StudyConfig, num_classes: int) -> nn.Module:
         "dropout_rate": model.dropout_rate,
         "width": model.width if model.width != 1 else None,
     }
-    return make_module(
+    return models.make_module(
         model.name,
         num_classes=num_classes,
-        kernel_init=INITIALIZERS.find(config.init.name),
+        kernel_init=models.INITIALIZERS.find(config.init.name),
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},
     )
@@ -216,9 +180,9 @@ def _network(
             f" inputs of shape {shape}"
         )
     augment = AUGMENTATIONS[config.data.augment]
-    network = from_linen(module, train.inputs[:1], normalization.apply, augment)
+    network = models.from_linen(module, train.inputs[:1], normalization.apply, augment)
     try:
-        if not are_images and model.name in MODELS and not isinstance(module, LeNet):
+        if not are_images and model.name in models.MODELS.keys() - {"lenet"}:
             raise ValueError("it takes images [height, width, channels]")
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError) as error:
@@ -270,7 +234,7 @@ def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Frac
         return prune.fraction
 
     def own(path: str, leaf: jax.Array) -> float:
-        if path.startswith(f"{OUTPUT_LAYER}/"):
+        if path.startswith(f"{models.OUTPUT_LAYER}/"):
             return prune.output_fraction
         return prune.conv_fraction if leaf.ndim > 2 else prune.fraction
 

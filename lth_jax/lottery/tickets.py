@@ -10,8 +10,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
 from lth_jax.store import records
-from lth_jax.store.checkpoints import Newest
-from lth_jax.store.kept import Kept
+from lth_jax.store.checkpoints import Kept, Newest
 from lth_jax.store.workdir import Workdir
 from lth_jax.training.state import TrainState
 
@@ -24,20 +23,12 @@ class Trained(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a job starts from, leading axis R; None where it needs none.
+    """What a job starts from, leading axis R; None where it needs none."""
 
-    Attributes:
-      initial: the original inits.
-      point: the dense nets at the rewind step.
-      masks: those of the job's level; None while they are to be pruned.
-      parent: the nets of the parent.
-      dense: the dense nets.
-    """
-
-    initial: TrainState
-    point: TrainState
-    masks: Masks | None = None
-    parent: Trained | None = None
+    initial: TrainState  # the original inits
+    point: TrainState  # the dense nets at the rewind step
+    masks: Masks | None = None  # of the job's level; None while they are to be pruned
+    parent: Trained | None = None  # the nets that they are pruned from
     dense: Trained | None = None
 
     @property

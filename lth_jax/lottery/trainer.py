@@ -38,13 +38,6 @@ class TrainingDiverged(UserError):
     """A loss that is no longer finite."""
 
 
-class _Program(NamedTuple):
-    """The segment by the number of members, and what these have of their own in it."""
-
-    make: Callable[[int], Callable[..., Any]]
-    own: Any
-
-
 class Trainer:
     """Trains members of studies that share their programs with one study."""
 
@@ -70,10 +63,10 @@ class Trainer:
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
         """
-        jobs, program = [one.job for one in begun], self._program(begun)
+        jobs, (program, own) = [one.job for one in begun], self._program(begun)
         todo = [s for s in jobs[0].segments if s.start_step >= begun[0].step]
         state, masks, best, curves = _stacked([one.training for one in begun])
-        own, draw_keys = program.own, jnp.concatenate([job.keys("draws") for job in jobs])
+        draw_keys = jnp.concatenate([job.keys("draws") for job in jobs])
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
             drawn = [host.submit(_indices, jobs, s) for s in todo[:1]]
@@ -84,7 +77,7 @@ class Trainer:
                 evaluated = _evaluated(jobs[0], segment)
                 due = jobs[0].test_due[evaluated]
                 (state, masks, best), found = self._halving.run(
-                    program.make, *members, shared=(due,)
+                    program, *members, shared=(due,)
                 )
                 found = jax.device_get(found)
                 _check_finite(jobs, jobs[0].eval_steps[evaluated], found)
@@ -99,20 +92,20 @@ class Trainer:
                     for one, training in zip(begun, reached, strict=True)
                 ]
 
-    def _program(self, begun: Sequence[Begun]) -> _Program:
-        """The segment that jobs train by."""
+    def _program(
+        self, begun: Sequence[Begun]
+    ) -> tuple[Callable[[int], Callable[..., Any]], Any]:
+        """The segment by the number of members, and what is these jobs' own in it."""
         job, compact = begun[0].job, begun[0].compact
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
             own: Any = _stacked([one.start.goal for one in begun]), mask_keys
             changing = functools.partial(self._programs.changing, job.how.dynamics)
-            return _Program(changing, own)
+            return changing, own
         if compact is not None:
             small = compact.module, compact.is_flat
-            return _Program(
-                functools.partial(self._programs.compact, *small), compact.kept
-            )
-        return _Program(self._programs.static, _frozen(begun))
+            return functools.partial(self._programs.compact, *small), compact.kept
+        return self._programs.static, _frozen(begun)
 
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """What was not measured while jobs trained, of the large nets."""

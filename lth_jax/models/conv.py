@@ -22,15 +22,8 @@ class ConvNet(nn.Module):
     weights (38,592 in convolutions) and Conv-4 2,425,024 (259,776). Conv-6 has 2,261,184
     (1,144,512), as its layers are listed in the paper, whose figure 2 prints 1.7M (1.1M).
 
-    Attributes:
-      num_classes: classes.
-      stages: channels of each convolution, by stage.
-      hidden_sizes: units of the hidden dense layers.
-      width: factor of all channels and units but the classes.
-      dropout_rate: after each hidden dense layer; the paper (section 5) says 0.5 and not
-        where.
-      kernel_init: how kernels are drawn.
-      dtype: of the computation; params are float32.
+    Stages have the channels of each convolution. Dropout is after each hidden dense
+    layer; the paper (section 5) says 0.5 and not where.
     """
 
     num_classes: int = 10

@@ -9,11 +9,13 @@ difference.
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Measured on 2 cores with 1 MB of L2 each and 32 MB of shared L3: 2.5 to 5 MB are
@@ -28,31 +30,26 @@ _FEW_PIXELS = 4
 _ONE_CORE_CHANNELS = range(32, 128)
 _MANY_ROWS = 32
 
-Strides = tuple[int, int]
-Padding = tuple[tuple[int, int], tuple[int, int]]
+
+class _Window(NamedTuple):
+    """How a kernel moves over the height and width of its inputs."""
+
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
 
 
 def convolve(
-    inputs: jax.Array,
-    kernel: jax.Array,
+    inputs: Float[jax.Array, "n height width read"],
+    kernel: Float[jax.Array, "rows columns read written"],
     window_strides: Any,
     padding: Any,
     **plain: Any,
-) -> jax.Array:
+) -> Float[jax.Array, "n new_height new_width written"]:
     """A plain 2-D convolution; `nn.Conv(conv_general_dilated=convolve)` takes it.
 
-    It has gradients of its own, and so no forward-mode derivative (`jax.jvp`).
-
-    Args:
-      inputs: [N, H, W, C].
-      kernel: [h, w, C, K].
-      window_strides: two integers.
-      padding: "SAME", "VALID", or a (low, high) for each spatial axis.
-      **plain: what else flax gives to `lax.conv_general_dilated`; only what leaves a
-        plain convolution as it is.
-
-    Returns:
-      [N, H', W', K].
+    It has gradients of its own, and so no forward-mode derivative (`jax.jvp`). Padding is
+    "SAME", "VALID", or a (low, high) for each spatial axis. What else flax gives to
+    `lax.conv_general_dilated` may be only what leaves a plain convolution as it is.
 
     Raises:
       ValueError: on a dilated or grouped convolution, or a precision or result type.
@@ -63,160 +60,122 @@ def convolve(
     typed = plain.get("precision") or plain.get("preferred_element_type")
     if dilated or any(count != 1 for count in groups) or typed:
         raise ValueError("convolve: undilated, ungrouped, at default precision alone")
-    strides = tuple(window_strides)
+    strides, (_, *lengths, _) = tuple(window_strides), inputs.shape
     if isinstance(padding, str):
-        padding = lax.padtype_to_pads(
-            inputs.shape[1:3], kernel.shape[:2], strides, padding
-        )
-    return _convolve(strides, tuple(map(tuple, padding)), inputs, kernel)
+        padding = lax.padtype_to_pads(lengths, kernel.shape[:2], strides, padding)
+    around = tuple((low, high) for low, high in padding)
+    return _convolve(_Window(strides, around), inputs, kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _convolve(
-    strides: Strides, padding: Padding, inputs: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    return _forward(strides, padding, inputs, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolve(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _forward(window, inputs, kernel)
 
 
 def _convolve_fwd(
-    strides: Strides, padding: Padding, inputs: jax.Array, kernel: jax.Array
+    window: _Window, inputs: jax.Array, kernel: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _forward(strides, padding, inputs, kernel), (inputs, kernel)
+    return _forward(window, inputs, kernel), (inputs, kernel)
 
 
 def _convolve_bwd(
-    strides: Strides,
-    padding: Padding,
-    residuals: tuple[jax.Array, jax.Array],
-    cotangent: jax.Array,
+    window: _Window, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = residuals
-    of_kernel: jax.Array = lax.platform_dependent(
+    shape = kernel.shape
+    of_kernel = _by_platform(
+        functools.partial(_kernel_gradient, window, shape),
+        functools.partial(_xla_kernel_gradient, window, shape),
         inputs,
         cotangent,
-        cpu=functools.partial(_kernel_gradient, strides, padding, kernel.shape),
-        default=functools.partial(_xla_kernel_gradient, strides, padding, kernel.shape),
     )
-    return _input_gradient(strides, padding, inputs, kernel, cotangent), of_kernel
+    return _input_gradient(window, inputs, kernel, cotangent), of_kernel
 
 
 _convolve.defvjp(_convolve_fwd, _convolve_bwd)
 
 
-def _xla(
-    strides: Strides, padding: Padding, inputs: jax.Array, kernel: jax.Array
+def _by_platform(
+    on_cpu: Callable[..., jax.Array], default: Callable[..., jax.Array], *args: jax.Array
 ) -> jax.Array:
+    result: jax.Array = lax.platform_dependent(*args, cpu=on_cpu, default=default)
+    return result
+
+
+def _xla(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     result: jax.Array = lax.conv_general_dilated(
-        inputs, kernel, strides, padding, dimension_numbers=_LAYOUT
+        inputs, kernel, window.strides, window.padding, dimension_numbers=_LAYOUT
     )
     return result
 
 
 def _xla_kernel_gradient(
-    strides: Strides,
-    padding: Padding,
-    shape: tuple[int, ...],
-    inputs: jax.Array,
-    cotangent: jax.Array,
+    window: _Window, shape: tuple[int, ...], inputs: jax.Array, cotangent: jax.Array
 ) -> jax.Array:
     kernel = jnp.zeros(shape, inputs.dtype)
-    _, pull_back = jax.vjp(lambda k: _xla(strides, padding, inputs, k), kernel)
+    _, pull_back = jax.vjp(functools.partial(_xla, window, inputs), kernel)
     gradient: jax.Array = pull_back(cotangent)[0]
     return gradient
 
 
-def _forward(
-    strides: Strides, padding: Padding, inputs: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    num_rows, num_columns = (
-        (length + sum(pads) - size) // stride + 1
-        for length, pads, size, stride in zip(
-            inputs.shape[1:3], padding, kernel.shape[:2], strides, strict=True
-        )
-    )
+def _forward(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+    xla = functools.partial(_xla, window)
+    _, num_rows, num_columns, _ = jax.eval_shape(xla, inputs, kernel).shape
     if num_rows * num_columns <= _FEW_PIXELS:
-        on_cpu = _by_patches
+        on_cpu = functools.partial(_by_patches, window)
     elif (
-        strides == (1, 1)
+        window.strides == (1, 1)
         and num_rows >= _MANY_ROWS
         and all(channels in _ONE_CORE_CHANNELS for channels in kernel.shape[2:])
     ):
-        on_cpu = _with_a_row_more
+        on_cpu = functools.partial(_with_a_row_more, window)
     else:
-        return _xla(strides, padding, inputs, kernel)
-    result: jax.Array = lax.platform_dependent(
-        inputs,
-        kernel,
-        cpu=functools.partial(on_cpu, strides, padding),
-        default=functools.partial(_xla, strides, padding),
-    )
-    return result
+        return xla(inputs, kernel)
+    return _by_platform(on_cpu, xla, inputs, kernel)
 
 
-def _with_a_row_more(
-    strides: Strides, padding: Padding, inputs: jax.Array, kernel: jax.Array
-) -> jax.Array:
+def _with_a_row_more(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution as the first rows of a taller one.
 
     XLA leaves to YNNPACK, which keeps to one core, no convolution whose result is taller
     than its inputs.
     """
-    (low, high), columns = padding
+    (low, high), columns = window.padding
     more = max(1, kernel.shape[0] - low - high)
-    taller = _xla(strides, ((low, high + more), columns), inputs, kernel)
-    return taller[:, :-more]
+    taller = window._replace(padding=((low, high + more), columns))
+    return _xla(taller, inputs, kernel)[:, :-more]
 
 
-def _by_patches(
-    strides: Strides, padding: Padding, inputs: jax.Array, kernel: jax.Array
-) -> jax.Array:
+def _by_patches(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution as patches times kernel."""
-    return _patches(inputs, kernel.shape, strides, padding) @ kernel.reshape(
-        -1, kernel.shape[-1]
-    )
+    flat = kernel.reshape(-1, kernel.shape[-1])
+    return _patches(window, kernel.shape, inputs) @ flat
 
 
 def _input_gradient(
-    strides: Strides,
-    padding: Padding,
-    inputs: jax.Array,
-    kernel: jax.Array,
-    cotangent: jax.Array,
+    window: _Window, inputs: jax.Array, kernel: jax.Array, cotangent: jax.Array
 ) -> jax.Array:
     """The cotangent, spread out by the strides, through the kernel turned around.
 
     Written out, since XLA's own transposition is slow on CPU inside a loop.
     """
-    around = []
-    for size, length, out, stride, (low, high) in zip(
-        kernel.shape[:2],
-        inputs.shape[1:3],
-        cotangent.shape[1:3],
-        strides,
-        padding,
-        strict=True,
-    ):
-        unseen = low + length + high - size - (out - 1) * stride
-        around.append((size - 1 - low, size - 1 - high + unseen))
-    # A convolution crops nothing (padding below 0), so that this does.
-    cropped = [
-        (min(low, 0), min(high, 0), stride - 1)
-        for (low, high), stride in zip(around, strides, strict=True)
-    ]
-    spread = lax.pad(
-        cotangent, jnp.zeros((), cotangent.dtype), [(0, 0, 0), *cropped, (0, 0, 0)]
-    )
-    rows, columns = ((max(low, 0), max(high, 0)) for low, high in around)
+    spreads, around = [(0, 0, 0)], []
+    for axis, (stride, (low, high)) in enumerate(zip(*window, strict=True)):
+        size, length = kernel.shape[axis], inputs.shape[axis + 1]
+        unseen = low + length + high - size - (cotangent.shape[axis + 1] - 1) * stride
+        low, high = size - 1 - low, size - 1 - high + unseen
+        # A convolution crops nothing (padding below 0), so that this does.
+        spreads.append((min(low, 0), min(high, 0), stride - 1))
+        around.append((max(low, 0), max(high, 0)))
+    zero = jnp.zeros((), cotangent.dtype)
+    spread = lax.pad(cotangent, zero, [*spreads, (0, 0, 0)])
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return _forward((1, 1), (rows, columns), spread, turned)
+    rows, columns = around
+    return _forward(_Window((1, 1), (rows, columns)), spread, turned)
 
 
 def _kernel_gradient(
-    strides: Strides,
-    padding: Padding,
-    shape: tuple[int, ...],
-    inputs: jax.Array,
-    cotangent: jax.Array,
+    window: _Window, shape: tuple[int, ...], inputs: jax.Array, cotangent: jax.Array
 ) -> jax.Array:
     """Patches, transposed, times cotangent, summed over chunks of examples."""
     batch, height, width, num_outputs = cotangent.shape
@@ -225,9 +184,8 @@ def _kernel_gradient(
     chunk = _largest_divisor(batch, _PATCH_BYTES // patch_bytes)
 
     def add(total: jax.Array, chunks: tuple[jax.Array, jax.Array]) -> Any:
-        patches = _patches(chunks[0], shape, strides, padding)
         gradient = lax.dot_general(
-            patches.reshape(-1, num_rows),
+            _patches(window, shape, chunks[0]).reshape(-1, num_rows),
             chunks[1].reshape(-1, num_outputs),
             (((0,), (0,)), ((), ())),
             preferred_element_type=jnp.float32,
@@ -245,29 +203,19 @@ def _largest_divisor(number: int, limit: int) -> int:
     return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(1, limit))
 
 
-def _patches(
-    inputs: jax.Array, shape: tuple[int, ...], strides: Strides, padding: Padding
-) -> jax.Array:
+def _patches(window: _Window, shape: tuple[int, ...], inputs: jax.Array) -> jax.Array:
     """What the kernel sees at each output pixel: [N, H', W', h * w * C]."""
     zero = jnp.zeros((), inputs.dtype)
-    around = [(low, high, 0) for low, high in padding]
+    around = [(low, high, 0) for low, high in window.padding]
     padded = lax.pad(inputs, zero, [(0, 0, 0), *around, (0, 0, 0)])
     batch, height, width, channels = padded.shape
-    rows = (height - shape[0]) // strides[0] + 1
-    columns = (width - shape[1]) // strides[1] + 1
-    shifted = [
-        lax.slice(
-            padded,
-            (0, i, j, 0),
-            (
-                batch,
-                i + (rows - 1) * strides[0] + 1,
-                j + (columns - 1) * strides[1] + 1,
-                channels,
-            ),
-            (1, *strides, 1),
-        )
+    # From the first to the last pixel that a weight of the kernel sees.
+    down = (height - shape[0]) // window.strides[0] * window.strides[0] + 1
+    across = (width - shape[1]) // window.strides[1] * window.strides[1] + 1
+    seen = [
+        ((0, i, j, 0), (batch, i + down, j + across, channels))
         for i in range(shape[0])
         for j in range(shape[1])
     ]
-    return jnp.concatenate(shifted, axis=-1)
+    steps = (1, *window.strides, 1)
+    return jnp.concatenate([lax.slice(padded, *ends, steps) for ends in seen], axis=-1)

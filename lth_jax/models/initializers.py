@@ -1,22 +1,17 @@
 """Weight initializers, by the field's names."""
 
-from typing import Literal
+from typing import Any
 
-import jax
-from jax.nn.initializers import Initializer
+from jax.nn.initializers import Initializer, variance_scaling
 
 from lth_jax.registry import Registry
 
-_FANS: dict[str, tuple[float, Literal["fan_in", "fan_avg"]]] = {
+_SCALES: Any = {
     "glorot": (1.0, "fan_avg"),
     "he": (2.0, "fan_in"),
     "lecun": (1.0, "fan_in"),
 }
-_SHAPES: tuple[Literal["normal", "uniform", "truncated_normal"], ...] = (
-    "normal",
-    "uniform",
-    "truncated_normal",
-)
+_SHAPES: Any = ("normal", "uniform", "truncated_normal")
 
 # "normal" is the untruncated Gaussian, as in the paper (figure 2); jax's own
 # `glorot_normal` and its kin truncate theirs. One of your own is (key, shape, dtype) to
@@ -24,8 +19,8 @@ _SHAPES: tuple[Literal["normal", "uniform", "truncated_normal"], ...] = (
 INITIALIZERS: Registry[Initializer] = Registry(
     "initializer",
     {
-        f"{name}_{shape}": jax.nn.initializers.variance_scaling(scale, fan, shape)
-        for name, (scale, fan) in _FANS.items()
+        f"{name}_{shape}": variance_scaling(scale, fan, shape)
+        for name, (scale, fan) in _SCALES.items()
         for shape in _SHAPES
     },
 )

@@ -18,14 +18,7 @@ class LeNet(nn.Module):
 
     Inputs [..., any shape] float32 are flattened; logits are float32[N, num_classes].
     Kernels are `dense_0`, `dense_1`, ..., `output`; biases start at 0. With the
-    default sizes and 784 inputs it has 266,200 weights.
-
-    Attributes:
-      num_classes: classes.
-      hidden_sizes: units of each hidden layer.
-      width: factor of all hidden sizes.
-      kernel_init: how kernels are drawn.
-      dtype: of the computation; params are float32.
+    default sizes of the hidden layers and 784 inputs it has 266,200 weights.
     """
 
     num_classes: int = 10
@@ -36,8 +29,7 @@ class LeNet(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
-        """Logits of a batch."""
-        del train  # nothing here depends on it
+        """Logits of a batch, the same in training."""
         kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         x = inputs.reshape(inputs.shape[0], -1)
         for i, units in enumerate(self.hidden_sizes):

@@ -26,7 +26,9 @@ def _model(found: Any) -> Model:
     return model
 
 
-# All take num_classes, width, kernel_init and dtype; some hidden_sizes and dropout_rate.
+# The package's own have these fields beside those that each documents: num_classes;
+# width, a factor of all channels and units but the classes; kernel_init, how kernels are
+# drawn; dtype, of the computation (params and batch statistics are float32).
 MODELS: Registry[Model] = Registry(
     "model",
     {
@@ -43,12 +45,10 @@ MODELS: Registry[Model] = Registry(
 
 
 def model_fields(name: str) -> frozenset[str]:
-    """The fields that a model of a name takes; none if it is made already.
-
-    Raises:
-      UnknownName: as `MODELS.find`.
-    """
-    return _fields(MODELS.find(name))
+    """The fields that a model of `MODELS.find` takes; none if it is made already."""
+    model = MODELS.find(name)
+    made = isinstance(model, nn.Module)
+    return frozenset() if made else frozenset(inspect.signature(model).parameters)
 
 
 def make_module(name: str, **wanted: Any) -> nn.Module:
@@ -60,7 +60,7 @@ def make_module(name: str, **wanted: Any) -> nn.Module:
     model = MODELS.find(name)
     if isinstance(model, nn.Module):
         return model
-    taken = _fields(model) & wanted.keys()
+    taken = model_fields(name) & wanted.keys()
     try:
         module: Any = model(**{field: wanted[field] for field in taken})
         if not isinstance(module, nn.Module):
@@ -68,9 +68,3 @@ def make_module(name: str, **wanted: Any) -> nn.Module:
     except TypeError as error:
         raise UnknownName(f"{name!r} is no model ({error})") from None
     return module
-
-
-def _fields(model: Model) -> frozenset[str]:
-    if isinstance(model, nn.Module):
-        return frozenset()
-    return frozenset(inspect.signature(model).parameters)

@@ -1,4 +1,4 @@
-"""Network: a linen module as a pair of pure functions."""
+"""Network: a module as a pair of pure functions."""
 
 import inspect
 from collections.abc import Callable
@@ -9,6 +9,10 @@ import jax
 import jax.numpy as jnp
 
 OUTPUT_LAYER = "output"  # every model names its last layer so
+
+Preprocess = Callable[[jax.Array], jax.Array]
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+Key = jax.Array | None
 
 
 class Network(NamedTuple):
@@ -29,7 +33,7 @@ class Network(NamedTuple):
     apply: Callable[..., tuple[jax.Array, Any]]
     apply_to_ones: Callable[[Any, Any], jax.Array]
     module: Any
-    remade: Callable[[Any, Callable[[jax.Array], jax.Array]], "Network"]
+    remade: Callable[[Any, Preprocess], "Network"]
 
 
 # Arguments that tell a module's call whether it trains, and their values where it does.
@@ -45,8 +49,8 @@ def in_mode(module: Any, train: bool) -> dict[str, Any]:
 def from_linen(
     module: nn.Module,
     example_inputs: Any,
-    preprocess: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    preprocess: Preprocess = lambda inputs: inputs,
+    augment: Augment | None = None,
 ) -> Network:
     """A linen module, called as `module(inputs, train=...)`, as a `Network`.
 
@@ -69,50 +73,60 @@ def from_linen(
             )
         return variables["params"], variables.get("batch_stats", {})
 
-    def apply(
-        params: Any,
-        batch_stats: Any,
-        inputs: jax.Array,
-        train: bool,
-        key: jax.Array | None = None,
-    ) -> tuple[jax.Array, Any]:
+    def call(
+        params: Any, stats: Any, inputs: jax.Array, train: bool, key: Key
+    ) -> tuple[Any, Any]:
         rngs = None
-        if train and key is not None:
-            augment_key, dropout_key = jax.random.split(key)
-            rngs = {"dropout": dropout_key}
-            if augment is not None:
-                inputs = augment(augment_key, inputs)
-        elif train and augment is not None:
-            raise ValueError("key: None; augmentation needs one in training")
+        if train and key is not None:  # its first half is for augmentation, if any
+            rngs = {"dropout": key if augment else jax.random.split(key)[1]}
+        variables, mode = {"params": params, "batch_stats": stats}, in_mode(module, train)
         logits, updated = module.apply(
-            {"params": params, "batch_stats": batch_stats},
-            preprocess(inputs),
-            **in_mode(module, train),
-            rngs=rngs,
-            mutable=["batch_stats"],
+            variables, inputs, **mode, rngs=rngs, mutable=["batch_stats"]
         )
         found = updated.get("batch_stats", {})
-        if jax.tree.leaves(found) and not jax.tree.leaves(batch_stats):
+        if jax.tree.leaves(found) and not jax.tree.leaves(stats):
             raise ValueError(
                 "batch_stats: empty, but the module has some; give `initial_state` those"
                 " that `init` returned beside the params"
             )
-        stats = found if train and jax.tree.leaves(found) else batch_stats
+        return logits, found if train and jax.tree.leaves(found) else stats
+
+    return adapted(from_linen, module, init, call, example_inputs, preprocess, augment)
+
+
+def adapted(
+    make: Callable[..., Network],
+    module: Any,
+    init: Callable[[jax.Array], tuple[Any, Any]],
+    call: Callable[..., tuple[Any, Any]],
+    example_inputs: Any,
+    preprocess: Preprocess,
+    augment: Augment | None,
+) -> Network:
+    """What the networks of all kinds of modules have in common.
+
+    `make` makes those of one kind; `call` takes what `apply` does, but augmented and
+    preprocessed inputs, and of the key what augmentation left.
+    """
+
+    def apply(
+        params: Any, batch_stats: Any, inputs: jax.Array, train: bool, key: Key = None
+    ) -> tuple[jax.Array, Any]:
+        if train and augment is not None:
+            if key is None:
+                raise ValueError("key: None; augmentation needs one in training")
+            augment_key, key = jax.random.split(key)
+            inputs = augment(augment_key, inputs)
+        logits, stats = call(params, batch_stats, preprocess(inputs), train, key)
         return logits.astype(jnp.float32), stats
 
     def apply_to_ones(params: Any, batch_stats: Any) -> jax.Array:
         seen = jax.eval_shape(preprocess, example_inputs)
-        logits: Any = module.apply(
-            {"params": params, "batch_stats": batch_stats},
-            jnp.ones((1, *seen.shape[1:]), seen.dtype),
-            **in_mode(module, False),
-        )
-        result: jax.Array = logits.astype(jnp.float32)
-        return result
+        ones = jnp.ones((1, *seen.shape[1:]), seen.dtype)
+        logits: jax.Array = call(params, batch_stats, ones, False, None)[0]
+        return logits.astype(jnp.float32)
 
-    def remade(other: Any, choose: Callable[[jax.Array], jax.Array]) -> Network:
-        return from_linen(
-            other, example_inputs, lambda inputs: choose(preprocess(inputs)), augment
-        )
+    def remade(other: Any, choose: Preprocess) -> Network:
+        return make(other, example_inputs, lambda x: choose(preprocess(x)), augment)
 
     return Network(init, apply, apply_to_ones, module, remade)

@@ -8,24 +8,20 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from lth_jax.models.network import Network, in_mode
+from lth_jax.models.network import Augment, Key, Network, Preprocess, adapted, in_mode
 
 
 def from_nnx(
     factory: Callable[..., nnx.Module],
     example_inputs: Any,
-    preprocess: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    preprocess: Preprocess = lambda inputs: inputs,
+    augment: Augment | None = None,
 ) -> Network:
     """A module of nnx, as a `Network` whose params are nested dicts of arrays.
 
-    Args:
-      factory: called as `factory(rngs=nnx.Rngs(...))`, such as a module's class. Its
-        modules hold `nnx.Param`, `nnx.BatchStat`, and the state of `nnx.Rngs`; dropout
-        draws from the key of `apply`. They are called as those of `from_linen`.
-      example_inputs: as in `from_linen`.
-      preprocess: as in `from_linen`.
-      augment: as in `from_linen`.
+    It is made as `factory(rngs=nnx.Rngs(...))`, such as by its class, and called as those
+    of `from_linen`, whose other arguments it takes. Its modules hold `nnx.Param`,
+    `nnx.BatchStat`, and the state of `nnx.Rngs`; dropout draws from the key of `apply`.
 
     Raises:
       ValueError: if the factory is a module, or makes one that holds anything else.
@@ -37,7 +33,7 @@ def from_nnx(
         )
     module: Any = nnx.eval_shape(lambda: factory(rngs=nnx.Rngs(0)))
     parts: Any = nnx.split(module, nnx.Param, nnx.BatchStat, nnx.RngState, ...)
-    graph, *states, others = parts
+    graph, own_params, own_stats, own_draws, others = parts
     for path, variable in nnx.to_flat_state(others):
         raise ValueError(
             f"factory: {'/'.join(map(str, path))} is a {type(variable).__name__}; must"
@@ -46,56 +42,28 @@ def from_nnx(
 
     def init(key: jax.Array) -> tuple[Any, Any]:
         made = factory(rngs=nnx.Rngs(key))
-        return _arrays(nnx.state(made, nnx.Param)), _arrays(
-            nnx.state(made, nnx.BatchStat)
-        )
+        return _arrays(made, nnx.Param), _arrays(made, nnx.BatchStat)
 
-    def called(
-        params: Any, stats: Any, inputs: jax.Array, train: bool, key: jax.Array | None
-    ) -> tuple[jax.Array, Any]:
-        if train and key is None and jax.tree.leaves(states[2]):
+    def call(
+        params: Any, stats: Any, inputs: jax.Array, train: bool, key: Key
+    ) -> tuple[Any, Any]:
+        if train and key is None and jax.tree.leaves(own_draws):
             raise ValueError("key: None; the module draws in training")
-        drawing = _drawing(states[2], jax.random.key(0) if key is None else key)
-        live = nnx.merge(
-            graph, _filled(states[0], params), _filled(states[1], stats), drawing
-        )
-        if train:
-            live.train()
-        else:
-            live.eval()
+        draws = _drawing(own_draws, jax.random.key(0) if key is None else key)
+        states = _filled(own_params, params), _filled(own_stats, stats), draws
+        live = nnx.merge(graph, *states)
+        (live.train if train else live.eval)()
         logits = live(inputs, **in_mode(live, train))
-        if train and jax.tree.leaves(states[1]):
-            stats = _arrays(nnx.state(live, nnx.BatchStat))
-        return logits.astype(jnp.float32), stats
+        if train and jax.tree.leaves(own_stats):
+            stats = _arrays(live, nnx.BatchStat)
+        return logits, stats
 
-    def apply(
-        params: Any,
-        batch_stats: Any,
-        inputs: jax.Array,
-        train: bool,
-        key: jax.Array | None = None,
-    ) -> tuple[jax.Array, Any]:
-        if train and augment is not None:
-            if key is None:
-                raise ValueError("key: None; augmentation needs one in training")
-            augment_key, key = jax.random.split(key)
-            inputs = augment(augment_key, inputs)
-        return called(params, batch_stats, preprocess(inputs), train, key)
-
-    def apply_to_ones(params: Any, batch_stats: Any) -> jax.Array:
-        seen = jax.eval_shape(preprocess, example_inputs)
-        ones = jnp.ones((1, *seen.shape[1:]), seen.dtype)
-        return called(params, batch_stats, ones, False, None)[0]
-
-    def remade(other: Any, choose: Callable[[jax.Array], jax.Array]) -> Network:
-        return from_nnx(other, example_inputs, lambda x: choose(preprocess(x)), augment)
-
-    return Network(init, apply, apply_to_ones, module, remade)
+    return adapted(from_nnx, module, init, call, example_inputs, preprocess, augment)
 
 
-def _arrays(state: Any) -> Any:
-    """Nested dicts of a state's arrays; a list's places are names, as "0"."""
-    flat = nnx.to_flat_state(state)
+def _arrays(module: Any, kind: Any) -> Any:
+    """Nested dicts of a module's arrays of a kind; a list's places are names, as "0"."""
+    flat = nnx.to_flat_state(nnx.state(module, kind))
     nested = {tuple(map(str, path)): variable.get_value() for path, variable in flat}
     return unflatten_dict(nested)  # type: ignore[no-untyped-call]
 
@@ -103,24 +71,20 @@ def _arrays(state: Any) -> Any:
 def _filled(state: Any, arrays: Any) -> Any:
     """The state with the arrays that `_arrays` gave of it, or of one like it."""
     array_of = flatten_dict(arrays)  # type: ignore[no-untyped-call]
-    return nnx.from_flat_state(
-        [
-            (path, variable.replace(array_of[tuple(map(str, path))]))
-            for path, variable in nnx.to_flat_state(state)
-        ]
-    )
+    return _replaced(state, lambda i, path, old: array_of[tuple(map(str, path))])
 
 
 def _drawing(state: Any, key: jax.Array) -> Any:
     """The state of `nnx.Rngs` that draws from a key, each stream its own."""
-    return nnx.from_flat_state(
-        [
-            (path, v.replace(_draw(v, jax.random.fold_in(key, i))))
-            for i, (path, v) in enumerate(nnx.to_flat_state(state))
-        ]
-    )
+
+    def draw(i: int, path: Any, old: Any) -> jax.Array:
+        is_key = isinstance(old, nnx.RngKey)
+        return jax.random.fold_in(key, i) if is_key else jnp.zeros(old.shape, old.dtype)
+
+    return _replaced(state, draw)
 
 
-def _draw(variable: Any, key: jax.Array) -> jax.Array:
-    is_key = isinstance(variable, nnx.RngKey)
-    return key if is_key else jnp.zeros(variable.shape, variable.dtype)
+def _replaced(state: Any, new: Callable[[int, Any, Any], Any]) -> Any:
+    """The state with other arrays, by the place, path and variable of each."""
+    variables = enumerate(nnx.to_flat_state(state))
+    return nnx.from_flat_state([(p, v.replace(new(i, p, v))) for i, (p, v) in variables])

@@ -1,5 +1,6 @@
 """ResNet-20 for small images; the paper calls it ResNet-18."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,15 +23,9 @@ class ResNet(nn.Module):
     is normalised too), and no convolution has a bias. Inputs are [N, H, W, C]; logits
     are [N, num_classes].
 
-    Attributes:
-      num_classes: classes.
-      channels: of each stage; stages after the first halve height and width.
-      num_blocks: in each stage.
-      inner_channels: between the two convolutions of each block, by stage; None for as
-        many as the stage has.
-      width: factor of all channels.
-      kernel_init: how kernels are drawn.
-      dtype: of the computation; params and batch statistics are float32.
+    Each stage has so many channels and blocks; those after the first halve height and
+    width. Inner channels are between the two convolutions of each block, by stage; None
+    for as many as the stage has.
     """
 
     num_classes: int = 10
@@ -48,26 +43,28 @@ class ResNet(nn.Module):
         first = scaled(self.width, self.channels[0])
         x = Conv(first, use_bias=False, name="conv", **kinds)(inputs)
         x = nn.relu(BatchNorm(not train, dtype=self.dtype, name="norm")(x))
-        for stage, channels in enumerate(self.channels):
-            for block in range(self.num_blocks):
-                inner = self.inner_channels
+        inner = self.inner_channels or [(n,) * self.num_blocks for n in self.channels]
+        for stage, names in enumerate(self._blocks()):
+            for i, name in enumerate(names):
                 x = _Block(
-                    scaled(self.width, channels),
-                    scaled(self.width, inner[stage][block] if inner else channels),
-                    stride=2 if stage > 0 and block == 0 else 1,
-                    kernel_init=self.kernel_init,
-                    dtype=self.dtype,
-                    name=f"stage_{stage}_block_{block}",
+                    scaled(self.width, self.channels[stage]),
+                    scaled(self.width, inner[stage][i]),
+                    stride=2 if stage > 0 and i == 0 else 1,
+                    name=name,
+                    **kinds,
                 )(x, train)
-        x = x.mean((1, 2))
-        return nn.Dense(self.num_classes, name="output", **kinds)(x)
+        return nn.Dense(self.num_classes, name="output", **kinds)(x.mean((1, 2)))
+
+    def _blocks(self) -> list[list[str]]:
+        """The names of the blocks of each stage."""
+        stages, blocks = range(len(self.channels)), range(self.num_blocks)
+        return [[f"stage_{stage}_block_{i}" for i in blocks] for stage in stages]
 
     def layout(self) -> Layout:
         """How its units connect: a stage's blocks share a residual stream."""
         places, past = [Place("conv", (Layer("conv", INPUTS, "norm"),))], "conv"
-        for stage in range(len(self.channels)):
-            for i in range(self.num_blocks):
-                block = f"stage_{stage}_block_{i}"
+        for stage, names in enumerate(self._blocks()):
+            for i, block in enumerate(names):
                 inner = f"{block}/conv_0"
                 places.append(Place(inner, (Layer(inner, past, f"{block}/norm_0"),)))
                 last = Layer(f"{block}/conv_1", inner, f"{block}/norm_1")
@@ -81,17 +78,10 @@ class ResNet(nn.Module):
 
     def resized(self, sizes: Mapping[str, int]) -> "ResNet":
         """The same net with these numbers of channels, by place."""
-        blocks = [
-            [f"stage_{stage}_block_{i}" for i in range(self.num_blocks)]
-            for stage in range(len(self.channels))
-        ]
-        return self.clone(
-            channels=tuple(sizes[names[0]] for names in blocks),
-            inner_channels=tuple(
-                tuple(sizes[f"{name}/conv_0"] for name in names) for names in blocks
-            ),
-            width=1.0,
-        )
+        stages = self._blocks()
+        inner = tuple(tuple(sizes[f"{n}/conv_0"] for n in names) for names in stages)
+        channels = tuple(sizes[names[0]] for names in stages)
+        return self.clone(channels=channels, inner_channels=inner, width=1.0)
 
 
 class _Block(nn.Module):
@@ -103,27 +93,13 @@ class _Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        kinds: dict[str, Any] = {
-            "kernel_init": self.kernel_init,
-            "dtype": self.dtype,
-            "use_bias": False,
-        }
-        strides = (self.stride, self.stride)
-
-        def norm(y: jax.Array, name: str) -> jax.Array:
-            normed: jax.Array = BatchNorm(not train, dtype=self.dtype, name=name)(y)
-            return normed
-
-        y = Conv(self.inner_channels, strides=strides, name="conv_0", **kinds)(x)
-        y = nn.relu(norm(y, "norm_0"))
-        y = norm(Conv(self.channels, name="conv_1", **kinds)(y), "norm_1")
+        kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        conv: Any = functools.partial(Conv, use_bias=False, **kinds)
+        strided: Any = functools.partial(conv, strides=(self.stride, self.stride))
+        norm: Any = functools.partial(BatchNorm, not train, dtype=self.dtype)
+        y = nn.relu(norm(name="norm_0")(strided(self.inner_channels, name="conv_0")(x)))
+        y = norm(name="norm_1")(conv(self.channels, name="conv_1")(y))
         if self.stride != 1:
-            x = Conv(
-                self.channels,
-                kernel_size=(1, 1),
-                strides=strides,
-                name="shortcut",
-                **kinds,
-            )(x)
-            x = norm(x, "shortcut_norm")
+            x = strided(self.channels, kernel_size=(1, 1), name="shortcut")(x)
+            x = norm(name="shortcut_norm")(x)
         return nn.relu(x + y)

@@ -21,14 +21,7 @@ class VGG(nn.Module):
     20,024,000 weights, of which 5,120 in `output`, which the paper does not prune. Batch
     normalisation follows each convolution, which has no bias. Inputs are [N, H, W, C]
     with H and W divisible by 2 for each stage but the last; logits are [N, num_classes].
-
-    Attributes:
-      num_classes: classes.
-      convolutions: in each stage.
-      channels: of each stage, or of each convolution in it.
-      width: factor of all channels.
-      kernel_init: how kernels are drawn.
-      dtype: of the computation; params and batch statistics are float32.
+    Channels are of each stage, or of each convolution in it.
     """
 
     num_classes: int = 10
@@ -51,8 +44,7 @@ class VGG(nn.Module):
                 size = scaled(self.width, each)
                 x = Conv(size, use_bias=False, name=f"conv_{layer}", **kinds)(x)
                 norm = BatchNorm(not train, dtype=self.dtype, name=f"norm_{layer}")
-                x = nn.relu(norm(x))
-                layer += 1
+                x, layer = nn.relu(norm(x)), layer + 1
         return nn.Dense(self.num_classes, name="output", **kinds)(x.mean((1, 2)))
 
     def layout(self) -> Layout:

@@ -22,21 +22,12 @@ def erdos_renyi(shapes: Shapes, density: float) -> Densities:
     Mocanu et al. 2018, equation 1; of a convolution channels count and its kernel's size
     does not. A layer whose share would be above 1 is dense; the others share the rest.
 
-    Args:
-      shapes: of each prunable leaf [..., n_in, n_out].
-      density: of all leaves together, in (0, 1).
-
-    Returns:
-      A density in [0, 1] for each leaf, a whole number of its weights.
-
-    Raises:
-      ValueError: on a density outside (0, 1).
+    Shapes are of each prunable leaf, [..., n_in, n_out]; the density, in (0, 1) or a
+    ValueError, is of them together. Each leaf's is in [0, 1], a whole number of weights.
     """
-    return _share(
-        {name: sum(shape[-2:]) / math.prod(shape[-2:]) for name, shape in shapes.items()},
-        shapes,
-        density,
-    )
+    matrices = {name: shape[-2:] for name, shape in shapes.items()}
+    rates = {name: sum(matrix) / math.prod(matrix) for name, matrix in matrices.items()}
+    return _share(rates, shapes, density)
 
 
 def erdos_renyi_kernel(shapes: Shapes, density: float) -> Densities:

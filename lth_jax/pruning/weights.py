@@ -33,15 +33,15 @@ def prune(
     prunable: Prunable = default_prunable,
     floor: int = 1,
 ) -> Masks:
-    """One pruning step of one member, with counts computed on the host.
+    """One pruning step of one member.
 
     `layerwise` removes `round(fraction * survivors)` weights of each prunable leaf,
     `global` of all prunable leaves together (Frankle & Carbin 2019, section 2 and
     appendix I.1). `round` is Python's: halves go to the even neighbour.
 
     Args:
-      scores: float leaves, the structure and shapes of `masks`; low goes first, so for
-        magnitude pruning the absolute values of the params.
+      scores: float leaves like the masks; low goes first, so for magnitude pruning the
+        absolute values of the params.
       masks: bool leaves, `True` = kept.
       fraction: in (0, 1). For `layerwise` also a mapping from the path of every
         prunable leaf (such as "dense_0/kernel") to its own fraction.
@@ -51,20 +51,17 @@ def prune(
         emptied leaf is an error.
 
     Raises:
-      ValueError: on a fraction outside (0, 1), an unknown scope, a mapping that does not
-        fit the prunable leaves, NaN scores (naming the leaf), or a floor that does not
-        fit.
-      TypeError: under `jit` or `vmap`.
+      ValueError: on another fraction or scope, a mapping that does not fit the prunable
+        leaves, NaN scores (naming the leaf), or a floor that does not fit.
+      TypeError: under `jit` or `vmap`, since counts are made on the host.
     """
-    fractions = _by_name("fraction", fraction, masks, scope, prunable)
-    for value in fractions.values():
-        if not 0 < value < 1:
-            raise ValueError(f"fraction: {value}; must be inside (0, 1)")
 
-    def count(name: str, layer: LayerCount) -> int:
-        return round(fractions[name] * layer.kept)
+    def count(name: str, layer: LayerCount, own: float) -> int:
+        if not 0 < own < 1:
+            raise ValueError(f"fraction: {own}; must be inside (0, 1)")
+        return round(own * layer.kept)
 
-    return _remove(scores, masks, count, scope, prunable, floor)
+    return _remove("fraction", fraction, count, scores, masks, scope, prunable, floor)
 
 
 def prune_to_density(
@@ -85,27 +82,24 @@ def prune_to_density(
     as for `prune`.
 
     Raises:
-      ValueError: as `prune`, or on a density above that of the masks (pruned weights
-        never come back).
-      TypeError: under `jit` or `vmap`.
+      ValueError, TypeError: as `prune`; also on a density above that of the masks, since
+        pruned weights never come back.
     """
-    densities = _by_name("density", density, masks, scope, prunable)
     if not isinstance(density, Mapping) and not 0 < density < 1:
         raise ValueError(f"density: {density}; must be inside (0, 1)")
-    for name, value in densities.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"density: {value} of {name}; must be in [0, 1]")
 
-    def count(name: str, layer: LayerCount) -> int:
-        removed = layer.kept - round(densities[name] * layer.total)
+    def count(name: str, layer: LayerCount, own: float) -> int:
+        if not 0 <= own <= 1:
+            raise ValueError(f"density: {own} of {name}; must be in [0, 1]")
+        removed = layer.kept - round(own * layer.total)
         if removed < 0:
             raise ValueError(
-                f"density: {densities[name]} is above the {layer.kept / layer.total} that"
+                f"density: {own} is above the {layer.kept / layer.total} that"
                 f" {name} has left; pruned weights never come back"
             )
         return removed
 
-    return _remove(scores, masks, count, scope, prunable, floor)
+    return _remove("density", density, count, scores, masks, scope, prunable, floor)
 
 
 def prune_in_rounds(
@@ -119,18 +113,16 @@ def prune_in_rounds(
 
     Round k prunes to density**(k / n), the same fraction of the survivors each time
     (Tanaka et al. 2020, algorithm 1). The rounds start from masks that are all `True`;
-    `how` is scope, prunable and floor, as for `prune`.
-
-    Raises:
-      ValueError: as `prune_to_density`, or on less than one round.
+    `how` is scope, prunable and floor, as for `prune`. Less than one round is a
+    ValueError.
     """
     if num_rounds < 1:
         raise ValueError(f"num_rounds: {num_rounds}; must be at least 1")
-    for share in (k / num_rounds for k in range(1, num_rounds + 1)):
+    for power in (k / num_rounds for k in range(1, num_rounds + 1)):
         if isinstance(density, Mapping):
-            reached: Density = {name: own**share for name, own in density.items()}
+            reached: Density = {name: own**power for name, own in density.items()}
         else:
-            reached = density**share
+            reached = density**power
         masks = prune_to_density(score(masks), masks, reached, **how)
     return masks
 
@@ -138,10 +130,7 @@ def prune_in_rounds(
 def one_shot(
     scores: Scores, masks: Masks, densities: tuple[float, ...], **how: Any
 ) -> list[Masks]:
-    """Masks at each of several densities, all from the same scores: nested sets.
-
-    `how` is scope, prunable and floor, as for `prune`.
-    """
+    """`prune_to_density` at each of several, all from the same scores: nested sets."""
     return [prune_to_density(scores, masks, density, **how) for density in densities]
 
 
@@ -189,49 +178,39 @@ def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
             raise ValueError(f"scores: {name} holds NaN")
 
 
-def _by_name(
+def _remove(
     argument: str,
     value: float | Mapping[str, float],
-    masks: Masks,
-    scope: str,
-    prunable: Prunable,
-) -> Mapping[str, float]:
-    """The value of each prunable leaf, or of "the net" under global scope."""
-    if scope not in ("layerwise", "global"):
-        raise ValueError(f"scope: {scope!r}; must be 'layerwise' or 'global'")
-    names = [path for path, _ in masks_lib.prunable_leaves(masks, prunable)]
-    if not isinstance(value, Mapping):
-        return dict.fromkeys(names if scope == "layerwise" else ["the net"], value)
-    if scope == "global":
-        raise ValueError(f"{argument}: one per leaf is for scope 'layerwise' alone")
-    if set(value) != set(names):
-        raise ValueError(
-            f"{argument}: names {sorted(value)}; the prunable leaves are {names}"
-        )
-    return value
-
-
-def _remove(
+    count: Callable[[str, LayerCount, float], int],
     scores: Scores,
     masks: Masks,
-    count: Callable[[str, LayerCount], int],
     scope: str,
     prunable: Prunable,
     floor: int,
 ) -> Masks:
-    """Removes `count(name, LayerCount)` weights of each leaf, or of all together."""
+    """Removes `count(name, layer, value)` weights of each leaf, or of all together."""
+    if scope not in ("layerwise", "global"):
+        raise ValueError(f"scope: {scope!r}; must be 'layerwise' or 'global'")
     if floor < 0:
         raise ValueError(f"floor: {floor}; must be at least 0")
     masks_lib.check(masks, scores)
     check_countable(scores, masks, prunable)
     layers = masks_lib.layer_counts(masks, prunable)
+    if not isinstance(value, Mapping):
+        value = dict.fromkeys([*layers, "the net"], value)
+    elif scope == "global":
+        raise ValueError(f"{argument}: one per leaf is for scope 'layerwise' alone")
+    elif set(value) != set(layers):
+        raise ValueError(
+            f"{argument}: names {sorted(value)}; the prunable leaves are {list(layers)}"
+        )
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.prunable_leaves(masks, prunable))
     if scope == "global":
         net = LayerCount(*map(sum, zip(*layers.values(), strict=True)))
-        number = count("the net", net)
+        number = count("the net", net, value["the net"])
         return replaced(masks, remove_above_floor(score_of, mask_of, number, floor))
     for name, layer in layers.items():
-        number = count(name, layer)
+        number = count(name, layer, value[name])
         mask_of[name] = remove_lowest(score_of[name], mask_of[name], number)
     return replaced(masks, mask_of)

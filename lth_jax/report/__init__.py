@@ -1,9 +1,10 @@
 """Report: a workdir as a page, figures, a table and a verdict."""
 
+import itertools
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lth_jax.analysis import words
 from lth_jax.analysis.verdict import as_json
@@ -22,42 +23,29 @@ def compare(
     path: pathlib.Path,
     settings: Sequence[VerdictConfig | None],
 ) -> str:
-    """Writes one page of several studies; returns what to print.
+    """Writes one page of several studies, each judged as in `write`.
 
-    Args:
-      workdirs: of the studies.
-      path: of the page.
-      settings: how to judge each, as for `write`.
+    Returns what to print.
 
     Raises:
       RecordsError, WorkdirError: as `write` does.
       UserError: if there are more than can be told apart.
     """
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
-    titles = [material.title for material in materials]
-    distinct = len(set(titles)) == len(titles)
-    names = titles if distinct else _paths([workdir.root for workdir in workdirs])
-    content = comparison_page(materials, names)
-    with whole(path) as unfinished:
-        unfinished.write_text(content)
+    names = [material.title for material in materials]
+    if len(set(names)) < len(names):
+        # Their paths, without what they have in common, which no reader needs.
+        roots = [workdir.root.absolute() for workdir in workdirs]
+        common = os.path.commonpath([root.parent for root in roots])
+        names = [str(root.relative_to(common)) for root in roots]
+    _write({path: comparison_page(materials, names)})
     return f"page     {path}"
 
 
-def _paths(roots: Sequence[pathlib.Path]) -> list[str]:
-    """The paths without what they have in common, which no reader needs."""
-    paths = [root.absolute() for root in roots]
-    common = os.path.commonpath([path.parent for path in paths])
-    return [str(path.relative_to(common)) for path in paths]
-
-
 def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
-    """Writes page, figures, table and verdict of a study; returns what to print.
+    """Writes page, figures, table and verdict of a study, or of what of it is finished.
 
-    The study may be running: then they are of what is finished.
-
-    Args:
-      workdir: of the study.
-      settings: how to judge it; its config's own if None.
+    It is judged as its own config says if no settings are given. Returns what to print.
 
     Raises:
       RecordsError: if the records are missing or damaged.
@@ -71,30 +59,27 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     if verdict.standings:
         compared = standings_table(verdict, material.config.prune.criterion)
         text = f"{text}\n\n{as_text(compared, verdict.metric)}"
-    outputs = {
-        workdir.table: f"{text}\n",
-        workdir.verdict: json.dumps(as_json(verdict), indent=1) + "\n",
-        workdir.page: page.study_page(material, shown),
-    }
-    for path, content in outputs.items():
+    _write(
+        {
+            workdir.table: f"{text}\n",
+            workdir.verdict: json.dumps(as_json(verdict), indent=1) + "\n",
+            workdir.page: page.study_page(material, shown),
+        }
+    )
+    workdir.figures.mkdir(exist_ok=True)
+    plots = [item for section in shown for item in section.plots.items()]
+    for (name, plot), suffix in itertools.product(plots, ("png", "pdf")):
+        with whole(workdir.figures / f"{name}.{suffix}") as unfinished:
+            plot.figure.savefig(unfinished, dpi=200)
+    told = [text, "", *words.sentences(verdict), ""]
+    told += [f"page     {workdir.page}", f"figures  {workdir.figures}"]
+    told += [f"verdict  {workdir.verdict}", f"table    {workdir.table}"]
+    told += [f"records  {workdir.records} (CSV)"]
+    told += [f"tickets  {workdir.tickets} (for numpy.load)"]
+    return "\n".join(told)
+
+
+def _write(contents: Mapping[pathlib.Path, str]) -> None:
+    for path, content in contents.items():
         with whole(path) as unfinished:
             unfinished.write_text(content)
-    workdir.figures.mkdir(exist_ok=True)
-    for panel in (panel for section in shown for panel in section.panels):
-        for suffix in ("png", "pdf"):
-            with whole(workdir.figures / f"{panel.name}.{suffix}") as unfinished:
-                panel.figure.savefig(unfinished, dpi=200)
-    return "\n".join(
-        (
-            text,
-            "",
-            *words.sentences(verdict),
-            "",
-            f"page     {workdir.page}",
-            f"figures  {workdir.figures}",
-            f"verdict  {workdir.verdict}",
-            f"table    {workdir.table}",
-            f"records  {workdir.records} (CSV)",
-            f"tickets  {workdir.tickets} (for numpy.load)",
-        )
-    )

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from lth_jax.config import StudyConfig, VerdictConfig
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, fail
 
 _WORKDIRS = flags.DEFINE_multi_string(
     "workdir", [], "A study's folder; several make one page that compares them."
@@ -33,13 +32,13 @@ _ACCURACY_MARGIN = flags.DEFINE_float(
 def main(argv: Sequence[str]) -> int:
     """Writes what the flags ask for; returns the exit code."""
     if len(argv) > 1:
-        return _fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
+        return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     if not _WORKDIRS.value:
-        return _fail("--workdir: missing; such as --workdir=runs/mnist1d")
+        return fail("--workdir: missing; such as --workdir=runs/mnist1d")
     try:
         print(_report([pathlib.Path(path) for path in _WORKDIRS.value]))
     except (UserError, OSError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
@@ -48,30 +47,20 @@ def _report(roots: Sequence[pathlib.Path]) -> str:
     from lth_jax.store.workdir import Workdir, read_config
 
     workdirs = [Workdir(root) for root in roots]
-    settings = [_settings(read_config(workdir)) for workdir in workdirs]
+    settings = [read_config(workdir).verdict for workdir in workdirs]
+    if (margin := _ACCURACY_MARGIN.value) is not None:
+        settings = [dataclasses.replace(x, accuracy_margin=margin) for x in settings]
+        settings[0].check()
     if len(workdirs) == 1:
         return report.write(workdirs[0], settings[0])
     return report.compare(workdirs, pathlib.Path(_OUT.value), settings)
-
-
-def _settings(config: StudyConfig) -> VerdictConfig:
-    if (margin := _ACCURACY_MARGIN.value) is None:
-        return config.verdict
-    verdict = dataclasses.replace(config.verdict, accuracy_margin=margin)
-    verdict.check()
-    return verdict
-
-
-def _fail(text: str) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return 2
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest: list[str] = flags.FLAGS(list(argv))
     except flags.Error as error:
-        sys.exit(_fail(" ".join(str(error).split())))
+        sys.exit(fail(" ".join(str(error).split())))
     return rest
 
 

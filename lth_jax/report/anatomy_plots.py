@@ -1,11 +1,14 @@
 """Anatomy plots: what the masks keep, layer by layer and input by input."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lth_jax.analysis.anatomy import Anatomy, FirstLayer
@@ -24,18 +27,18 @@ _MOST_FILTERS = 256
 def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     """How much of each layer is left, against how much of the net is."""
     figure, axes = style.panel("Weights kept in each layer, % (log scale)")
-    names = list(levels[0].layers.layers)
-    x = [100 * level.layers.density for level in levels]
+    names = list(levels[0].layers)
+    x = [100 * level.density for level in levels]
     ends: dict[float, list[tuple[str, str]]] = {}
     shown = {round(i) for i in np.linspace(0, len(names) - 1, _MOST_LABELS)}
     for i, name in enumerate(names):
         colour = matplotlib.colors.to_hex(_DEPTHS(i / max(1, len(names) - 1)))
-        y = [100 * max(level.layers.layers[name], 1e-6) for level in levels]
+        y = [100 * max(level.layers[name], 1e-6) for level in levels]
         axes.plot(x, y, color=colour, linewidth=1.5, marker="o", markersize=3)
         if i in shown:
             end = float(f"{y[-1]:.3g}")
             ends.setdefault(end, []).append((layer_name(name), colour))
-    style.density_axis(axes, [level.layers.density for level in levels])
+    style.density_axis(axes, [level.density for level in levels])
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
@@ -48,20 +51,17 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     return figure
 
 
-def first_layer(levels: Mapping[int, tuple[float, FirstLayer]]) -> dict[int, Figure]:
-    """What is kept of the layer that sees the input.
-
-    Args:
-      levels: the net's density and that layer, by level.
-    """
-    *_, (last, (_, first)) = levels.items()
+def first_layer(levels: Sequence[Anatomy]) -> dict[int, Figure]:
+    """What is kept of the layer that sees the input, by level; all levels have one."""
+    firsts = [(level, level.first) for level in levels if level.first]
+    last, first = firsts[-1]
     if first.kept.ndim == 1:
-        return {last: _input_strip(list(levels.values()))}
-    return {level: _first_layer_image(level, *found) for level, found in levels.items()}
+        return {last.level: _input_strip(firsts)}
+    return {level.level: _first_layer_image(level, found) for level, found in firsts}
 
 
-def _first_layer_image(level: int, density: float, first: FirstLayer) -> Figure:
-    title = f"level {level}: {percent(density)} of the weights"
+def _first_layer_image(level: Anatomy, first: FirstLayer) -> Figure:
+    title = f"level {level.level}: {percent(level.density)} of the weights"
     figure, axes = style.panel(title, (style.SMALL[0], style.SMALL[0] + 0.35))
     if first.is_convolution:
         image, most, unit = _filter_tiles(first), int(first.kept.max()), "channels kept"
@@ -70,51 +70,49 @@ def _first_layer_image(level: int, density: float, first: FirstLayer) -> Figure:
         image, most, unit = 100 * image, None, "% of an input's weights kept"
     shown = axes.imshow(image, cmap=_KEPT, vmin=0, vmax=most, interpolation="nearest")
     axes.set_axis_off()
-    bar = figure.colorbar(shown, ax=axes, location="bottom", fraction=0.06, pad=0.03)
+    bar = _colour_bar(figure, shown, location="bottom", fraction=0.06, pad=0.03)
     bar.set_label(unit, fontsize=8, color=style.INK)
-    bar.ax.tick_params(labelsize=8, colors=style.INK)
-    bar.outline.set_visible(False)
     bar.locator = matplotlib.ticker.MaxNLocator(4, integer=first.is_convolution)
     return figure
+
+
+def _colour_bar(figure: Figure, shown: AxesImage, **where: Any) -> Colorbar:
+    bar = figure.colorbar(shown, ax=shown.axes, **where)
+    bar.ax.tick_params(labelsize=8, colors=style.INK)
+    bar.outline.set_visible(False)
+    return bar
 
 
 def _filter_tiles(first: FirstLayer) -> np.ndarray:
     """Filters side by side, a gap of NaN between them."""
     filters = first.kept[:_MOST_FILTERS].astype(float)
-    padded = np.pad(filters, ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
-    columns = int(np.ceil(np.sqrt(len(padded))))
-    missing = -len(padded) % columns
-    blank = np.full((missing, *padded.shape[1:]), np.nan)
-    grid = np.concatenate([padded, blank]).reshape(-1, columns, *padded.shape[1:])
+    columns = int(np.ceil(np.sqrt(len(filters))))
+    room = (0, -len(filters) % columns), (0, 1), (0, 1)
+    padded = np.pad(filters, room, constant_values=np.nan)
+    grid = padded.reshape(-1, columns, *padded.shape[1:])
     rows, _, height, width = grid.shape
     tiles: np.ndarray = grid.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     return tiles[:-1, :-1]
 
 
-def _input_strip(levels: Sequence[tuple[float, FirstLayer]]) -> Figure:
+def _input_strip(levels: Sequence[tuple[Anatomy, FirstLayer]]) -> Figure:
     """Inputs along a line, levels down: the share kept over the layer's own share."""
     figure, axes = style.panel("Weights kept of each input, over the layer's mean")
-    kept = [first.kept for _, first in levels]
-    image = np.stack([inputs / (inputs.mean() or 1) for inputs in kept])
+    image = np.stack([x.kept / (x.kept.mean() or 1) for _, x in levels])
     shown = axes.imshow(image, aspect="auto", cmap=_KEPT, vmin=0, interpolation="nearest")
     axes.grid(visible=False)
-    axes.set_xlabel("input")
-    axes.set_ylabel("weights kept of the net")
-    axes.set_yticks(range(len(levels)), [percent(density) for density, _ in levels])
-    bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02)
-    bar.ax.tick_params(labelsize=8, colors=style.INK)
-    bar.outline.set_visible(False)
+    axes.set(xlabel="input", ylabel="weights kept of the net")
+    axes.set_yticks(range(len(levels)), [percent(level.density) for level, _ in levels])
+    _colour_bar(figure, shown, fraction=0.05, pad=0.02)
     return figure
 
 
 def weight_distributions(
     levels: Mapping[int, tuple[float, Mapping[str, Histogram]]], names: Sequence[str]
 ) -> dict[tuple[int, str], Figure]:
-    """How the survivors of some layers are spread, at the start and the end of levels.
+    """How the survivors of some leaves are spread, at the start and the end of levels.
 
-    Args:
-      levels: by level its density, and its histograms by leaf.
-      names: of the leaves to show.
+    `levels` have by level its density, and its histograms by leaf.
     """
     return {
         (level, name): _distribution(level, density, name, histograms[name])

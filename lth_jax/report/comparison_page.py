@@ -1,42 +1,24 @@
 """Comparison page: the tickets of several studies side by side."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.metric import ACCURACY, Metric
+from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.summary import Summary
-from lth_jax.analysis.verdict import Choice, Place, as_json
+from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
-from lth_jax.report import density_plots, page
-from lth_jax.report.density_plots import Series
+from lth_jax.report import page
+from lth_jax.report.density_plots import Measured, Series, draw, series
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown
-from lth_jax.report.panels import Panel, Section
+from lth_jax.report.panels import Section
 from lth_jax.report.verdict_table import Cell
 
-_HEADS = (
-    "replicates",
-    "dense net, {heading}",
-    "matches dense down to",
-    "{most} at",
-    "minus dense",
-    "fastest at",
-    "speed-up",
-    "winning tickets",
-)
 _MOST_LETTERS = 22
-
-
-class _Study(NamedTuple):
-    """One study, and how the page tells it from the others."""
-
-    material: Material
-    looks: Shown
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
@@ -59,44 +41,36 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
             f"--workdir: {len(materials)} studies; at most {len(colours)} can be"
             " told apart on one page"
         )
-    studies = [
-        _Study(material, Shown(f"study{i}", name, colour))
-        for i, (material, name, colour) in enumerate(
-            zip(materials, names, colours, strict=False)
-        )
-    ]
-    most = "most accurate" if metric is ACCURACY else f"least {metric.name}"
+    studies = {
+        Shown(f"study{i}", name, colours[i]): material
+        for i, (name, material) in enumerate(zip(names, materials, strict=True))
+    }
+    all_notes = ((looks, page.notes(material)) for looks, material in studies.items())
     return page.render(
         "comparison.html",
-        _sections(studies, metric),
-        [s.looks for s in studies],
-        verdict={s.looks.label: as_json(s.material.verdict) for s in studies},
-        heads=[head.format(heading=metric.heading, most=most) for head in _HEADS],
-        rows=[(s.looks, _cells(s.material)) for s in studies],
-        differing=_differing(studies),
-        notes=[
-            f"{s.looks.label}: {note}" for s in studies for note in page.notes(s.material)
-        ],
+        [_section(studies, metric)],
+        list(studies),
+        verdict={looks.label: as_json(m.verdict) for looks, m in studies.items()},
+        metric=metric,
+        rows=[(looks, _cells(material.verdict)) for looks, material in studies.items()],
+        differing=_differing(materials),
+        notes=[f"{looks.label}: {note}" for looks, found in all_notes for note in found],
     )
 
 
-def _cells(material: Material) -> list[Cell]:
-    verdict = material.verdict
-    answers, num_levels = verdict.answers, len(verdict.levels)
-    metric = verdict.metric
-    winning = len(answers.winning)
+def _cells(verdict: Verdict) -> list[Cell]:
+    metric, answers = verdict.metric, verdict.answers
+    best, fastest, winning = answers.best, answers.fastest, len(answers.winning)
+    of_levels = page.count(len(verdict.levels), "level")
     return [
         Cell(str(verdict.num_replicates)),
         Cell(metric.text(verdict.summaries[0].early_stop_metric)),
         Cell(_density(answers.sparsest_matching)),
-        Cell(_density(answers.best)),
-        Cell(metric.difference(answers.best.estimate) if answers.best else ""),
-        Cell(_density(answers.fastest)),
-        Cell(words.times(answers.fastest.estimate) if answers.fastest else ""),
-        Cell(
-            f"{winning} of {page.count(num_levels, 'level')}",
-            "yes" if winning else "undecided",
-        ),
+        Cell(_density(best)),
+        Cell(metric.difference(best.estimate) if best else ""),
+        Cell(_density(fastest)),
+        Cell(words.times(fastest.estimate) if fastest else ""),
+        Cell(f"{winning} of {of_levels}", "yes" if winning else "undecided"),
     ]
 
 
@@ -104,9 +78,9 @@ def _density(place: Place | Choice | None) -> str:
     return "not shown" if place is None else words.percent(place.density)
 
 
-def _differing(studies: Sequence[_Study]) -> list[tuple[str, list[str]]]:
+def _differing(materials: Sequence[Material]) -> list[tuple[str, list[str]]]:
     """The config fields in which the studies differ, with the value of each."""
-    configs = [dict(page.flat(dataclasses.asdict(s.material.config))) for s in studies]
+    configs = [dict(page.flat(dataclasses.asdict(m.config))) for m in materials]
     return [
         (name, values)
         for name in configs[0]
@@ -115,77 +89,59 @@ def _differing(studies: Sequence[_Study]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _sections(studies: Sequence[_Study], metric: Metric) -> list[Section]:
-    def reached(measure: Callable[[Summary], Estimate]) -> list[Series]:
-        return [
-            _series(s, found, [measure(x) for x in found])
-            for s in studies
-            if (found := [x for x in s.material.verdict.summaries if x.arm == "ticket"])
-        ]
+def _tickets(verdict: Verdict) -> list[Summary]:
+    return [s for s in verdict.summaries if s.arm == "ticket"]
 
-    def compared(measure: Callable[[Comparison], Estimate]) -> list[Series]:
-        return [
-            _series(s, found, [measure(x) for x in found])
-            for s in studies
-            if (
-                found := [
-                    x
-                    for x in s.material.verdict.comparisons
-                    if (x.arm, x.reference) == ("ticket", "dense")
-                ]
-            )
-        ]
 
-    figures = {
-        metric.name: density_plots.draw(
+def _against_dense(verdict: Verdict) -> list[Comparison]:
+    return [c for c in verdict.comparisons if c[:2] == ("ticket", "dense")]
+
+
+def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
+    def lines(
+        of: Callable[[Verdict], Sequence[Measured]],
+        measure: Callable[[Measured], Estimate],
+    ) -> list[Series]:
+        named = ((_short(looks), of(m.verdict)) for looks, m in studies.items())
+        return [series(looks, found, measure) for looks, found in named if found]
+
+    plots = {
+        metric.name: draw(
             f"Test {metric.name} of the ticket at early stop{metric.axis}",
-            reached(lambda s: s.early_stop_metric),
+            lines(_tickets, lambda s: s.early_stop_metric),
             metric.scale,
         ),
-        "early_stop_step": density_plots.draw(
+        "early_stop_step": draw(
             "Early-stop step of the ticket (lower is faster)",
-            reached(lambda s: s.early_stop_step),
+            lines(_tickets, lambda s: s.early_stop_step),
             from_zero=True,
         ),
     }
     what = metric.points.strip() or metric.name
-    if any(s.material.verdict.levels for s in studies):
-        figures["difference"] = density_plots.draw(
+    if any(material.verdict.levels for material in studies.values()):
+        plots["difference"] = draw(
             f"At early stop: {what} above or below its own dense net",
-            compared(lambda c: c.early_stop_difference),
+            lines(_against_dense, lambda c: c.early_stop_difference),
             metric.scale,
             reference=0,
         )
-        figures["speedup"] = density_plots.draw(
+        plots["speedup"] = draw(
             "Speed-up over its own dense net (higher is faster)",
-            compared(lambda c: c.speedup),
+            lines(_against_dense, lambda c: c.speedup),
             reference=1,
         )
-    return [
-        Section(
-            "Tickets side by side",
-            "Each point is one level of a study's ticket: the mean over its replicates,"
-            " with a 95% band.",
-            [Panel(name, plot.figure, plot.hover) for name, plot in figures.items()],
-            "wide",
-        )
-    ]
-
-
-def _short(name: str) -> str:
-    """A name that leaves room for the figure that it stands in."""
-    half = _MOST_LETTERS // 2
-    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half:]}"
-
-
-def _series(
-    study: _Study, line: Sequence[Summary | Comparison], estimates: Sequence[Estimate]
-) -> Series:
-    return Series(
-        study.looks.key,
-        _short(study.looks.label),
-        study.looks.colour.figure,
-        [x.level for x in line],
-        [x.density for x in line],
-        estimates,
+    return Section(
+        "Tickets side by side",
+        "Each point is one level of a study's ticket: the mean over its replicates,"
+        " with a 95% band.",
+        plots,
+        "wide",
     )
+
+
+def _short(looks: Shown) -> Shown:
+    """With a name that leaves room for the figure that it stands in."""
+    name, half = looks.label, _MOST_LETTERS // 2
+    if len(name) > _MOST_LETTERS:
+        name = f"{name[:half]}…{name[-half:]}"
+    return looks._replace(label=name)

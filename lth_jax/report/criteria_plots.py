@@ -20,53 +20,42 @@ def small_multiples(
 ) -> dict[str, Figure]:
     """The metric at early stop over density, a panel a criterion, on shared axes.
 
-    The criterion has a 95% band; behind it are all others in light grey.
-
-    Args:
-      standings: the criteria, in the order of the panels.
-      summaries: for the dense net.
-      metric: what they are of.
+    The criterion has a 95% band; behind it are all others in light grey. The summaries
+    are for the dense net.
     """
     dense = next(s for s in summaries if s.level == 0)
-    lines = {s.arm: _line(s, dense, metric.scale) for s in standings}
-    values = np.concatenate([line[1] for line in lines.values()])
+    lines = {}
+    for standing in standings:  # densities in percent, and the metric with its interval
+        densities = [dense.density, *(s.density for s in standing.scores)]
+        reached = [dense.early_stop_metric, *(s.metric for s in standing.scores)]
+        estimates = metric.scale * np.array(reached)
+        lines[standing.arm] = 100 * np.array(densities), estimates
+    values = np.concatenate([estimates[:, 0] for _, estimates in lines.values()])
     room = 0.06 * np.ptp(values)
     figures = {}
     for standing in standings:
         if not reported_arm(standing.arm).is_criterion:
             continue
         figure, axes = style.panel(standing.arm, style.SMALL, style.ACCENT)
-        for arm, (x, y, _, _) in lines.items():
+        for arm, (x, estimates) in lines.items():
             if arm not in (standing.arm, "ticket", RANDOM):
-                axes.plot(x, y, color=_OTHER, linewidth=0.8)
+                axes.plot(x, estimates[:, 0], color=_OTHER, linewidth=0.8)
         style.density_axis(axes, [dense.density, *(s.density for s in standing.scores)])
         axes.set_ylim(values.min() - room, values.max() + room)
         level = metric.scale * dense.early_stop_metric.value
-        axes.axhline(level, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-        labels = [style.Label(level, "dense", style.FAINT, "reference")]
+        labels = [style.reference_line(axes, level, "dense")]
         for arm, name, colour in (
             (RANDOM, "random", _RANDOM),
             ("ticket", "ticket", TICKET),
         ):
             if arm in lines and arm != standing.arm:
-                x, y, _, _ = lines[arm]
-                (line,) = axes.plot(x, y, color=colour, linewidth=1.3)
+                x, estimates = lines[arm]
+                (line,) = axes.plot(x, estimates[:, 0], color=colour, linewidth=1.3)
                 line.set_gid(f"data-series-{arm}-line")  # for the page's legend
-                labels.append(style.Label(y[-1], name, colour, arm))
-        x, y, low, high = lines[standing.arm]
-        axes.fill_between(x, low, high, alpha=0.2, linewidth=0, color=style.ACCENT)
-        axes.plot(
-            x, y, color=style.ACCENT, linewidth=2, marker="o", markersize=3.2, zorder=5
-        )
+                labels.append(style.Label(estimates[-1, 0], name, colour, arm))
+        on_top = {"linewidth": 2, "zorder": 5, **style.DOTS}
+        style.banded_line(axes, lines[standing.arm], style.ACCENT, alpha=0.2, **on_top)
         style.label_ends(axes, labels, size=0.75)
         axes.set_xlabel("weights kept, %")
         figures[standing.arm] = figure
     return figures
-
-
-def _line(standing: Standing, dense: Summary, scale: float) -> tuple[np.ndarray, ...]:
-    """Densities in percent, the metric, and the ends of its intervals."""
-    densities = [dense.density, *(s.density for s in standing.scores)]
-    reached = [dense.early_stop_metric, *(s.metric for s in standing.scores)]
-    x, y = 100 * np.array(densities), scale * np.array(reached).T
-    return x, *y

@@ -1,6 +1,7 @@
 """Learning plots: how fast each arm learns, one panel a level."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,6 +13,10 @@ from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
 from lth_jax.report.palette import shown
+from lth_jax.report.style import Label
+
+_STOP: dict[str, Any] = {"marker": "o", "markersize": 4.5}
+_STOP |= {"markeredgecolor": "white", "markeredgewidth": 0.6}
 
 
 def draw(
@@ -20,16 +25,10 @@ def draw(
     metric: Metric,
     split: str = "test",
 ) -> dict[int, Figure]:
-    """A metric over training with 95% bands, by level, on shared axes.
+    """A metric of a split over training with 95% bands, by level, on shared axes.
 
-    Every panel has the dense net in grey behind its arms; a dot marks the mean early
-    stop.
-
-    Args:
-      curves: those of the dense net among them.
-      summaries: for the early stops.
-      metric: what the curves are of.
-      split: and of which; dots lie on curves of another split than test.
+    Every panel has the dense net in grey behind its arms. A dot marks the mean early
+    stop, for which the summaries are; on another split than test it lies on the curve.
     """
     dense = next(curve for curve in curves if curve.level == 0)
     limits = _limits(curves, metric)
@@ -40,44 +39,29 @@ def draw(
         arms = [curve for curve in curves if curve.level == level]
         ticket = next((c for c in arms if c.arm == "ticket"), arms[0])
         title = f"level {level}: {percent(ticket.density)} of the weights"
-        figure, axes = style.panel(title, style.SMALL)
+        figures[level], axes = style.panel(title, style.SMALL)
         labels = []
         for curve in (dense, *reversed(arms)):
-            is_dense = curve is dense
-            arm = looks[curve.arm]
-            key = "reference" if is_dense else arm.key
-            colour = style.FAINT if is_dense else arm.colour.figure
-            y, low, high = metric.scale * np.array(curve.estimates).T
-            band = axes.fill_between(
-                curve.steps, low, high, alpha=0.14, linewidth=0, color=colour
+            name, colour, key = "dense net", style.FAINT, "reference"
+            if curve is not dense:
+                key, name, (colour, _, _) = looks[curve.arm]
+            estimates = metric.scale * np.array(curve.estimates)
+            style.banded_line(
+                axes, (curve.steps, estimates), colour, key, alpha=0.14, linewidth=1.4
             )
-            (line,) = axes.plot(curve.steps, y, color=colour, linewidth=1.4)
             stop = stops[curve.level, curve.arm]
-            step, height = stop.early_stop_step.value, stop.early_stop_metric.value
+            step = stop.early_stop_step.value
+            height = metric.scale * stop.early_stop_metric.value
             if split != "test":
-                height = np.interp(step, curve.steps, y) / metric.scale
-            (dot,) = axes.plot(
-                step,
-                metric.scale * height,
-                marker="o",
-                markersize=4.5,
-                color=colour,
-                markeredgecolor="white",
-                markeredgewidth=0.6,
-                zorder=5,
-            )
-            for artist, part in ((band, "band"), (line, "line"), (dot, "stop")):
-                artist.set_gid(f"data-series-{key}-{part}")
-            name = "dense net" if is_dense else arm.label
-            labels.append(style.Label(float(y[-1]), name, colour, key))
-        axes.set_ylim(limits)
-        axes.set_xlim(left=0)
+                height = np.interp(step, curve.steps, estimates[:, 0])
+            (dot,) = axes.plot(step, height, color=colour, zorder=5, **_STOP)
+            dot.set_gid(f"data-series-{key}-stop")
+            labels.append(Label(float(estimates[-1, 0]), name, colour, key))
+        axes.set(xlim=(0, None), ylim=limits, xlabel="training step")
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-        axes.set_xlabel("training step")
         axes.set_ylabel(f"{split} {metric.name}{metric.axis}")
         style.label_ends(axes, labels, 0.7)
-        figures[level] = figure
     return figures
 
 

@@ -14,40 +14,21 @@ from lth_jax.store.workdir import Workdir, read_config, read_environment
 
 
 class Material(NamedTuple):
-    """One study, or so much of it as has run.
+    """One study, or so much of it as has run."""
 
-    Attributes:
-      title: the workdir's name.
-      config, environment: as the study noted them.
-      runs: what was measured.
-      verdict: on them.
-      num_groups, num_planned: arms and levels that are finished, and of the whole study.
-      anatomies: of the masks of some levels after the first.
-      histograms: of the weights of some levels, the dense net's among them.
-    """
-
-    title: str
+    title: str  # the workdir's name
     config: StudyConfig
-    environment: dict[str, Any]
+    environment: dict[str, Any]  # as the study noted it
     runs: list[Run]
     verdict: Verdict
-    num_groups: int
-    num_planned: int
-    anatomies: list[Anatomy]
-    histograms: dict[int, dict[str, Histogram]]
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the study goes on."""
-        return self.num_groups < self.num_planned
+    num_groups: int  # arms and levels that are finished
+    num_planned: int  # of the whole study
+    anatomies: list[Anatomy]  # of the masks of levels after the first
+    histograms: dict[int, dict[str, Histogram]]  # of weights, by level and leaf
 
 
 def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
-    """Reads a workdir, whose study may still be running.
-
-    Args:
-      workdir: of a study.
-      settings: how to judge it; the config's own if None.
+    """Reads a workdir, whose study may still run; the config's own settings if None.
 
     Raises:
       RecordsError: if the records are missing or damaged.

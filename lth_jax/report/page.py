@@ -32,7 +32,9 @@ _ENVIRONMENT = jinja2.Environment(
 def study_page(material: Material, sections: Sequence[Section]) -> str:
     """The page of one study."""
     verdict, environment = material.verdict, material.environment
-    arms = shown(s.arm for s in verdict.summaries)
+    arms, command = shown(s.arm for s in verdict.summaries), "(not noted)"
+    if arguments := environment.get("command"):
+        command = f"python -m lth_jax.main {shlex.join(arguments[1:])}"
     return render(
         "study.html",
         sections,
@@ -44,8 +46,10 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         sentences=words.sentences(verdict),
         table=verdict_table.level_table(verdict, list(arms)),
         criteria=standings_table(verdict, material.config.prune.criterion),
+        metric=verdict.metric,
+        margin=words.margin(verdict),
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
-        command=_command(environment),
+        command=command,
         environment=flat(environment),
         config=flat(dataclasses.asdict(material.config)),
         text_table=table.render(verdict.summaries, verdict.metric),
@@ -59,39 +63,20 @@ def render(
 
     `verdict` is among the values: base.html asks for it.
     """
-    drawn = [
-        {
-            "title": section.title,
-            "lead": section.lead,
-            "size": section.size,
-            "panels": [
-                {
-                    "name": panel.name,
-                    "hover": panel.hover,
-                    "svg": Markup(svg.inline(panel.figure, panel.name, legend)),
-                }
-                for panel in section.panels
-            ],
-        }
-        for section in sections
-    ]
     css, js = ((_TEMPLATE / name).read_text() for name in ("page.css", "page.js"))
+    day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
+    night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
+    dark = "@media screen and (prefers-color-scheme: dark)"
+    css += f":root {{ {day} }}\n{dark} {{ :root {{ {night} }} }}\n"
     page: str = _ENVIRONMENT.get_template(template).render(
-        sections=drawn,
+        sections=sections,
+        inline=lambda figure, name: Markup(svg.inline(figure, name, legend)),
         legend=legend,
-        css=Markup(css + _variables(legend)),
+        css=Markup(css),
         js=Markup(js),
         **values,
     )
     return page
-
-
-def _variables(legend: Sequence[Shown]) -> str:
-    """Colours by day and by night, as CSS."""
-    day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
-    night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
-    dark = "@media screen and (prefers-color-scheme: dark)"
-    return f":root {{ {day} }}\n{dark} {{ :root {{ {night} }} }}\n"
 
 
 def _facts(material: Material) -> str:
@@ -116,21 +101,13 @@ def count(n: int, what: str) -> str:
 
 def notes(material: Material) -> list[str]:
     """What a reader must know first: that the study goes on, and of its data."""
-    found = []
-    if material.is_partial:
-        found.append(
-            f"Partial: {material.num_groups} of {material.num_planned} arms and levels"
-            " are finished. What is said here is of those alone."
-        )
-    data_note = material.environment.get("data_note")
-    return [*found, data_note] if data_note else found
-
-
-def _command(environment: Mapping[str, Any]) -> str:
-    arguments = environment.get("command")
-    if not arguments:
-        return "(not noted)"
-    return f"python -m lth_jax.main {shlex.join(arguments[1:])}"
+    partial = (
+        f"Partial: {material.num_groups} of {material.num_planned} arms and levels"
+        " are finished. What is said here is of those alone."
+    )
+    goes_on = material.num_groups < material.num_planned
+    found = partial if goes_on else None, material.environment.get("data_note")
+    return [note for note in found if note]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

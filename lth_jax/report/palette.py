@@ -16,16 +16,10 @@ _SPARE = (
 
 
 class Shown(NamedTuple):
-    """What stands for an arm, or for a study among several, in every figure.
+    """What stands for an arm, or for a study among several, in every figure."""
 
-    Attributes:
-      key: of its lines, its button and its CSS variable; a plain word.
-      label: for the end of a line.
-      colour: its own.
-    """
-
-    key: str
-    label: str
+    key: str  # of its lines, its button and its CSS variable; a plain word
+    label: str  # for the end of a line
     colour: Colour
 
 

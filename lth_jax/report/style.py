@@ -3,8 +3,9 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
@@ -14,8 +15,18 @@ FAINT = "#767676"
 GRID = "#e4e4e4"
 ACCENT = "#d55e00"
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
+DOTS: dict[str, Any] = {"marker": "o", "markersize": 3.2}
 _FONT_SIZE = 10
 _LABEL_GAP = 0.241  # inches between labels with letters of the title's size
+
+Hover = dict[int, tuple[str, list[tuple[str, str, str]]]]
+
+
+class Plot(NamedTuple):
+    """A figure; by hover zone, if any, a heading and (key, name, value) of each line."""
+
+    figure: Figure
+    hover: Hover | None = None
 
 
 def panel(
@@ -24,14 +35,13 @@ def panel(
     """An empty figure with one pair of axes, and its title, in a colour, at the left."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    scale = 1 if size == WIDE else 0.85
-    axes.set_title(title, loc="left", fontsize=_FONT_SIZE * scale, color=colour)
+    large = _FONT_SIZE * (1 if size == WIDE else 0.85)
+    axes.set_title(title, loc="left", fontsize=large, color=colour)
     axes.spines[["top", "right"]].set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=0.9 * _FONT_SIZE * scale, color=FAINT)
-    axes.xaxis.label.set(color=INK, fontsize=0.9 * _FONT_SIZE * scale)
-    axes.yaxis.label.set(color=INK, fontsize=0.9 * _FONT_SIZE * scale)
+    axes.spines[:].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=0.9 * large, color=FAINT)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=INK, fontsize=0.9 * large)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     return figure, axes
@@ -59,17 +69,39 @@ def density_axis(axes: Axes, densities: Sequence[float]) -> None:
 def hover_zones(axes: Axes, levels: Sequence[tuple[int, float]]) -> None:
     """Invisible zones about levels, which the page makes answer to the pointer.
 
-    Args:
-      axes: with their limits as they will stay.
-      levels: and their densities, decreasing.
+    The axes have their limits as they will stay; the levels' densities decrease.
     """
     percents = [100 * density for _, density in levels]
     left, right = axes.get_xlim()
     between = [math.sqrt(a * b) for a, b in itertools.pairwise(percents)]
     edges = itertools.pairwise([left, *between, right])
-    for (level, _), (a, b) in zip(levels, edges, strict=bool(levels)):
+    for (level, _), (a, b) in zip(levels, edges, strict=True):
         zone = axes.axvspan(a, b, alpha=0, linewidth=0, zorder=10)
         zone.set_gid(f"data-level-{level}")
+
+
+def banded_line(
+    axes: Axes,
+    xy: tuple[Sequence[float] | np.ndarray, np.ndarray],
+    colour: str,
+    key: str | None = None,
+    *,
+    alpha: float,
+    band_width: float = 0,
+    **looks: Any,
+) -> None:
+    """A line of estimates and the band of their intervals, which the key's button hides.
+
+    `xy` are places [n] and estimates [n, 3]; `looks` are the line's.
+    """
+    x, (y, low, high) = xy[0], xy[1].T
+    band = axes.fill_between(
+        x, low, high, alpha=alpha, linewidth=band_width, color=colour
+    )
+    (line,) = axes.plot(x, y, color=colour, **looks)
+    if key is not None:
+        band.set_gid(f"data-series-{key}-band")
+        line.set_gid(f"data-series-{key}-line")
 
 
 class Label(NamedTuple):
@@ -81,13 +113,16 @@ class Label(NamedTuple):
     key: str
 
 
+def reference_line(axes: Axes, y: float, name: str) -> Label:
+    """A dashed line across the figure; returns its label."""
+    axes.axhline(y, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    return Label(y, name, FAINT, "reference")
+
+
 def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
     """Names lines at the right edge, level with their ends if that leaves room.
 
-    Args:
-      axes: with their limits as they will stay.
-      labels: one for each line.
-      size: of the letters, as a factor of the title's.
+    The axes have their limits as they will stay; `size` is a factor of the title's.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(labels)

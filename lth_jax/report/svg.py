@@ -20,15 +20,11 @@ _VARIABLES = {
 
 
 def inline(figure: Figure, name: str, palette: Iterable[Shown] = ()) -> str:
-    """A figure as an SVG element; it keeps the layout found for it.
+    """A figure as an SVG element; it keeps the layout found, for files of other formats.
 
-    So it is not laid out again for a file in another format.
-
-    Args:
-      figure: artists whose gid is `data-<key>-<value>` become elements with the
-        attribute data-<key>="<value>" (up to the value's first hyphen).
-      name: unlike any other figure's on the page; its ids begin with it.
-      palette: whose colours become the page's, by their keys.
+    Artists whose gid is `data-<key>-<value>` become elements with the attribute
+    data-<key>="<value>" (up to the value's first hyphen). Ids begin with the name, which
+    no other figure of the page has. The palette's colours become the page's, by key.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

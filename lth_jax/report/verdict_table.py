@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from lth_jax.analysis import words
 from lth_jax.analysis.claims import ClaimCheck
-from lth_jax.analysis.comparison import Comparison
-from lth_jax.analysis.metric import ACCURACY, LOSS, Metric
+from lth_jax.analysis.metric import ACCURACY, LOSS
 from lth_jax.analysis.verdict import Finding, LevelVerdict, Verdict
 from lth_jax.lottery.arms import reported_arm
 
@@ -21,63 +20,43 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under heads, and how to read them."""
+    """Rows under heads."""
 
     heads: list[str]
     rows: list[list[Cell]]
-    note: str
 
 
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """The ticket against dense, and against each control among the arms."""
-    rows = [_row(level, verdict, arms) for level in verdict.levels]
-    return Table(_heads(arms, verdict.metric), rows, _note(verdict))
+    controls = [arm for arm in arms if arm != "ticket"]
+    heads = ["kept", "weights", "winning ticket", "matches dense"]
+    heads += [f"ticket, {verdict.metric.heading}", "minus dense"]
+    heads += [f"minus {reported_arm(arm).label}" for arm in controls]
+    heads += ["early-stop step", "speed-up", "mean of ratios"]
+    rows = [_row(level, verdict, controls) for level in verdict.levels]
+    return Table(heads, rows)
 
 
-def _heads(arms: Sequence[str], metric: Metric) -> list[str]:
-    controls = [f"minus {reported_arm(arm).label}" for arm in arms if arm != "ticket"]
-    return [
-        "kept",
-        "weights",
-        "winning ticket",
-        "matches dense",
-        f"ticket, {metric.heading}",
-        "minus dense",
-        *controls,
-        "early-stop step",
-        "speed-up",
-        "mean of ratios",
-    ]
-
-
-def _row(level: LevelVerdict, verdict: Verdict, arms: Sequence[str]) -> list[Cell]:
-    n = level.level
-    ticket = next(s for s in verdict.summaries if (s.arm, s.level) == ("ticket", n))
-    compared = {
-        c.reference: c for c in verdict.comparisons if (c.arm, c.level) == ("ticket", n)
+def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list[Cell]:
+    metric, place = verdict.metric, ("ticket", level.level)
+    ticket = next(s for s in verdict.summaries if (s.arm, s.level) == place)
+    found = {c.reference: c for c in verdict.comparisons if (c.arm, c.level) == place}
+    dense = found["dense"]
+    differences = {
+        name: Cell(metric.difference(c.early_stop_difference))
+        for name, c in found.items()
     }
-    metric = verdict.metric
-    others = [compared.get(arm) for arm in arms if arm != "ticket"]
-    controls = [_difference(other, metric) for other in others]
-    dense = compared["dense"]
     return [
         Cell(words.percent(level.density)),
         Cell(f"{level.weights_left:,}"),
         _answer(level.winning),
         _answer(level.matches_dense),
         Cell(metric.text(ticket.early_stop_metric)),
-        _difference(dense, metric),
-        *controls,
+        *(differences.get(arm, Cell("")) for arm in ("dense", *controls)),
         Cell(words.steps(ticket.early_stop_step)),
         Cell(words.times(dense.speedup)),
         Cell(words.times(dense.speedup_by_replicate)),
     ]
-
-
-def _difference(comparison: Comparison | None, metric: Metric) -> Cell:
-    if comparison is None:
-        return Cell("")
-    return Cell(metric.difference(comparison.early_stop_difference))
 
 
 def _answer(finding: Finding) -> Cell:
@@ -87,47 +66,24 @@ def _answer(finding: Finding) -> Cell:
     return Cell(finding.answer, finding.answer if finding.answer != "not tested" else "")
 
 
-def _note(verdict: Verdict) -> str:
-    metric = verdict.metric
-    is_accuracy = metric is ACCURACY
-    margin = f"{metric.scale * verdict.metric_margin:g}{metric.points}"
-    return (
-        f"{'Accuracies' if is_accuracy else 'Losses'} are on test data at early stop,"
-        f"{' in %,' if is_accuracy else ''} with half of the 95% interval (Student's t"
-        " over the replicates). Differences are paired by replicate,"
-        f"{' in percentage points,' if is_accuracy else ''} with their 95% intervals."
-        " Speed-up is the dense net's"
-        " early-stop step over the ticket's: the ratio of means, and the mean of the"
-        " replicates' ratios. Answers are corrected for the number of levels (Holm, 5%)."
-        f" Matches dense: no more than {margin} {metric.worse} it."
-        " Winning ticket: matches"
-        " dense, beats a fresh init of the same mask, and is not shown to learn more"
-        " slowly than dense. Too few: about how many replicates would tell, were this"
-        " level's difference the true one (80% power)."
-    )
-
-
 def claim_row(check: ClaimCheck) -> dict[str, str]:
     """What a claim says, the paper's value, the one here, and whether it holds."""
     claim = check.claim
-    if claim.measure == "speedup":
-        show, unit = words.times, ""
-    elif claim.measure == "early_stop_step":
-        show, unit = words.steps, ""
-    else:
-        metric = ACCURACY if claim.measure.endswith(ACCURACY.name) else LOSS
-        absolute = claim.reference == "none"
-        show = metric.text if absolute else metric.difference
-        unit = metric.unit if absolute else metric.points
+    metric = ACCURACY if claim.measure.endswith(ACCURACY.name) else LOSS
+    show, unit = metric.difference, metric.points
+    if claim.measure in ("speedup", "early_stop_step"):
+        show, unit = words.times if claim.measure == "speedup" else words.steps, ""
+    elif claim.reference == "none":
+        show, unit = metric.text, metric.unit
     against = "" if claim.reference == "none" else f" against {claim.reference}"
     measure = claim.measure.replace("_", " ").replace("speedup", "speed-up")
-    paper = words.value(claim.paper, show)
-    low, high = (
-        words.value(x, show) if x is not None else "" for x in (claim.low, claim.high)
+    paper, low, high = (
+        "" if x is None else words.value(x, show)
+        for x in (claim.paper, claim.low, claim.high)
     )
-    bounds = (
-        f"{low} to {high}" if low and high else f"above {low}" if low else f"below {high}"
-    )
+    bounds = f"above {low}" if low else f"below {high}"
+    if low and high:
+        bounds = f"{low} to {high}"
     return {
         "text": f"{claim.arm} at {words.percent(claim.density)}: {measure}{against}"
         f" ({claim.source})",

@@ -3,10 +3,14 @@
 from lth_jax.shrinking.compact import Compact, compact
 from lth_jax.shrinking.cost import Cost, cost
 from lth_jax.shrinking.dead_units import Reach, dead_units
-from lth_jax.shrinking.members import CompactMembers, compact_members
 from lth_jax.shrinking.products import NotCounted
 from lth_jax.shrinking.selection import InputSelection
-from lth_jax.shrinking.training import CompactTraining, compact_for_training
+from lth_jax.shrinking.training import (
+    CompactMembers,
+    CompactTraining,
+    compact_for_training,
+    compact_members,
+)
 
 __all__ = [
     "Compact",

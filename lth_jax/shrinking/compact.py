@@ -15,27 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lth_jax import layout as layouts
 from lth_jax import masks as masks_lib
-from lth_jax.layout import (
-    INPUTS,
-    Layer,
-    Layout,
-    by_unit,
-    free_places,
-    layout_of,
-    readers,
-    sizes,
-)
+from lth_jax.layout import INPUTS, Layer, Layout, by_unit, sizes
 from lth_jax.masks import Masks, Params, named_leaves
 from lth_jax.models.layers import EPSILON
 from lth_jax.shrinking.dead_units import Units, backward
-from lth_jax.shrinking.selection import (
-    InputSelection,
-    input_selection,
-    resized,
-    select,
-)
+from lth_jax.shrinking.selection import InputSelection, select
 from lth_jax.training.state import BatchStats
+
+_Trees = tuple[Params, Masks, BatchStats]
+_Leaves = dict[str, np.ndarray]  # by path
 
 
 class Compact(NamedTuple):
@@ -43,20 +33,13 @@ class Compact(NamedTuple):
 
     `lth_jax.from_linen(compact.module, inputs, lambda x: compact.inputs(prepare(x)))`
     is it as pure functions, with `prepare` the preprocessing of the large net.
-
-    Attributes:
-      module: the smaller net.
-      params: its weights, pruned ones 0.
-      masks: theirs.
-      batch_stats: its running statistics; empty without batch normalisation.
-      inputs: which of the inputs it reads.
     """
 
     module: nn.Module
-    params: Params
+    params: Params  # pruned ones are 0
     masks: Masks
-    batch_stats: BatchStats
-    inputs: InputSelection
+    batch_stats: BatchStats  # empty without batch normalisation
+    inputs: InputSelection  # which of the inputs it reads
 
 
 class _Affine(NamedTuple):
@@ -65,13 +48,6 @@ class _Affine(NamedTuple):
     weights: np.ndarray  # float64 [pixels, units read, units]
     offset: np.ndarray  # float64 [units]
     is_padded: bool
-
-
-class _Constants(NamedTuple):
-    """Units with one value for all inputs and pixels, and that value (elsewhere 0)."""
-
-    known: Units
-    value: Units
 
 
 def compact(
@@ -89,34 +65,28 @@ def compact(
     stage's blocks it is 0 or unread, and constants stay; of each layer at least one
     unit stays; weights of 0 between units that stay are stored and multiplied.
 
-    Args:
-      module: with a `layout` and `resized`, as it made the params.
-      params: its weights, pruned ones 0 or not.
-      masks: theirs.
-      batch_stats: its running statistics, if it has batch normalisation.
-
     Raises:
       AssertionError: on masks that do not fit the params.
       NoLayout: on a module without `layout` and `resized`.
       ValueError: on params of another net, or without batch statistics that it needs.
     """
-    layout = layout_of(module, "compact", ("layout", "resized"))
+    layout = layouts.layout_of(module, "compact", ("layout", "resized"))
     params = jax.device_get(masks_lib.apply(masks, params))
     stats = {} if batch_stats is None else jax.device_get(batch_stats)
     affines = _affines(layout, params, stats)
-    constants = _constants(layout, affines)
+    known, value = _constants(layout, affines)
     edges = {name: (layer.weights != 0).any(0) for name, layer in affines.items()}
-    changing = {name: ~known for name, known in constants.known.items()}
+    changing = {name: ~units for name, units in known.items()}
     reaching = backward(layout, edges, changing)
     needed = {name: reaching[name] & changing[name] for name in reaching}
     trees = (params, jax.device_get(masks), stats)
-    trees, needed = _fold(layout, *trees, constants.value, needed)
+    trees, needed = _fold(layout, trees, value, needed)
     selection = select(layout, params, needed)
     params, masks, stats = (
         jax.tree.map(jnp.asarray, selection.take(tree)) for tree in trees
     )
-    inputs = input_selection(selection, params)
-    return Compact(resized(module, selection), params, masks, stats, inputs)
+    inputs = selection.inputs(params)
+    return Compact(selection.resized(module), params, masks, stats, inputs)
 
 
 def _affines(layout: Layout, params: Params, stats: BatchStats) -> dict[str, _Affine]:
@@ -129,14 +99,12 @@ def _affines(layout: Layout, params: Params, stats: BatchStats) -> dict[str, _Af
         kernel = leaves[f"{layer.name}/kernel"]
         weights = by_unit(kernel, numbers[layer.reads])
         offset = leaves.get(f"{layer.name}/bias", np.zeros(kernel.shape[-1]))
-        if layer.norm:
-            if f"{layer.norm}/mean" not in stat_of:
-                raise ValueError(f"batch_stats: no {layer.norm}/mean; the net needs it")
-            scale = leaves[f"{layer.norm}/scale"]
-            scale = scale / np.sqrt(stat_of[f"{layer.norm}/var"] + EPSILON)
+        if norm := layer.norm:
+            if f"{norm}/mean" not in stat_of:
+                raise ValueError(f"batch_stats: no {norm}/mean; the net needs it")
+            scale = leaves[f"{norm}/scale"] / np.sqrt(stat_of[f"{norm}/var"] + EPSILON)
             weights = weights * scale
-            offset = (offset - stat_of[f"{layer.norm}/mean"]) * scale
-            offset = offset + leaves[f"{layer.norm}/bias"]
+            offset = (offset - stat_of[f"{norm}/mean"]) * scale + leaves[f"{norm}/bias"]
         affines[layer.name] = _Affine(weights, offset, _is_padded(kernel))
     return affines
 
@@ -146,14 +114,14 @@ def _is_padded(kernel: np.ndarray) -> bool:
     return kernel.ndim > 2 and max(kernel.shape[:-2]) > 1
 
 
-def _constants(layout: Layout, affines: dict[str, _Affine]) -> _Constants:
-    """Which units no input changes, at no pixel.
+def _constants(layout: Layout, affines: dict[str, _Affine]) -> tuple[Units, Units]:
+    """Which units no input changes, at no pixel, and their values (of others 0).
 
     Behind a padded layer a constant other than 0 makes none, for the border differs. On
     a stream only 0 counts: other constants cannot be left to the readers there, and so
     what they are made of is needed.
     """
-    free = {place.name for place in free_places(layout)}
+    free = {place.name for place in layouts.free_places(layout)}
     nothing = np.zeros(affines[layout[0].layers[0].name].weights.shape[1])
     known: Units = {INPUTS: nothing.astype(bool)}
     value: Units = {INPUTS: nothing}
@@ -174,31 +142,24 @@ def _constants(layout: Layout, affines: dict[str, _Affine]) -> _Constants:
         known[place.name] = fixed
         value[place.name] = np.where(fixed, np.maximum(total, 0), 0)
     known[layout[-1].name] = np.zeros_like(known[layout[-1].name])  # logits are no ReLU's
-    return _Constants(known, value)
+    return known, value
 
 
 def _fold(
-    layout: Layout,
-    params: Params,
-    masks: Masks,
-    stats: BatchStats,
-    value: Units,
-    needed: Units,
-) -> tuple[tuple[Params, Masks, BatchStats], Units]:
+    layout: Layout, trees: _Trees, value: Units, needed: Units
+) -> tuple[_Trees, Units]:
     """The net with its constants in the layers that read them, and the needed units.
 
     Where a bias does not serve, a unit that is not needed is made to be 1, and is needed
     then.
     """
-    numbers, needed = sizes(layout, params), jax.tree.map(np.copy, needed)
-    kept = select(layout, params, needed).units
-    param_of, mask_of, stat_of = (
-        {path: np.array(leaf, order="C") for path, leaf in named_leaves(tree)}
-        for tree in (params, masks, stats)
-    )
-    for place in free_places(layout):
+    numbers, needed = sizes(layout, trees[0]), jax.tree.map(np.copy, needed)
+    kept = select(layout, trees[0], needed).units
+    trees = jax.tree.map(lambda x: np.array(x, order="C"), trees)
+    param_of, mask_of, stat_of = (dict(named_leaves(tree)) for tree in trees)
+    for place in layouts.free_places(layout):
         parts = {}
-        for layer, target in readers(layout, place.name):
+        for layer, target in layouts.readers(layout, place.name):
             kernel = by_unit(param_of[f"{layer.name}/kernel"], numbers[place.name])
             part = np.einsum("pnk,n->pk", np.float64(kernel), value[place.name])
             parts[layer.name] = np.zeros_like(part)
@@ -220,24 +181,16 @@ def _fold(
             path = f"{name}/kernel"
             by_unit(param_of[path], numbers[place.name])[:, one] = part
             by_unit(mask_of[path], numbers[place.name])[:, one] = part != 0
-    params, masks, stats = (
-        jax.tree.unflatten(jax.tree.structure(tree), list(leaves.values()))
-        for tree, leaves in ((params, param_of), (masks, mask_of), (stats, stat_of))
-    )
-    return (params, masks, stats), needed
+    return trees, needed
 
 
-def _takes_constants(params: dict[str, np.ndarray], name: str) -> bool:
+def _takes_constants(params: _Leaves, name: str) -> bool:
     """Whether a constant that a layer reads can go into its bias."""
     return f"{name}/bias" in params and not _is_padded(params[f"{name}/kernel"])
 
 
 def _make_one(
-    layer: Layer,
-    unit: int,
-    params: dict[str, np.ndarray],
-    masks: dict[str, np.ndarray],
-    stats: dict[str, np.ndarray],
+    layer: Layer, unit: int, params: _Leaves, masks: _Leaves, stats: _Leaves
 ) -> None:
     """Makes a unit of a layer 1, whatever it reads."""
     last = layer.norm or layer.name
@@ -246,9 +199,6 @@ def _make_one(
         values |= {f"{layer.norm}/scale": 0.0, f"{layer.norm}/mean": 0.0}
         values |= {f"{layer.norm}/var": 1.0}
     values[f"{last}/bias"] = 1.0
-    for path, value in values.items():
-        for leaves in (params, stats):
-            if path in leaves:
-                leaves[path][..., unit] = value
-        if path in masks:
-            masks[path][..., unit] = value != 0
+    for leaves in (params, masks, stats):
+        for path in values.keys() & leaves.keys():
+            leaves[path][..., unit] = values[path]

@@ -44,13 +44,8 @@ def cost(
 ) -> Cost:
     """What a net costs; nothing is computed with its weights.
 
-    Args:
-      module: of linen.
-      params: its weights.
-      masks: theirs.
-      input_shape: of one example, as the module takes it.
-      batch_stats: its running statistics, if it has batch normalisation.
-      dtype: of the inputs, as the module takes them.
+    The module is of linen. `input_shape` is that of one example, as the module takes it,
+    and `dtype` the inputs'.
 
     Raises:
       AssertionError: on masks that do not fit the params.

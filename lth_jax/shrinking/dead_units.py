@@ -38,17 +38,14 @@ def dead_units(layout: Layout, masks: Masks) -> Reach:
     them, and along residual connections; a convolution's weight connects its channels,
     at whatever pixels. A unit that is cut off cuts off what hangs on it alone.
 
-    Args:
-      layout: `module.layout()` of a net in `lth_jax.models`.
-      masks: of its params; on the host.
+    The layout is `module.layout()` of a net; masks are of its params, on the host.
 
     Raises:
       ValueError: on masks of another net.
     """
-    edges = live_edges(layout, masks)
-    numbers = sizes(layout, masks)
-    everything = {name: np.ones(number, bool) for name, number in numbers.items()}
+    edges, numbers = live_edges(layout, masks), sizes(layout, masks)
     nothing = {name: np.zeros(number, bool) for name, number in numbers.items()}
+    everything = {name: ~units for name, units in nothing.items()}
     return Reach(forward(layout, edges, nothing), backward(layout, edges, everything))
 
 

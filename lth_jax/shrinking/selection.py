@@ -14,41 +14,73 @@ from lth_jax.masks import named_leaves
 from lth_jax.shrinking.dead_units import Units
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class InputSelection:
+    """The inputs that a smaller net reads."""
+
+    kept: np.ndarray | jax.Array | None  # their indices, which may be traced; None: all
+    is_flat: bool  # whether they are features of the flattened inputs, or channels
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """[N, ...] to [N, kept] or [N, H, W, kept]; pure, works under `jit`."""
+        if self.kept is None:
+            return inputs
+        if self.is_flat:
+            inputs = inputs.reshape(inputs.shape[0], -1)
+        return jnp.take(inputs, self.kept, axis=-1)
+
+
 class Selection(NamedTuple):
-    """Units of a net, by place, the same on all of a residual stream.
+    """Units of a net, by place, the same on all of a residual stream."""
 
-    Attributes:
-      layout: of both nets.
-      numbers: of units that the larger net has.
-      units: indices of those that the smaller one has, ascending, int64.
-    """
-
-    layout: Layout
-    numbers: Mapping[str, int]
-    units: Mapping[str, np.ndarray]
+    layout: Layout  # of both nets
+    numbers: Mapping[str, int]  # of units that the larger net has
+    units: Mapping[str, np.ndarray]  # int64 indices of the smaller one's, ascending
 
     @property
     def sizes(self) -> dict[str, int]:
         """The number of units of each place that the smaller net has."""
         return {name: units.size for name, units in self.units.items()}
 
+    def resized(self, module: Any) -> nn.Module:
+        """The smaller net.
+
+        Raises:
+          ValueError: if the larger one's params are of other classes than the module.
+        """
+        number = self.numbers[self.layout[-1].name]
+        if number != getattr(module, "num_classes", number):
+            raise ValueError(
+                f"params: of {number} classes; must be of {module.num_classes}, as the"
+                " module"
+            )
+        smaller: nn.Module = module.resized(self.sizes)
+        return smaller
+
+    def inputs(self, params: Any) -> InputSelection:
+        """Which inputs the smaller net reads, by params of either net, or their masks."""
+        kept, axes = self.units[INPUTS], leaf_axes(self.layout)
+        first = [leaf for path, leaf in named_leaves(params) if axes[path][0] == INPUTS]
+        whole = kept.size == self.numbers[INPUTS]
+        is_flat = all(kernel.ndim == 2 for kernel in first)
+        return InputSelection(None if whole else kept, is_flat)
+
     def take(self, tree: Any) -> Any:
         """The smaller net's part of params, batch statistics, masks, or moments."""
         axes = leaf_axes(self.layout)
-        return _map_named(
-            lambda path, leaf: np.asarray(leaf)[self._index(axes[path], leaf)], tree
-        )
+        parts = [
+            np.asarray(leaf)[self._index(axes[path], leaf)]
+            for path, leaf in named_leaves(tree)
+        ]
+        return jax.tree.unflatten(jax.tree.structure(tree), parts)
 
     def put(self, tree: Any, part: Any) -> Any:
         """The larger net's tree, with the smaller one's part put in."""
         axes, part_of = leaf_axes(self.layout), dict(named_leaves(part))
-
-        def replaced(path: str, leaf: Any) -> np.ndarray:
-            result = np.array(leaf)
-            result[self._index(axes[path], leaf)] = part_of[path]
-            return result
-
-        return _map_named(replaced, tree)
+        whole = jax.tree.map(np.array, tree)
+        for path, leaf in named_leaves(whole):
+            leaf[self._index(axes[path], leaf)] = part_of[path]
+        return whole
 
     def _index(self, axes: tuple[str | None, str], leaf: Any) -> tuple[Any, ...]:
         place, target = axes
@@ -59,28 +91,11 @@ class Selection(NamedTuple):
         return (..., rows[:, None], self.units[target])
 
 
-def resized(module: Any, selection: Selection) -> nn.Module:
-    """The smaller net.
-
-    Raises:
-      ValueError: if the larger one's params are of other classes than the module.
-    """
-    number = selection.numbers[selection.layout[-1].name]
-    if number != getattr(module, "num_classes", number):
-        raise ValueError(
-            f"params: of {number} classes; must be of {module.num_classes}, as the module"
-        )
-    smaller: nn.Module = module.resized(selection.sizes)
-    return smaller
-
-
 def select(layout: Layout, params: Any, needed: Units) -> Selection:
     """The units that are needed in any place of their stream, and at least one of each.
 
-    Args:
-      layout: of the net.
-      params: or anything of their structure and shapes.
-      needed: bool[units] of every place.
+    `needed` are bool[units] of every place; `params` may be anything of the shapes of the
+    net's, such as its masks.
     """
     numbers, stream_of = sizes(layout, params), streams(layout)
     keep = {name: np.zeros(numbers[name], bool) for name in stream_of.values()}
@@ -96,67 +111,19 @@ def select(layout: Layout, params: Any, needed: Units) -> Selection:
 def select_alike(
     layout: Layout, params: Any, needed: Sequence[Units]
 ) -> tuple[Selection, ...]:
-    """As `select`, for several nets that come to have one shape.
+    """As `select`, for several nets of one layout that come to have one shape.
 
     Each place has the units of the net that needs the most there; the others have the
     first ones of those that they do not need beside.
-
-    Args:
-      layout: of all nets.
-      params: of one, or anything of their structure and shapes.
-      needed: bool[units] of every place, of each net.
     """
     alone = [select(layout, params, own) for own in needed]
-    most = {name: max(own.units[name].size for own in alone) for name in alone[0].units}
+    most = {name: max(own.sizes[name] for own in alone) for name in alone[0].units}
+
+    def filled(own: Selection, name: str) -> np.ndarray:
+        others = np.setdiff1d(np.arange(own.numbers[name]), own.units[name])
+        added = others[: most[name] - own.units[name].size]
+        return np.sort(np.concatenate([own.units[name], added]))
+
     return tuple(
-        own._replace(
-            units={
-                name: _filled(units, most[name], own.numbers[name])
-                for name, units in own.units.items()
-            }
-        )
-        for own in alone
+        own._replace(units={name: filled(own, name) for name in most}) for own in alone
     )
-
-
-def _filled(units: np.ndarray, size: int, number: int) -> np.ndarray:
-    """So many of `number` units, ascending: those given, and the first others."""
-    others = np.setdiff1d(np.arange(number), units, assume_unique=True)
-    return np.sort(np.concatenate([units, others[: size - units.size]]))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class InputSelection:
-    """The inputs that a smaller net reads.
-
-    Attributes:
-      kept: their indices, which may be traced; None for all.
-      is_flat: whether they are features of the flattened inputs, or channels.
-    """
-
-    kept: np.ndarray | jax.Array | None
-    is_flat: bool
-
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """[N, ...] to [N, kept] or [N, H, W, kept]; pure, works under `jit`."""
-        if self.kept is None:
-            return inputs
-        if self.is_flat:
-            inputs = inputs.reshape(inputs.shape[0], -1)
-        return jnp.take(inputs, self.kept, axis=-1)
-
-
-def input_selection(selection: Selection, params: Any) -> InputSelection:
-    """Which inputs the smaller net reads, and how."""
-    kept = selection.units[INPUTS]
-    axes = leaf_axes(selection.layout)
-    is_flat = all(
-        leaf.ndim == 2 for path, leaf in named_leaves(params) if axes[path][0] == INPUTS
-    )
-    whole = kept.size == selection.numbers[INPUTS]
-    return InputSelection(None if whole else kept, is_flat)
-
-
-def _map_named(function: Any, tree: Any) -> Any:
-    leaves = [function(path, leaf) for path, leaf in named_leaves(tree)]
-    return jax.tree.unflatten(jax.tree.structure(tree), leaves)

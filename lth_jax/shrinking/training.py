@@ -1,7 +1,6 @@
-"""Compact training: a smaller net that trains as a masked one, and the way back."""
+"""Compact training: smaller nets that train as masked ones, and the way back."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,17 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lth_jax.layout import Layout, layout_of, sizes
-from lth_jax.masks import Masks, Params, named_leaves
+from lth_jax.layout import INPUTS, Layout, layout_of, sizes
+from lth_jax.masks import Masks, named_leaves
 from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
-from lth_jax.shrinking.selection import (
-    InputSelection,
-    Selection,
-    input_selection,
-    resized,
-    select,
-)
+from lth_jax.shrinking.selection import InputSelection, Selection, select, select_alike
 from lth_jax.training.state import TrainState, map_moments, project
+
+_WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
 
 
 class CompactTraining(NamedTuple):
@@ -28,23 +23,14 @@ class CompactTraining(NamedTuple):
 
     `lth_jax.from_linen(net.module, inputs, lambda x: net.inputs(prepare(x)))` is it as
     pure functions, with `prepare` the preprocessing of the large net.
-
-    Attributes:
-      module: the smaller net.
-      state: where it starts.
-      masks: of its params.
-      inputs: which of the inputs it reads.
-      selection: which units of the large net it has.
-      start: the large net's state, masked.
-      tx: the optimizer.
     """
 
-    module: nn.Module
-    state: TrainState
+    module: nn.Module  # the smaller net
+    state: TrainState  # where it starts
     masks: Masks
-    inputs: InputSelection
-    selection: Selection
-    start: TrainState
+    inputs: InputSelection  # which of the inputs it reads
+    selection: Selection  # which units of the large net it has
+    start: TrainState  # the large net's, masked
     tx: optax.GradientTransformation
 
     def expand(self, state: TrainState) -> TrainState:
@@ -52,10 +38,37 @@ class CompactTraining(NamedTuple):
 
         What was left out has the value it had at the start, 0 where it is pruned.
         """
-        expanded: TrainState = jax.tree.map(
-            jnp.asarray, put_state(self.selection, self.start, state, self.tx)
-        )
+        large = _put_state(self.selection, self.start, state, self.tx)
+        expanded: TrainState = jax.tree.map(jnp.asarray, large)
         return expanded
+
+
+class CompactMembers(NamedTuple):
+    """Nets of one shape and the same family, where several masked ones' training starts.
+
+    It has what `CompactTraining` has, with a leading axis M, of the members, on the host.
+    With `InputSelection(kept, is_flat)` of one member's `kept`, which may be traced, its
+    net is that of `CompactTraining`.
+    """
+
+    module: nn.Module
+    states: TrainState
+    masks: Masks
+    kept: np.ndarray | None  # the inputs that they read, int32[M, kept]; None for all
+    is_flat: bool  # whether these are features of the flattened inputs, or channels
+    selections: tuple[Selection, ...]
+    starts: TrainState
+    tx: optax.GradientTransformation
+
+    def expand(self, states: TrainState) -> TrainState:
+        """The large nets' states, from the smaller ones', as `CompactTraining.expand`."""
+        states = jax.device_get(states)
+        expanded = []
+        for m, selection in enumerate(self.selections):
+            start, state = _member(self.starts, m), _member(states, m)
+            expanded.append(_put_state(selection, start, state, self.tx))
+        large: TrainState = _stacked(expanded)
+        return large
 
 
 def compact_for_training(
@@ -74,12 +87,6 @@ def compact_for_training(
     long as they last; running statistics where no logit is reached, and which a large
     net would go on to update, stay.
 
-    Args:
-      module: with a `layout` and `resized`, as it made the params.
-      state: where the large net would start.
-      masks: of its params.
-      tx: the optimizer.
-
     Raises:
       AssertionError: on masks that do not fit the params.
       NoLayout: on a module without `layout` and `resized`.
@@ -89,17 +96,43 @@ def compact_for_training(
     masks = jax.device_get(masks)
     start = jax.device_get(project(state, masks, tx))
     selection = select(layout, masks, needed_units(layout, masks))
-    small, small_masks = jax.tree.map(
-        jnp.asarray, (take_state(selection, start, tx), selection.take(masks))
-    )
-    return CompactTraining(
-        resized(module, selection),
-        small,
-        small_masks,
-        input_selection(selection, masks),
-        selection,
-        start,
-        tx,
+    part = _take_state(selection, start, tx), selection.take(masks)
+    small, small_masks = jax.tree.map(jnp.asarray, part)
+    inputs, smaller = selection.inputs(masks), selection.resized(module)
+    return CompactTraining(smaller, small, small_masks, inputs, selection, start, tx)
+
+
+def compact_members(
+    module: Any, states: TrainState, masks: Masks, tx: optax.GradientTransformation
+) -> CompactMembers:
+    """`compact_for_training` of several members, whose smaller nets have one shape.
+
+    Each has the units that it needs, and as many that it does not need as make its size
+    that of the largest in each place; those change nothing. Inputs are left out where
+    no member reads more than three in four. States and masks have a leading axis M.
+
+    Raises:
+      AssertionError, NoLayout, ValueError: as `compact_for_training`.
+    """
+    layout = layout_of(module, "compact_members", ("layout", "resized"))
+    masks = jax.device_get(masks)
+    starts = jax.device_get(jax.vmap(lambda s, m: project(s, m, tx))(states, masks))
+    own = [_member(masks, m) for m in range(len(jax.tree.leaves(masks)[0]))]
+    needed = [needed_units(layout, m) for m in own]
+    if max(units[INPUTS].mean() for units in needed) > _WORTH_CHOOSING:
+        needed = [units | {INPUTS: np.ones_like(units[INPUTS])} for units in needed]
+    selections = select_alike(layout, own[0], needed)
+    parts = []
+    for m, selection in enumerate(selections):
+        state = _take_state(selection, _member(starts, m), tx)
+        parts.append((state, selection.take(own[m])))
+    small, small_masks = _stacked(parts)
+    inputs, smaller = selections[0].inputs(own[0]), selections[0].resized(module)
+    kept = None
+    if inputs.kept is not None:
+        kept = np.stack([each.units[INPUTS] for each in selections]).astype(np.int32)
+    return CompactMembers(
+        smaller, small, small_masks, kept, inputs.is_flat, selections, starts, tx
     )
 
 
@@ -112,11 +145,36 @@ def needed_units(layout: Layout, masks: Masks) -> Units:
     return {name: alive[name] & reaching[name] for name in alive}
 
 
-def take_state(
+def _sources(layout: Layout, masks: Masks) -> Units:
+    """Units that may be other than 0 though nothing reaches them."""
+    mask_of, numbers = dict(named_leaves(masks)), sizes(layout, masks)
+    sources = {name: np.zeros(number, bool) for name, number in numbers.items()}
+    for place in layout:
+        for layer in place.layers:
+            # By its scale: in evaluation, the running mean of a unit that was trained
+            # before it lost its weights is not 0 at once.
+            norm = layer.norm
+            paths = [f"{norm}/scale", f"{norm}/bias"] if norm else [f"{layer.name}/bias"]
+            for path in paths:
+                sources[place.name] |= mask_of.get(path, False)
+    return sources
+
+
+def _take_state(
     selection: Selection, state: TrainState, tx: optax.GradientTransformation
 ) -> TrainState:
     """The smaller net's part of a state, on the host."""
-    take = _of_params_shapes(selection.take, state.params)
+
+    def take(moments: Any) -> Any:
+        params = jax.tree.leaves(state.params)
+        for (path, moment), param in zip(named_leaves(moments), params, strict=True):
+            if moment.shape != param.shape:
+                raise ValueError(
+                    f"opt_state: a moment of {path} is {moment.shape}; must be"
+                    f" {param.shape}, as the param"
+                )
+        return selection.take(moments)
+
     return dataclasses.replace(
         state,
         params=selection.take(state.params),
@@ -125,7 +183,7 @@ def take_state(
     )
 
 
-def put_state(
+def _put_state(
     selection: Selection,
     state: TrainState,
     part: TrainState,
@@ -140,37 +198,9 @@ def put_state(
     )
 
 
-def _sources(layout: Layout, masks: Masks) -> Units:
-    """Units that may be other than 0 though nothing reaches them."""
-    mask_of = dict(named_leaves(masks))
-    sources = {
-        name: np.zeros(number, bool) for name, number in sizes(layout, masks).items()
-    }
-    for place in layout:
-        for layer in place.layers:
-            paths = [f"{layer.name}/bias"]
-            if layer.norm:
-                # By its scale: in evaluation, the running mean of a unit that was
-                # trained before it lost its weights is not 0 at once.
-                paths = [f"{layer.norm}/scale", f"{layer.norm}/bias"]
-            for path in paths:
-                if path in mask_of:
-                    sources[place.name] |= mask_of[path]
-    return sources
+def _member(tree: Any, m: int) -> Any:
+    return jax.tree.map(lambda x: x[m], tree)
 
 
-def _of_params_shapes(change: Callable[..., Any], params: Params) -> Callable[..., Any]:
-    """As `change`, but refuses moments of other shapes than the params."""
-
-    def checked(moments: Any, *others: Any) -> Any:
-        for (path, moment), param in zip(
-            named_leaves(moments), jax.tree.leaves(params), strict=True
-        ):
-            if moment.shape != param.shape:
-                raise ValueError(
-                    f"opt_state: a moment of {path} is {moment.shape}; must be"
-                    f" {param.shape}, as the param"
-                )
-        return change(moments, *others)
-
-    return checked
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

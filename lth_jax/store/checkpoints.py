@@ -14,7 +14,10 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from lth_jax.store.files import whole
+
 _MANIFEST = "sha256.json"
+_MOST_IN_MEMORY = 4
 _log = logging.getLogger(__name__)
 
 
@@ -23,26 +26,19 @@ class DamagedCheckpoint(Exception):
 
 
 def save(path: pathlib.Path, tree: Any) -> None:
-    """Writes a pytree of arrays; the path appears only when all of it is there.
-
-    A checkpoint already at the path is replaced.
-    """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        args = ocp.args.StandardSave(jax.device_get(tree))
-        checkpointer.save(unfinished.absolute(), args=args)
-    (unfinished / _MANIFEST).write_text(json.dumps(_digests(unfinished), indent=1))
-    shutil.rmtree(path, ignore_errors=True)
-    unfinished.rename(path)
+    """Writes a pytree of arrays, whole or not at all, over what is at the path."""
+    with whole(path) as unfinished:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            args = ocp.args.StandardSave(jax.device_get(tree))
+            checkpointer.save(unfinished.absolute(), args=args)
+        (unfinished / _MANIFEST).write_text(json.dumps(_digests(unfinished), indent=1))
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def load(path: pathlib.Path, like: Any) -> Any:
     """Reads a pytree back, as NumPy arrays.
 
-    Args:
-      path: as given to `save`.
-      like: a pytree of arrays or `ShapeDtypeStruct`s of the same structure.
+    `like` is of the same structure, of arrays or `ShapeDtypeStruct`s.
 
     Raises:
       FileNotFoundError: if there is no checkpoint.
@@ -54,16 +50,14 @@ def load(path: pathlib.Path, like: Any) -> Any:
         recorded = json.loads((path / _MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise DamagedCheckpoint(f"{path}: no readable {_MANIFEST}") from error
-    found = _digests(path)
-    if found != recorded:
+    if (found := _digests(path)) != recorded:
         changed = [n for n in recorded if found.get(n) != recorded[n]]
         raise DamagedCheckpoint(f"{path}: damaged in {', '.join(changed) or 'its files'}")
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
+    args = ocp.args.StandardRestore(abstract)
     try:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            return checkpointer.restore(
-                path.absolute(), args=ocp.args.StandardRestore(abstract)
-            )
+            return checkpointer.restore(path.absolute(), args=args)
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedCheckpoint(f"{path}: of another structure ({error})") from error
 
@@ -94,19 +88,43 @@ class Newest:
 
     def newest(self, like: Any) -> Any:
         """The newest that is whole; None if there is none."""
-        for path in reversed(self._steps()):
-            found = load_or_none(path, like)
-            if found is not None:
-                return found
-        return None
+        found = (load_or_none(path, like) for path in reversed(self._steps()))
+        return next((tree for tree in found if tree is not None), None)
 
     def clear(self) -> None:
         """Removes all of them."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _steps(self) -> list[pathlib.Path]:
-        paths = self._folder.glob("step_*") if self._folder.exists() else ()
-        return sorted(p for p in paths if not p.suffix)
+        return sorted(self._folder.glob("step_?????????"))  # none that is unfinished
+
+
+class Kept:
+    """A folder of checkpoints by name, the last few of them in memory too."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder = folder
+        self._in_memory: dict[str, Any] = {}  # the one asked for last at the end
+
+    def find(self, name: str, like: Any) -> Any:
+        """The tree of a name, of the structure of `like`; as `load_or_none`."""
+        tree = self._in_memory.get(name)
+        if tree is None:
+            tree = load_or_none(self._folder / name, like)
+        if tree is not None:
+            self._remember(name, tree)
+        return tree
+
+    def keep(self, name: str, tree: Any) -> None:
+        """Writes a tree, whole or not at all, over one of the same name."""
+        save(self._folder / name, tree)
+        self._remember(name, tree)
+
+    def _remember(self, name: str, tree: Any) -> None:
+        self._in_memory.pop(name, None)
+        self._in_memory[name] = tree
+        if len(self._in_memory) > _MOST_IN_MEMORY:
+            del self._in_memory[next(iter(self._in_memory))]
 
 
 def _digests(path: pathlib.Path) -> dict[str, str]:

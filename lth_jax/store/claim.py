@@ -11,28 +11,11 @@ from typing import Any
 from lth_jax.config import StudyConfig
 from lth_jax.store import environment
 from lth_jax.store.files import whole
-from lth_jax.store.workdir import (
-    Workdir,
-    WorkdirError,
-    dotted,
-    read_config,
-    read_environment,
-)
+from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_config
 
-# Where the bytes are read from, how many nets share a call, what can be watched and how
-# results are judged is no part of what the study is.
-_MAY_DIFFER = frozenset(
-    {
-        "data.raw_dir",
-        "log.tensorboard",
-        "log.trackio",
-        "log.wandb",
-        "members_per_call",
-        "verdict.accuracy_margin",
-        "verdict.claims",
-        "verdict.loss_margin",
-    }
-)
+# How names of fields begin that are no part of what the study is: where the bytes are
+# read from, what can be watched, how many nets share a call, how results are judged.
+_MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "verdict.")
 
 
 @contextlib.contextmanager
@@ -41,17 +24,12 @@ def opened(
 ) -> Iterator[Workdir]:
     """Makes the workdir, or goes on in one of the same study; locked meanwhile.
 
-    A study of more levels or arms than it noted takes its place.
-
-    Args:
-      root: where.
-      config: the study's.
-      data_note: the data's (see `Source`); the same whenever the study goes on.
+    A study of more levels or arms than it noted takes its place. `data_note` is that of
+    the data's `Source`.
 
     Raises:
-      WorkdirError: if it cannot be written, belongs to another study (naming the
-        fields that differ) or to one of other data, is no study's, or another process
-        is using it.
+      WorkdirError: if it cannot be written, is in use, is no study's, or is that of
+        another study (naming the fields that differ) or of other data.
     """
     workdir = Workdir(root)
     check(workdir, config)
@@ -69,8 +47,14 @@ def opened(
                 " with --workdir"
             ) from None
         check(workdir, config)  # again: another process may have been faster
-        check_same_data(workdir, data_note)
-        environment.note(workdir, data_note, is_other=_claim(workdir, config))
+        environment.check_same_data(workdir, data_note)
+        is_other = not workdir.config.exists() or bool(_differences(workdir, config))
+        if is_other:
+            with whole(workdir.config) as path:  # first of all: it marks a study's folder
+                path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+        for folder in workdir.folders:
+            folder.mkdir(exist_ok=True)
+        environment.note(workdir, data_note, is_other)
         yield workdir
 
 
@@ -101,36 +85,6 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
         )
 
 
-def check_same_data(workdir: Workdir, data_note: str | None) -> None:
-    """Checks that a study, if it began, did so with these data.
-
-    Raises:
-      WorkdirError: if it has others, by what must be known of them (see `Source`).
-    """
-    theirs = read_environment(workdir).get("data_note")
-    if workdir.environment.exists() and data_note != theirs:
-        raise WorkdirError(
-            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
-            f" there, {data_note!r} now); choose another with --workdir"
-        )
-
-
-def _claim(workdir: Workdir, config: StudyConfig) -> bool:
-    """Notes the config, where none was or a smaller study's; returns whether it did."""
-    is_other = not workdir.config.exists() or bool(_differences(workdir, config))
-    if is_other:
-        with whole(workdir.config) as path:  # first of all: it marks a study's folder
-            path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-    for folder in (
-        workdir.records,
-        workdir.tickets,
-        workdir.weights,
-        workdir.checkpoints,
-    ):
-        folder.mkdir(exist_ok=True)
-    return is_other
-
-
 def _differences(workdir: Workdir, config: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """What a study noted and what it is now, by the fields that make another of it."""
     # Both of today's fields: an older study lacks some, which have their defaults.
@@ -138,7 +92,7 @@ def _differences(workdir: Workdir, config: StudyConfig) -> dict[str, tuple[Any, 
     return {
         name: (theirs[name], ours[name])
         for name in sorted(ours)
-        if theirs[name] != ours[name] and name not in _MAY_DIFFER
+        if theirs[name] != ours[name] and not name.startswith(_MAY_DIFFER)
     }
 
 

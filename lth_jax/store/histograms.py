@@ -1,11 +1,11 @@
 """Weight histograms: how the surviving weights of a level are spread, start and end.
 
-One file a level, readable with NumPy alone: for every prunable leaf, pooled over the
-replicates, `edges/<path>` float64[B + 1], `start/<path>` and `end/<path>` int64[B].
+One file a level, readable with NumPy alone: for every prunable leaf, `edges/<path>`,
+`start/<path>` and `end/<path>`, as `Histogram` has them.
 """
 
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,42 +18,31 @@ _NUM_BINS = 80
 
 
 class Histogram(NamedTuple):
-    """Counts of one leaf's surviving weights, pooled over the replicates.
+    """Counts of one leaf's surviving weights, pooled over the replicates."""
 
-    Attributes:
-      edges: float64[B + 1], of bins about 0 that hold all weights.
-      start: int64[B], when the level begins.
-      end: int64[B], when it ends.
-    """
-
-    edges: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
+    edges: np.ndarray  # float64[B + 1], of bins about 0 that hold all weights
+    start: np.ndarray  # int64[B], when the level begins
+    end: np.ndarray  # int64[B], when it ends
 
 
 def save(
     path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
 ) -> None:
-    """Writes the histograms of one level; the file appears whole.
+    """Writes the histograms of one level; the .npz file appears whole.
 
-    Args:
-      path: ending in .npz.
-      start: the params with which the level begins, with a leading axis R.
-      end: those with which it ends, likewise.
-      masks: likewise; what is pruned is not counted.
-      prunable: of which leaves.
+    `start` and `end` are the params with which the level begins and ends; what `masks`
+    prune is not counted. All have a leading axis R. `prunable` says of which leaves.
     """
     start, end, masks = jax.device_get((start, end, masks))
-    ends = dict(masks_lib.named_leaves(end))
-    kept = dict(masks_lib.named_leaves(masks))
-    arrays = {}
-    starts = dict(masks_lib.named_leaves(start))
+    starts, ends, kept = (dict(masks_lib.named_leaves(x)) for x in (start, end, masks))
     first = jax.tree.map(lambda x: x[0], start)  # prunable asks of one net's leaves
+    arrays: dict[str, Any] = {}
     for name, _ in masks_lib.prunable_leaves(first, prunable):
-        survive = kept[name]
-        found = _histogram(starts[name][survive], ends[name][survive])
-        for key, values in found._asdict().items():
-            arrays[f"{key}/{name}"] = values
+        weights = [leaves[name][kept[name]] for leaves in (starts, ends)]
+        most = max(float(np.abs(x).max(initial=0)) for x in weights)
+        edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
+        found = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
+        arrays |= {f"{key}/{name}": x for key, x in found._asdict().items()}
     with whole(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)
 
@@ -61,14 +50,8 @@ def save(
 def load(path: pathlib.Path) -> dict[str, Histogram]:
     """The histograms of one level, by leaf."""
     with np.load(path) as arrays:
-        names = [key.removeprefix("edges/") for key in arrays if key.startswith("edges/")]
-        return {
-            name: Histogram(*(arrays[f"{field}/{name}"] for field in Histogram._fields))
-            for name in names
-        }
-
-
-def _histogram(start: np.ndarray, end: np.ndarray) -> Histogram:
-    most = max((float(np.abs(x).max(initial=0)) for x in (start, end)), default=0)
-    edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
-    return Histogram(edges, *(np.histogram(x, edges)[0] for x in (start, end)))
+        fields: dict[str, dict[str, np.ndarray]] = {}
+        for key in arrays:
+            field, _, name = key.partition("/")
+            fields.setdefault(name, {})[field] = arrays[key]
+    return {name: Histogram(**own) for name, own in fields.items()}

@@ -16,16 +16,7 @@ import numpy as np
 from lth_jax.errors import UserError
 from lth_jax.store.files import whole
 
-COLUMNS = (
-    "arm",
-    "replicate",
-    "level",
-    "density",
-    "step",
-    "split",
-    "metric",
-    "value",
-)
+COLUMNS = ("arm", "replicate", "level", "density", "step", "split", "metric", "value")
 
 
 class RecordsError(UserError):
@@ -46,11 +37,11 @@ class Run(NamedTuple):
       arm, replicate, level: which member.
       density: P_m of its mask, in [0, 1]; of the last one where it changes.
       curves: by (split, metric), such as ("validation", "loss"). ("train",
-        "batch_loss") is the mean over the batches since the evaluation before;
-        ("train", "loss") and ("train", "accuracy") have the last step alone, ("test",
-        "early_stop_accuracy") the early-stop step, ("test", "start_accuracy") the one
-        that the member starts from, before it trains, and ("mask", "weights_left") the
-        one from which the mask keeps so many: the first, except under gradual pruning.
+        "batch_loss") is the mean over the batches since the evaluation before. Others
+        have one step: ("train", "loss") and ("train", "accuracy") the last, ("test",
+        "early_stop_accuracy") the early-stop step, ("test", "start_accuracy") the first,
+        before training, and ("mask", "weights_left") the one from which the mask keeps
+        so many: the first, except under gradual pruning.
     """
 
     arm: str
@@ -87,7 +78,8 @@ def read(folder: pathlib.Path) -> list[Run]:
     files = {path: _read_file(path) for path in sorted(folder.glob("level_*.csv"))}
     if not files:
         raise RecordsError(f"{folder}: no records")
-    everyone = {run.replicate for runs in files.values() for run in runs}
+    found = [run for runs in files.values() for run in runs]
+    everyone = {run.replicate for run in found}
     for path, runs in files.items():
         names = {path_of(folder, run.arm, run.level).name for run in runs}
         if names - {path.name}:
@@ -95,31 +87,21 @@ def read(folder: pathlib.Path) -> list[Run]:
                 f"{path}: holds what {', '.join(names)} should; move it away"
             )
         shapes = {
-            tuple((key, len(curve.steps)) for key, curve in run.curves.items())
+            tuple((key, curve.steps.size) for key, curve in run.curves.items())
             for run in runs
         }
         if {run.replicate for run in runs} != everyone or len(shapes) != 1:
             raise RecordsError(
                 f"{path}: cut short; delete it, and the study's command makes it again"
             )
-    runs = [run for found in files.values() for run in found]
-    _check_no_level_is_missing(folder, runs)
-    return runs
-
-
-def _check_no_level_is_missing(folder: pathlib.Path, runs: Iterable[Run]) -> None:
-    """An arm's levels follow one another; the dense net is the ticket's first."""
-    levels: dict[str, set[int]] = {"ticket": set()}
-    for run in runs:
-        levels.setdefault(run.arm, set()).add(run.level)
-    for arm, found in levels.items():
-        first = 0 if arm == "ticket" else 1
-        missing = set(range(first, max(found, default=0) + 1)) - found
-        if missing:
-            raise RecordsError(
-                f"{path_of(folder, arm, min(missing))}: missing; the study's command"
-                " makes it again"
-            )
+    # An arm's levels follow one another; the dense net is the ticket's first.
+    levels = dict.fromkeys((run.arm, run.level) for run in found)
+    for arm, last in [("ticket", 0), *levels]:
+        for level in range(0 if arm == "ticket" else 1, last + 1):
+            path = path_of(folder, arm, level)
+            if path not in files:
+                raise RecordsError(f"{path}: missing; the study's command makes it again")
+    return found
 
 
 def _read_file(path: pathlib.Path) -> list[Run]:

@@ -10,13 +10,16 @@ and `provenance`, a JSON text: level, rewind step, config, package version, the 
 an input, and that of every mask.
 """
 
+import functools
 import json
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks, Params
@@ -26,24 +29,19 @@ from lth_jax.store.files import whole
 def save(
     path: pathlib.Path, params: Params, masks: Masks, provenance: dict[str, Any]
 ) -> None:
-    """Writes the tickets of all replicates at one level; the file appears whole.
+    """Writes the tickets of all replicates at one level; the .npz file appears whole.
 
-    Args:
-      path: ending in .npz.
-      params: the weights the level starts from, with a leading axis R.
-      masks: likewise.
-      provenance: what can be written as JSON.
+    Params are the weights that the level starts from; they and the masks have a leading
+    axis R. Provenance is what can be written as JSON.
     """
-    params, masks = jax.device_get((params, masks))
-    shapes = {name: leaf.shape[1:] for name, leaf in masks_lib.named_leaves(masks)}
-    arrays = {
-        "provenance": np.array(json.dumps({**provenance, "shapes": shapes})),
-        **{f"weights/{name}": leaf for name, leaf in masks_lib.named_leaves(params)},
-        **{
-            f"mask/{name}": np.packbits(leaf.reshape(len(leaf), -1), axis=1)
-            for name, leaf in masks_lib.named_leaves(masks)
-        },
-    }
+    trees = jax.device_get((params, masks))
+    weights, kept = (dict(masks_lib.named_leaves(tree)) for tree in trees)
+    shapes = {name: mask.shape[1:] for name, mask in kept.items()}
+    written = json.dumps({**provenance, "shapes": shapes})
+    arrays: dict[str, Any] = {"provenance": np.array(written)}
+    arrays |= {f"weights/{name}": leaf for name, leaf in weights.items()}
+    for name, mask in kept.items():
+        arrays[f"mask/{name}"] = np.packbits(mask.reshape(len(mask), -1), axis=1)
     with whole(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)
 
@@ -54,35 +52,33 @@ def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, A
     Raises:
       IndexError: if there is no such replicate.
     """
-    params: Params = {}
-    masks: Masks = {}
     with np.load(path) as arrays:
-        for key in arrays.files:
-            kind, _, name = key.partition("/")
-            if kind != "weights":
-                continue
-            weights = arrays[key][replicate]
-            bits = arrays[f"mask/{name}"][replicate]
-            mask = np.unpackbits(bits, count=weights.size).astype(bool)
-            _insert(params, name, weights)
-            _insert(masks, name, mask.reshape(weights.shape))
-        return params, masks, json.loads(str(arrays["provenance"]))
+        provenance: dict[str, Any] = json.loads(str(arrays["provenance"]))
+        params = {
+            key.removeprefix("weights/"): arrays[key][replicate]
+            for key in arrays
+            if key.startswith("weights/")
+        }
+        masks = {
+            name: _unpacked(arrays[f"mask/{name}"][replicate], weights.shape)
+            for name, weights in params.items()
+        }
+    nested = functools.partial(unflatten_dict, sep="/")
+    return nested(params), nested(masks), provenance
 
 
 def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """All replicates' masks by path, bool[R, ...], and the provenance; no weights."""
-    found = {}
     with np.load(path) as arrays:
         provenance: dict[str, Any] = json.loads(str(arrays["provenance"]))
-        for name, shape in provenance["shapes"].items():
-            bits = arrays[f"mask/{name}"]
-            kept = np.unpackbits(bits, axis=1, count=math.prod(shape)).astype(bool)
-            found[name] = kept.reshape(-1, *shape)
-    return found, provenance
+        masks = {
+            name: _unpacked(arrays[f"mask/{name}"], shape)
+            for name, shape in provenance["shapes"].items()
+        }
+    return masks, provenance
 
 
-def _insert(tree: dict[str, Any], name: str, leaf: np.ndarray) -> None:
-    *parents, last = name.split("/")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-    tree[last] = leaf
+def _unpacked(bits: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The masks bool[..., *shape] of bits uint8[..., ceil(size / 8)]."""
+    masks = np.unpackbits(bits, axis=-1, count=math.prod(shape)).astype(bool)
+    return masks.reshape(*bits.shape[:-1], *shape)

@@ -4,6 +4,8 @@ import json
 import pathlib
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from lth_jax.config import ConfigError, StudyConfig, parse
 from lth_jax.errors import UserError
 
@@ -13,7 +15,11 @@ class WorkdirError(UserError):
 
 
 class Workdir:
-    """The paths in a study's folder; nothing else knows their names."""
+    """The paths in a study's folder; nothing else knows their names.
+
+    `init` is the checkpoint of the original inits; `rewind` is that of the dense nets at
+    the rewind step, where that is not 0.
+    """
 
     def __init__(self, root: pathlib.Path):
         self.root = root
@@ -22,11 +28,14 @@ class Workdir:
         self.records = root / "records"
         self.tickets = root / "tickets"
         self.checkpoints = root / "checkpoints"
+        self.init = self.checkpoints / "init"
+        self.rewind = self.checkpoints / "rewind"
         self.weights = root / "weights"
         self.table = root / "table.txt"
         self.verdict = root / "verdict.json"
         self.page = root / "report.html"
         self.figures = root / "figures"
+        self.folders = (self.records, self.tickets, self.weights, self.checkpoints)
 
     def ticket(self, level: int) -> pathlib.Path:
         """The ticket file of a level."""
@@ -40,16 +49,6 @@ class Workdir:
         """The checkpoint of the tickets at the end of a level."""
         return self.checkpoints / f"level_{level:02d}"
 
-    @property
-    def init(self) -> pathlib.Path:
-        """The checkpoint of the original inits."""
-        return self.checkpoints / "init"
-
-    @property
-    def rewind(self) -> pathlib.Path:
-        """The checkpoint of the dense nets at the rewind step, where that is not 0."""
-        return self.checkpoints / "rewind"
-
     def in_training(self, arm: str, level: int) -> pathlib.Path:
         """The folder of the checkpoints of an arm that trains at a level."""
         return self.checkpoints / f"in_training_{level:02d}-{arm}"
@@ -60,9 +59,7 @@ class Workdir:
 
 
 def read_environment(workdir: Workdir) -> dict[str, Any]:
-    """Where a study began, with what; "data_note" is what a reader must know of its data.
-
-    Empty before it begins.
+    """Where a study began, with what, and its "data_note" (see `Source`); {} before.
 
     Raises:
       WorkdirError: if the file that says so is damaged.
@@ -95,10 +92,7 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
     return found
 
 
-def dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def dotted(values: dict[str, Any]) -> dict[str, Any]:
     """Nested values by their dotted names, such as "prune.fraction"."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        is_group = isinstance(value, dict)
-        flat |= dotted(value, f"{prefix}{name}.") if is_group else {prefix + name: value}
+    flat: dict[str, Any] = flatten_dict(values, sep=".")  # type: ignore[no-untyped-call]
     return flat

@@ -6,17 +6,16 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Bool, Float, Int
 
 from lth_jax.masks import Masks, Params
 from lth_jax.training.connections import Counts
 from lth_jax.training.dynamics import Dynamics, Moment
-from lth_jax.training.evaluation import make_evaluate
+from lth_jax.training.evaluation import make_evaluate, scan_in_chunks
 from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
 from lth_jax.training.segment import Best, Curves, curves_at
-from lth_jax.training.state import Apply, Array, TrainState, project
+from lth_jax.training.state import Apply, Array, Optimizer, TrainState, project
 from lth_jax.training.steps import make_steps
 
 
@@ -27,16 +26,9 @@ class Changing(NamedTuple):
     masks: Masks
 
 
-DynamicSteps = Callable[..., tuple[Changing, jax.Array]]
-DynamicSegment = Callable[..., tuple[Changing, Best, Curves]]
-
-
 def make_dynamic_steps(
-    apply_fn: Apply,
-    tx: optax.GradientTransformation,
-    dynamics: Dynamics,
-    loss: Loss = CROSS_ENTROPY,
-) -> DynamicSteps:
+    apply_fn: Apply, tx: Optimizer, dynamics: Dynamics, loss: Loss = CROSS_ENTROPY
+) -> Callable[..., tuple[Changing, jax.Array]]:
     """Makes `steps(state, masks, goal, batch_indices, examples, key, mask_key)`.
 
     As the steps of `make_steps`, in blocks of `dynamics.every`, before each of which the
@@ -46,10 +38,8 @@ def make_dynamic_steps(
 
     Every step is taken, so that the budget is that of static masks (in Evci et al. 2020
     an update stands for a step). A weight that grows starts at 0, its moments too; one
-    that is dropped and grown again at once keeps both, as in their code.
-
-    Returns:
-      `Changing`, and the batches' losses, float32[T].
+    that is dropped and grown again at once keeps both, as in their code. What comes of it
+    is `Changing`, and the batches' losses, float32[T].
     """
     gradient = jax.grad(make_loss(apply_fn, loss), has_aux=True)
     static_steps = make_steps(apply_fn, tx, loss)
@@ -71,9 +61,8 @@ def make_dynamic_steps(
 
             def gradients() -> Params:
                 batch = [split[batches[0]] for split in examples]
-                own_key = at_step(key, state.step)
-                found, _ = gradient(state.params, state.batch_stats, *batch, own_key)
-                return found
+                net_key = at_step(key, state.step)
+                return gradient(state.params, state.batch_stats, *batch, net_key)[0]
 
             own_key = at_step(mask_key, state.step)
             moment = Moment(state.params, masks, goal, gradients, own_key)
@@ -82,35 +71,25 @@ def make_dynamic_steps(
             state, losses = static_steps(state, masks, batches, examples, key)
             return Changing(state, masks), losses
 
-        now, parts = Changing(project(state, masks, tx), masks), []
-        whole = len(batch_indices) - len(batch_indices) % dynamics.every
-        blocks, rest = jnp.split(jnp.asarray(batch_indices), [whole])
-        if len(blocks):
-            blocks = blocks.reshape(-1, dynamics.every, blocks.shape[1])
-            now, losses = jax.lax.scan(block, now, blocks)
-            parts.append(losses.ravel())
-        if len(rest):
-            now, losses = block(now, rest)
-            parts.append(losses)
-        return now, jnp.concatenate(parts)
+        now = Changing(project(state, masks, tx), masks)
+        now, parts = scan_in_chunks(block, now, batch_indices, dynamics.every)
+        return now, jnp.concatenate([losses.ravel() for losses in parts])
 
     return steps
 
 
 def make_dynamic_segment(
     apply_fn: Apply,
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     dynamics: Dynamics,
     loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
-) -> DynamicSegment:
+) -> Callable[..., tuple[Changing, Best, Curves]]:
     """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
 
     Its arguments: `(state, best, masks, goal, batch_indices, train, validation, test,
-    key, mask_key, test_due)`, the others as there.
-
-    Returns:
-      `Changing`, the `Best` from `dynamics.goal_step` on, and the `Curves`.
+    key, mask_key, test_due)`, the others as there. What comes of it is `Changing`, the
+    `Best` from `dynamics.goal_step` on, and the `Curves`.
     """
     steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)

@@ -19,39 +19,27 @@ from lth_jax.training.state import Array
 
 
 class Moment(NamedTuple):
-    """What an update looks at.
-
-    Attributes:
-      params: the weights; pruned entries are 0.
-      masks: before the update.
-      goal: the counts that the masks end with.
-      gradients: gives the loss's gradients by all weights, the pruned ones included.
-      key: of this update; None if none was given.
-    """
+    """What an update looks at."""
 
     params: Params
-    masks: Masks
-    goal: Counts
-    gradients: Callable[[], Params]
-    key: jax.Array | None
+    masks: Masks  # before the update
+    goal: Counts  # that the masks end with
+    gradients: Callable[[], Params]  # of the loss by all weights, the pruned included
+    key: jax.Array | None  # of this update; None if none was given
 
 
 @dataclasses.dataclass(frozen=True)
 class Dynamics:
     """When masks change, by how much, and how.
 
-    Attributes:
-      every: updates are due before steps 0, every, 2 every, …
-      amounts: in [0, 1], how much changes at each of these; 0 is no update, and after the
-        last there is none.
-      update: makes new masks of an amount and a moment.
-      goal_step: a net that has taken so many steps has masks of the goal's counts.
+    Updates are due before steps 0, every, 2 every, …; each makes new masks of an amount
+    and a moment. An amount of 0 is no update, and after the last there is none.
     """
 
     every: int
-    amounts: tuple[float, ...]
+    amounts: tuple[float, ...]  # in [0, 1], how much changes at each update
     update: Callable[[Float32[jax.Array, ""], Moment], Masks]
-    goal_step: int = 0
+    goal_step: int = 0  # after so many steps the masks have the goal's counts
 
     def amount(self, step: Int[Array, ""]) -> Float32[jax.Array, ""]:
         """How much changes before a step; 0 where no update is due."""
@@ -76,10 +64,7 @@ def gradual(
     Zhu & Gupta 2017, equation 1, from sparsity 0: before step begin + i every, for i from
     1 to n, as many are pruned of each leaf as make a share `1 - (1 - i / n)**3` of all
     that are to be pruned. The first step is rounded up to a multiple of `every`; the last
-    update is no later than `end_step`.
-
-    Raises:
-      ValueError: if no update falls between them.
+    update is no later than `end_step`. If none falls between them it is a ValueError.
     """
     first = -(-begin_step // every)
     number = end_step // every - first
@@ -106,10 +91,7 @@ def sparse_evolution(
     Of each leaf's weights kept the drop fraction, in (0, 1), before steps every, 2 every,
     … < end_step. The paper has an epoch between updates, drops the fraction of positive
     and negative weights apart, and draws those that grow; here they start at 0, as in
-    Evci et al. 2020.
-
-    Raises:
-      ValueError: on a fraction outside (0, 1); in an update, without a key.
+    Evci et al. 2020. Another fraction, or an update without a key, is a ValueError.
     """
 
     def growth(moment: Moment) -> Scores:
@@ -128,10 +110,8 @@ def rigl(
 
     Algorithm 1's fraction `a / 2 * (1 + cos(pi t / end_step))` of each leaf's weights
     kept before steps t = 0, every, 2 every, … < end_step. In the paper `every` is 100,
-    the end at three quarters of the budget, and a, the drop fraction, 0.3.
-
-    Raises:
-      ValueError: on a fraction outside (0, 1).
+    the end at three quarters of the budget, and a, the drop fraction, 0.3. A fraction
+    outside (0, 1) is a ValueError.
     """
 
     def growth(moment: Moment) -> Scores:
@@ -178,10 +158,8 @@ def make_dynamics(
 ) -> Dynamics:
     """Dynamics by name, or one's own of `DYNAMICS.find`.
 
-    Each takes what it has parameters for; update_every_steps is its `every`.
-
-    Raises:
-      ValueError: on a name that finds nothing, or what the function does not allow.
+    Each takes what it has parameters for; update_every_steps is its `every`. A name that
+    finds nothing is a ValueError, and so is what the function does not allow.
     """
     make = DYNAMICS.find(name)
     settings = {

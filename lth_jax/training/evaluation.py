@@ -25,8 +25,6 @@ def make_evaluate(
 
     def evaluate(state: Any, examples: Examples) -> Metrics:
         chex.assert_equal_shape_prefix(tuple(examples), 1)
-        size = len(examples[1])
-        whole = size - size % chunk_size
 
         def add(total: Metrics, chunk: Any) -> tuple[Metrics, None]:
             inputs, labels = chunk
@@ -36,13 +34,26 @@ def make_evaluate(
             return Metrics(sums), None
 
         total = Metrics({name: jnp.float32(0) for name in ("loss", *loss.metrics)})
-        if whole:
-            chunks = jax.tree.map(
-                lambda x: x[:whole].reshape(-1, chunk_size, *x.shape[1:]), examples
-            )
-            total, _ = jax.lax.scan(add, total, chunks)
-        if whole < size:
-            total, _ = add(total, jax.tree.map(lambda x: x[whole:], examples))
-        return Metrics({name: x / size for name, x in total.items()})
+        total, _ = scan_in_chunks(add, total, examples, chunk_size)
+        return Metrics({name: x / len(examples[1]) for name, x in total.items()})
 
     return evaluate
+
+
+def scan_in_chunks(
+    step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any, size: int
+) -> tuple[Any, list[Any]]:
+    """`lax.scan` over chunks of so many rows; the last few, if any, by themselves.
+
+    The outputs are those of all whole chunks, stacked, and those of the last few.
+    """
+    number, parts = len(jax.tree.leaves(rows)[0]), []
+    whole = number - number % size
+    if whole:
+        chunks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), rows)
+        carry, part = jax.lax.scan(step, carry, chunks)
+        parts.append(part)
+    if whole < number:
+        carry, part = step(carry, jax.tree.map(lambda x: x[whole:], rows))
+        parts.append(part)
+    return carry, parts

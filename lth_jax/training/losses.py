@@ -13,6 +13,10 @@ from lth_jax.masks import Params
 from lth_jax.registry import Registry, callables
 from lth_jax.training.state import Apply, Array, BatchStats
 
+Logits = Float[jax.Array, "n *inner classes"]
+Classes = Integer[jax.Array, " n *inner"]
+Targets = Shaped[jax.Array, "n ..."]
+PerExample = Float[jax.Array, " n"]
 Measure = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, labels) to [N]
 BatchLoss = Callable[..., tuple[jax.Array, BatchStats]]
 
@@ -52,9 +56,8 @@ class Metrics(dict[str, Any]):
 class Loss:
     """What training makes small. A static node of pytrees, for `jit` and `vmap`.
 
-    Attributes:
-      losses: outputs [N, ...] and labels [N, ...] to float32[N], one per example.
-      metrics: what evaluation measures beside the loss, by name; float32[N] too.
+    `losses` is outputs [N, ...] and labels [N, ...] to float32[N], one per example; so
+    are the metrics, by name, which evaluation measures beside the loss.
     """
 
     losses: Measure
@@ -65,15 +68,11 @@ class Loss:
         if "loss" in self.metrics:
             raise ValueError("metrics: 'loss' is the name of the loss itself")
 
-    def per_example(
-        self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
-    ) -> Float[jax.Array, " n"]:
+    def per_example(self, outputs: jax.Array, labels: Targets) -> PerExample:
         """The loss of each example, float32[N]; a ValueError if of another shape."""
         return _per_example("loss", self.losses, outputs, labels)
 
-    def measures(
-        self, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
-    ) -> dict[str, Float[jax.Array, " n"]]:
+    def measures(self, outputs: jax.Array, labels: Targets) -> dict[str, PerExample]:
         """As `per_example`, the loss and every metric by name."""
         return {
             name: _per_example(name, measure, outputs, labels)
@@ -82,8 +81,8 @@ class Loss:
 
 
 def _per_example(
-    name: str, measure: Measure, outputs: jax.Array, labels: Shaped[jax.Array, "n ..."]
-) -> Float[jax.Array, " n"]:
+    name: str, measure: Measure, outputs: jax.Array, labels: Targets
+) -> PerExample:
     found = jnp.asarray(measure(outputs, labels), jnp.float32)
     if found.shape != labels.shape[:1]:
         raise ValueError(
@@ -92,29 +91,23 @@ def _per_example(
     return found
 
 
-def _mean_of_each(values: Float[jax.Array, "n ..."]) -> Float[jax.Array, " n"]:
+def _mean_of_each(values: Float[jax.Array, "n ..."]) -> PerExample:
     """The mean over all axes but the first."""
     return values.mean(tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def cross_entropy(
-    logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
-) -> Float[jax.Array, " n"]:
+def cross_entropy(logits: Logits, labels: Classes) -> PerExample:
     """Cross-entropy in nats: logits [N, ..., C], int32 labels [N, ...]; float32[N]."""
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
     return _mean_of_each(losses)
 
 
-def accuracy(
-    logits: Float[jax.Array, "n *inner classes"], labels: Integer[jax.Array, " n *inner"]
-) -> Float[jax.Array, " n"]:
+def accuracy(logits: Logits, labels: Classes) -> PerExample:
     """The share of an example's labels that have the highest logit; float32[N]."""
     return _mean_of_each((logits.argmax(-1) == labels).astype(jnp.float32))
 
 
-def mean_squared_error(
-    outputs: Float[jax.Array, "n ..."], labels: Shaped[jax.Array, "n ..."]
-) -> Float[jax.Array, " n"]:
+def mean_squared_error(outputs: Float[jax.Array, "n ..."], labels: Targets) -> PerExample:
     """The mean of (output - label)**2 over an example; float32[N].
 
     Raises:

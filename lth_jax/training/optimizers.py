@@ -14,12 +14,12 @@ from jaxtyping import Int
 
 from lth_jax.registry import Registry, callables
 from lth_jax.training.schedules import accepted
-from lth_jax.training.state import Array
+from lth_jax.training.state import Array, Optimizer
 
 
 def _heavy_ball(
     schedule: optax.Schedule, momentum: float | None, weight_decay: float
-) -> optax.GradientTransformation:
+) -> Optimizer:
     inner = optax.sgd(schedule, momentum)
     if not weight_decay:
         return inner
@@ -28,7 +28,7 @@ def _heavy_ball(
 
 # Factories of an optax optimizer: a schedule first, then of momentum and weight_decay
 # what they have parameters for. So those of optax itself are found as "optax:lion".
-OPTIMIZERS: Registry[Callable[..., optax.GradientTransformation]] = Registry(
+OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry(
     "optimizer",
     {
         "sgd": lambda schedule, weight_decay: _heavy_ball(schedule, None, weight_decay),
@@ -46,7 +46,7 @@ def make_optimizer(
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-) -> optax.GradientTransformation:
+) -> Optimizer:
     """An optax optimizer by name; the schedule is of the learning rate.
 
     The name is "sgd", "momentum" (heavy ball; it alone takes momentum), "adam", "adamw",
@@ -55,8 +55,8 @@ def make_optimizer(
     not for "adam".
 
     Raises:
-      UnknownName: a ValueError, on a name that finds nothing.
-      ValueError: on weight decay for an optimizer that takes none.
+      ValueError: on a name that finds nothing (an UnknownName), or weight decay for an
+        optimizer that takes none.
     """
     make = OPTIMIZERS.find(name)
     settings = accepted(make, momentum=momentum, weight_decay=weight_decay)

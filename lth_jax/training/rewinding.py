@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from lth_jax.masks import Masks
 from lth_jax.training.optimizers import with_schedule_step
-from lth_jax.training.state import TrainState, project
+from lth_jax.training.state import Optimizer, TrainState, project
 
 REWIND_CHOICES = {
     "params": ("init", "rewind", "keep"),
@@ -21,21 +20,15 @@ REWIND_CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Rewind:
-    """What goes back when a level starts, and to where.
+    """What goes back when a level starts, and to where: "rewind" is to step k.
 
-    Attributes:
-      params: to the "init", "rewind" (to step k), or "keep" those at the end of the
-        level before.
-      batch_stats: the same choice.
-      optimizer: "fresh", or its moments, masked, "rewind" (as at step k) or "keep".
-      schedule: "restart" (from step 0), "rewind" (from step k), or "constant" (its last
-        value).
+    What is kept is as at the end of the level before; moments are masked.
     """
 
-    params: str = "rewind"
+    params: str = "rewind"  # or "init" or "keep", and so batch_stats
     batch_stats: str = "rewind"
-    optimizer: str = "fresh"
-    schedule: str = "rewind"
+    optimizer: str = "fresh"  # or its moments "rewind" or "keep"
+    schedule: str = "rewind"  # or "restart" from step 0, or "constant", its last value
 
     def __post_init__(self) -> None:
         """Raises ValueError on a value that is not allowed."""
@@ -71,7 +64,7 @@ REWINDS = {
 def rewind(
     point: TrainState,
     masks: Masks,
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     trained: TrainState | None = None,
     what: Rewind = Rewind(),
     initial: TrainState | None = None,
@@ -80,15 +73,12 @@ def rewind(
 
     The point is the state at step k of the dense net (k = 0: its init). What is kept, and
     a constant schedule, are of `trained`, the state at the end of the level before; what
-    goes back to the init is of `initial`, the state at step 0.
+    goes back to the init is of `initial`, the state at step 0. What is needed and not
+    given is a ValueError.
 
-    Returns:
-      A state at step k whose first learning rate is `schedule(k)`, `schedule(0)` where
-      the schedule restarts, or that at the end of the level before where it is constant
-      (a schedule of `make_schedule` stays there).
-
-    Raises:
-      ValueError: if `trained` or `initial` is needed and not given.
+    The first learning rate is `schedule(k)`, or `schedule(0)` where the schedule
+    restarts. Where it is constant, it is that at the end of the level before (a schedule
+    of `make_schedule` stays there).
     """
     if what.needs_trained and trained is None:
         raise ValueError("trained: needed, since something is kept")

@@ -28,21 +28,13 @@ def epoch_order(
 
 
 def batch_indices(
-    key: jax.Array,
-    start_step: int,
-    num_steps: int,
-    *,
-    batch_size: int,
-    num_examples: int,
+    key: jax.Array, start_step: int, num_steps: int, *, batch_size: int, num_examples: int
 ) -> Int32[np.ndarray, "{num_steps} {batch_size}"]:
     """The examples of the batches of steps start_step .. start_step + num_steps - 1.
 
     Indices into the training set, of so many examples. Slices of a run and the whole run
     agree: the batch of a step depends on the key, the member's for the order of its data,
-    and the step alone.
-
-    Raises:
-      ValueError: on a batch larger than the data, or several keys.
+    and the step alone. A batch larger than the data, or several keys, is a ValueError.
     """
     if not 0 < batch_size <= num_examples:
         raise ValueError(
@@ -64,10 +56,8 @@ def balanced_indices(
 ) -> Int32[np.ndarray, " sampled"]:
     """A sample with as many examples of each class, without repetitions.
 
-    Indices into the labels, class after class, of each class that is among them.
-
-    Raises:
-      ValueError: naming a class that has fewer.
+    Indices into the labels, class after class, of each class that is among them; a
+    ValueError names one that has fewer.
     """
     order = epoch_order(key, 0, len(labels))
     of_class = {c: order[labels[order] == c] for c in np.unique(labels)}

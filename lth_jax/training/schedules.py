@@ -56,10 +56,8 @@ def make_schedule(
     the start of training); "cosine" (to 0 at num_steps); or one's own, of
     `SCHEDULES.find`. With warm-up the rate first grows linearly from 0: it is times
     min(1, step / warmup_steps) (Frankle & Carbin 2019, section 4). num_steps is the whole
-    budget, warm-up included; beyond its last step the rate stays.
-
-    Raises:
-      UnknownName: a ValueError, on a name that finds nothing.
+    budget, warm-up included; beyond its last step the rate stays. A name that finds
+    nothing is an UnknownName, a ValueError.
     """
     make = SCHEDULES.find(name)
     settings = {

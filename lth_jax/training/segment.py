@@ -1,18 +1,18 @@
 """Segment: training and evaluation in one compiled call."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Bool, Float, Int
 
 from lth_jax.masks import Masks, Params
 from lth_jax.training.evaluation import Evaluate, make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
-from lth_jax.training.state import Apply, Array, BatchStats, TrainState
+from lth_jax.training.state import Apply, Array, BatchStats, Optimizer, TrainState
 from lth_jax.training.steps import make_steps
 
 
@@ -29,16 +29,9 @@ class Curves(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The net of the least validation loss so far; of equal ones the first.
+    """The net of the least validation loss so far; of equal ones the first."""
 
-    Attributes:
-      loss: float32 scalar; infinite before any evaluation.
-      step: int32 scalar.
-      params: the weights.
-      batch_stats: running statistics of batch normalisation.
-    """
-
-    loss: Float[Array, ""]
+    loss: Float[Array, ""]  # infinite before any evaluation
     step: Int[Array, ""]
     params: Params
     batch_stats: BatchStats
@@ -54,11 +47,8 @@ class Best(NamedTuple):
         """The state where its loss is strictly less, at step `since` or later."""
         is_better = (loss < self.loss) & (state.step >= since)
         new = Best(loss, state.step, state.params, state.batch_stats)
-        best: Best = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), new, self)
+        best: Best = jax.tree.map(partial(jnp.where, is_better), new, self)
         return best
-
-
-Segment = Callable[..., tuple[TrainState, Best, Curves]]
 
 
 def curves_at(
@@ -83,21 +73,16 @@ def curves_at(
 
 
 def make_segment(
-    apply_fn: Apply,
-    tx: optax.GradientTransformation,
-    loss: Loss = CROSS_ENTROPY,
-    chunk_size: int = 250,
-) -> Segment:
+    apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY, chunk_size: int = 250
+) -> Callable[..., tuple[TrainState, Best, Curves]]:
     """Makes a segment, which trains and evaluates in one compiled call.
 
     Its arguments: `(state, best, masks, batch_indices, train, validation, test, key,
     test_due)`, with `batch_indices` int32[V, T, B] and `test_due` bool[V]. After every T
     steps the validation split is evaluated, and the test split where it is due (None:
     always). Under `vmap` the members share `test_due`, so that what is not due takes no
-    time. `best` is `Best.before(state)` at first; the key is as for `make_steps`.
-
-    Returns:
-      The state at the end, the `Best`, and the `Curves`.
+    time. `best` is `Best.before(state)` at first; the key is as for `make_steps`. What
+    comes of it is the state at the end, the `Best`, and the `Curves`.
     """
     steps = make_steps(apply_fn, tx, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)

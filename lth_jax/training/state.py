@@ -1,8 +1,9 @@
-"""State: all that changes while a member trains, and what stays 0 in it."""
+"""State: all that changes while a member trains, and what stays as it is in it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import flax.struct
 import jax
@@ -15,13 +16,13 @@ from lth_jax.masks import Masks, Params
 
 BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisation
 Array = jax.Array | np.ndarray
+Optimizer: TypeAlias = optax.GradientTransformation
 
 # A network as a pure function: (params, batch_stats, inputs, train, key) to logits and,
 # in training, the new batch statistics; otherwise those it was given. The key, for
 # dropout and augmentation, is None in evaluation, and where training was given none.
 Apply = Callable[
-    [Params, BatchStats, jax.Array, bool, jax.Array | None],
-    tuple[jax.Array, BatchStats],
+    [Params, BatchStats, jax.Array, bool, jax.Array | None], tuple[jax.Array, BatchStats]
 ]
 
 
@@ -29,11 +30,8 @@ Apply = Callable[
 class TrainState:
     """All that changes while a member trains: arrays alone.
 
-    Attributes:
-      step: int32 scalar, where in its budget the member is.
-      params: the weights; pruned entries are exactly 0.
-      batch_stats: running statistics of batch normalisation.
-      opt_state: the optimizer's; its moments are 0 where params are pruned.
+    The step, an int32 scalar, is where in its budget the member is. Pruned entries of
+    params, and their moments in the optimizer's state, are exactly 0.
     """
 
     step: jax.Array
@@ -43,16 +41,14 @@ class TrainState:
 
 
 def initial_state(
-    params: Params, tx: optax.GradientTransformation, batch_stats: BatchStats = None
+    params: Params, tx: Optimizer, batch_stats: BatchStats = None
 ) -> TrainState:
     """The state at step 0, with a fresh optimizer."""
     stats = {} if batch_stats is None else batch_stats
     return TrainState(jnp.int32(0), params, stats, tx.init(params))
 
 
-def project(
-    state: TrainState, masks: Masks, tx: optax.GradientTransformation
-) -> TrainState:
+def project(state: TrainState, masks: Masks, tx: Optimizer) -> TrainState:
     """The state with every pruned entry of params and of their moments exactly 0.
 
     Of the moments (see `map_moments`), leaf by leaf where the shape is the param's too.
@@ -63,19 +59,15 @@ def project(
         is_alike = getattr(moment, "shape", None) == mask.shape
         return jnp.where(mask, moment, jnp.zeros_like(moment)) if is_alike else moment
 
-    def mask_moments(moments: Any) -> Any:
-        return jax.tree.map(mask_leaf, masks, moments)
-
-    return dataclasses.replace(
-        state,
-        params=masks_lib.apply(masks, state.params),
-        opt_state=map_moments(mask_moments, tx, state.opt_state),
-    )
+    mask_moments = functools.partial(jax.tree.map, mask_leaf, masks)
+    opt_state = map_moments(mask_moments, tx, state.opt_state)
+    params = masks_lib.apply(masks, state.params)
+    return dataclasses.replace(state, params=params, opt_state=opt_state)
 
 
 def map_moments(
     change: Callable[..., Any],
-    tx: optax.GradientTransformation,
+    tx: Optimizer,
     opt_state: optax.OptState,
     *others: optax.OptState,
 ) -> optax.OptState:
@@ -101,3 +93,19 @@ def map_moments(
         return last
     parts = zip(*map(moments, first), own, strict=True)
     return mapped(lambda _: change(*next(parts)), last)
+
+
+def with_frozen(apply_fn: Apply, constants: Params | None) -> Apply:
+    """A net that adds constants to its params (mask-0 "freeze"); None: the net as it is.
+
+    With `frozen(init, masks)` its pruned weights stay at their init: params have exact
+    zeros there, and so no decay and no moments, while the net sees the constants. These
+    are float leaves like the params, 0 where those train, and may be traced.
+    """
+    if constants is None:
+        return apply_fn
+
+    def apply(params: Params, *rest: Any) -> tuple[jax.Array, BatchStats]:
+        return apply_fn(jax.tree.map(jnp.add, params, constants), *rest)
+
+    return apply

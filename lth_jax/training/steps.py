@@ -17,14 +17,12 @@ from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks
 from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.state import Apply, Array, TrainState, project
+from lth_jax.training.state import Apply, Array, Optimizer, TrainState, project
 
 Steps = Callable[..., tuple[TrainState, jax.Array]]
 
 
-def make_steps(
-    apply_fn: Apply, tx: optax.GradientTransformation, loss: Loss = CROSS_ENTROPY
-) -> Steps:
+def make_steps(apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY) -> Steps:
     """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
 
     It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a

@@ -49,12 +49,12 @@ def test_densities_are_of_all_replicates_in_the_nets_order(shapes, input_shape, 
     kernels = save(path, shapes, input_shape)
     (found,) = anatomy([path])
     assert found.level == 4
-    assert list(found.layers.layers) == [f"{name}/kernel" for name in shapes]
+    assert list(found.layers) == [f"{name}/kernel" for name in shapes]
     for name, kept in kernels.items():
-        share = found.layers.layers[f"{name}/kernel"]
+        share = found.layers[f"{name}/kernel"]
         assert share == pytest.approx(np.count_nonzero(kept) / kept.size)
     everything = np.concatenate([kept.ravel() for kept in kernels.values()])
-    assert found.layers.density == pytest.approx(everything.mean())
+    assert found.density == pytest.approx(everything.mean())
 
 
 def test_a_dense_layer_shows_how_much_of_every_input_is_kept(tmp_path):
@@ -111,7 +111,7 @@ def test_residual_nets_begin_with_their_first_convolution(tmp_path):
     masks["norm"] = {"scale": np.ones((NUM_REPLICATES, 2), bool)}
     ticket_files.save(path, masks, masks, {"level": 1, "input_shape": (8, 8, 2)})
     (found,) = anatomy([path])
-    assert list(found.layers.layers) == [f"{name}/kernel" for name in names]
+    assert list(found.layers) == [f"{name}/kernel" for name in names]
     assert found.first.name == "conv/kernel"
 
 
@@ -137,8 +137,8 @@ def test_a_first_layer_that_cannot_be_laid_out_is_left_out(shape, input_shape, t
     ticket_files.save(path, kept, kept, {"level": 1, "input_shape": input_shape})
     (found,) = anatomy([path])
     assert found.first is None
-    assert list(found.layers.layers) == ["Block_0/w", "Block_1/w", "gate/scale"]
-    assert found.layers.layers["gate/scale"] == 0.5
+    assert list(found.layers) == ["Block_0/w", "Block_1/w", "gate/scale"]
+    assert found.layers["gate/scale"] == 0.5
 
 
 def test_levels_keep_their_order(tmp_path):
@@ -152,8 +152,8 @@ def test_levels_keep_their_order(tmp_path):
 def test_densities_of_a_study_are_those_of_its_records(tiny_study, tiny_config):
     found = anatomy([tiny_study.ticket(level) for level in range(3)])
     densities = {run.level: run.density for run in records.read(tiny_study.records)}
-    assert {a.level: a.layers.density for a in found} == pytest.approx(densities)
-    assert found[0].layers.layers == dict.fromkeys(found[0].layers.layers, 1.0)
+    assert {a.level: a.density for a in found} == pytest.approx(densities)
+    assert found[0].layers == dict.fromkeys(found[0].layers, 1.0)
     assert found[0].first.kept.shape == (40,)
     with np.load(tiny_study.ticket(0)) as arrays:
         provenance = json.loads(str(arrays["provenance"]))

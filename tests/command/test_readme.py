@@ -39,6 +39,7 @@ def test_the_example_is_twenty_lines_and_does_what_it_says(capsys):
     assert names["train"]._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_the_study_of_ones_own_things_runs_and_goes_on(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}  # as a script or a notebook has it

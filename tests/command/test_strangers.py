@@ -1,8 +1,6 @@
 """A new user's own net, data, loss, criterion, arm and the rest, each in one file."""
 
-import os
 import shutil
-import subprocess
 import sys
 
 import flax.linen as nn
@@ -10,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.paths import ROOT
 from support.runs import texts
 
 import lth_jax
@@ -195,6 +192,8 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield folder
+        for _, name, _ in KINDS.values():  # others' files may be called the same
+            sys.modules.pop(name.partition(":")[0], None)
 
 
 def config(**fields):
@@ -210,20 +209,6 @@ def config(**fields):
     return found
 
 
-def typed(folder, *flags, module="lth_jax.main"):
-    """Runs a command as the user types it, in their folder."""
-    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    cache = jax.config.jax_compilation_cache_dir
-    run = subprocess.run(
-        [sys.executable, "-m", module, *flags],
-        cwd=folder,
-        env={**env, "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": cache},
-        capture_output=True,
-        text=True,
-    )
-    return run.returncode, run.stdout, run.stderr
-
-
 def forbid_training(monkeypatch):
     def train(*_):
         raise AssertionError("nothing is left to train")
@@ -232,7 +217,17 @@ def forbid_training(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def typed_study(folder):
+def typed(commands):
+    """Runs a command as the user types it, in their folder."""
+
+    def typed(folder, *flags, module="lth_jax.main"):
+        return commands.run(module, *flags, cwd=folder)
+
+    return typed
+
+
+@pytest.fixture(scope="module")
+def typed_study(folder, typed):
     """A study of the command line with one's own net, data, criterion, arm and loss."""
     kinds = ("model", "data set", "criterion", "loss")
     flags = [
@@ -255,7 +250,7 @@ def test_own_things_from_the_command_line(typed_study):
     assert (root / "verdict.json").exists()
 
 
-def test_the_same_command_again_trains_nothing(folder, typed_study):
+def test_the_same_command_again_trains_nothing(folder, typed, typed_study):
     root, flags, out = typed_study
     before = texts(Workdir(root))
     code, again, err = typed(folder, *flags)
@@ -264,7 +259,7 @@ def test_the_same_command_again_trains_nothing(folder, typed_study):
     assert texts(Workdir(root)) == before
 
 
-def test_a_report_does_not_need_the_files(folder, typed_study, tmp_path):
+def test_a_report_does_not_need_the_files(typed, typed_study, tmp_path):
     root, _, _ = typed_study
     shutil.copytree(root, tmp_path / "mine")
     (tmp_path / "mine" / "report.html").unlink()
@@ -275,7 +270,7 @@ def test_a_report_does_not_need_the_files(folder, typed_study, tmp_path):
 
 
 def test_own_nets_are_deployed_and_what_is_missing_named(
-    folder, typed_study, tmp_path, capsys
+    folder, typed, typed_study, tmp_path, capsys
 ):
     root, _, _ = typed_study
     flags = [f"--workdir={root}", "--level=1", f"--out={tmp_path / 'out'}"]
@@ -343,7 +338,9 @@ def test_a_regression_ends_with_a_verdict_by_loss(tmp_path):
     assert "test loss" in page
 
 
-def test_objects_are_given_again_or_missed_in_one_line(folder, tmp_path, monkeypatch):
+def test_objects_are_given_again_or_missed_in_one_line(
+    folder, typed, tmp_path, monkeypatch
+):
     class Here(Mlp):
         num_classes: int = 3
         depth: int = 1

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
-from support.paths import ROOT
 
 from lth_jax import deploy
 from lth_jax.deploy import measures
@@ -18,16 +17,13 @@ from lth_jax.store import records
 
 
 @pytest.fixture(scope="module")
-def package(tiny_study, user_environment, tmp_path_factory):
+def package(tiny_study, commands, tmp_path_factory):
     """The files of a ticket, and what the command printed."""
     out = tmp_path_factory.mktemp("deploy") / "ticket"
-    command = [sys.executable, "-m", "lth_jax.deploy", f"--workdir={tiny_study.root}"]
-    flags = ["--level=2", "--replicate=1", f"--out={out}", "--onnx"]
-    process = subprocess.run(
-        [*command, *flags], cwd=ROOT, env=user_environment, capture_output=True, text=True
-    )
-    assert (process.returncode, process.stderr) == (0, "")
-    return out, process.stdout
+    flags = [f"--workdir={tiny_study.root}", "--level=2", "--replicate=1", "--onnx"]
+    code, printed, err = commands.run("lth_jax.deploy", *flags, f"--out={out}")
+    assert (code, err) == (0, "")
+    return out, printed
 
 
 def test_it_writes_files_that_agree(package, tiny_config):

@@ -11,7 +11,7 @@ from support.zoo import NETS, draw_masks, images, logits, variables
 
 import lth_jax
 from lth_jax import shrinking
-from lth_jax.deploy import export, latency, measures
+from lth_jax.deploy import export, measures
 from lth_jax.deploy.__main__ import _compacted
 
 
@@ -88,7 +88,7 @@ def test_a_program_that_computes_something_else_is_an_error(large, test_set, wro
 
 def test_the_machine_has_the_cores_that_the_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
-    assert latency.machine()["num_cores"] == 1
+    assert measures.machine()["num_cores"] == 1
 
 
 def test_latencies_are_taken_in_turn_and_the_first_call_does_not_count(monkeypatch):
@@ -103,10 +103,10 @@ def test_latencies_are_taken_in_turn_and_the_first_call_does_not_count(monkeypat
 
         return run
 
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
-    found = latency.latencies({"a": call("a", 0.25), "b": call("b", 0.125)})
+    monkeypatch.setattr(measures.time, "perf_counter", lambda: clock[0])
+    found = measures.latencies({"a": call("a", 0.25), "b": call("b", 0.125)})
     assert found == {"a": 0.25, "b": 0.125}
-    assert called == ["a", "b"] * (1 + latency.LEAST_REPEATS)
+    assert called == ["a", "b"] * (1 + measures.LEAST_REPEATS)
 
 
 class Words(nn.Module):

@@ -8,7 +8,7 @@ from support.trees import assert_trees_equal
 import lth_jax
 from lth_jax import masks
 from lth_jax.lottery.arms import actions
-from lth_jax.training.frozen import with_frozen
+from lth_jax.training.state import with_frozen
 
 KEY = jax.random.key(3)
 KERNELS = ("dense_0", "dense_1", "output")

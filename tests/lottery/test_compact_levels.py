@@ -15,7 +15,7 @@ import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
 from lth_jax.lottery.arms import Start
-from lth_jax.lottery.compaction import compaction
+from lth_jax.lottery.begun import compaction
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Trained
@@ -191,7 +191,7 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(built, compact, tmp_
                 np.testing.assert_array_equal(a[name], b[name])
 
 
-@pytest.mark.parametrize("how", quick("vmap", of=["vmap", "one by one"]))
+@pytest.mark.parametrize("how", quick(of=["vmap", "one by one"]))
 def test_however_members_share_the_device(how, built, plain, tmp_path):
     if built.config.model.name != "lenet":
         pytest.skip("the net without normalisation compiles in less time")

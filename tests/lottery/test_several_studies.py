@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 
 import pytest
 from support.runs import run, texts
@@ -14,7 +15,13 @@ from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import claim
 
 UNITS = PruneConfig(structure="units", fraction=0.5)
-LATE = RewindConfig("late_rewind", "13")
+LATE = RewindConfig("late_rewind", "15")
+
+
+@pytest.fixture(scope="module")
+def run_alone(tmp_path_factory):
+    """Runs a study, once."""
+    return functools.cache(lambda config: run(config, tmp_path_factory.mktemp("alone")))
 
 
 @pytest.mark.slow
@@ -33,11 +40,11 @@ LATE = RewindConfig("late_rewind", "13")
     ],
 )
 def test_studies_together_give_what_each_gives_alone(
-    first, second, num_calls, tiny_config, tmp_path, monkeypatch
+    first, second, num_calls, tiny_config, run_alone, tmp_path, monkeypatch
 ):
     base = dataclasses.replace(tiny_config, num_levels=2, members_per_call=4)
     configs = [dataclasses.replace(base, **own) for own in (first, second)]
-    alone = [run(c, tmp_path / f"alone_{i}") for i, c in enumerate(configs)]
+    alone = [run_alone(config) for config in configs]
     calls = []
     train = executor.Trainer.train
     monkeypatch.setattr(

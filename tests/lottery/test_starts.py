@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from lth_jax.training.steps import make_steps
 
 SCHEDULE = schedules.make_schedule("cosine", 0.1, num_steps=50)
 TX = optimizers.make_optimizer("momentum", SCHEDULE)
+PLAIN, UNIT = optimizers.make_optimizer("sgd", SCHEDULE), optax.sgd(1.0)
 BATCHES = sampling.batch_indices(
     jax.random.key(5), 0, 20, batch_size=30, num_examples=210
 )
@@ -35,7 +38,7 @@ def initial(norm_net):
 @pytest.fixture(scope="module")
 def point_and_trained(norm_net, initial, examples):
     """The dense net at step 8, the rewind point, and at step 20."""
-    steps = jax.jit(make_steps(norm_net.apply, TX))
+    steps = compiled(norm_net, TX)
     dense = masks.full(initial.params)
     point, _ = steps(initial, dense, BATCHES[:8], examples)
     trained, _ = steps(point, dense, BATCHES[8:], examples)
@@ -49,17 +52,20 @@ def sparse(point_and_trained):
     return lth_jax.prune(jax.tree.map(jnp.abs, trained.params), dense, 0.6)
 
 
+@functools.cache
+def compiled(net, tx):
+    return jax.jit(make_steps(net.apply, tx))
+
+
 def first_learning_rate(norm_net, state, sparse, examples):
     """What the first step uses: the length of the update by that of the gradient."""
-    plain = optimizers.make_optimizer("sgd", SCHEDULE)
     fresh = optimizers.with_schedule_step(
-        plain.init(state.params), optax.tree.get(state.opt_state, "count")
+        PLAIN.init(state.params), optax.tree.get(state.opt_state, "count")
     )
-    steps = make_steps(norm_net.apply, plain)
+    steps = compiled(norm_net, PLAIN)
     after, _ = steps(state.replace(opt_state=fresh), sparse, BATCHES[:1], examples)
-    unit = make_steps(norm_net.apply, optax.sgd(1.0))
-    unit_state = state.replace(opt_state=optax.sgd(1.0).init(state.params))
-    unit_after, _ = unit(unit_state, sparse, BATCHES[:1], examples)
+    unit_state = state.replace(opt_state=UNIT.init(state.params))
+    unit_after, _ = compiled(norm_net, UNIT)(unit_state, sparse, BATCHES[:1], examples)
 
     def length(new):
         return optax.tree.norm(jax.tree.map(jnp.subtract, new.params, state.params))
@@ -186,7 +192,7 @@ def test_a_constant_schedule_stays_at_its_last_value(
     trained = trained.replace(step=jnp.int32(50))
     what = rewinding.REWINDS["fine_tune"]
     state = rewinding.rewind(point, sparse, TX, trained, what)
-    steps = jax.jit(make_steps(norm_net.apply, TX))
+    steps = compiled(norm_net, TX)
     later, _ = steps(state, sparse, BATCHES[:5], examples)
     rate = first_learning_rate(norm_net, later, sparse, examples)
     np.testing.assert_allclose(rate, SCHEDULE(49), rtol=1e-3)

@@ -17,9 +17,7 @@ from lth_jax.store import tickets as ticket_files
 @pytest.fixture(scope="module")
 def config(tiny_config):
     """A study of two levels after the first, of 40-12-8-10 units."""
-    return dataclasses.replace(
-        tiny_config, arms=("ticket",), num_steps=10, checkpoint_every_steps=10
-    )
+    return dataclasses.replace(tiny_config, arms=("ticket",), num_steps=20)
 
 
 def study(config, root, compact_levels=False, **fields):

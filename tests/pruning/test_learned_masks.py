@@ -1,5 +1,7 @@
 """Masks that are learned, of weights that are not."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,7 @@ def test_a_top_mask_keeps_exact_counts_and_has_the_gradient_of_magnitudes():
         np.testing.assert_array_equal(gradient(cotangent)[0], expected)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def oracle_step(apply_fn, params, effective, slope, batch, examples):
     """Gradients of scores by the chain rule: those of the masked weights, by hand on."""
 
@@ -83,7 +86,9 @@ def test_supermask_agrees_with_steps_by_hand(network, params, examples):
     found = learn("supermask", network, params, {}, examples, BATCHES[:3])
     scores = velocity = jax.tree.map(jnp.zeros_like, params)
     is_kernel = jax.tree.map(lambda p: p.ndim == 2, params)
-    for t, batch in enumerate(BATCHES[:3]):
+
+    @jax.jit
+    def draw(t, scores):
         mask_key, _ = jax.random.split(jax.random.fold_in(KEY, t))
         leaves, structure = jax.tree.flatten(scores)
         drawn = jax.tree.unflatten(
@@ -101,6 +106,10 @@ def test_supermask_agrees_with_steps_by_hand(network, params, examples):
             scores,
             is_kernel,
         )
+        return effective, slope
+
+    for t, batch in enumerate(BATCHES[:3]):
+        effective, slope = draw(t, scores)
         gradients = oracle_step(network.apply, params, effective, slope, batch, examples)
         velocity = jax.tree.map(lambda v, g: 0.9 * v + g, velocity, gradients)
         scores = jax.tree.map(lambda s, v: s - 100 * v, scores, velocity)
@@ -158,7 +167,8 @@ def test_rescaling_makes_up_for_what_is_pruned(network, params, half_masks, exam
     assert found["accuracy"] == plain["accuracy"]  # since the biases are 0
 
 
-@pytest.mark.parametrize("name", quick("edge_popup", of=METHODS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_a_learned_mask_beats_random_ones_of_its_density(name, examples):
     """Of a wide net, none of whose weights is trained."""
     net = lth_jax.from_linen(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import browsing
 
-from lth_jax.analysis.anatomy import Anatomy, FirstLayer, LayerDensities
+from lth_jax.analysis.anatomy import Anatomy, FirstLayer
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import LearningCurve
@@ -25,6 +25,7 @@ from lth_jax.report import (
     svg,
     table,
 )
+from lth_jax.report.palette import Shown
 from lth_jax.store.histograms import Histogram
 
 MINUS = "\N{MINUS SIGN}"
@@ -98,17 +99,12 @@ def make_anatomies(first, num_levels=3):
     return [
         Anatomy(
             level,
-            LayerDensities(
-                0.5**level, {"dense_0/kernel": 0.4**level, "output/kernel": 0.7**level}
-            ),
+            0.5**level,
+            {"dense_0/kernel": 0.4**level, "output/kernel": 0.7**level},
             first,
         )
         for level in range(1, 1 + num_levels)
     ]
-
-
-def first_layers(anatomies):
-    return {a.level: (a.layers.density, a.first) for a in anatomies}
 
 
 def draw(figure):
@@ -283,7 +279,8 @@ def test_names_stand_at_the_ends_of_their_lines_and_apart():
 
 def test_a_name_is_drawn_as_it_is():
     name = "a_$x$ <b>&\\frac$"
-    series = density_plots.Series("study0", name, "#0072b2", [0], [1.0], [estimate(1, 1)])
+    looks = Shown("study0", name, ARMS["ticket"].colour)
+    series = density_plots.Series(looks, [(0, 1.0, estimate(1, 1))])
     plot = density_plots.draw("title", [series])
     text = svg.inline(plot.figure, "figure")
     assert "a_$x$ &lt;b&gt;&amp;\\frac$" in text
@@ -444,7 +441,7 @@ def test_layers_are_drawn_against_the_whole_net():
 def test_many_layers_have_few_names_and_colours_that_can_be_seen():
     names = [f"conv_{i}/kernel" for i in range(16)] + ["output/kernel"]
     layers = {name: 0.5 + i / 100 for i, name in enumerate(names)}
-    level = Anatomy(1, LayerDensities(0.5, layers), None)
+    level = Anatomy(1, 0.5, layers, None)
     axes = draw(anatomy_plots.layer_densities([level]))
     assert len(axes.lines) == 17
     texts = [text.get_text() for text in axes.texts]
@@ -464,16 +461,16 @@ def test_layers_of_which_nothing_is_left_can_be_drawn():
         FirstLayer("conv_0/kernel", np.zeros((8, 3, 3), int), True),
     )
     for first in firsts:
-        level = Anatomy(3, LayerDensities(0.1, layers), first)
+        level = Anatomy(3, 0.1, layers, first)
         draw(anatomy_plots.layer_densities([level]))
-        (figure,) = anatomy_plots.first_layer(first_layers([level])).values()
+        (figure,) = anatomy_plots.first_layer([level]).values()
         draw(figure)
 
 
 def test_inputs_on_a_line_are_a_strip_a_level():
     kept = np.linspace(0.1, 0.9, 40)
     anatomies = make_anatomies(FirstLayer("dense_0/kernel", kept, False))
-    figures = anatomy_plots.first_layer(first_layers(anatomies))
+    figures = anatomy_plots.first_layer(anatomies)
     assert list(figures) == [3]
     axes = draw(figures[3])
     (image,) = axes.images
@@ -486,7 +483,7 @@ def test_inputs_on_a_line_are_a_strip_a_level():
 def test_inputs_of_an_image_are_an_image_a_level(shape):
     kept = np.random.default_rng(0).random(shape)
     anatomies = make_anatomies(FirstLayer("dense_0/kernel", kept, False))
-    figures = anatomy_plots.first_layer(first_layers(anatomies))
+    figures = anatomy_plots.first_layer(anatomies)
     assert list(figures) == [1, 2, 3]
     (image,) = draw(figures[2]).images
     seen = kept if kept.ndim == 2 else kept[..., 0]
@@ -497,7 +494,7 @@ def test_inputs_of_an_image_are_an_image_a_level(shape):
 def test_filters_are_tiles_side_by_side():
     kept = np.random.default_rng(0).integers(0, 4, (10, 3, 5))
     (first, *_) = make_anatomies(FirstLayer("conv_0/kernel", kept, True))
-    (figure,) = anatomy_plots.first_layer(first_layers([first])).values()
+    (figure,) = anatomy_plots.first_layer([first]).values()
     (image,) = draw(figure).images
     tiles = image.get_array().filled(np.nan)
     assert tiles.shape == (3 * 4 - 1, 4 * 6 - 1)  # four columns, a gap between tiles

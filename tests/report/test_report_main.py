@@ -1,12 +1,10 @@
 """The command that makes reports again, as a user types it."""
 
+import functools
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
-from support.paths import ROOT
 
 from lth_jax import report
 from lth_jax.analysis.verdict import as_json
@@ -14,21 +12,10 @@ from lth_jax.report.material import gather
 from lth_jax.store.workdir import Workdir
 
 
-@pytest.fixture(scope="module")
-def run(user_environment):
+@pytest.fixture
+def run(commands):
     """Runs the command; gives exit code, stdout, stderr."""
-
-    def run(*flags):
-        process = subprocess.run(
-            [sys.executable, "-m", "lth_jax.report", *map(str, flags)],
-            cwd=ROOT,
-            env=user_environment,
-            capture_output=True,
-            text=True,
-        )
-        return process.returncode, process.stdout, process.stderr
-
-    return run
+    return functools.partial(commands.run, "lth_jax.report")
 
 
 @pytest.fixture
@@ -87,32 +74,22 @@ def test_several_studies_make_one_page(run, study, tmp_path):
     [
         ((), "--workdir: missing; such as --workdir=runs/mnist1d"),
         (("--workdir=runs/nowhere",), "workdir: runs/nowhere holds no study"),
-        pytest.param(("--workdir=README.md",), "README.md", marks=pytest.mark.slow),
-        pytest.param(("--workdir={tmp_path}",), "holds no study", marks=pytest.mark.slow),
-        pytest.param(
-            ("--workdir={study}", "--nope=1"),
-            "Unknown command line flag 'nope'",
-            marks=pytest.mark.slow,
-        ),
+        (("--workdir=README.md",), "README.md"),
+        (("--workdir={tmp_path}",), "holds no study"),
+        (("--workdir={study}", "--nope=1"), "Unknown command line flag 'nope'"),
         (("--workdir={study}", "level_3"), "unknown argument 'level_3'"),
-        pytest.param(
+        (
             ("--workdir={study}", "--accuracy_margin=1.5"),
             "accuracy_margin: 1.5 is not allowed",
-            marks=pytest.mark.slow,
         ),
         (
             ("--workdir={study}", "--accuracy_margin=nan"),
             "accuracy_margin: nan is not allowed",
         ),
-        pytest.param(
-            ("--workdir={study}", "--accuracy_margin=lots"),
-            "--accuracy_margin=lots",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
+        (("--workdir={study}", "--accuracy_margin=lots"), "--accuracy_margin=lots"),
+        (
             ("--workdir={study}", "--workdir={study}", "--out={tmp_path}/a/b.html"),
             "No such file or directory",
-            marks=pytest.mark.slow,
         ),
     ],
     ids=lambda v: v[-1] if isinstance(v, tuple) and v else "",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support.damage import flip_a_byte
 from support.runs import Stop, run, texts
+from support.tiers import quick
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from lth_jax import config as lth_config
@@ -21,7 +22,7 @@ from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import records
 from lth_jax.store.checkpoints import Newest
-from lth_jax.store.trackers import TrackerError, check, open_trackers
+from lth_jax.store.trackers import TrackerError, Trackers, check
 from lth_jax.store.workdir import Workdir
 
 TAGS = {
@@ -209,10 +210,10 @@ def test_a_level_that_is_made_again_is_there_once(config, built, copy):
 
 
 def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
-    late = lth_config.RewindConfig("late_rewind", "13")
+    late = lth_config.RewindConfig("late_rewind", "15")
     config = dataclasses.replace(config, rewind=late, num_levels=2)
     built = build(config)
-    done = iter([False, False, False, True])  # after steps 10, 13, 20; at the level's end
+    done = iter([False, False, False, True])  # after steps 10, 15, 20; at the level's end
 
     def stop():
         if next(done):
@@ -224,7 +225,7 @@ def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_p
     files = run(config, tmp_path, built)
     assert_complete(files)
     steps = {name: [s for s, _ in pairs] for (name, _), pairs in points(files).items()}
-    assert steps["ticket/level_00"] == [10, 13, 20, 30, 40]
+    assert steps["ticket/level_00"] == [10, 15, 20, 30, 40]
     assert steps["ticket/level_01"] == [20, 30, 40]
 
 
@@ -273,7 +274,7 @@ class FakeRun:
         self.module.open.remove(self.key)
 
 
-@pytest.fixture(params=["wandb", "trackio"])
+@pytest.fixture(params=quick("wandb", of=["wandb", "trackio"]))
 def fake(request, monkeypatch):
     module = Fake(request.param)
     monkeypatch.setitem(sys.modules, request.param, module)
@@ -318,7 +319,7 @@ def test_a_tracker_that_cannot_begin_is_told_in_a_line(fake, tiny_config, tmp_pa
 
     fake.init = init
     log = lth_config.LogConfig(**{fake.__name__: True})
-    trackers = open_trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
+    trackers = Trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
     with pytest.raises(TrackerError, match=f"^log.{fake.__name__}: True; no login$"):
         trackers.write("ticket", 0, [1], {"test/loss": np.ones((2, 1))})
     trackers.close()
@@ -328,7 +329,7 @@ def test_means_are_over_the_replicates_and_what_is_not_evaluated_is_left_out(
     fake, tiny_config, tmp_path
 ):
     log = lth_config.LogConfig(**{fake.__name__: True})
-    trackers = open_trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
+    trackers = Trackers(dataclasses.replace(tiny_config, log=log), Workdir(tmp_path))
     nan = np.nan
     curves = {
         "validation/loss": np.array([[1.0, 2, nan], [3, 6, nan]]),
@@ -347,7 +348,7 @@ def test_means_are_over_the_replicates_and_what_is_not_evaluated_is_left_out(
 
 
 def test_a_full_disk_is_an_error_at_once(config, tmp_path, monkeypatch):
-    trackers = open_trackers(config, Workdir(tmp_path))
+    trackers = Trackers(config, Workdir(tmp_path))
     steps = list(range(2000))  # far more than any queue or buffer holds
     with contextlib.suppress(OSError), pathlib.Path("/dev/full").open("wb") as full:
         monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)

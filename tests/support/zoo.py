@@ -83,10 +83,34 @@ def draw_masks(name, seed, density, dead=0.0, others=1.0, dead_inputs=0.0):
     return jax.tree.unflatten(jax.tree.structure(params), list(leaves.values()))
 
 
+@functools.cache
+def compiled_apply(module, shape):
+    """A net's function of inputs of a shape."""
+    network = lth_jax.from_linen(module, jax.ShapeDtypeStruct(shape, jnp.float32))
+    return jax.jit(network.apply, static_argnames="train")
+
+
 def logits(module, params, stats, inputs):
     """In evaluation, in float32."""
-    apply = jax.jit(lth_jax.from_linen(module, inputs).apply, static_argnames="train")
-    return np.asarray(apply(params, stats, jnp.asarray(inputs), train=False)[0])
+    inputs = jnp.asarray(inputs, jnp.float32)
+    apply = compiled_apply(module, inputs.shape)
+    return np.asarray(apply(params, stats, inputs, train=False)[0])
+
+
+def he_normal(network, seed):
+    """Params and statistics of a net as at init, but drawn without compiling."""
+    structure = jax.eval_shape(network.init, jax.random.key(0))
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        if leaf.ndim > 1:
+            scale = (2 / math.prod(leaf.shape[:-1])) ** 0.5
+            return jnp.asarray(rng.normal(size=leaf.shape) * scale, leaf.dtype)
+        value = float(path.endswith(("scale", "var")))
+        return jnp.asarray(np.full(leaf.shape, value, leaf.dtype))
+
+    leaves = [draw(path, leaf) for path, leaf in masks_lib.named_leaves(structure)]
+    return jax.tree.unflatten(jax.tree.structure(structure), leaves)
 
 
 class NormNet(nn.Module):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 import lth_jax
@@ -25,7 +26,7 @@ def splits(examples):
     return train, validation, lth_jax.Examples(examples.inputs[180:], noise[:30])
 
 
-@pytest.mark.parametrize("how", ["vmap", "map"])
+@pytest.mark.parametrize("how", quick("map", of=["vmap", "map"]))
 def test_early_stopping_is_exact_with_few_tests(how, network, half_masks, splits, adam):
     segment = training.make_segment(network.apply, adam)
     evaluate = training.make_evaluate(network.apply)

@@ -26,26 +26,18 @@ class Colour(NamedTuple):
 class Origin(NamedTuple):
     """What one member of a level can start from. A pytree, for `jit` and `vmap`.
 
-    Attributes:
-      masks: the ticket's at this level; of a criterion that is an arm, its own.
-      initial: the state at step 0.
-      point: the dense net at the rewind step k; `initial` where k is 0.
-      trained: the net that the masks were pruned from, at the end of its training; None
-        if neither the arm nor the study's rewinding needs it.
-      dense: the dense net at the end of its training; None if the arm does not need it.
-      counts: how many weights of each leaf random connections have; None: as the ticket.
-      init_key: for fresh weights and their like; never the one of the original init.
-      mask_key: for masks that are drawn.
+    `trained` and `dense` are at the end of their training; None if neither the arm nor
+    the study's rewinding needs them.
     """
 
-    masks: Masks
-    initial: TrainState
-    point: TrainState
-    trained: TrainState | None
+    masks: Masks  # the ticket's at this level; of a criterion that is an arm, its own
+    initial: TrainState  # at step 0
+    point: TrainState  # the dense net at the rewind step k; `initial` where k is 0
+    trained: TrainState | None  # the net that the masks were pruned from
     dense: TrainState | None
-    counts: Counts | None
-    init_key: jax.Array
-    mask_key: jax.Array
+    counts: Counts | None  # of random connections, by leaf; None: as the ticket
+    init_key: jax.Array  # for fresh weights; never the one of the original init
+    mask_key: jax.Array  # for masks that are drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,44 +51,28 @@ class Rules:
 
 
 class Start(NamedTuple):
-    """Where one member of a level starts.
+    """Where one member of a level starts."""
 
-    Attributes:
-      state: its params are 0 where `masks` prune.
-      masks: bool leaves.
-      frozen: what its pruned weights stay at, 0 where masks keep; None: all at 0.
-      goal: how many weights of each leaf changing masks come to; None: masks stay.
-    """
-
-    state: TrainState
+    state: TrainState  # its params are 0 where the masks prune
     masks: Masks
-    frozen: Params | None = None
-    goal: Counts | None = None
+    frozen: Params | None = None  # what pruned weights stay at, 0 where kept; None: 0
+    goal: Counts | None = None  # that changing masks come to, by leaf; None: masks stay
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """One way to start a level.
 
-    Attributes:
-      start: `(origin, rules) -> Start` of one member; pure, under `jit` and `vmap`.
-      label: names its line in a figure.
-      sentence: names it in the verdict's sentences.
-      colour: None: any that is free.
-      needs_trained: whether it reads `Origin.trained`, whatever the rewinding.
-      needs_dense: whether it reads `Origin.dense`.
-      dynamics: a name in `training.dynamics.DYNAMICS`, for masks that change while the
-        arm trains. It then trains the whole budget from step 0.
-      draws_connections: whether it reads `Origin.counts`.
-      is_criterion: whether it is a criterion of pruning, with masks of its own.
+    With dynamics, a name in `training.dynamics.DYNAMICS`, masks change while the arm
+    trains, and it trains the whole budget from step 0.
     """
 
-    start: Callable[[Origin, Rules], Start]
-    label: str
-    sentence: str
-    colour: Colour | None = None
-    needs_trained: bool = False
-    needs_dense: bool = False
+    start: Callable[[Origin, Rules], Start]  # of one member; pure, for `jit` and `vmap`
+    label: str  # names its line in a figure
+    sentence: str  # names it in the verdict's sentences
+    colour: Colour | None = None  # None: any that is free
+    needs_trained: bool = False  # whether it reads `Origin.trained`
+    needs_dense: bool = False  # whether it reads `Origin.dense`
     dynamics: str | None = None
-    draws_connections: bool = False
-    is_criterion: bool = False
+    draws_connections: bool = False  # whether it reads `Origin.counts`
+    is_criterion: bool = False  # of pruning, with masks of its own

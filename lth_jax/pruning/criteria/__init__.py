@@ -32,6 +32,7 @@ from lth_jax.registry import Registry, callables
 
 # Of the net before training, which is pruned straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
+_learned = functools.partial(_at_init, at_data=True, learns=True)
 
 _OWN = {
     "magnitude": Criterion(magnitude),
@@ -57,19 +58,13 @@ _OWN = {
     "grasp": _at_init(grasp, at_data=True),
     "grasp_magnitude": _at_init(grasp_magnitude, at_data=True),
     "synflow": _at_init(synflow, num_rounds=100),
-    "supermask": _at_init(supermask_scores, at_data=True, learns=True),
-    "supermask_rescaled": _at_init(supermask_rescaled_scores, at_data=True, learns=True),
-    "edge_popup": _at_init(
-        edge_popup_scores, at_data=True, learns=True, scope="layerwise"
-    ),
+    "supermask": _learned(supermask_scores),
+    "supermask_rescaled": _learned(supermask_rescaled_scores),
+    "edge_popup": _learned(edge_popup_scores, scope="layerwise"),
 }
 
-
-CRITERIA = Registry(
-    "criterion",
-    _OWN,
-    callables("needs a function of evidence, or a Criterion", Criterion),
-)
+_made = callables("needs a function of evidence, or a Criterion", Criterion)
+CRITERIA = Registry("criterion", _OWN, _made)
 
 __all__ = [
     "CRITERIA",

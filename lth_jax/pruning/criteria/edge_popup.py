@@ -60,16 +60,11 @@ def edge_popup(
     s has its sign. Theirs is a net whose normalisation has no scale and bias, best with
     weights of +-a constant, as `actions.constant` makes them.
 
-    The density in (0, 1), their k, is of each layer in training; counts, which may be
-    traced, are in its place how many weights of each leaf are kept. The learning rate is
-    the peak, and weight decay of the scores; all else is as for `supermask`.
-
-    Returns:
-      Scores, of which `prune_to_density(…, density)` makes the mask of the next step, and
-      statistics.
-
-    Raises:
-      ValueError: on a density outside (0, 1).
+    The density in (0, 1), their k (otherwise a ValueError), is of each layer in training;
+    counts, which may be traced, are in its place how many weights each leaf keeps. The
+    learning rate is the peak, and weight decay of the scores; all else is as for
+    `supermask`. Of the scores `prune_to_density(…, density)` makes the mask of the next
+    step.
     """
     if counts is None:
         if not 0 < density < 1:
@@ -78,12 +73,16 @@ def edge_popup(
     chex.assert_trees_all_equal_structs(counts, params)
     count_of = jax.tree.leaves(counts)
     score_key, draw_key = jax.random.split(key)
+
+    def first(i: int, zeros: jax.Array) -> jax.Array:
+        return _SCORE_INIT(jax.random.fold_in(score_key, i), zeros.shape, zeros.dtype)
+
     schedule = make_schedule("cosine", learning_rate, num_steps=len(batch_indices))
     sgd = {"momentum": momentum, "weight_decay": weight_decay}
     scores, stats = train_scores(
         lambda i, _, scores: top_mask(scores, count_of[i]),
         make_optimizer("momentum", schedule, **sgd),
-        _first_scores(score_key, params, prunable),
+        masks_lib.map_prunable(first, prunable, jax.tree.map(jnp.zeros_like, params)),
         make_loss(apply_fn, loss),
         *(params, batch_stats, batch_indices, examples, draw_key),
         prunable=prunable,
@@ -92,19 +91,7 @@ def edge_popup(
 
 
 def edge_popup_scores(evidence: Evidence) -> Scores:
-    """`edge_popup` at the init, with as many weights in each layer as are to be kept.
-
-    Raises:
-      ValueError: without `counts`, or what `Evidence.for_learning` needs.
-    """
+    """`edge_popup` at the init, of `evidence.counts`, which it needs, weights a layer."""
     net = evidence.for_learning()
     (counts,) = evidence.need("counts")
     return edge_popup(*net, counts=counts, loss=evidence.loss).scores
-
-
-def _first_scores(key: jax.Array, params: Params, prunable: Prunable) -> Scores:
-    def draw(i: int, zeros: jax.Array) -> jax.Array:
-        return _SCORE_INIT(jax.random.fold_in(key, i), zeros.shape, zeros.dtype)
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    return masks_lib.map_prunable(draw, prunable, zeros)

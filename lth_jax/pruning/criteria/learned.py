@@ -28,10 +28,8 @@ LeafMask = Callable[[int, jax.Array, jax.Array], jax.Array]
 class Learned(NamedTuple):
     """What training a mask gives.
 
-    Attributes:
-      scores: float leaves like the params, of which low goes first; 0 where a leaf is
-        never pruned.
-      batch_stats: running statistics of the masked nets that were seen on the way.
+    Low scores go first; they are 0 where a leaf is never pruned. The batch statistics are
+    those of the masked nets that were seen on the way.
     """
 
     scores: Scores

@@ -44,12 +44,9 @@ def supermask(
     as they are. The learning rate is as high as theirs, since a score's gradient is that
     of its weight times the weight times at most 1/4. Pure; works under `jit` and `vmap`.
 
-    `batch_indices`, of `sampling.batch_indices`, point into the examples, a step for each
-    row; the key is for the masks, and for nets that draw; `rescale` is dynamic weight
-    rescaling: each leaf divided by the fraction kept.
-
-    Returns:
-      Scores, of which the highest are the likeliest to be kept, and statistics.
+    Each row of `batch_indices`, of `sampling.batch_indices`, is a step; the key is for
+    the masks, and for nets that draw. `rescale` divides each leaf by the fraction kept
+    (dynamic weight rescaling). Of the scores the highest are the likeliest to be kept.
     """
     return train_scores(
         lambda _, key, scores: bernoulli_mask(key, scores),
@@ -63,7 +60,7 @@ def supermask(
 
 
 def supermask_scores(evidence: Evidence) -> Scores:
-    """`supermask` at the init; see `Evidence.for_learning` for what it needs."""
+    """`supermask` at the init, of what `Evidence.for_learning` tells."""
     return supermask(*evidence.for_learning(), loss=evidence.loss).scores
 
 

@@ -19,10 +19,8 @@ def synflow(evidence: Evidence) -> Scores:
     the scores of each layer of a net without shortcuts or shifts add up to 1; the order
     is the same. Where R leaves float32, as in deep nets, layers are scaled, which changes
     no score of such a net; of any other net all scores are NaN then. They are scores of
-    one round: see `lth_jax.prune_in_rounds`.
-
-    Raises:
-      ValueError: without `apply_to_ones`.
+    one round (see `lth_jax.prune_in_rounds`), and need `apply_to_ones` (without it, a
+    ValueError).
     """
     (apply_to_ones,) = evidence.need("apply_to_ones")
     params = masks_lib.apply(evidence.masks, evidence.init_params)

@@ -40,9 +40,8 @@ def prune_blocks(
     of pruned weights do not count.
 
     Raises:
-      ValueError: as `prune`, with blocks for entries; or on a size that is not an integer
-        from 1 up; or on a leaf whose axes nothing tells, naming it.
-      TypeError: under `jit` or `vmap`.
+      ValueError, TypeError: as `prune`, with blocks for entries; also on a size that is
+        not an integer from 1 up, or a leaf whose axes nothing tells, naming it.
     """
     if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"size: {size}; must be an integer from 1 up")
@@ -50,7 +49,7 @@ def prune_blocks(
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.prunable_leaves(masks, prunable))
 
-    def pieces(path: str, leaf: Array) -> Shaped[Array, "rows {size} columns {size}"]:
+    def pieces(path: str, leaf: Array) -> Shaped[Array, "rows side columns side"]:
         matrices = axes(path, leaf).matrices(leaf)
         matrix = matrices.reshape(-1, matrices.shape[-1])
         padded = jnp.pad(matrix, [(0, -length % size) for length in matrix.shape])

@@ -56,7 +56,7 @@ def keep_n_of_m(
         if inputs % m:
             _log.warning("%s: %d inputs are no multiple of m = %d", path, inputs, m)
 
-        def groups(leaf: Array, own: Axes = own) -> Shaped[Array, "groups {m}"]:
+        def groups(leaf: Array, own: Axes = own) -> Shaped[Array, "groups m"]:
             rows = own.matrices(leaf).swapaxes(1, 2)
             return jnp.pad(rows, [(0, 0), (0, 0), (0, -rows.shape[2] % m)]).reshape(-1, m)
 

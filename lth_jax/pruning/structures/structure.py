@@ -1,7 +1,7 @@
 """Structure: what a level removes as a whole, and what it needs to know for that."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,25 +17,15 @@ from lth_jax.training.state import Array
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """How much of a net goes, by the study's config.
+    """How much of a net goes, by the study's config."""
 
-    Attributes:
-      fraction: of the survivors, one for all or by path of each prunable leaf.
-      scope: "layerwise" or "global".
-      prunable: which leaves may be pruned.
-      floor: as for `prune`.
-      layout: the net's `layout()`; None if it has none.
-      block_size: of a block's sides.
-      n_of_m: one for each level after the first, such as "2:4".
-    """
-
-    fraction: Fraction
+    fraction: Fraction  # as for `prune`, and so the next three
     scope: str = "layerwise"
     prunable: Prunable = default_prunable
     floor: int = 1
-    layout: Layout | None = None
-    block_size: int = 1
-    n_of_m: tuple[str, ...] = ()
+    layout: Layout | None = None  # the net's `layout()`, if it has one
+    block_size: int = 1  # of a block's sides
+    n_of_m: tuple[str, ...] = ()  # one for each level after the first, such as "2:4"
 
     @property
     def how(self) -> dict[str, Any]:
@@ -55,11 +45,6 @@ def pooled_scores(
     return jnp.sum(jnp.where(mask, scores, 0), axes)
 
 
-def prune_groups(
-    scores: Mapping[str, Float[Array, "..."]],
-    masks: Mapping[str, Bool[Array, "..."]],
-    fraction: Fraction,
-    scope: str,
-) -> Masks:
+def prune_groups(scores: Scores, masks: Masks, fraction: Fraction, scope: str) -> Masks:
     """`prune`, where each entry stands for a group of weights, and every leaf may go."""
     return pruning.prune(scores, masks, fraction, scope=scope, prunable=lambda *_: True)

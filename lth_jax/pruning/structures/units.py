@@ -13,11 +13,7 @@ from lth_jax.removal import Scores
 
 
 def units(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
-    """`prune_units`, by the fraction of the layer that each unit is of.
-
-    Raises:
-      ValueError: if the net has no layout.
-    """
+    """`prune_units`, by its layer's fraction; a ValueError if the net has no layout."""
     layout, fraction = request.layout, request.fraction
     if layout is None:
         raise ValueError("layout: None; units need a model with a layout() method")
@@ -42,12 +38,9 @@ def prune_units(
     A unit's score is that of the surviving weights it reads with (its column of the
     kernel; for magnitudes, the L1 norm of Li et al. 2017, section 3.1). With it go its
     bias, its normalisation's scale and offset, and the weights it is read with: it is
-    exactly zero, and stays so. It counts as a survivor while any weight it reads with, or
-    its bias or offset, is kept.
-
-    The output's units stay, and so do those on a residual stream, which several layers
-    write to: of a residual block only the inner channels go (Li et al. 2017, section
-    3.3).
+    exactly zero, and stays so. It survives while any weight it reads with, or its bias or
+    offset, is kept. The output's units stay, and so do those on a residual stream, which
+    several layers write to: of a residual block only the inner channels go (section 3.3).
 
     The fraction is of the surviving units of each layer, or a mapping from the name of
     every place in `free_places(layout)` (such as "conv_0") to its own. `layerwise`, one
@@ -55,9 +48,8 @@ def prune_units(
     highest one of each layer stays (a floor of 1). All else is as for `prune`.
 
     Raises:
-      ValueError: as `prune`, naming places for leaves and units for entries; on params
-        of another net; or where the net has no unit that could go.
-      TypeError: under `jit` or `vmap`.
+      ValueError, TypeError: as `prune`, naming places for leaves and units for entries;
+        also on params of another net, or where the net has no unit that could go.
     """
     masks_lib.check(masks, scores)
     numbers, places = sizes(layout, masks), free_places(layout)
