@@ -25,6 +25,7 @@ from lth_jax import config as lth_config
 from lth_jax.config import command_line
 from lth_jax.errors import UserError, fail
 from lth_jax.lottery.checks import check_arms
+from lth_jax.terminal import make_streams_last
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study: a file, or a name of --list; a variant after a colon."
@@ -137,6 +138,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 def run() -> None:
     """The entry point."""
+    make_streams_last()
     # Until a study runs there is nothing to save: stop at once, and quietly.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # --help tells of what was started, which may be `lth-jax` or `python -m lth_jax`.

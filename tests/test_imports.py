@@ -12,6 +12,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "lth_jax"
 # Rooms by floor, the ground first; `lth_jax` itself, the notebook API, is the roof.
 FLOORS = {
     "errors": 0,
+    "terminal": 0,
     "leaves": 0,
     "layout": 1,
     "masks": 1,

@@ -24,6 +24,7 @@ from lth_jax.config.requirements import require
 from lth_jax.deploy import export, measures, onnx_graph, package, weights
 from lth_jax.errors import UserError, fail
 from lth_jax.store.workdir import Workdir, read_config
+from lth_jax.terminal import make_streams_last
 
 _log = logging.getLogger(__name__)
 
@@ -160,4 +161,5 @@ def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int
 
 
 if __name__ == "__main__":
+    make_streams_last()
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Interruption: SIGINT and SIGTERM wait for the next segment boundary."""
+"""Interruption: SIGINT, SIGTERM and SIGHUP wait for the next segment boundary."""
 
 import contextlib
 import signal
@@ -22,7 +22,9 @@ def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """
     received: list[int] = []
     # Before any is replaced: a signal may come between the two.
-    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    # What is ignored already stays so, such as SIGHUP under nohup.
+    previous = {s: h for s in signals if (h := signal.getsignal(s)) != signal.SIG_IGN}
 
     def restore() -> None:
         for s, handler in previous.items():

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from lth_jax.errors import UserError, fail
+from lth_jax.terminal import make_streams_last
 
 _WORKDIRS = flags.DEFINE_multi_string(
     "workdir", [], "A study's folder; several make one page that compares them."
@@ -65,4 +66,5 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    make_streams_last()
     app.run(main, flags_parser=_parse_flags)

@@ -1,0 +1,43 @@
+"""Terminal: streams that outlast who reads them."""
+
+import os
+import sys
+from typing import Any
+
+
+class _Lasting:
+    """A stream that, once its reader is gone, writes to nobody, so that work goes on."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes a text, with "?" for what the encoding has not."""
+        try:
+            return int(self._stream.write(text))
+        except OSError:
+            self._leave()
+            return len(text)
+
+    def flush(self) -> None:
+        """Writes what is buffered."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._leave()
+
+    def _leave(self) -> None:
+        with open(os.devnull, "w") as nobody:
+            os.dup2(nobody.fileno(), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def make_streams_last() -> None:
+    """Lets what prints go on where a stream is closed, leads nowhere, or knows ASCII."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+        setattr(sys, name, _Lasting(stream))
