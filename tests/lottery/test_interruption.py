@@ -22,3 +22,18 @@ def test_a_signal_that_comes_while_handlers_are_set_is_deferred(monkeypatch):
             check()
     monkeypatch.undo()
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_hangup_saves_too_but_not_where_it_is_ignored():
+    with interruption.deferred(lambda text: None) as check:
+        check()
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(interruption.Interrupted, match="SIGHUP"):
+            check()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with interruption.deferred(lambda text: None) as check:
+            signal.raise_signal(signal.SIGHUP)
+            check()
+    finally:
+        signal.signal(signal.SIGHUP, before)
