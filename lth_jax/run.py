@@ -39,7 +39,8 @@ class Result:
     def verdict(self) -> Verdict:
         """Whether tickets win, and at which densities."""
         config = read_config(self.workdir)
-        return judge(records.read(self.workdir.records), config.verdict)
+        runs = records.read(self.workdir.records)
+        return judge(runs, config.verdict, is_rewound=config.rewind.is_rewound)
 
     @property
     def records(self) -> "pandas.DataFrame":

@@ -20,22 +20,17 @@ from lth_jax.store.records import Run
 
 
 class Finding(NamedTuple):
-    """The answer to a question about one level.
-
-    Where it is undecided, `replicates_needed` would tell, if the means and the variation
-    found are the truth (80% power); None if unknown, or above 1,000.
-    """
+    """The answer to a question about one level."""
 
     answer: str  # "yes", "no", "undecided" (too few replicates), or "not tested"
     p: float = math.nan  # two-sided, adjusted for the number of levels; NaN if none
-    replicates_needed: int | None = None
 
 
 class LevelVerdict(NamedTuple):
     """What is known of the ticket at one level after the first.
 
-    A winning ticket (Frankle & Carbin 2019, section 1) matches dense, beats a fresh
-    init, and was not shown to be slower.
+    A winning ticket (Frankle & Carbin 2019, section 1) was rewound, matches dense, beats
+    a fresh init, and learns no more slowly.
     """
 
     level: int
@@ -43,7 +38,7 @@ class LevelVerdict(NamedTuple):
     weights_left: int
     matches_dense: Finding  # is it at early stop at most the margin worse?
     beats_reinit: Finding  # and better than a fresh init of its mask? "no" by the margin
-    slower_than_dense: Finding  # is its early stop later?
+    as_fast_as_dense: Finding  # is its early stop at most the steps' margin later?
     winning: Finding
 
 
@@ -77,6 +72,8 @@ class Verdict(NamedTuple):
 
     metric: Metric  # what it is judged by
     metric_margin: float  # how much worse than dense still matches it
+    steps_margin: float  # what share more steps than dense's are no more slowly
+    is_rewound: bool  # else weights are kept from level to level, and none is a ticket
     num_replicates: int  # of every arm and level
     summaries: list[Summary]  # by level and arm
     comparisons: list[Comparison]  # by arm, reference and level
@@ -86,7 +83,9 @@ class Verdict(NamedTuple):
     standings: list[Standing]  # the best first, where the study compares criteria
 
 
-def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
+def judge(
+    runs: Sequence[Run], settings: VerdictConfig, *, is_rewound: bool = True
+) -> Verdict:
     """The verdict on a study, or on so much of it as has run.
 
     Runs are as `records.read` gives them: of every arm and level the same replicates.
@@ -94,10 +93,12 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
     found, metric = outcomes(runs), metric_of(runs)
     margin = metric.margin(settings)
     comparisons = all_comparisons(found)
-    levels = _levels(found, margin)
+    levels = _levels(found, margin, settings.steps_margin, is_rewound)
     return Verdict(
         metric=metric,
         metric_margin=margin,
+        steps_margin=settings.steps_margin,
+        is_rewound=is_rewound,
         num_replicates=len({run.replicate for run in runs}),
         summaries=[summarize(outcome) for outcome in found.values()],
         comparisons=comparisons,
@@ -129,21 +130,24 @@ def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
     return value
 
 
-def _levels(found: Outcomes, margin: float) -> list[LevelVerdict]:
+def _levels(
+    found: Outcomes, margin: float, steps_margin: float, is_rewound: bool
+) -> list[LevelVerdict]:
     against_dense = pairs(found, "ticket", "dense")
-    gains, slower_by = {}, {}
+    gains, faster_by = {}, {}
     for pair in against_dense:
         gains[pair.arm.level] = pair.gain
-        slower_by[pair.arm.level] = -intervals.log_ratio_of_means(*pair.steps)
+        faster_by[pair.arm.level] = intervals.log_ratio_of_means(*pair.steps)
     over_reinit = {x.arm.level: x.gain for x in pairs(found, "ticket", "reinit")}
-    matches, slower = _ask(gains, -margin), _ask(slower_by, 0.0)
+    matches, as_fast = _ask(gains, -margin), _ask(faster_by, -math.log1p(steps_margin))
     beats = _ask_beats(over_reinit, margin)
     levels = []
     for ticket, _ in against_dense:
         level, reinit = ticket.level, beats.get(ticket.level, Finding("not tested"))
-        findings = matches[level], reinit, slower[level]
+        findings = matches[level], reinit, as_fast[level]
         place = level, ticket.density, ticket.weights_left
-        levels.append(LevelVerdict(*place, *findings, winning=_winning(*findings)))
+        winning = _winning(*findings) if is_rewound else Finding("not tested")
+        levels.append(LevelVerdict(*place, *findings, winning=winning))
     return levels
 
 
@@ -152,11 +156,8 @@ def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
     adjusted = intervals.adjusted_p_values(values.values(), null)
     findings = {}
     for (level, v), p in zip(values.items(), adjusted, strict=True):
-        if p <= ALPHA:
-            findings[level] = Finding("yes" if v.mean() > null else "no", p)
-        else:
-            needed = intervals.replicates_needed(v, null, ALPHA / len(values))
-            findings[level] = Finding("undecided", p, needed)
+        answer = "yes" if v.mean() > null else "no"
+        findings[level] = Finding(answer if p <= ALPHA else "undecided", p)
     return findings
 
 
@@ -169,18 +170,14 @@ def _ask_beats(gains: Mapping[int, np.ndarray], margin: float) -> dict[int, Find
     return above
 
 
-def _winning(matches: Finding, beats: Finding, slower: Finding) -> Finding:
-    answers = matches.answer, beats.answer
-    if "no" in answers or slower.answer == "yes":
+def _winning(matches: Finding, beats: Finding, as_fast: Finding) -> Finding:
+    answers = matches.answer, beats.answer, as_fast.answer
+    if "no" in answers:
         return Finding("no")
     if "not tested" in answers:
         return Finding("not tested")
-    p = float(np.maximum(matches.p, beats.p))  # both must hold; NaN if one is
-    if answers == ("yes", "yes"):
-        return Finding("yes", p)
-    needed = [f.replicates_needed for f in (matches, beats) if f.answer == "undecided"]
-    known = [n for n in needed if n]
-    return Finding("undecided", p, max(known) if known == needed else None)
+    p = float(np.max([matches.p, beats.p, as_fast.p]))  # all must hold; NaN if one is
+    return Finding("undecided" if "undecided" in answers else "yes", p)
 
 
 def _answers(

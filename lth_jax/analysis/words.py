@@ -54,6 +54,11 @@ def span(items: Sequence[_T], show: Callable[[_T], str] = str) -> str:
 
 
 def _winning(verdict: Verdict) -> str:
+    if not verdict.is_rewound:
+        return (
+            "No net here is a lottery ticket: each level goes on from trained weights,"
+            " and its steps are counted from there."
+        )
     yes, undecided, untested = (
         [level for level in verdict.levels if level.winning.answer == answer]
         for answer in ("yes", "undecided", "not tested")
@@ -69,14 +74,10 @@ def _winning(verdict: Verdict) -> str:
     if yes:
         found = (
             f"There are winning tickets, at {_densities(yes)} of the weights: they match"
-            " the dense net and beat a fresh init of their mask."
+            " the dense net, learn no more slowly, and beat a fresh init of their mask."
         )
     if undecided:
-        found += f" At {_which(undecided, verdict)} there are too few replicates to tell"
-        needed = (level.winning.replicates_needed for level in undecided)
-        if known := sorted(x for x in needed if x):
-            found += f"; about {span(known)} would, were these differences the true ones"
-        found += "."
+        found += f" At {_which(undecided, verdict)} there are too few replicates to tell."
     if untested:  # beside the ticket at every level, but it may be behind
         found += f" At {_which(untested, verdict)} the arm 'reinit' is still to run."
     return found
@@ -119,7 +120,7 @@ def _best(verdict: Verdict) -> str:
 
 def _fastest(verdict: Verdict) -> str:
     fastest = verdict.answers.fastest
-    if fastest is None:
+    if fastest is None or not verdict.is_rewound:
         return ""
     return (
         f"It learns fastest at {percent(fastest.density)}: the dense net's early stop"

@@ -31,6 +31,11 @@ class RewindConfig:
         given = {name: value for name, value in own.items() if value is not None}
         return dataclasses.replace(REWINDS[self.preset], **given)
 
+    @property
+    def is_rewound(self) -> bool:
+        """Whether weights go back, so that levels have tickets."""
+        return self.what.params != "keep"
+
     def check(self, num_steps: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for such a budget."""
         check = Checks(self, "rewind.")

@@ -46,6 +46,8 @@ class VerdictConfig:
     accuracy_margin: float = 0.002
     claims: tuple[Claim, ...] = ()  # what a paper says that should be found
     loss_margin: float = 0.01  # above its loss, where no accuracy is measured
+    # A ticket whose early stop takes at most this share more steps learns no more slowly.
+    steps_margin: float = 0.1
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
@@ -53,5 +55,6 @@ class VerdictConfig:
         check.are("inside [0, 1)", "accuracy_margin")
         finite = 0 <= self.loss_margin < float("inf")
         check.require("loss_margin", finite, "at least 0, and finite")
+        check.are("above 0", "steps_margin")
         for i, claim in enumerate(self.claims):
             claim.check(f"verdict.claims[{i}]")

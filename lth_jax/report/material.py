@@ -44,7 +44,9 @@ def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
         config=config,
         environment=read_environment(workdir),
         runs=runs,
-        verdict=judge(runs, settings or config.verdict),
+        verdict=judge(
+            runs, settings or config.verdict, is_rewound=config.rewind.is_rewound
+        ),
         num_groups=len({(run.arm, run.level) for run in runs}),
         num_planned=1 + (config.num_levels - 1) * len(config.arms),
         anatomies=anatomy([path for path in masks if path.exists()]),

@@ -48,6 +48,7 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         criteria=standings_table(verdict, material.config.prune.criterion),
         metric=verdict.metric,
         margin=words.margin(verdict),
+        steps_margin=f"{100 * verdict.steps_margin:.3g}%",
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
         command=command,
         environment=flat(environment),

@@ -61,8 +61,7 @@ def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list
 
 def _answer(finding: Finding) -> Cell:
     if finding.answer == "undecided":
-        needed = finding.replicates_needed
-        return Cell(f"too few (≈ {needed})" if needed else "too few", "undecided")
+        return Cell("too few", "undecided")
     return Cell(finding.answer, finding.answer if finding.answer != "not tested" else "")
 
 
