@@ -1,5 +1,6 @@
 """Cost: what a net stores and multiplies, as it is and counting live weights alone."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,22 +23,15 @@ class Cost(NamedTuple):
     """Counts of one net.
 
     A masked net stores and multiplies its zeros; the `live` counts are what it would
-    without them, and what a compact net comes near.
-
-    Attributes:
-      num_params: entries of the params.
-      num_live_params: those that the masks keep.
-      num_bytes: of params and batch statistics, as they are stored.
-      multiply_adds: of one example's forward pass, in kernels (a convolution's padding
-        counted); what is not a product with a kernel does not count.
-      live_multiply_adds: those with weights that the masks keep.
+    without them, and what a compact net comes near. Multiply-adds are those of one
+    example's forward pass with kernels (a convolution's padding counts), and no others.
     """
 
     num_params: int
-    num_live_params: int
-    num_bytes: int
+    num_live_params: int  # that the masks keep
+    num_bytes: int  # of params and batch statistics, as they are stored
     multiply_adds: int
-    live_multiply_adds: int
+    live_multiply_adds: int  # with weights that the masks keep
 
 
 def cost(
@@ -60,14 +54,11 @@ def cost(
     """
     check(masks, params)
     variables = {"params": params, "batch_stats": batch_stats or {}}
-
-    def intermediates(variables: Any, inputs: Any) -> Any:
-        capture = {"capture_intermediates": True, "mutable": ["intermediates"]}
-        found = module.apply(variables, inputs, **in_mode(module, False), **capture)
-        return found[1]["intermediates"]
-
     batch = jax.ShapeDtypeStruct((1, *input_shape), dtype)
-    output_of = dict(named_leaves(jax.eval_shape(intermediates, variables, batch)))
+    capture = {"capture_intermediates": True, "mutable": ["intermediates"]}
+    apply = functools.partial(module.apply, **in_mode(module, False), **capture)
+    _, found = jax.eval_shape(apply, variables, batch)
+    output_of = dict(named_leaves(found["intermediates"]))
     param_of, mask_of = dict(named_leaves(params)), dict(named_leaves(masks))
     live = {path: int(np.count_nonzero(mask)) for path, mask in mask_of.items()}
     pixels = {}
