@@ -12,9 +12,8 @@ from lth_jax.analysis.claims import ClaimCheck, check_claims
 from lth_jax.analysis.comparison import Comparison, Pair, all_comparisons, pairs
 from lth_jax.analysis.intervals import ALPHA, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
-from lth_jax.analysis.outcomes import Outcomes, outcomes
+from lth_jax.analysis.outcomes import DENSE, Outcomes, Summary, outcomes, summarize
 from lth_jax.analysis.standings import Standing, standings
-from lth_jax.analysis.summary import Summary, summarize
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.store.records import Run
 
@@ -92,7 +91,7 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
     Runs are as `records.read` gives them: of every arm and level the same replicates.
     """
     found, metric = outcomes(runs), metric_of(runs)
-    margin = metric.margin(settings)
+    margin = getattr(settings, f"{metric.name}_margin")
     comparisons = all_comparisons(found)
     levels = _levels(found, margin)
     return Verdict(
@@ -102,7 +101,7 @@ def judge(runs: Sequence[Run], settings: VerdictConfig) -> Verdict:
         summaries=[summarize(outcome) for outcome in found.values()],
         comparisons=comparisons,
         levels=levels,
-        answers=_answers(found, comparisons, levels, metric.sign),
+        answers=_answers(found, comparisons, levels),
         claims=check_claims(settings.claims, found),
         standings=standings(found),
     )
@@ -130,16 +129,14 @@ def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
 
 
 def _levels(found: Outcomes, margin: float) -> list[LevelVerdict]:
-    against_dense = pairs(found, "ticket", "dense")
-    gains, slower_by = {}, {}
-    for pair in against_dense:
-        gains[pair.arm.level] = pair.gain
-        slower_by[pair.arm.level] = -intervals.log_ratio_of_means(*pair.steps)
+    dense = pairs(found, "ticket", "dense")
+    gains = {x.arm.level: x.gain for x in dense}
+    slower_by = {x.arm.level: -intervals.log_ratio_of_means(*x.steps) for x in dense}
     over_reinit = {x.arm.level: x.gain for x in pairs(found, "ticket", "reinit")}
     matches, slower = _ask(gains, -margin), _ask(slower_by, 0.0)
     beats = _ask_beats(over_reinit, margin)
     levels = []
-    for ticket, _ in against_dense:
+    for ticket, _ in dense:
         level, reinit = ticket.level, beats.get(ticket.level, Finding("not tested"))
         findings = matches[level], reinit, slower[level]
         place = level, ticket.density, ticket.weights_left
@@ -184,12 +181,9 @@ def _winning(matches: Finding, beats: Finding, slower: Finding) -> Finding:
 
 
 def _answers(
-    found: Outcomes,
-    comparisons: Sequence[Comparison],
-    levels: Sequence[LevelVerdict],
-    sign: int,
+    found: Outcomes, comparisons: Sequence[Comparison], levels: Sequence[LevelVerdict]
 ) -> Answers:
-    tickets = pairs(found, "ticket", "dense")
+    tickets, sign = pairs(found, "ticket", "dense"), found[DENSE].metric.sign
     confidence = 1 - ALPHA / max(1, len(tickets))  # Bonferroni's
     best = max(tickets, key=lambda pair: pair.gain.mean(), default=None)
     fastest = max(tickets, key=lambda pair: pair.speedup().value, default=None)
