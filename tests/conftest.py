@@ -8,6 +8,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 import contextlib
 import dataclasses
 import fcntl
+import gc
 import json
 import pathlib
 import subprocess
@@ -57,6 +58,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
     ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish():
+    """Spares Python's collector what lives to the end: a sixth of the tests' time."""
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,16 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.config import VerdictConfig
 from lth_jax.store.records import Run
 
 
-def with_half_width(
-    estimate: Estimate, form: str, half_form: str, scale: float = 1
-) -> str:
+def with_half_width(found: Estimate, form: str, half_form: str, scale: float = 1) -> str:
     """A value in a format, with half of its interval if there is one."""
-    value, half = scale * estimate.value, scale * estimate.half_width
-    return f"{value:{form}}" + (f" ± {half:{half_form}}" if estimate.has_interval else "")
+    value, half = scale * found.value, scale * found.half_width
+    return f"{value:{form}}" + (f" ± {half:{half_form}}" if found.has_interval else "")
 
 
 def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
@@ -37,11 +34,6 @@ class Metric(NamedTuple):
     half_width_form: str
     difference_form: str
 
-    def margin(self, settings: VerdictConfig) -> float:
-        """How much worse than the dense net still matches it, in the metric's unit."""
-        margin: float = getattr(settings, f"{self.name}_margin")
-        return margin
-
     @property
     def heading(self) -> str:
         """Its name, for a column."""
@@ -54,9 +46,8 @@ class Metric(NamedTuple):
 
     def text(self, estimate: Estimate) -> str:
         """A value, with half of its interval."""
-        return with_half_width(
-            estimate, self.value_form, self.half_width_form, self.scale
-        )
+        forms = self.value_form, self.half_width_form
+        return with_half_width(estimate, *forms, self.scale)
 
     def difference(self, estimate: Estimate) -> str:
         """A difference, with its interval; percentage points of an accuracy."""

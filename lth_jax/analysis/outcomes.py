@@ -1,4 +1,4 @@
-"""Outcomes: what the replicates of an arm reached at a level, read off their curves."""
+"""Outcomes: what the replicates of an arm reached at a level, and summaries of that."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lth_jax.analysis.intervals import Estimate, mean
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
 from lth_jax.store.records import RecordsError, Run
 
@@ -30,14 +31,27 @@ class Outcome(NamedTuple):
 Outcomes = dict[tuple[str, int], Outcome]
 
 
+class Summary(NamedTuple):
+    """One arm at one level: what `Outcome` has, its arrays as means with intervals."""
+
+    arm: str
+    level: int
+    density: float
+    weights_left: int
+    num_replicates: int
+    num_still_improving: int
+    early_stop_step: Estimate
+    early_stop_metric: Estimate
+    final_metric: Estimate
+    final_train_metric: Estimate
+
+
 def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     """Early-stop step and the test metric there (Frankle & Carbin 2019, appendix C).
 
     Every run trains its full budget; among equal losses the first counts. A net that
-    is pruned while it trains does not stop before it is as sparse as its run.
-
-    Raises:
-      RecordsError: if it never is.
+    is pruned while it trains does not stop before it is as sparse as its run. Raises a
+    `RecordsError` if it never is.
     """
     validation = run.curves["validation", "loss"]
     (sparse_from,) = run.curves["mask", "weights_left"].steps
@@ -84,3 +98,10 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         final_train_metric=final("train"),
         num_still_improving=int(np.sum(np.equal(steps, last))),
     )
+
+
+def summarize(outcome: Outcome) -> Summary:
+    """The summary of an outcome."""
+    known = outcome._asdict() | {"num_replicates": len(outcome.early_stop_step)}
+    values = (known[name] for name in Summary._fields)
+    return Summary._make(mean(x) if isinstance(x, np.ndarray) else x for x in values)

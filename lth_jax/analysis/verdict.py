@@ -12,9 +12,8 @@ from lth_jax.analysis.claims import ClaimCheck, check_claims
 from lth_jax.analysis.comparison import Comparison, Pair, all_comparisons, pairs
 from lth_jax.analysis.intervals import ALPHA, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
-from lth_jax.analysis.outcomes import Outcomes, outcomes
+from lth_jax.analysis.outcomes import DENSE, Outcomes, Summary, outcomes, summarize
 from lth_jax.analysis.standings import Standing, standings
-from lth_jax.analysis.summary import Summary, summarize
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.store.records import Run
 
@@ -91,7 +90,7 @@ def judge(
     Runs are as `records.read` gives them: of every arm and level the same replicates.
     """
     found, metric = outcomes(runs), metric_of(runs)
-    margin = metric.margin(settings)
+    margin = getattr(settings, f"{metric.name}_margin")
     comparisons = all_comparisons(found)
     levels = _levels(found, margin, settings.steps_margin, is_rewound)
     return Verdict(
@@ -103,7 +102,7 @@ def judge(
         summaries=[summarize(outcome) for outcome in found.values()],
         comparisons=comparisons,
         levels=levels,
-        answers=_answers(found, comparisons, levels, metric.sign),
+        answers=_answers(found, comparisons, levels),
         claims=check_claims(settings.claims, found),
         standings=standings(found),
     )
@@ -133,16 +132,14 @@ def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
 def _levels(
     found: Outcomes, margin: float, steps_margin: float, is_rewound: bool
 ) -> list[LevelVerdict]:
-    against_dense = pairs(found, "ticket", "dense")
-    gains, faster_by = {}, {}
-    for pair in against_dense:
-        gains[pair.arm.level] = pair.gain
-        faster_by[pair.arm.level] = intervals.log_ratio_of_means(*pair.steps)
+    dense = pairs(found, "ticket", "dense")
+    gains = {x.arm.level: x.gain for x in dense}
+    faster_by = {x.arm.level: intervals.log_ratio_of_means(*x.steps) for x in dense}
     over_reinit = {x.arm.level: x.gain for x in pairs(found, "ticket", "reinit")}
     matches, as_fast = _ask(gains, -margin), _ask(faster_by, -math.log1p(steps_margin))
     beats = _ask_beats(over_reinit, margin)
     levels = []
-    for ticket, _ in against_dense:
+    for ticket, _ in dense:
         level, reinit = ticket.level, beats.get(ticket.level, Finding("not tested"))
         findings = matches[level], reinit, as_fast[level]
         place = level, ticket.density, ticket.weights_left
@@ -181,12 +178,9 @@ def _winning(matches: Finding, beats: Finding, as_fast: Finding) -> Finding:
 
 
 def _answers(
-    found: Outcomes,
-    comparisons: Sequence[Comparison],
-    levels: Sequence[LevelVerdict],
-    sign: int,
+    found: Outcomes, comparisons: Sequence[Comparison], levels: Sequence[LevelVerdict]
 ) -> Answers:
-    tickets = pairs(found, "ticket", "dense")
+    tickets, sign = pairs(found, "ticket", "dense"), found[DENSE].metric.sign
     confidence = 1 - ALPHA / max(1, len(tickets))  # Bonferroni's
     best = max(tickets, key=lambda pair: pair.gain.mean(), default=None)
     fastest = max(tickets, key=lambda pair: pair.speedup().value, default=None)

@@ -179,7 +179,5 @@ def _still_improving(verdict: Verdict) -> str:
     parts = [f"{arm} from {percent(density)} on" for arm, density in most.items()]
     if others:
         parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")
-    budget = (
-        "Most early stops are the last evaluation, so a larger budget might move them"
-    )
-    return f"{budget}: {'; '.join(parts)}." if parts else ""
+    told = "Most early stops are the last evaluation, so a larger budget might move them"
+    return f"{told}: {'; '.join(parts)}." if parts else ""

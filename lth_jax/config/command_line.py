@@ -17,10 +17,8 @@ def prepare(argv: Sequence[str]) -> list[str]:
 
     `--config=conv6:dropout` becomes the path of the packaged file, and
     `--config.arms=ticket,continue` a Python tuple. The working directory and the config's
-    own folder can be imported from afterwards, after all else.
-
-    Raises:
-      ConfigError: on a config that is not there, or a flag of no field.
+    own folder can be imported from afterwards, after all else. Raises a `ConfigError` on
+    a config that is not there, or a flag of no field.
     """
     prepared, left = [], list(argv)
     while left:

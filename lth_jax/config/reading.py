@@ -20,8 +20,7 @@ def default() -> ml_collections.ConfigDict:
 def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
     """What stands after the colon in `--config=configs/conv2.py:dropout,smoke`.
 
-    Raises:
-      ConfigError: naming the variants that the config has.
+    Raises a `ConfigError` naming the variants that the config has.
     """
     chosen = frozenset(text.split(",")) if text else frozenset()
     for variant in sorted(chosen - set(allowed)):
@@ -46,8 +45,7 @@ def _to_dict(group: Any) -> dict[str, Any]:
 def read(config: Mapping[str, Any]) -> StudyConfig:
     """Reads and checks a config, except what its arms ask of it.
 
-    Raises:
-      ConfigError: naming the field, its value, and what is allowed.
+    Raises a `ConfigError` naming the field, its value, and what is allowed.
     """
     study = parse(config)
     study.check()
@@ -57,8 +55,7 @@ def read(config: Mapping[str, Any]) -> StudyConfig:
 def parse(config: Mapping[str, Any]) -> StudyConfig:
     """A config that was checked before; imports nothing that it names.
 
-    Raises:
-      ConfigError: naming a field that there is not, or whose value is of another type.
+    Raises a `ConfigError` of an unknown field, or of a value of another type.
     """
     study: StudyConfig = _typed("", config, StudyConfig)
     return study
@@ -67,8 +64,7 @@ def parse(config: Mapping[str, Any]) -> StudyConfig:
 def flag_type(name: str) -> Any:
     """The type of the field that a flag sets, such as "prune.fraction".
 
-    Raises:
-      ConfigError: naming the fields that there are, if it is none.
+    Raises a `ConfigError` naming the fields that there are, if it is none.
     """
     found: Any = StudyConfig
     prefix = ""

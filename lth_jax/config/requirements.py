@@ -60,7 +60,6 @@ class Checks:
         self, names: Collection[str], is_ok: Callable[[Any], bool], allowed: str
     ) -> None:
         for name in names:
-            value = getattr(self._group, name)
+            value, field = getattr(self._group, name), f"{self._prefix}{name}"
             for item in value if isinstance(value, tuple) else (value,):
-                ok = item is None or is_ok(item)
-                require(f"{self._prefix}{name}", item, ok, allowed)
+                require(field, item, item is None or is_ok(item), allowed)

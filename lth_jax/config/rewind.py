@@ -51,8 +51,7 @@ class RewindConfig:
 def rewind_step(rewind: RewindConfig, steps_per_epoch: float, num_steps: int) -> int:
     """The rewind step k, in steps; an epoch's is rounded.
 
-    Raises:
-      ConfigError: if it does not fit the preset or the budget.
+    Raises a `ConfigError` if it does not fit the preset or the budget.
     """
     step = _parsed(rewind.step, steps_per_epoch)
     given = rewind.step if rewind.step == str(step) else f"{rewind.step} (step {step})"

@@ -5,7 +5,6 @@ import dataclasses
 
 from lth_jax.config.data import DataConfig
 from lth_jax.config.dynamic import DynamicConfig
-from lth_jax.config.log import LogConfig
 from lth_jax.config.model import InitConfig, ModelConfig
 from lth_jax.config.optimizer import LossConfig, OptimizerConfig
 from lth_jax.config.prune import PruneConfig
@@ -13,6 +12,15 @@ from lth_jax.config.requirements import Checks, require
 from lth_jax.config.rewind import RewindConfig
 from lth_jax.config.verdict import VerdictConfig
 from lth_jax.models import model_fields
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """Where every evaluation, the mean over the replicates, is also written."""
+
+    tensorboard: bool = False  # to tensorboard/ in the workdir
+    wandb: bool = False  # to Weights & Biases
+    trackio: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +78,7 @@ class StudyConfig:
     log: LogConfig = LogConfig()
 
     def check(self) -> None:
-        """Checks every field, but not what arms ask of them.
-
-        Raises:
-          ConfigError: naming the field, its value, and what is allowed.
-        """
+        """Checks every field, but not what arms ask of them; raises as `read` does."""
         check = Checks(self)
         check.at_least(1, "num_replicates", "num_levels", "num_steps", "batch_size")
         every, budget = self.eval_every_steps, self.num_steps

@@ -16,13 +16,11 @@ _NAMES = ("x_train", "y_train", "x_test", "y_test")
 def from_arrays(arrays: Sequence[Any]) -> Source:
     """Checked data; the note has a digest of them, so that a study goes on with the same.
 
-    Args:
-      arrays: x_train, y_train, x_test, y_test, each [N, ...]. Inputs are uint8 or floats,
-        which are normalised by their last axis, or other integers (tokens), which are
-        not. Labels are integers, of classes from 0 on, or floats (regression).
+    The arrays are x_train, y_train, x_test, y_test, each [N, ...]. Inputs are uint8 or
+    floats, which are normalised by their last axis, or other integers (tokens), which
+    are not. Labels are integers, of classes from 0 on, or floats (regression).
 
-    Returns a source of inputs uint8, float32 or int32 [N, ...], and of labels int32
-    [N, ...] or float32[N, ..., outputs]; one number for each example is float32[N, 1].
+    Returns a source as `Split` describes; labels of one number are float32[N, 1].
 
     Raises:
       DataError: naming the array that cannot be used.

@@ -47,10 +47,8 @@ class _FromRaw(  # type: ignore[call-arg]
         source = self._downloaded(dl_manager) if self._source is None else self._source
         if source.note is not None:  # nothing else is stored under the official name
             raise DataError(source.note)
-        return {
-            "train": self._generate_examples(source.train),
-            "test": self._generate_examples(source.test),
-        }
+        splits = {"train": source.train, "test": source.test}
+        return {name: self._generate_examples(own) for name, own in splits.items()}
 
     def _downloaded(self, dl_manager: Any) -> Source:
         url, *_ = self.RAW.urls.values()
@@ -79,11 +77,9 @@ class _FromRaw(  # type: ignore[call-arg]
 def builder_class(name: str, files: RawFiles) -> type[_FromRaw]:
     """The builder of a data set, which TFDS calls `lth_<name>`."""
     class_name = "Lth" + "".join(part.capitalize() for part in name.split("_"))
+    fields = {"RAW": files, "__module__": __name__}
     made: type[_FromRaw] = types.new_class(
-        class_name,
-        (_FromRaw,),
-        {"skip_registration": True},
-        lambda namespace: namespace.update(RAW=files, __module__=__name__),
+        class_name, (_FromRaw,), {"skip_registration": True}, lambda x: x.update(fields)
     )
     return made
 

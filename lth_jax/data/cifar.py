@@ -64,33 +64,26 @@ class CifarFiles(NamedTuple):
             holds a label out of range.
         """
         archive = paths.get(self.archive)
-        if archive is None:
-            contents = self._loose(paths)
-        else:
-            contents = _unpacked(archive, self.files)
-        *train, test = (
-            self._split(place, content, file)
-            for (place, content), file in zip(contents.items(), self.files, strict=True)
-        )
-        whole = Split(*(np.concatenate(arrays) for arrays in zip(*train, strict=True)))
+        found = _unpacked(archive, self.files) if archive else self._loose(paths)
+        *train, test = map(self._split, found, found.values(), self.files)
+        whole = Split(*map(np.concatenate, zip(*train, strict=True)))
         # Official are these files, whatever archive they came in, or the whole archive.
-        is_official = [*map(_sha256, contents.values())] == [f.sha256 for f in self.files]
-        if archive is not None:
+        is_official = [*map(_sha256, found.values())] == [f.sha256 for f in self.files]
+        if archive:
             is_official |= _sha256(archive.read_bytes()) == self.sha256
-        note = None
-        if not is_official:
-            digits = _sha256(b"".join(contents.values()))[:16]  # to tell others apart
-            note = (
-                f"{self.name}: these files are not the official ones (SHA-256 {digits}…);"
-                " accuracies may differ from those on the original"
-            )
+        if is_official:
+            return Source(whole, test, self.num_classes)
+        digits = _sha256(b"".join(found.values()))[:16]  # to tell others apart
+        note = (
+            f"{self.name}: these files are not the official ones (SHA-256 {digits}…);"
+            " accuracies may differ from those on the original"
+        )
         return Source(whole, test, self.num_classes, note)
 
     def _loose(self, paths: Mapping[str, pathlib.Path]) -> dict[str, bytes]:
         """The contents of unpacked files, in their order, by their paths."""
-        places = [paths[file.name] for file in self.files]
         try:
-            return {str(path): path.read_bytes() for path in places}
+            return {str(paths[x.name]): paths[x.name].read_bytes() for x in self.files}
         except FileNotFoundError as error:
             raise DataError(
                 f"{error.filename}: no such file; data.raw_dir must hold {self.archive},"
@@ -138,23 +131,20 @@ def _sha256(content: bytes) -> str:
 
 # The archives' checksums are those of tensorflow_datasets' url_checksums. The files'
 # are those that torchvision for Ruby checks after it has unpacked the same archives.
+_BATCHES = (  # of CIFAR-10, for training
+    "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+)
 CIFAR10 = CifarFiles(
     name="cifar10",
     archive="cifar-10-binary.tar.gz",
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     folder="cifar-10-batches-bin",
     train=tuple(
-        BinFile(f"data_batch_{i}.bin", 10_000, sha256)
-        for i, sha256 in enumerate(
-            (
-                "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
-                "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
-                "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
-                "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
-                "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
-            ),
-            start=1,
-        )
+        BinFile(f"data_batch_{i}.bin", 10_000, own) for i, own in enumerate(_BATCHES, 1)
     ),
     test=BinFile(
         "test_batch.bin",

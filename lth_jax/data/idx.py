@@ -46,12 +46,10 @@ class IdxFiles(NamedTuple):
         Raises:
           DataError: if a file is missing, truncated, or not the expected one.
         """
-        train_images, train_labels, test_images, test_labels = (
-            _read(paths[name], name, checksum)
-            for name, checksum in zip(_NAMES, self.checksums, strict=True)
-        )
-        train = Split(train_images[..., None], train_labels.astype(np.int32))
-        test = Split(test_images[..., None], test_labels.astype(np.int32))
+        in_order = [paths[name] for name in _NAMES]
+        train_x, train_y, test_x, test_y = map(_read, in_order, _NAMES, self.checksums)
+        train = Split(train_x[..., None], train_y.astype(np.int32))
+        test = Split(test_x[..., None], test_y.astype(np.int32))
         return Source(train, test, self.num_classes)
 
 
@@ -83,8 +81,7 @@ def _read(path: pathlib.Path, name: str, checksum: str) -> np.ndarray:
         raise DataError(f"{path}: no such file; expected {name}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: truncated or damaged gzip file ({error})") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != checksum:
+    if (found := hashlib.sha256(content).hexdigest()) != checksum:
         raise DataError(
             f"{path}: the SHA-256 of its uncompressed content is {found}; must be"
             f" {checksum}"

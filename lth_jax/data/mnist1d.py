@@ -31,8 +31,8 @@ def make() -> Source:
         Split(data[x].astype(np.float32)[..., None], data[y].astype(np.int32))
         for x, y in (("x", "y"), ("x_test", "y_test"))
     )
-    thousandths = [np.rint(a * 1000.0).astype("<i4") for a in (*train, *test)]
-    digest = hashlib.sha256(b"".join(a.tobytes() for a in thousandths)).hexdigest()
+    thousandths = [np.rint(a * 1000.0).astype("<i4").tobytes() for a in (*train, *test)]
+    digest = hashlib.sha256(b"".join(thousandths)).hexdigest()
     if digest != _SHA256:
         raise DataError(
             "mnist1d: this version of the package generates other data (SHA-256"

@@ -58,11 +58,9 @@ def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Spli
             f"data.num_validation: {num_validation}; must be from 1 to {size - 1}, below"
             " the number of training examples"
         )
-    held_out, rest = order[:num_validation], order[num_validation:]
-    return (
-        Split(train.inputs[rest], train.labels[rest]),
-        Split(train.inputs[held_out], train.labels[held_out]),
-    )
+    parts = np.split(order, [num_validation])
+    held_out, rest = (Split(train.inputs[i], train.labels[i]) for i in parts)
+    return rest, held_out
 
 
 def channel_statistics(inputs: np.ndarray) -> Normalization:

@@ -30,9 +30,8 @@ _log = logging.getLogger(__name__)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line."""
-
     def error(self, message: str) -> NoReturn:
+        """Tells what is wrong in one line."""
         sys.exit(fail(message))
 
 
@@ -67,7 +66,7 @@ def _deploy(args: argparse.Namespace) -> str:
         onnx_graph.check()
     workdir = Workdir(args.workdir)
     config = read_config(workdir)
-    _check_finished(config, workdir, args.level, args.replicate)
+    _check_finished(args, config)
     if args.raw_dir is not None:
         raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
         config = dataclasses.replace(config, data=raw)
@@ -137,15 +136,14 @@ def _table(manifest: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check_finished(
-    config: StudyConfig, workdir: Workdir, level: int, replicate: int
-) -> None:
+def _check_finished(args: argparse.Namespace, config: StudyConfig) -> None:
     """Checks that a study has a trained ticket; reads none."""
-    last = config.num_levels - 1, config.num_replicates - 1
-    require("level", level, 0 <= level <= last[0], f"from 0 to {last[0]}")
-    require("replicate", replicate, 0 <= replicate <= last[1], f"from 0 to {last[1]}")
-    if not workdir.level(level).exists():
-        raise UserError(f"level: {level} is not finished in {workdir.root}")
+    most = {"level": config.num_levels - 1, "replicate": config.num_replicates - 1}
+    for name, last in most.items():
+        value = getattr(args, name)
+        require(name, value, 0 <= value <= last, f"from 0 to {last}")
+    if not Workdir(args.workdir).level(args.level).exists():
+        raise UserError(f"level: {args.level} is not finished in {args.workdir}")
 
 
 def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int]]:

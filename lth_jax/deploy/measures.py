@@ -67,9 +67,7 @@ def metric(test: Examples) -> str:
 def accuracies(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], test: Examples
 ) -> dict[str, Any]:
-    """What `metric` says of the masked net and the compact one's program, as written.
-
-    Beside it stands how their logits differ.
+    """What `metric` says of the masked net and the compact program; how logits differ.
 
     Raises:
       RuntimeError: where logits differ by more than rounding.

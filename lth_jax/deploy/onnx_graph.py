@@ -64,25 +64,21 @@ def onnx_model(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
     check()
     import onnx
 
-    traced = jax.make_jaxpr(predict)(batched(example))
-    (result,) = traced.out_avals
-    graph = _Graph()
+    batch = batched(example)
+    traced = jax.make_jaxpr(predict)(batch)
+    graph, helper = _Graph(), onnx.helper
     graph.node("Identity", graph.run(traced, ["inputs"]), "logits")
 
-    def described(name: str, dtype: Any, shape: Sequence[int]) -> Any:
-        kind, make = graph.type_of(dtype), onnx.helper.make_tensor_value_info
-        return make(name, kind, ["batch", *shape])
+    def described(name: str, array: Any) -> list[Any]:
+        kind, shape = graph.type_of(array.dtype), ["batch", *array.shape[1:]]
+        return [helper.make_tensor_value_info(name, kind, shape)]
 
-    model = onnx.helper.make_model(
-        onnx.helper.make_graph(
-            graph.nodes,
-            "compact",
-            [described("inputs", example.dtype, example.shape)],
-            [described("logits", result.dtype, result.shape[1:])],
-            graph.constants,
-        ),
-        opset_imports=(opsets := [onnx.helper.make_opsetid("", OPSET)]),
-        ir_version=onnx.helper.find_min_ir_version_for(opsets),
+    ends = described("inputs", batch), described("logits", traced.out_avals[0])
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "compact", *ends, graph.constants),
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
         producer_name="lth_jax",
     )
     onnx.checker.check_model(model, full_check=True)
@@ -126,10 +122,8 @@ class _Graph:
         known |= dict(zip(jaxpr.constvars, consts, strict=True))
 
         def read(atom: Any) -> _Value:
-            if isinstance(atom, core.Literal):
-                aval: Any = atom.aval
-                return np.asarray(atom.val, aval.dtype)
-            return known[atom]
+            is_literal = isinstance(atom, core.Literal)
+            return np.asarray(atom.val, atom.aval.dtype) if is_literal else known[atom]
 
         for equation in jaxpr.eqns:
             results = self._equation(equation, [read(atom) for atom in equation.invars])
@@ -158,11 +152,10 @@ class _Graph:
 
 def _broadcast(constant: np.ndarray, params: Any) -> np.ndarray:
     """A constant of that shape, as a view; along the batch ONNX repeats it."""
-    shape = [1] * len(params["shape"])
-    for axis, size in zip(params["broadcast_dimensions"], constant.shape, strict=True):
-        shape[axis] = size
-    whole = [1 if export.is_symbolic_dim(size) else size for size in params["shape"]]
-    return np.broadcast_to(constant.reshape(shape), whole)
+    axes, size_of = params["broadcast_dimensions"], params["shape"]
+    others = [axis for axis in range(len(size_of)) if axis not in axes]
+    whole = [1 if export.is_symbolic_dim(size) else size for size in size_of]
+    return np.broadcast_to(np.expand_dims(constant, others), whole)
 
 
 def _once(value: _Value) -> _Value:
@@ -178,8 +171,9 @@ def _cast(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
 
 
 def _reshape(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
-    # The batch stays as it is, which ONNX says with a 0.
-    shape = np.array([0, *equation.params["new_sizes"][1:]], np.int64)
+    shape = np.array(
+        [0, *equation.params["new_sizes"][1:]], np.int64
+    )  # 0 keeps the batch
     return graph.node("Reshape", [*inputs, shape])
 
 

@@ -93,10 +93,7 @@ def write(
     Raises:
       PackageError: if something is in the folder.
     """
-    listed = {
-        name: {"sha256": _digest(content), "bytes": len(content)}
-        for name, content in files.items()
-    }
+    listed = {n: {"sha256": _digest(x), "bytes": len(x)} for n, x in files.items()}
     manifest = (json.dumps({"files": listed, **facts}, indent=2) + "\n").encode()
     digest = f"{_digest(manifest)}  {MANIFEST}\n".encode()
     check_free(folder)

@@ -11,24 +11,16 @@ import numpy as np
 from lth_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
+_Make = Callable[[int], Callable[..., Any]]
 
 
 class Halving:
-    """Runs stacked members in equal parts; halves these when they do not fit.
-
-    Attributes:
-      at_once: at most so many members run together; None is all of them.
-    """
+    """Runs stacked members in equal parts; halves these when they do not fit."""
 
     def __init__(self, at_once: int | None):
-        self.at_once = at_once
+        self.at_once = at_once  # at most so many run together; None is all of them
 
-    def run(
-        self,
-        make: Callable[[int], Callable[..., Any]],
-        *members: Any,
-        shared: tuple[Any, ...] = (),
-    ) -> Any:
+    def run(self, make: _Make, *members: Any, shared: tuple[Any, ...] = ()) -> Any:
         """The results of all members, stacked.
 
         `make` makes the function of so many members: of pytrees with a leading axis M,
@@ -51,19 +43,11 @@ class Halving:
                         " batch_size or model.width may"
                     ) from error
             self.at_once = -(-at_once // 2)
-            _log.warning(
-                "%d members at once do not fit the device's memory; going on with %d",
-                at_once,
-                self.at_once,
-            )
+            told = "%d members at once do not fit the device's memory; going on with %d"
+            _log.warning(told, at_once, self.at_once)
 
 
-def _run(
-    make: Callable[[int], Callable[..., Any]],
-    members: tuple[Any, ...],
-    shared: tuple[Any, ...],
-    num_parts: int,
-) -> Any:
+def _run(make: _Make, members: Any, shared: tuple[Any, ...], num_parts: int) -> Any:
     num_members = len(jax.tree.leaves(members)[0])
     if num_parts == 1:
         return jax.block_until_ready(make(num_members)(*members, *shared))

@@ -25,9 +25,8 @@ def use_all_cores() -> None:
     XLA spreads one small net over several cores hardly at all; nets of their own keep
     each core busy. Does nothing where the number of devices is already forced.
     """
-    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
-        return
-    jax.config.update("jax_num_cpu_devices", num_cores())
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", num_cores())
 
 
 def free_memory_bytes() -> int:

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.layout import Layout, chain
-from lth_jax.models.initializers import INITIALIZERS
-from lth_jax.models.layers import Conv, max_pool, scaled
+from lth_jax.models.layers import INITIALIZERS, Conv, max_pool, scaled
 
 
 class ConvNet(nn.Module):

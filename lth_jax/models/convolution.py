@@ -72,27 +72,17 @@ def _convolve(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Arra
     return _forward(window, inputs, kernel)
 
 
-def _convolve_fwd(
-    window: _Window, inputs: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _forward(window, inputs, kernel), (inputs, kernel)
-
-
 def _convolve_bwd(
     window: _Window, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = residuals
-    shape = kernel.shape
-    of_kernel = _by_platform(
-        functools.partial(_kernel_gradient, window, shape),
-        functools.partial(_xla_kernel_gradient, window, shape),
-        inputs,
-        cotangent,
-    )
+    ways = _kernel_gradient, _xla_kernel_gradient
+    on_cpu, default = (functools.partial(way, window, kernel.shape) for way in ways)
+    of_kernel = _by_platform(on_cpu, default, inputs, cotangent)
     return _input_gradient(window, inputs, kernel, cotangent), of_kernel
 
 
-_convolve.defvjp(_convolve_fwd, _convolve_bwd)
+_convolve.defvjp(lambda window, *args: (_forward(window, *args), args), _convolve_bwd)
 
 
 def _by_platform(
@@ -148,8 +138,7 @@ def _with_a_row_more(window: _Window, inputs: jax.Array, kernel: jax.Array) -> j
 
 def _by_patches(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution as patches times kernel."""
-    flat = kernel.reshape(-1, kernel.shape[-1])
-    return _patches(window, kernel.shape, inputs) @ flat
+    return _patches(window, kernel.shape, inputs) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _input_gradient(
@@ -170,8 +159,7 @@ def _input_gradient(
     zero = jnp.zeros((), cotangent.dtype)
     spread = lax.pad(cotangent, zero, [*spreads, (0, 0, 0)])
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    rows, columns = around
-    return _forward(_Window((1, 1), (rows, columns)), spread, turned)
+    return _forward(_Window((1, 1), tuple(around)), spread, turned)
 
 
 def _kernel_gradient(

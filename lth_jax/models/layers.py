@@ -1,12 +1,29 @@
-"""Layers that the convolutional families share."""
+"""Layers that several families share, and how their weights are drawn."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
+from jax.nn.initializers import Initializer, variance_scaling
 
 from lth_jax.models.convolution import convolve
+from lth_jax.registry import Registry
 
+_SCALES: Any = {"glorot": (1, "fan_avg"), "he": (2, "fan_in"), "lecun": (1, "fan_in")}
+_SHAPES: Any = ("normal", "uniform", "truncated_normal")
+
+# "normal" is the untruncated Gaussian, as in the paper (figure 2); jax's own
+# `glorot_normal` and its kin truncate theirs. One of your own is (key, shape, dtype) to
+# an array.
+INITIALIZERS: Registry[Initializer] = Registry(
+    "initializer",
+    {
+        f"{name}_{shape}": variance_scaling(scale, fan, shape)
+        for name, (scale, fan) in _SCALES.items()
+        for shape in _SHAPES
+    },
+)
 # 3x3, "SAME", with our own gradients.
 Conv = functools.partial(
     nn.Conv, kernel_size=(3, 3), conv_general_dilated=convolve, padding="SAME"

@@ -54,8 +54,7 @@ def model_fields(name: str) -> frozenset[str]:
 def make_module(name: str, **wanted: Any) -> nn.Module:
     """The module of a name, with those of the wanted fields that it takes.
 
-    Raises:
-      UnknownName: as `MODELS.find`, and where it cannot be made of these fields.
+    Raises an `UnknownName` as `MODELS.find`, or if it cannot be made of these fields.
     """
     model = MODELS.find(name)
     if isinstance(model, nn.Module):

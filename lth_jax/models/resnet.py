@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.layout import INPUTS, Layer, Layout, Place
-from lth_jax.models.initializers import INITIALIZERS
-from lth_jax.models.layers import BatchNorm, Conv, scaled
+from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, scaled
 
 
 class ResNet(nn.Module):

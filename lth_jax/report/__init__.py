@@ -25,11 +25,8 @@ def compare(
 ) -> str:
     """Writes one page of several studies, each judged as in `write`.
 
-    Returns what to print.
-
-    Raises:
-      RecordsError, WorkdirError: as `write` does.
-      UserError: if there are more than can be told apart.
+    Returns what to print. Raises what `write` does, and a `UserError` if the studies are
+    more than can be told apart, or are judged by different metrics.
     """
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     names = [material.title for material in materials]
@@ -46,10 +43,8 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     """Writes page, figures, table and verdict of a study, or of what of it is finished.
 
     It is judged as its own config says if no settings are given. Returns what to print.
-
-    Raises:
-      RecordsError: if the records are missing or damaged.
-      WorkdirError: if it holds no study, or what it says of one is damaged.
+    Raises a `RecordsError` if the records are missing or damaged, and a `WorkdirError` if
+    it holds no study, or what it says of one is damaged.
     """
     material = gather(workdir, settings)
     shown = sections(material)

@@ -129,13 +129,10 @@ def _distribution(level: int, density: float, name: str, found: Histogram) -> Fi
     axes.stairs(heights[0], edges, fill=True, color=style.GRID)
     axes.stairs(heights[0], edges, color=style.FAINT, linewidth=1)
     axes.stairs(heights[1], edges, color=TICKET, linewidth=1.5)
-    axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     reach = _reach(edges, start + end)
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim(bottom=0)
+    axes.set(xlim=(-reach, reach), ylim=(0, None), xlabel="weight", yticks=[])
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
-    axes.set_xlabel("weight")
     return figure
 
 

@@ -2,17 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
-from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import Metric
-from lth_jax.analysis.summary import Summary
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.report import page
-from lth_jax.report.density_plots import Measured, Series, draw, series
+from lth_jax.report.density_plots import Series, draw, series
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown
 from lth_jax.report.panels import Section
@@ -22,12 +22,7 @@ _MOST_LETTERS = 22
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
-    """One page of several studies, a colour each.
-
-    Raises:
-      UserError: if there are more than can be told apart, or they are judged by
-        different metrics.
-    """
+    """One page of several studies, a colour each; raises as `report.compare` does."""
     metric = materials[0].verdict.metric
     for material, name in zip(materials, names, strict=True):
         if (other := material.verdict.metric) != metric:
@@ -98,22 +93,19 @@ def _against_dense(verdict: Verdict) -> list[Comparison]:
 
 
 def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
-    def lines(
-        of: Callable[[Verdict], Sequence[Measured]],
-        measure: Callable[[Measured], Estimate],
-    ) -> list[Series]:
+    def lines(of: Callable[[Verdict], Sequence[Any]], measure: str) -> list[Series]:
         named = ((_short(looks), of(m.verdict)) for looks, m in studies.items())
         return [series(looks, found, measure) for looks, found in named if found]
 
     plots = {
         metric.name: draw(
             f"Test {metric.name} of the ticket at early stop{metric.axis}",
-            lines(_tickets, lambda s: s.early_stop_metric),
+            lines(_tickets, "early_stop_metric"),
             metric.scale,
         ),
         "early_stop_step": draw(
             "Early-stop step of the ticket (lower is faster)",
-            lines(_tickets, lambda s: s.early_stop_step),
+            lines(_tickets, "early_stop_step"),
             from_zero=True,
         ),
     }
@@ -121,13 +113,13 @@ def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
     if any(material.verdict.levels for material in studies.values()):
         plots["difference"] = draw(
             f"At early stop: {what} above or below its own dense net",
-            lines(_against_dense, lambda c: c.early_stop_difference),
+            lines(_against_dense, "early_stop_difference"),
             metric.scale,
             reference=0,
         )
         plots["speedup"] = draw(
             "Speed-up over its own dense net (higher is faster)",
-            lines(_against_dense, lambda c: c.speedup),
+            lines(_against_dense, "speedup"),
             reference=1,
         )
     return Section(

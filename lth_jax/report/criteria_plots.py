@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lth_jax.analysis.metric import Metric
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.standings import RANDOM, Standing
-from lth_jax.analysis.summary import Summary
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import style
 from lth_jax.report.palette import TICKET
 
-_OTHER, _RANDOM = "#d0d0d0", "#5a5a5a"
+_OTHER = "#d0d0d0"
+_NAMED = (RANDOM, "random", "#5a5a5a"), ("ticket", "ticket", TICKET)
 
 
 def small_multiples(
@@ -44,10 +45,7 @@ def small_multiples(
         axes.set_ylim(values.min() - room, values.max() + room)
         level = metric.scale * dense.early_stop_metric.value
         labels = [style.reference_line(axes, level, "dense")]
-        for arm, name, colour in (
-            (RANDOM, "random", _RANDOM),
-            ("ticket", "ticket", TICKET),
-        ):
+        for arm, name, colour in _NAMED:
             if arm in lines and arm != standing.arm:
                 x, estimates = lines[arm]
                 (line,) = axes.plot(x, estimates[:, 0], color=colour, linewidth=1.3)

@@ -1,7 +1,7 @@
 """Density plots: what each arm reaches, against the share of weights kept."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,13 +9,11 @@ from matplotlib.axes import Axes
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import Metric
-from lth_jax.analysis.summary import Summary
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.style import Hover, Plot
-
-Measured = TypeVar("Measured", Summary, Comparison)
 
 
 class Series(NamedTuple):
@@ -25,11 +23,9 @@ class Series(NamedTuple):
     points: list[tuple[int, float, Estimate]]  # level and density, from dense to sparse
 
 
-def series(
-    looks: Shown, found: Iterable[Measured], measure: Callable[[Measured], Estimate]
-) -> Series:
-    """The line of a measure."""
-    return Series(looks, [(x.level, x.density, measure(x)) for x in found])
+def series(looks: Shown, found: Iterable[Summary | Comparison], measure: str) -> Series:
+    """The line of a measure, an estimate among the fields."""
+    return Series(looks, [(x.level, x.density, getattr(x, measure)) for x in found])
 
 
 def draw(
@@ -61,13 +57,7 @@ def draw(
         edge, width = 6 if len(x) == 1 else 0, 2 if line is lines[0] else 1.5
         on_line = {"linewidth": width, "zorder": order, **style.DOTS}
         style.banded_line(
-            axes,
-            (x, estimates),
-            colour,
-            looks.key,
-            alpha=0.16,
-            band_width=edge,
-            **on_line,
+            axes, (x, estimates), colour, looks.key, alpha=0.16, edge=edge, **on_line
         )
         labels.append(style.Label(estimates[-1, 0], looks.label, colour, looks.key))
     style.density_axis(axes, [density for line in lines for _, density, _ in line.points])
@@ -98,21 +88,19 @@ def _hover(axes: Axes, lines: Sequence[Series], text: Callable[[Estimate], str])
 def arms_against_density(
     title: str,
     summaries: Sequence[Summary],
-    measure: Callable[[Summary], Estimate],
+    measure: str,
     scale: float = 1,
     *,
     from_zero: bool = False,
     text: Callable[[Estimate], str],
 ) -> Plot:
-    """A measure of every arm, all from the dense net at the left."""
+    """A measure of every arm, a field of summaries, from the dense net at the left."""
     dense = next(s for s in summaries if s.level == 0)
     lines = [
-        series(
-            looks, [dense, *(s for s in summaries if s.arm == arm and s.level)], measure
-        )
+        series(looks, [s for s in summaries if s is dense or s.arm == arm], measure)
         for arm, looks in shown(s.arm for s in summaries).items()
     ]
-    reference = measure(dense).value
+    reference = getattr(dense, measure).value
     return draw(title, lines, scale, reference=reference, from_zero=from_zero, text=text)
 
 
@@ -120,10 +108,10 @@ def differences_against_density(
     title: str,
     comparisons: Sequence[Comparison],
     summaries: Sequence[Summary],
-    measure: Callable[[Comparison], Estimate],
+    measure: str,
     metric: Metric,
 ) -> Plot:
-    """Every arm minus the dense nets, paired by replicate."""
+    """Every arm minus the dense nets, paired by replicate; a field of comparisons."""
     found = [c for c in comparisons if c.reference == "dense"]
     lines = [
         series(looks, mine, measure)

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lth_jax.analysis.learning import LearningCurve
 from lth_jax.analysis.metric import ACCURACY, Metric
-from lth_jax.analysis.summary import Summary
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
 from lth_jax.report.palette import shown

@@ -30,9 +30,7 @@ class Material(NamedTuple):
 def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
     """Reads a workdir, whose study may still run; the config's own settings if None.
 
-    Raises:
-      RecordsError: if the records are missing or damaged.
-      WorkdirError: if it holds no study, or what it says of one is damaged.
+    Raises what `report.write` does.
     """
     config = read_config(workdir)
     runs = records.read(workdir.records)

@@ -25,18 +25,17 @@ class Shown(NamedTuple):
 
 def shown(names: Iterable[str]) -> dict[str, Shown]:
     """Arms by name, criteria left out: in the order of `ARMS`, own arms after."""
-    found = {name: reported_arm(name) for name in names}
-    arms = {name: arm for name, arm in found.items() if not arm.is_criterion}
+    named = ((name, reported_arm(name)) for name in names)
+    arms = {name: arm for name, arm in named if not arm.is_criterion}
     own = [name for name in arms if name not in ARMS]
     taken = {arm.colour for arm in arms.values()}
     package = [arm.colour for arm in ARMS.values() if arm.colour]
     spare = itertools.cycle([c for c in (*_SPARE, *package) if c not in taken] or _SPARE)
     keys = {name: f"own{i}" for i, name in enumerate(own)}
     return {
-        name: Shown(
-            keys.get(name, name), arms[name].label, arms[name].colour or next(spare)
-        )
-        for name in (*(name for name in ARMS if name in arms), *own)
+        name: Shown(keys.get(name, name), arm.label, arm.colour or next(spare))
+        for name in (*ARMS, *own)
+        if (arm := arms.get(name))
     }
 
 

@@ -1,16 +1,13 @@
 """Panels: the figures of a study, in the sections of its page."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lth_jax.analysis import words
 from lth_jax.analysis.anatomy import Anatomy
-from lth_jax.analysis.comparison import Comparison
-from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import learning_curves, spread
 from lth_jax.analysis.metric import ACCURACY, Metric
-from lth_jax.analysis.summary import Summary
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.pruning.criteria import CRITERIA
@@ -41,8 +38,7 @@ def sections(material: Material) -> list[Section]:
         lead = "The share of every layer that is left, as the whole net gets sparser."
         plots = {"layer_densities": Plot(layers)}
         found.append(Section("Where are the surviving weights?", lead, plots, "wide"))
-    laid_out = [level for level in material.anatomies if level.first]
-    if laid_out:
+    if laid_out := [level for level in material.anatomies if level.first]:
         found.append(_first_layer(laid_out))
     if material.histograms:
         found.append(_weights(material))
@@ -52,7 +48,7 @@ def sections(material: Material) -> list[Section]:
 def _density(verdict: Verdict) -> Section:
     summaries, metric = verdict.summaries, verdict.metric
 
-    def reached(title: str, measure: Callable[[Summary], Estimate]) -> Plot:
+    def reached(title: str, measure: str) -> Plot:
         return density_plots.arms_against_density(
             title, summaries, measure, metric.scale, text=metric.text
         )
@@ -60,17 +56,17 @@ def _density(verdict: Verdict) -> Section:
     name, unit = metric.name, metric.axis
     better = "higher" if metric.sign > 0 else "lower"
     stop = f"Test {name} at early stop{unit} ({better} is better)"
-    plots = {f"{name}_at_early_stop": reached(stop, lambda s: s.early_stop_metric)}
+    plots = {f"{name}_at_early_stop": reached(stop, "early_stop_metric")}
     plots["early_stop_step"] = density_plots.arms_against_density(
         "Early-stop step (lower is faster)",
         summaries,
-        lambda s: s.early_stop_step,
+        "early_stop_step",
         from_zero=True,
         text=words.steps,
     )
     end = f"{name} at the end of training{unit}"
-    plots[f"{name}_at_the_end"] = reached(f"Test {end}", lambda s: s.final_metric)
-    trained = reached(f"Training {end}", lambda s: s.final_train_metric)
+    plots[f"{name}_at_the_end"] = reached(f"Test {end}", "final_metric")
+    trained = reached(f"Training {end}", "final_train_metric")
     plots[f"training_{name}_at_the_end"] = trained
     lead = (
         "Each point is one level: the mean over the replicates, with a 95% band."
@@ -108,14 +104,14 @@ def _differences(verdict: Verdict) -> Section:
     what = metric.points.strip() or metric.name
     unit = ", in percentage points" if metric is ACCURACY else ""
 
-    def difference(when: str, measure: Callable[[Comparison], Estimate]) -> Plot:
+    def difference(when: str, measure: str) -> Plot:
         title = f"At {when}: {what} above or below the dense net"
         return density_plots.differences_against_density(
             title, verdict.comparisons, verdict.summaries, measure, metric
         )
 
-    early = difference("early stop", lambda c: c.early_stop_difference)
-    final = difference("the end", lambda c: c.final_difference)
+    early = difference("early stop", "early_stop_difference")
+    final = difference("the end", "final_difference")
     return Section(
         "Better or worse than the dense net?",
         f"Test {metric.name} minus that of the same replicate's dense net{unit}."

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 INK = "#1b1b1b"
 FAINT = "#767676"
@@ -51,18 +51,15 @@ def density_axis(axes: Axes, densities: Sequence[float]) -> None:
     """Logarithmic, the dense net at the left as in the paper; ticks at levels."""
     percents = sorted({100 * density for density in densities}, reverse=True)
     most, least = percents[0], percents[-1]
-    axes.set_xscale("log")
     margin = (most / least) ** 0.04 if most > least else 1.2
-    axes.set_xlim(most * margin, least / margin)
     ticks = [most]
     apart = (most / least) ** (1 / 8)  # room for eight labels
     for percent in percents[1:]:
         if ticks[-1] / percent >= apart:
             ticks.append(percent)
-    axes.set_xticks(ticks)
+    axes.set(xscale="log", xlim=(most * margin, least / margin), xticks=ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("weights kept, % (log scale; sparser to the right)")
 
 
@@ -87,17 +84,16 @@ def banded_line(
     key: str | None = None,
     *,
     alpha: float,
-    band_width: float = 0,
+    edge: float = 0,
     **looks: Any,
 ) -> None:
     """A line of estimates and the band of their intervals, which the key's button hides.
 
-    `xy` are places [n] and estimates [n, 3]; `looks` are the line's.
+    `xy` are places [n] and estimates [n, 3]; `edge` is the width of the band's own line,
+    and `looks` are those of the other.
     """
     x, (y, low, high) = xy[0], xy[1].T
-    band = axes.fill_between(
-        x, low, high, alpha=alpha, linewidth=band_width, color=colour
-    )
+    band = axes.fill_between(x, low, high, alpha=alpha, linewidth=edge, color=colour)
     (line,) = axes.plot(x, y, color=colour, **looks)
     if key is not None:
         band.set_gid(f"data-series-{key}-band")
@@ -131,9 +127,7 @@ def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     gap = _LABEL_GAP * size / figure.get_figheight()
-    heights: list[float] = []
-    for end in ends:
-        heights.append(max(end, heights[-1] + gap) if heights else end)
+    heights = list(itertools.accumulate(ends, lambda below, end: max(end, below + gap)))
     excess = max(0.0, heights[-1] - 1)  # all of them down, where they leave the axes
     for label, height in zip(ordered, heights, strict=True):
         text = axes.annotate(

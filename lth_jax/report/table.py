@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lth_jax.analysis import words
 from lth_jax.analysis.metric import Metric
-from lth_jax.analysis.summary import Summary
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.lottery.arms import reported_arm
 
 

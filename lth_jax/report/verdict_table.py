@@ -42,17 +42,14 @@ def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list
     ticket = next(s for s in verdict.summaries if (s.arm, s.level) == place)
     found = {c.reference: c for c in verdict.comparisons if (c.arm, c.level) == place}
     dense = found["dense"]
-    differences = {
-        name: Cell(metric.difference(c.early_stop_difference))
-        for name, c in found.items()
-    }
+    gaps = {name: metric.difference(c.early_stop_difference) for name, c in found.items()}
     return [
         Cell(words.percent(level.density)),
         Cell(f"{level.weights_left:,}"),
         _answer(level.winning),
         _answer(level.matches_dense),
         Cell(metric.text(ticket.early_stop_metric)),
-        *(differences.get(arm, Cell("")) for arm in ("dense", *controls)),
+        *(Cell(gaps.get(arm, "")) for arm in ("dense", *controls)),
         Cell(words.steps(ticket.early_stop_step)),
         Cell(words.times(dense.speedup)),
         Cell(words.times(dense.speedup_by_replicate)),
@@ -76,10 +73,8 @@ def claim_row(check: ClaimCheck) -> dict[str, str]:
         show, unit = metric.text, metric.unit
     against = "" if claim.reference == "none" else f" against {claim.reference}"
     measure = claim.measure.replace("_", " ").replace("speedup", "speed-up")
-    paper, low, high = (
-        "" if x is None else words.value(x, show)
-        for x in (claim.paper, claim.low, claim.high)
-    )
+    numbers = claim.paper, claim.low, claim.high
+    paper, low, high = ("" if x is None else words.value(x, show) for x in numbers)
     bounds = f"above {low}" if low else f"below {high}"
     if low and high:
         bounds = f"{low} to {high}"

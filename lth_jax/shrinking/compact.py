@@ -82,9 +82,7 @@ def compact(
     trees = (params, jax.device_get(masks), stats)
     trees, needed = _fold(layout, trees, value, needed)
     selection = select(layout, params, needed)
-    params, masks, stats = (
-        jax.tree.map(jnp.asarray, selection.take(tree)) for tree in trees
-    )
+    params, masks, stats = jax.tree.map(jnp.asarray, [*map(selection.take, trees)])
     inputs = selection.inputs(params)
     return Compact(selection.resized(module), params, masks, stats, inputs)
 
@@ -158,16 +156,16 @@ def _fold(
     trees = jax.tree.map(lambda x: np.array(x, order="C"), trees)
     param_of, mask_of, stat_of = (dict(named_leaves(tree)) for tree in trees)
     for place in layouts.free_places(layout):
-        parts = {}
+        parts, biases_serve = {}, needed[place.name].any()
         for layer, target in layouts.readers(layout, place.name):
-            kernel = by_unit(param_of[f"{layer.name}/kernel"], numbers[place.name])
-            part = np.einsum("pnk,n->pk", np.float64(kernel), value[place.name])
-            parts[layer.name] = np.zeros_like(part)
-            parts[layer.name][:, kept[target]] = part[:, kept[target]]
-        if needed[place.name].any() and all(
-            _takes_constants(param_of, name) or not part.any()
-            for name, part in parts.items()
-        ):
+            kernel = param_of[f"{layer.name}/kernel"]
+            weights = np.float64(by_unit(kernel, numbers[place.name]))
+            whole = np.einsum("pnk,n->pk", weights, value[place.name])
+            part = parts[layer.name] = np.zeros_like(whole)
+            part[:, kept[target]] = whole[:, kept[target]]
+            takes = f"{layer.name}/bias" in param_of and not _is_padded(kernel)
+            biases_serve &= takes or not part.any()
+        if biases_serve:
             for name, part in parts.items():
                 if part.any():
                     added = part.sum(0).astype(np.float32)
@@ -184,20 +182,13 @@ def _fold(
     return trees, needed
 
 
-def _takes_constants(params: _Leaves, name: str) -> bool:
-    """Whether a constant that a layer reads can go into its bias."""
-    return f"{name}/bias" in params and not _is_padded(params[f"{name}/kernel"])
-
-
 def _make_one(
     layer: Layer, unit: int, params: _Leaves, masks: _Leaves, stats: _Leaves
 ) -> None:
     """Makes a unit of a layer 1, whatever it reads."""
     last = layer.norm or layer.name
     values = {f"{layer.name}/kernel": 0.0, f"{layer.name}/bias": 0.0}
-    if layer.norm:
-        values |= {f"{layer.norm}/scale": 0.0, f"{layer.norm}/mean": 0.0}
-        values |= {f"{layer.norm}/var": 1.0}
+    values |= {f"{last}/scale": 0.0, f"{last}/mean": 0.0, f"{last}/var": 1.0}
     values[f"{last}/bias"] = 1.0
     for leaves in (params, masks, stats):
         for path in values.keys() & leaves.keys():

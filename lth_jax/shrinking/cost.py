@@ -17,21 +17,15 @@ class Cost(NamedTuple):
     """Counts of one net.
 
     A masked net stores and multiplies its zeros; the `live` counts are what it would
-    without them, and what a compact net comes near.
-
-    Attributes:
-      num_params: entries of the params.
-      num_live_params: those that the masks keep.
-      num_bytes: of params and batch statistics, as they are stored.
-      multiply_adds: of one example's forward pass with weights; see `products`.
-      live_multiply_adds: those with weights that the masks keep.
+    without them, and what a compact net comes near. Multiply-adds are those of one
+    example's forward pass with weights; see `lth_jax.shrinking.products`.
     """
 
     num_params: int
-    num_live_params: int
-    num_bytes: int
+    num_live_params: int  # that the masks keep
+    num_bytes: int  # of params and batch statistics, as they are stored
     multiply_adds: int
-    live_multiply_adds: int
+    live_multiply_adds: int  # with weights that the masks keep
 
 
 def cost(

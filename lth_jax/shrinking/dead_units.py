@@ -15,15 +15,10 @@ class Reach(NamedTuple):
 
     The inputs are a place too: the features of a dense first layer, the channels of a
     convolution. Units that are not both are dead.
-
-    Attributes:
-      from_inputs: a path leads to them from an input. The others compute what no input
-        changes.
-      to_output: a path leads from them to a logit. The others change no logit.
     """
 
-    from_inputs: Units
-    to_output: Units
+    from_inputs: Units  # paths lead to them from an input; no input changes others
+    to_output: Units  # paths lead from them to a logit; the others change none
 
     @property
     def alive(self) -> Units:
@@ -54,12 +49,11 @@ def live_edges(layout: Layout, masks: Masks) -> dict[str, np.ndarray]:
     numbers = sizes(layout, masks)
     mask_of = {path: np.asarray(mask) for path, mask in named_leaves(masks)}
     edges: dict[str, np.ndarray] = {}
-    for place in layout:
-        for layer in place.layers:
-            kernel = mask_of[f"{layer.name}/kernel"]
-            if layer.norm:
-                kernel = kernel & mask_of[f"{layer.norm}/scale"]
-            edges[layer.name] = np.any(by_unit(kernel, numbers[layer.reads]), axis=0)
+    for layer in [layer for place in layout for layer in place.layers]:
+        kernel = mask_of[f"{layer.name}/kernel"]
+        if layer.norm:
+            kernel = kernel & mask_of[f"{layer.norm}/scale"]
+        edges[layer.name] = np.any(by_unit(kernel, numbers[layer.reads]), axis=0)
     return edges
 
 

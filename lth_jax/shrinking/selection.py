@@ -68,10 +68,7 @@ class Selection(NamedTuple):
     def take(self, tree: Any) -> Any:
         """The smaller net's part of params, batch statistics, masks, or moments."""
         axes = leaf_axes(self.layout)
-        parts = [
-            np.asarray(leaf)[self._index(axes[path], leaf)]
-            for path, leaf in named_leaves(tree)
-        ]
+        parts = [np.asarray(x)[self._index(axes[p], x)] for p, x in named_leaves(tree)]
         return jax.tree.unflatten(jax.tree.structure(tree), parts)
 
     def put(self, tree: Any, part: Any) -> Any:
@@ -102,8 +99,7 @@ def select(layout: Layout, params: Any, needed: Units) -> Selection:
     for name, stream in stream_of.items():
         keep[stream] |= needed[name]
     for mask in keep.values():
-        # A layer of no units would be no layer. Nobody needs this one's value.
-        mask[0] |= not mask.any()
+        mask[0] |= not mask.any()  # a layer must have one, though nobody needs its value
     units = {name: np.flatnonzero(keep[stream]) for name, stream in stream_of.items()}
     return Selection(layout, numbers, units)
 
@@ -124,6 +120,5 @@ def select_alike(
         added = others[: most[name] - own.units[name].size]
         return np.sort(np.concatenate([own.units[name], added]))
 
-    return tuple(
-        own._replace(units={name: filled(own, name) for name in most}) for own in alone
-    )
+    units = [{name: filled(own, name) for name in most} for own in alone]
+    return tuple(own._replace(units=x) for own, x in zip(alone, units, strict=True))

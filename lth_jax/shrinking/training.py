@@ -7,13 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from lth_jax.layout import INPUTS, Layout, layout_of, sizes
 from lth_jax.masks import Masks, named_leaves
 from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
 from lth_jax.shrinking.selection import InputSelection, Selection, select, select_alike
-from lth_jax.training.state import TrainState, map_moments, project
+from lth_jax.training.state import Optimizer, TrainState, map_moments, project
 
 _WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
 
@@ -31,7 +30,7 @@ class CompactTraining(NamedTuple):
     inputs: InputSelection  # which of the inputs it reads
     selection: Selection  # which units of the large net it has
     start: TrainState  # the large net's, masked
-    tx: optax.GradientTransformation
+    tx: Optimizer
 
     def expand(self, state: TrainState) -> TrainState:
         """The large net's state, from the smaller one's (on the host).
@@ -58,21 +57,18 @@ class CompactMembers(NamedTuple):
     is_flat: bool  # whether these are features of the flattened inputs, or channels
     selections: tuple[Selection, ...]
     starts: TrainState
-    tx: optax.GradientTransformation
+    tx: Optimizer
 
     def expand(self, states: TrainState) -> TrainState:
         """The large nets' states, from the smaller ones', as `CompactTraining.expand`."""
         states = jax.device_get(states)
-        expanded = []
-        for m, selection in enumerate(self.selections):
-            start, state = _member(self.starts, m), _member(states, m)
-            expanded.append(_put_state(selection, start, state, self.tx))
-        large: TrainState = _stacked(expanded)
+        parts = zip(self.selections, _members(self.starts), _members(states), strict=True)
+        large: TrainState = _stacked([_put_state(*part, self.tx) for part in parts])
         return large
 
 
 def compact_for_training(
-    module: Any, state: TrainState, masks: Masks, tx: optax.GradientTransformation
+    module: Any, state: TrainState, masks: Masks, tx: Optimizer
 ) -> CompactTraining:
     """A smaller net whose training is the masked net's, to rounding.
 
@@ -103,7 +99,7 @@ def compact_for_training(
 
 
 def compact_members(
-    module: Any, states: TrainState, masks: Masks, tx: optax.GradientTransformation
+    module: Any, states: TrainState, masks: Masks, tx: Optimizer
 ) -> CompactMembers:
     """`compact_for_training` of several members, whose smaller nets have one shape.
 
@@ -117,15 +113,13 @@ def compact_members(
     layout = layout_of(module, "compact_members", ("layout", "resized"))
     masks = jax.device_get(masks)
     starts = jax.device_get(jax.vmap(lambda s, m: project(s, m, tx))(states, masks))
-    own = [_member(masks, m) for m in range(len(jax.tree.leaves(masks)[0]))]
+    own = _members(masks)
     needed = [needed_units(layout, m) for m in own]
     if max(units[INPUTS].mean() for units in needed) > _WORTH_CHOOSING:
         needed = [units | {INPUTS: np.ones_like(units[INPUTS])} for units in needed]
     selections = select_alike(layout, own[0], needed)
-    parts = []
-    for m, selection in enumerate(selections):
-        state = _take_state(selection, _member(starts, m), tx)
-        parts.append((state, selection.take(own[m])))
+    members = zip(selections, _members(starts), own, strict=True)
+    parts = [(_take_state(s, start, tx), s.take(m)) for s, start, m in members]
     small, small_masks = _stacked(parts)
     inputs, smaller = selections[0].inputs(own[0]), selections[0].resized(module)
     kept = None
@@ -160,9 +154,7 @@ def _sources(layout: Layout, masks: Masks) -> Units:
     return sources
 
 
-def _take_state(
-    selection: Selection, state: TrainState, tx: optax.GradientTransformation
-) -> TrainState:
+def _take_state(selection: Selection, state: TrainState, tx: Optimizer) -> TrainState:
     """The smaller net's part of a state, on the host."""
 
     def take(moments: Any) -> Any:
@@ -184,10 +176,7 @@ def _take_state(
 
 
 def _put_state(
-    selection: Selection,
-    state: TrainState,
-    part: TrainState,
-    tx: optax.GradientTransformation,
+    selection: Selection, state: TrainState, part: TrainState, tx: Optimizer
 ) -> TrainState:
     """The larger net's state with the smaller one's put in, on the host."""
     return TrainState(
@@ -198,8 +187,9 @@ def _put_state(
     )
 
 
-def _member(tree: Any, m: int) -> Any:
-    return jax.tree.map(lambda x: x[m], tree)
+def _members(tree: Any) -> list[Any]:
+    leaves, structure = jax.tree.flatten(tree)
+    return [jax.tree.unflatten(structure, own) for own in zip(*leaves, strict=True)]
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -33,21 +33,18 @@ class Curve(NamedTuple):
 class Run(NamedTuple):
     """What was measured of one member.
 
-    Attributes:
-      arm, replicate, level: which member.
-      density: P_m of its mask, in [0, 1]; of the last one where it changes.
-      curves: by (split, metric), such as ("validation", "loss"). ("train",
-        "batch_loss") is the mean over the batches since the evaluation before. Others
-        have one step: ("train", "loss") and ("train", "accuracy") the last, ("test",
-        "early_stop_accuracy") the early-stop step, ("test", "start_accuracy") the first,
-        before training, and ("mask", "weights_left") the one from which the mask keeps
-        so many: the first, except under gradual pruning.
+    Curves are by (split, metric), such as ("validation", "loss"). ("train", "batch_loss")
+    is the mean over the batches since the evaluation before. Others have one step:
+    ("train", "loss") and ("train", "accuracy") the last, ("test", "early_stop_accuracy")
+    the early-stop step, ("test", "start_accuracy") the first, before training, and
+    ("mask", "weights_left") the one from which the mask keeps so many: the first, except
+    under gradual pruning.
     """
 
     arm: str
     replicate: int
     level: int
-    density: float
+    density: float  # P_m of its mask, in [0, 1]; of the last one where it changes
     curves: dict[tuple[str, str], Curve]
 
 
@@ -61,9 +58,8 @@ def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
     with whole(path) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for run in runs:
-            head = run[:4]
-            for (split, metric), curve in run.curves.items():
+        for *head, curves in runs:
+            for (split, metric), curve in curves.items():
                 for step, value in zip(*curve, strict=True):
                     # str of a NumPy scalar: the shortest that reads back the same.
                     writer.writerow((*head, step, split, metric, str(value)))
@@ -86,10 +82,7 @@ def read(folder: pathlib.Path) -> list[Run]:
             raise RecordsError(
                 f"{path}: holds what {', '.join(names)} should; move it away"
             )
-        shapes = {
-            tuple((key, curve.steps.size) for key, curve in run.curves.items())
-            for run in runs
-        }
+        shapes = {tuple((k, c.steps.size) for k, c in run.curves.items()) for run in runs}
         if {run.replicate for run in runs} != everyone or len(shapes) != 1:
             raise RecordsError(
                 f"{path}: cut short; delete it, and the study's command makes it again"
@@ -98,8 +91,7 @@ def read(folder: pathlib.Path) -> list[Run]:
     levels = dict.fromkeys((run.arm, run.level) for run in found)
     for arm, last in [("ticket", 0), *levels]:
         for level in range(0 if arm == "ticket" else 1, last + 1):
-            path = path_of(folder, arm, level)
-            if path not in files:
+            if (path := path_of(folder, arm, level)) not in files:
                 raise RecordsError(f"{path}: missing; the study's command makes it again")
     return found
 

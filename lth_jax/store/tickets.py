@@ -34,13 +34,12 @@ def save(
     Params are the weights that the level starts from; they and the masks have a leading
     axis R. Provenance is what can be written as JSON.
     """
-    trees = jax.device_get((params, masks))
-    weights, kept = (dict(masks_lib.named_leaves(tree)) for tree in trees)
-    shapes = {name: mask.shape[1:] for name, mask in kept.items()}
+    weights, kept = map(masks_lib.named_leaves, jax.device_get((params, masks)))
+    shapes = {name: mask.shape[1:] for name, mask in kept}
     written = json.dumps({**provenance, "shapes": shapes})
     arrays: dict[str, Any] = {"provenance": np.array(written)}
-    arrays |= {f"weights/{name}": leaf for name, leaf in weights.items()}
-    for name, mask in kept.items():
+    arrays |= {f"weights/{name}": leaf for name, leaf in weights}
+    for name, mask in kept:
         arrays[f"mask/{name}"] = np.packbits(mask.reshape(len(mask), -1), axis=1)
     with whole(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)
@@ -52,17 +51,12 @@ def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, A
     Raises:
       IndexError: if there is no such replicate.
     """
+    params, masks = {}, {}
     with np.load(path) as arrays:
         provenance: dict[str, Any] = json.loads(str(arrays["provenance"]))
-        params = {
-            key.removeprefix("weights/"): arrays[key][replicate]
-            for key in arrays
-            if key.startswith("weights/")
-        }
-        masks = {
-            name: _unpacked(arrays[f"mask/{name}"][replicate], weights.shape)
-            for name, weights in params.items()
-        }
+        for name, shape in provenance["shapes"].items():
+            params[name] = arrays[f"weights/{name}"][replicate]
+            masks[name] = _unpacked(arrays[f"mask/{name}"][replicate], shape)
     nested = functools.partial(unflatten_dict, sep="/")
     return nested(params), nested(masks), provenance
 

@@ -89,12 +89,9 @@ def _trackio(study: str, root: pathlib.Path, run: str, config: dict[str, Any]) -
     """A run of project "lth_jax", beside others that are open."""
     import trackio
 
+    name = f"{study}/{run}"
     return trackio.init(
-        project="lth_jax",
-        name=f"{study}/{run}",
-        group=study,
-        config=config,
-        resume="allow",
+        project="lth_jax", name=name, group=study, config=config, resume="allow"
     )
 
 
@@ -127,10 +124,7 @@ class Trackers:
     """The runs of a study in every tracker that its config names; opens none yet.
 
     What is logged is noted in trackers.json, so that each step is logged once, though
-    segments are trained again after a kill.
-
-    Raises:
-      TrackerError: as `check`.
+    segments are trained again after a kill. Raises TrackerError, as `check` does.
     """
 
     def __init__(self, config: StudyConfig, workdir: Workdir):
@@ -157,11 +151,15 @@ class Trackers:
         run, path = f"{arm}/level_{level:02d}", self._root / "trackers.json"
         note = json.loads(path.read_text()) if path.exists() else {}
         study = note.setdefault("study", f"{self._root.name}-{uuid.uuid4().hex[:8]}")
-        points = _means(steps, curves)
+        means = {tag: np.asarray(x).mean(axis=0) for tag, x in curves.items()}
+        found = {
+            step: {tag: float(x[v]) for tag, x in means.items() if not np.isnan(x[v])}
+            for v, step in enumerate(steps)
+        }
+        points = {step: values for step, values in found.items() if values}
         for name in self._names:
             noted = note.setdefault(name, {})
-            new = [step for step in points if step > noted.get(run, -1)]
-            for step in new:
+            for step in [step for step in points if step > noted.get(run, -1)]:
                 self._tracker(name, run, study).log(points[step], step=step)
                 noted[run] = step
         with whole(path) as unfinished:
@@ -177,23 +175,11 @@ class Trackers:
 
     def _tracker(self, name: str, run: str, study: str) -> Tracker:
         if (name, run) not in self._open:
+            start = _TRACKERS[name][1]
             try:
-                opened = _TRACKERS[name][1](study, self._root, run, self._config)
+                self._open[name, run] = start(study, self._root, run, self._config)
             except OSError:
                 raise
             except Exception as error:  # such as no login: of whatever type it has there
                 raise TrackerError(f"log.{name}: True; {error}") from error
-            self._open[name, run] = opened
         return self._open[name, run]
-
-
-def _means(
-    steps: Sequence[int], curves: Mapping[str, np.ndarray]
-) -> dict[int, dict[str, float]]:
-    """Means over the replicates by step and tag, without those that are NaN."""
-    means = {tag: np.asarray(x).mean(axis=0) for tag, x in curves.items()}
-    points = {
-        step: {t: float(x[v]) for t, x in means.items() if not np.isnan(x[v])}
-        for v, step in enumerate(steps)
-    }
-    return {step: values for step, values in points.items() if values}

@@ -5,8 +5,7 @@ import pytest
 import scipy.stats
 from support.studies import make_run
 
-from lth_jax.analysis.outcomes import outcomes
-from lth_jax.analysis.summary import summarize
+from lth_jax.analysis.outcomes import outcomes, summarize
 
 
 def summary(steps, accuracies, final):

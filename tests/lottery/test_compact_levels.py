@@ -64,7 +64,7 @@ def compacted(built, **changes):
     return dataclasses.replace(built, config=config)
 
 
-@pytest.fixture(scope="module", params=quick("lenet", of=CONFIGS))
+@pytest.fixture(scope="module", params=quick(of=CONFIGS))
 def built(request, images):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "batch norm":

@@ -305,7 +305,7 @@ def test_a_replicate_alone_gives_what_it_gives_among_others(
     assert_close(values(finished), values(alone), keys=values(alone))
 
 
-@pytest.mark.parametrize("how", quick("vmap", of=["map", "vmap"]))
+@pytest.mark.parametrize("how", quick(of=["map", "vmap"]))
 def test_controls_of_several_levels_train_together(how, tiny_config, finished, tmp_path):
     config = dataclasses.replace(tiny_config, members_per_call=8, member_axis=how)
     files = run(config, tmp_path)
@@ -429,6 +429,7 @@ def test_a_loss_that_diverges_is_told_and_what_was_done_stays(
     assert texts(files) == texts(finished)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_is_too_high_diverges(tiny_config, tmp_path):
     optimizer = dataclasses.replace(tiny_config.optimizer, name="sgd", learning_rate=1e30)
     config = dataclasses.replace(tiny_config, optimizer=optimizer)

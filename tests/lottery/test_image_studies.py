@@ -39,7 +39,7 @@ def study(tiny_config, **changes):
     )
 
 
-@pytest.fixture(scope="module", params=quick("dropout", of=["dropout", "batch norm"]))
+@pytest.fixture(scope="module", params=quick(of=["dropout", "batch norm"]))
 def config(request, tiny_config):
     """Layer-wise and rewound to the init; or global and rewound to an epoch."""
     if request.param == "dropout":

@@ -13,8 +13,8 @@ from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import LearningCurve
 from lth_jax.analysis.metric import ACCURACY
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.standings import RANDOM, Score, Standing
-from lth_jax.analysis.summary import Summary
 from lth_jax.lottery.arms import ARMS
 from lth_jax.report import (
     anatomy_plots,
@@ -157,7 +157,7 @@ def test_a_note_on_the_data_ends_the_table():
 def test_lines_and_bands_are_the_summaries(arms):
     summaries = make_summaries(arms=arms)
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.early_stop_metric, 100, text=repr
+        "title", summaries, "early_stop_metric", 100, text=repr
     )
     axes = draw(plot.figure)
     found = by_gid(axes)
@@ -195,7 +195,7 @@ def assert_band_is(band, x, low, high):
 def test_the_axis_of_densities_goes_from_dense_to_sparse():
     summaries = make_summaries()
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.early_stop_step, from_zero=True, text=repr
+        "title", summaries, "early_stop_step", from_zero=True, text=repr
     )
     axes = draw(plot.figure)
     assert axes.get_xscale() == "log"
@@ -224,7 +224,7 @@ def test_the_axis_of_densities_goes_from_dense_to_sparse():
 def test_many_densities_have_few_ticks():
     summaries = make_summaries(num_levels=21)
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.final_metric, text=repr
+        "title", summaries, "final_metric", text=repr
     )
     axes = draw(plot.figure)
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
@@ -236,7 +236,7 @@ def test_many_densities_have_few_ticks():
 def test_differences_are_of_the_dense_net_and_zero_is_seen():
     comparisons, summaries = make_comparisons(), make_summaries()
     plot = density_plots.differences_against_density(
-        "title", comparisons, summaries, lambda c: c.early_stop_difference, ACCURACY
+        "title", comparisons, summaries, "early_stop_difference", ACCURACY
     )
     axes = draw(plot.figure)
     found = by_gid(axes)
@@ -255,7 +255,7 @@ def test_names_stand_at_the_ends_of_their_lines_and_apart():
         "title",
         make_comparisons(),
         make_summaries(),
-        lambda c: c.early_stop_difference,
+        "early_stop_difference",
         ACCURACY,
     )
     axes = draw(plot.figure)
@@ -268,7 +268,7 @@ def test_names_stand_at_the_ends_of_their_lines_and_apart():
     # All arms end in the same place: one above the other, and within the figure.
     summaries = make_summaries(arms=tuple(ARMS))
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.final_metric, text=repr
+        "title", summaries, "final_metric", text=repr
     )
     axes = draw(plot.figure)
     boxes = sorted((t.get_window_extent() for t in axes.texts), key=lambda box: box.y0)
@@ -291,7 +291,7 @@ def test_a_name_is_drawn_as_it_is():
 def test_little_can_be_drawn_too(num_replicates, num_levels):
     summaries = make_summaries(num_replicates, num_levels=num_levels)
     plot = density_plots.arms_against_density(
-        "title", summaries, lambda s: s.early_stop_metric, text=repr
+        "title", summaries, "early_stop_metric", text=repr
     )
     found = by_gid(draw(plot.figure))
     if num_levels == 1:
@@ -302,7 +302,7 @@ def test_little_can_be_drawn_too(num_replicates, num_levels):
     comparisons = [c for c in make_comparisons(num_replicates) if c.level < num_levels]
     if comparisons:
         plot = density_plots.differences_against_density(
-            "title", comparisons, summaries, lambda c: c.final_difference, ACCURACY
+            "title", comparisons, summaries, "final_difference", ACCURACY
         )
         draw(plot.figure)
         assert list(plot.hover) == list(range(1, num_levels))
@@ -314,7 +314,7 @@ def test_the_interval_of_a_single_level_is_seen():
         "title",
         comparisons,
         make_summaries(),
-        lambda c: c.early_stop_difference,
+        "early_stop_difference",
         ACCURACY,
     )
     band = by_gid(draw(plot.figure))["data-series-ticket-band"]

@@ -222,7 +222,7 @@ def test_without_a_due_update_it_is_static_training(norm_net, examples):
 
 @pytest.mark.parametrize(
     ("name", "how"),
-    quick(("rigl", "map"), of=[("gradual", "vmap"), ("set", "vmap"), ("rigl", "map")]),
+    quick(of=[("gradual", "vmap"), ("set", "vmap"), ("rigl", "map")]),
 )
 def test_members_over_devices_have_exact_counts(name, how, norm_net, examples):
     segment = lth_jax.make_dynamic_segment(
