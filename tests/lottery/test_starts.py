@@ -325,7 +325,7 @@ def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained
             dense=trained,
         )
 
-    state, kept, *_ = jax.jit(start)(jax.random.key(7))
+    state, kept, _ = jax.jit(start)(jax.random.key(7))
     shuffled = arm in ("shuffle", "random")
     assert masks.layer_counts(kept) == masks.layer_counts(sparse)
     assert (masks.overlap(kept, sparse) < 1) == shuffled
@@ -357,7 +357,7 @@ def test_actions_are_on_the_weights_of_step_k_whatever_the_ticket_keeps(
     trained = training.project(dense, sparse, TX).replace(step=jnp.int32(50))
     what = rewinding.REWINDS[preset]
     key = jax.random.key(3)
-    state, kept, frozen, _ = start_arm(
+    state, kept, frozen = start_arm(
         arm,
         point,
         sparse,
@@ -434,7 +434,7 @@ def test_moments_of_step_k_are_those_of_every_arm_but_of_fresh_inits(
 ):
     point, trained = point_and_trained
     what = rewinding.Rewind(optimizer="rewind", **kept_weights)
-    state, kept, *_ = begin(norm_net, arm, point, sparse, trained, what, initial)
+    state, kept, _ = begin(norm_net, arm, point, sparse, trained, what, initial)
     at_k = optax.tree.get(point.opt_state, "trace")
     if arm in ("reinit", "random"):
         at_k = jax.tree.map(jnp.zeros_like, at_k)
@@ -446,7 +446,7 @@ def test_actions_can_go_back_to_the_init(norm_net, initial, point_and_trained, s
     point, _ = point_and_trained
     what = rewinding.Rewind(params="init", batch_stats="init")
     for arm in (*ACTIONS, "freeze"):
-        state, _, frozen, _ = begin(norm_net, arm, point, sparse, None, what, initial)
+        state, _, frozen = begin(norm_net, arm, point, sparse, None, what, initial)
         assert_trees_equal(state.batch_stats, initial.batch_stats)
         bias = state.params["norm"]["bias"]
         assert_trees_equal(bias, initial.params["norm"]["bias"])
@@ -491,7 +491,7 @@ def test_arms_whose_masks_change_start_from_the_init_at_step_0(
         "trained": trained,
         "what": rewinding.REWINDS["continue"],
     }
-    state, kept, frozen, _ = start_arm(arm, point, sparse, TX, initial=initial, **given)
+    state, kept, frozen = start_arm(arm, point, sparse, TX, initial=initial, **given)
     assert frozen is None
     if arm == "gradual":
         assert_trees_equal(kept, masks.full(sparse))
