@@ -54,8 +54,10 @@ def measure(job: Job, start: Start, repeats: int) -> None:
     study, trainer = job.study, Trainer(job.study)
     compact = compact_members(study.network.module, start.state, start.masks, study.tx)
     begun = {
-        "large": Begun(job, start, None, fresh(job, start.state, start.masks)),
-        "small": Begun(job, start, compact, fresh(job, compact.states, compact.masks)),
+        "large": Begun(job, start, None, None, fresh(job, start.state, start.masks)),
+        "small": Begun(
+            job, start, None, compact, fresh(job, compact.states, compact.masks)
+        ),
     }
     trained: dict[str, Training] = {}
 
@@ -102,7 +104,8 @@ def main(argv: Sequence[str]) -> None:
             tickets = Tickets(dataclasses.replace(study, config=short), files)
             for job in loop.find_tickets(tickets.study):
                 if job.level in map(int, _LEVELS.value):
-                    measure(job, loop.start(job, tickets.find(job)), _REPEATS.value)
+                    start, _ = loop.start(job, tickets.find(job))
+                    measure(job, start, _REPEATS.value)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ study() { echo python3 -m lth_jax.main "--workdir=$work/$1" "${@:2}"; }
 models() { echo python3 scripts/bench_models.py --how="$how" "$@"; }
 
 if [ -n "${LTH_GPU_TINY:-}" ]; then
-  how=map steps=2 repeats=1 seconds=10 many=2 few=2 conv=lenet resnet=lenet
-  lenet="--config=configs/mnist1d.py" twin="--config=configs/mnist1d.py:smoke"
+  how=map steps=2 repeats=1 seconds=20 many=2 few=2 conv=lenet resnet=lenet
+  lenet="--config=configs/mnist1d.py --config.checkpoint_every_steps=200" twin="--config=configs/mnist1d.py:smoke"
   twin+=" --config.num_levels=2 --config.arms=ticket,reinit"
   conv_study=$twin
 else

@@ -13,6 +13,7 @@ from lth_jax.masks import Masks
 from lth_jax.shrinking import CompactMembers, compact_members
 from lth_jax.store.checkpoints import Newest
 from lth_jax.training import Best, Curves, Metrics, TrainState
+from lth_jax.training.connections import Counts
 
 _WORTH = 0.9  # of the params; with more, what is saved hardly pays for compiling
 _log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Begun(NamedTuple):
 
     job: Job
     start: Start
+    goal: Counts | None  # that changing masks come to; None where they stay
     compact: CompactMembers | None  # the smaller nets that train in its place, if any
     training: Training  # where it is, of the smaller nets if there are any
 
@@ -55,7 +57,7 @@ class Begun(NamedTuple):
         return Training(state, self.start.masks, best, training.curves)
 
 
-def begin(job: Job, start: Start, saved: Newest) -> Begun:
+def begin(job: Job, start: Start, goal: Counts | None, saved: Newest) -> Begun:
     """A job as it was left; as it starts, where nothing was saved.
 
     It also starts anew if it was left under other masks, which a GPU may bring about:
@@ -64,7 +66,7 @@ def begin(job: Job, start: Start, saved: Newest) -> Begun:
     compact = compaction(job, start)
     state = start.state if compact is None else compact.states
     masks = start.masks if compact is None else compact.masks
-    begun = Begun(job, start, compact, fresh(job, state, masks))
+    begun = Begun(job, start, goal, compact, fresh(job, state, masks))
     found = saved.newest(begun.training) if job.is_whole else None
     if found is None:
         return begun

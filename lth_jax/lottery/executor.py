@@ -98,14 +98,14 @@ class Executor:
         tickets = self._tickets[job.study]
         while True:
             try:
-                start = loop.start(job, tickets.find(job))
+                start, goal = loop.start(job, tickets.find(job))
                 break
             except Missing as missing:  # damaged: made again, like any other
                 self._progress.extend(missing.job.num_member_steps)
                 self._train([missing.job])
         if job.is_ticket and job.is_whole:
             results.write_ticket(tickets.workdir, job, start)
-        return begin(job, start, tickets.in_training(job))
+        return begin(job, start, goal, tickets.in_training(job))
 
     def _train_together(self, begun: list[Begun]) -> None:
         """Trains jobs that reached the same step, saving at every segment's end."""
@@ -140,7 +140,7 @@ class Executor:
         begun = [one._replace(training=one.whole, compact=None) for one in begun]
         measured = self._trainer(begun[0].job).measure(begun)
         for one, found in zip(begun, measured, strict=True):
-            job, start, _, end = one
+            job, start, _, _, end = one
             tickets = self._tickets[job.study]
             if job.is_ticket:
                 tickets.keep_trained(job.level, Trained(end.state, start.masks))

@@ -11,6 +11,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.pruner import counts_to_keep, prune
 from lth_jax.lottery.study import Study
 from lth_jax.lottery.tickets import Found
+from lth_jax.training.connections import Counts
 
 
 def find_tickets(study: Study) -> Iterator[Job]:
@@ -29,13 +30,14 @@ def find_tickets(study: Study) -> Iterator[Job]:
             yield Job(study, arm, level, parent)
 
 
-def start(job: Job, found: Found) -> Start:
+def start(job: Job, found: Found) -> tuple[Start, Counts | None]:
     """Where a job's members start: pruned, then rewound as its arm has it.
 
-    Arrays have a leading axis R, the replicates.
+    And the counts that masks come to, None where these do not change. Arrays have a
+    leading axis R, the replicates.
     """
     if job.parent is None:
-        return Start(found.initial, found.full_masks)
+        return Start(found.initial, found.full_masks), None
     masks = prune(job, found) if found.masks is None else found.masks
     goal = None if job.how.dynamics is None else counts_to_keep(job, masks)
     origin = Origin(
@@ -48,4 +50,4 @@ def start(job: Job, found: Found) -> Start:
         init_key=job.keys("init"),
         mask_key=job.keys("masks"),
     )
-    return job.study.start_members(job.how.start, origin)._replace(goal=goal)
+    return job.study.start_members(job.how.start, origin), goal

@@ -99,7 +99,7 @@ class Trainer:
         job, compact = begun[0].job, begun[0].compact
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
-            own: Any = _stacked([one.start.goal for one in begun]), mask_keys
+            own: Any = _stacked([one.goal for one in begun]), mask_keys
             changing = functools.partial(self._programs.changing, job.how.dynamics)
             return changing, own
         if compact is not None:

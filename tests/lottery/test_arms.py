@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, run, started, texts, values
+from support.runs import Stop, run, started, started_with_goal, texts, values
 from support.tiers import quick
 
 from lth_jax import masks
@@ -126,7 +126,7 @@ def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny
     dynamic = DynamicConfig(densities=share)
     config = dataclasses.replace(tiny_config, arms=arms, dynamic=dynamic)
     tickets = Tickets(build(config), tiny_study)
-    starts = started(tickets, "set", 2)
+    starts, goal = started_with_goal(tickets, "set", 2)
     shapes = {"dense_0": (40, 12), "dense_1": (12, 8), "output": (8, 10)}
     expected = layer_densities.counts(
         layer_densities.LAYER_DENSITIES[share],
@@ -137,10 +137,11 @@ def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny
         kept = np.asarray(starts.masks[name]["kernel"])
         counts = [expected[f"{name}/kernel"]] * 2
         assert kept.reshape(2, -1).sum(1).tolist() == counts
-        assert starts.goal[name]["kernel"].tolist() == counts
+        assert goal[name]["kernel"].tolist() == counts
         weights = np.asarray(starts.state.params[name]["kernel"])
         np.testing.assert_array_equal(weights != 0, kept)
-    of_tickets = started(tickets, "gradual", 2).goal["dense_0"]["kernel"]
+    _, of_tickets = started_with_goal(tickets, "gradual", 2)
+    of_tickets = of_tickets["dense_0"]["kernel"]
     assert of_tickets[0] != expected["dense_0/kernel"]
 
 

@@ -16,6 +16,7 @@ from lth_jax import config as lth_config
 from lth_jax import data, devices
 from lth_jax.config import ConfigError
 from lth_jax.errors import UserError
+from lth_jax.lottery.arms import Start
 from lth_jax.lottery.begun import begin
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
@@ -222,7 +223,8 @@ def test_a_member_too_large_alone_is_told(built, tmp_path, monkeypatch):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
     monkeypatch.setattr(devices, "over_members", lambda *_, **__: fails)
-    begun = begin(job(built, "ticket", 0), start(built), Newest(tmp_path))
+    dense = Start(*start(built))
+    begun = begin(job(built, "ticket", 0), dense, None, Newest(tmp_path))
     with pytest.raises(UserError, match="one member alone does not fit"):
         next(Trainer(built).train([begun]))
 

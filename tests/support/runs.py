@@ -23,6 +23,11 @@ def job(built, arm, level) -> Job:
 
 def started(tickets, arm, level) -> Start:
     """Where the members of an arm start at a level."""
+    return started_with_goal(tickets, arm, level)[0]
+
+
+def started_with_goal(tickets, arm, level):
+    """And the counts that its masks come to."""
     own = job(tickets.study, arm, level)
     return start(own, tickets.find(own))
 

@@ -56,7 +56,6 @@ class Start(NamedTuple):
     state: TrainState  # its params are 0 where the masks prune
     masks: Masks
     frozen: Params | None = None  # what pruned weights stay at, 0 where kept; None: 0
-    goal: Counts | None = None  # that changing masks come to, by leaf; None: masks stay
 
 
 @dataclasses.dataclass(frozen=True)
