@@ -6,7 +6,7 @@ params. The study that `python -m lth_jax.main` runs is built from them.
 
 from typing import TYPE_CHECKING, Any
 
-from lth_jax import masks, models, pruning, training
+from lth_jax import leaves, masks, models, pruning, training
 from lth_jax.lottery import arms
 from lth_jax.models import LeNet, from_linen, from_nnx
 from lth_jax.pruning import criteria, layer_densities, structures
@@ -66,6 +66,7 @@ __all__ = [
     "keep_n_of_m",
     "keys",
     "layer_densities",
+    "leaves",
     "make_dynamic_segment",
     "make_dynamic_steps",
     "make_evaluate",

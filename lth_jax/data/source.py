@@ -32,7 +32,9 @@ class Normalization(NamedTuple):
         """Inputs as stored to float32, of NumPy or of JAX; tokens stay. Pure."""
         if _are_tokens(inputs):
             return inputs
-        return (inputs.astype(np.float32) - self.mean) / self.std
+        shape = (1,) * (inputs.ndim - 1) + (-1,)  # of the same rank, as JAX may demand
+        mean, std = self.mean.reshape(shape), self.std.reshape(shape)
+        return (inputs.astype(np.float32) - mean) / std
 
 
 class Source(NamedTuple):
