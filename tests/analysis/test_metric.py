@@ -35,7 +35,7 @@ def test_accuracy_is_the_metric_where_there_is_one():
 def test_the_answers_are_the_same_where_less_is_better(both):
     accuracy, loss = both
     for a, b in zip(accuracy.levels, loss.levels, strict=True):
-        for field in ("matches_dense", "beats_reinit", "slower_than_dense", "winning"):
+        for field in ("matches_dense", "beats_reinit", "as_fast_as_dense", "winning"):
             x, y = getattr(a, field), getattr(b, field)
             assert x.answer == y.answer
             np.testing.assert_allclose(x.p, y.p, rtol=1e-6)

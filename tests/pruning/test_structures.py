@@ -1,3 +1,5 @@
+import itertools
+
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import jax
@@ -183,18 +185,17 @@ def test_two_of_four_keeps_the_two_largest_along_the_fan_in():
 def test_n_of_m_keeps_the_n_highest_survivors_of_every_group(data):
     m = data.draw(st.integers(2, 5))
     n = data.draw(st.integers(1, m - 1))
-    shape = (2, 1, data.draw(st.sampled_from([1, 4])), 3)
+    shape = (2, 1, data.draw(st.sampled_from([1, 6])), 3)
     values = st.sampled_from([-1.0, 0.0, 0.5, 2.0]).map(np.float32)
     scores = {"kernel": data.draw(hnp.arrays(np.float32, shape, elements=values))}
     kept = {"kernel": data.draw(hnp.arrays(bool, shape))}
-    found = columns(lth_jax.keep_n_of_m(scores, kept, n, m)["kernel"])
-    was, score = columns(kept["kernel"]), columns(scores["kernel"])
-    for unit in range(shape[-1]):
-        for start in range(0, len(was), m):
-            alive = [i for i in range(start, min(start + m, len(was))) if was[i, unit]]
-            alive.sort(key=lambda i: (-score[i, unit], i))
-            stay = {i for i in range(start, min(start + m, len(was))) if found[i, unit]}
-            assert stay == set(alive[:n])
+    found = np.asarray(lth_jax.keep_n_of_m(scores, kept, n, m)["kernel"])
+    was, score = kept["kernel"], scores["kernel"]
+    for row, start, unit in itertools.product(range(2), range(0, shape[2], m), range(3)):
+        group = range(start, min(start + m, shape[2]))  # of the inputs at one pixel
+        alive = [i for i in group if was[row, 0, i, unit]]
+        alive.sort(key=lambda i: (-score[row, 0, i, unit], i))
+        assert {i for i in group if found[row, 0, i, unit]} == set(alive[:n])
 
 
 def test_n_of_m_again_changes_nothing():

@@ -82,10 +82,8 @@ def times(estimate):
 
 
 def answer(finding):
-    if finding["answer"] != "undecided":
-        return finding["answer"]
-    needed = finding["replicates_needed"]
-    return f"too few (≈ {needed})" if needed else "too few"
+    undecided = finding["answer"] == "undecided"
+    return "too few" if undecided else finding["answer"]
 
 
 def the_only(items, **fields):
