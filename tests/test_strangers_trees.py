@@ -33,7 +33,9 @@ def test_the_order_of_a_default_key_is_what_it_always_was():
     np.testing.assert_array_equal(found, order.permutation(50))
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize(
+    "impl", ["rbg", pytest.param("unsafe_rbg", marks=pytest.mark.slow)]
+)
 def test_keys_of_every_kind_order_the_data(impl):
     typed, legacy = jax.random.key(3, impl=impl), jax.random.PRNGKey(3, impl=impl)
     found = [
@@ -78,6 +80,7 @@ def test_in_64_bit_mode_all_comes_out_the_same():
         found[3].speed  # noqa: B018
 
 
+@pytest.mark.slow
 def test_complex_weights_learn_and_complex_scores_are_refused():
     w = jax.random.normal(jax.random.key(0), (6, 3), jnp.complex64)
     x = jax.random.normal(jax.random.key(1), (200, 6))
@@ -99,7 +102,8 @@ def test_complex_weights_learn_and_complex_scores_are_refused():
 # Donation.
 
 
-@pytest.mark.parametrize("optimizer", [optax.adam(0.1)])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.1), optax.adam(0.1)])
 def test_donating_a_state_leaves_what_it_was_rewound_from(optimizer):
     init = lth_jax.initial_state({"w": jnp.ones((4, 2))}, optimizer, {"m": jnp.ones(3)})
     masks, data = lth_jax.masks.full(init.params), two_classes()
@@ -126,6 +130,7 @@ def n_of_m(params, n=2, m=4, **how):
     return lth_jax.keep_n_of_m(*scores_and_masks(params), n, m, **how)
 
 
+@pytest.mark.slow
 def test_n_of_m_runs_along_the_inputs_of_each_framework():
     key = jax.random.key(0)
     net = {
@@ -218,7 +223,7 @@ def synflow(module):
 
 @pytest.mark.parametrize(
     ("depth", "scale"),
-    [(3, 2.0), (40, 8.0), pytest.param(40, 1e-4, marks=pytest.mark.slow)],
+    [(3, 2.0), *(pytest.param(40, s, marks=pytest.mark.slow) for s in (8.0, 1e-4))],
 )
 def test_synflow_shares_the_flow_however_deep_the_net(depth, scale):
     _, scores = synflow(Deep(depth, scale))
@@ -226,6 +231,7 @@ def test_synflow_shares_the_flow_however_deep_the_net(depth, scale):
     np.testing.assert_allclose(sums, 1, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_scaled_layers_have_the_scores_of_plain_ones():
     evidence, plain = synflow(Deep(3, 2.0))
     small = jax.tree.map(lambda w: w * 2.0**-60, evidence.init_params)

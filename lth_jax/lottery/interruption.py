@@ -23,8 +23,9 @@ def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     received: list[int] = []
     # Before any is replaced: a signal may come between the two.
     signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    # What is ignored already stays so, such as SIGHUP under nohup.
-    previous = {s: h for s in signals if (h := signal.getsignal(s)) != signal.SIG_IGN}
+    previous = {s: signal.getsignal(s) for s in signals}
+    if previous[signal.SIGHUP] == signal.SIG_IGN:  # as under nohup: it stays so
+        del previous[signal.SIGHUP]
 
     def restore() -> None:
         for s, handler in previous.items():

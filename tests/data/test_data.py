@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from PIL import Image
-from support.tiers import quick
 
 from lth_jax import data
 from lth_jax.data import DataError, Split, cifar, idx, mnist1d
@@ -97,7 +96,8 @@ def assert_same_examples(split: Split, images: np.ndarray, labels: np.ndarray) -
     assert np.array_equal(rows(*split), rows(images, labels))
 
 
-@pytest.mark.parametrize("name", quick("fashion_mnist", of=["mnist", "fashion_mnist"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
     folder = request.getfixturevalue(f"raw_{name}")
     source = data.load(name, str(folder))

@@ -65,6 +65,7 @@ def test_every_arm_goes_on_bit_for_bit(every_arm, whole, tmp_path):
     assert texts(run(every_arm, tmp_path, check_interrupted=stop)) == texts(whole)
 
 
+@pytest.mark.slow
 def test_an_arm_that_freezes_changes_no_other(tiny_config, tiny_study, tmp_path):
     arms = (*tiny_config.arms, "freeze")
     config = dataclasses.replace(tiny_config, num_levels=2, arms=arms, members_per_call=8)

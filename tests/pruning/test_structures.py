@@ -183,7 +183,7 @@ def test_two_of_four_keeps_the_two_largest_along_the_fan_in():
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_n_of_m_keeps_the_n_highest_survivors_of_every_group(data):
-    m = data.draw(st.integers(2, 5))
+    m = data.draw(st.sampled_from([2, 4]))
     n = data.draw(st.integers(1, m - 1))
     shape = (2, 1, data.draw(st.sampled_from([1, 6])), 3)
     values = st.sampled_from([-1.0, 0.0, 0.5, 2.0]).map(np.float32)

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiers import quick
 from support.zoo import ZOO, draw_masks, variables
 
 import lth_jax
@@ -126,7 +127,7 @@ OF_KIND = {
 }
 
 
-@pytest.mark.parametrize("kind", OF_KIND)
+@pytest.mark.parametrize("kind", quick("shared", "recurrent", of=OF_KIND))
 def test_every_use_of_a_weight_is_counted(kind):
     module, shape, expected = OF_KIND[kind]
     dtype = jnp.int32 if kind == "tied" else jnp.float32

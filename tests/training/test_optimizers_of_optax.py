@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import optax.contrib
 import pytest
+from support.tiers import quick
 
 import lth_jax
 
@@ -83,6 +84,7 @@ def test_what_is_pruned_stays_zero(name):
         assert np.asarray(leaf)[np.asarray(mask)].all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.seed. is deprecated")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_asks_for_more_than_a_step_has_is_refused(name):
@@ -90,7 +92,7 @@ def test_what_asks_for_more_than_a_step_has_is_refused(name):
         trained(made(name))
 
 
-@pytest.mark.parametrize("make", [optax.lbfgs, optax.polyak_sgd])
+@pytest.mark.parametrize("make", quick(optax.lbfgs, of=[optax.lbfgs, optax.polyak_sgd]))
 def test_optimizers_that_ask_for_the_loss_make_it_smaller(make):
     _, _, losses = trained(make())
     assert losses[-5:].mean() < 0.7 * losses[0]
