@@ -329,6 +329,7 @@ class Mlp(nn.Module):
         return nn.Dense(self.num_classes)(nn.relu(nn.Dense(8)(x)))
 
 
+@pytest.mark.slow
 def test_a_regression_ends_with_a_verdict_by_loss(tmp_path):
     study = config(loss__name="mean_squared_error", arms=("ticket",))
     result = lth_jax.run_study(study, model=Mlp(), data=numbers(), workdir=tmp_path / "r")

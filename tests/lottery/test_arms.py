@@ -83,6 +83,7 @@ def test_an_arm_that_freezes_changes_no_other(tiny_config, tiny_study, tmp_path)
             np.testing.assert_allclose(found[key], value, rtol=2e-3, atol=3e-3)
 
 
+@pytest.mark.slow
 def test_a_net_whose_pruned_weights_freeze_begins_as_the_dense_net(tiny_config, tmp_path):
     optimizer = dataclasses.replace(tiny_config.optimizer, learning_rate=1e-9)
     arms = ("ticket", "freeze")
@@ -121,6 +122,7 @@ def test_what_moved_away_is_asked_of_the_dense_net_at_every_level(
         np.testing.assert_array_equal(constants, np.where(stays, was, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", quick("erk", of=layer_densities.LAYER_DENSITIES))
 def test_random_connections_share_out_the_tickets_total(share, tiny_config, tiny_study):
     arms = ("ticket", "set", "gradual")

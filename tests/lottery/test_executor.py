@@ -259,6 +259,7 @@ def test_what_trained_under_other_masks_trains_again(
         )
 
 
+@pytest.mark.slow
 def test_late_rewinding_goes_back_to_step_k_bit_for_bit(tiny_config, tmp_path, caplog):
     late = lth_config.RewindConfig("late_rewind", "15")
     arms = ("ticket", "reinit")
@@ -379,6 +380,7 @@ def test_test_data_choose_nothing(tiny_config, built, finished, tmp_path):
     assert stops[0] == stops[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", quick("global", of=["layerwise", "global"]))
 def test_one_shot_prunes_the_dense_net_to_each_density(scope, tiny_config, tmp_path):
     prune = dataclasses.replace(tiny_config.prune, densities=(0.5, 0.1), scope=scope)
