@@ -164,7 +164,7 @@ class Job:
         return self.study.member_keys(self.arm, self.level, purpose)
 
     def mask_key(self, replicate: int, purpose: str) -> jax.Array:
-        """A member's key for its masks, which are the ticket's but for a criterion."""
+        """A member's key for its masks: a criterion's own, else the ticket's."""
         arm = self.arm if self.how.is_criterion else "ticket"
         seed = self.study.config.seed
         return keys.member_key(seed, replicate, arm, self.level, purpose)

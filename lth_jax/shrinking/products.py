@@ -11,7 +11,7 @@ from jax.extend import core
 from lth_jax.errors import UserError
 from lth_jax.masks import Params, named_leaves
 
-# What a value comes of: leaves, by their places; None where inputs have a part in it.
+# The leaves that a value depends on, by their places; None if it depends on the inputs.
 _Source = frozenset[int] | None
 
 
@@ -22,11 +22,11 @@ class NotCounted(UserError, ValueError):
 def multiply_adds(fn: Callable[..., Any], params: Params, *inputs: Any) -> dict[str, int]:
     """The multiply-adds of `fn(params, *inputs)` with each leaf, by path.
 
-    Of products of inputs, or what came of them, with a leaf, or what came of it: each use
-    of a shared leaf, every step of a scan, a convolution with its padding (a transposed
-    one without the zeros between its inputs). Of branches that inputs choose among the
-    dearest counts.
-    Products of weights alone, lookups, and products of activations do not count.
+    A product counts if one side depends on the inputs and the other on a leaf alone.
+    Each use of a shared leaf and each step of a scan counts. A convolution counts its
+    padding; a transposed one does not count the zeros between its inputs. Where inputs
+    choose a branch, the dearest counts. Products of weights alone, lookups, and products
+    of activations do not count.
 
     Raises:
       NotCounted: on a loop of unknown length, or a weight made of several leaves alike.
@@ -49,7 +49,7 @@ class _Counter:
     def count(
         self, jaxpr: Any, inputs: Sequence[_Source]
     ) -> tuple[np.ndarray, list[_Source]]:
-        """The counts of a program, and what its results come of."""
+        """The counts of a program, and the sources of its results."""
         known: dict[Any, _Source] = dict.fromkeys(jaxpr.constvars, frozenset())
         known |= dict(zip(jaxpr.invars, inputs, strict=True))
 

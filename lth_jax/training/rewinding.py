@@ -20,9 +20,10 @@ REWIND_CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Rewind:
-    """What goes back when a level starts, and to where: "rewind" is to step k.
+    """What a level resets when it starts, and to which step.
 
-    What is kept is as at the end of the level before; moments are masked.
+    "rewind" resets to step k, "init" to step 0; "keep" keeps what the level before ended
+    with. Moments are masked.
     """
 
     params: str = "rewind"  # or "init" or "keep", and so batch_stats

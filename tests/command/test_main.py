@@ -320,3 +320,20 @@ def test_the_second_run_starts_from_the_compilation_cache(
     assert compiled
     run(*KILLABLE, f"--workdir={tmp_path / 'second'}")
     assert compiled == {p.name for p in cache.iterdir() if not p.name.endswith("-atime")}
+
+
+SETTINGS = {
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_study_runs_however_jax_is_set(name, run, tmp_path):
+    small = "--config.num_levels=2", "--config.num_steps=50"
+    flags = "--config=mnist1d:smoke", f"--workdir={tmp_path}/study", *small
+    code, out, err = run(*flags, **{name: SETTINGS[name]})
+    assert code == 0, err
+    assert "weights" in out

@@ -267,6 +267,7 @@ def test_a_group_cannot_be_a_value():
         lth_config.read(changed("prune", 0.2))
 
 
+# Reading a config imports things, and calls none of them.
 OWN = """
 from lth_jax.pruning.criteria import Criterion
 def anything(*args, hidden_sizes=(), kernel_init=None): raise NotImplementedError

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import gc
 import logging
 import shutil
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -161,6 +163,18 @@ def test_a_study_goes_on_where_calls_hold_other_members(
     files = run(tiny_config, tmp_path, built)
     assert texts(files) == texts(finished)
     assert is_finished(tiny_config, files)
+
+
+@pytest.mark.slow
+def test_a_study_and_its_data_are_freed_when_it_is_done(tiny_config, tmp_path):
+    """So that a process can run many; caches of compiled functions kept them."""
+    config = dataclasses.replace(tiny_config, num_levels=2, num_steps=20)
+    study = build(config)
+    left = [weakref.ref(study), weakref.ref(study.splits.train.inputs)]
+    run(config, tmp_path, study)
+    del study
+    gc.collect()
+    assert [ref() for ref in left] == [None, None]
 
 
 def test_a_finished_study_is_left_as_it_is(tiny_config, built, finished):

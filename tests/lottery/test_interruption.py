@@ -24,6 +24,19 @@ def test_a_signal_that_comes_while_handlers_are_set_is_deferred(monkeypatch):
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_an_interrupt_saves_where_a_shell_has_it_ignored():
+    """As of a job that a script starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruption.deferred(lambda text: None) as check:
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(interruption.Interrupted, match="SIGINT"):
+                check()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_hangup_saves_too_but_not_where_it_is_ignored():
     with interruption.deferred(lambda text: None) as check:
         check()
