@@ -68,6 +68,7 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     from lth_jax.store.workdir import Workdir
 
     devices.use_all_cores()
+    devices.check()
     files = Workdir(root)
     claim.check(files, config)
     if results.is_finished(config, files):
@@ -113,7 +114,9 @@ class _Handler(logging.Handler):
     """Warnings as plain lines above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints one."""
+        """Prints one; orbax raises what it also logs."""
+        if "orbax" in record.pathname:
+            return
         _say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 

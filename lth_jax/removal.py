@@ -58,7 +58,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
         return sum((jnp.sum(b < bound, dtype=jnp.int32) for b in bits), jnp.int32(0))
 
     def settle_bit(i: Int[Array, ""], threshold: UInt32[Array, ""]) -> UInt32[Array, ""]:
-        candidate = threshold | (jnp.uint32(1) << (31 - i).astype(jnp.uint32))
+        candidate = threshold | (jnp.uint32(1) << jnp.uint32(31 - i))
         return jnp.where(survivors_below(candidate) < count, candidate, threshold)
 
     # The score of the last survivor to go: the largest bound with fewer than

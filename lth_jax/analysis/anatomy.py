@@ -35,22 +35,19 @@ class Anatomy(NamedTuple):
     first: FirstLayer | None  # None where it cannot be laid out
 
 
-def anatomy(paths: Sequence[pathlib.Path]) -> list[Anatomy]:
-    """Of the ticket files of several levels, in their order."""
-    levels = []
-    for path in paths:
-        found, provenance = ticket_files.load_masks(path)
-        kernels = {
-            name: found[name]
-            for name in sorted(found, key=_depth)
-            if masks.default_prunable(name, found[name][0]) or not found[name].all()
-        }
-        num_kept = sum(int(mask.sum()) for mask in kernels.values())
-        density = num_kept / sum(mask.size for mask in kernels.values())
-        layers = {name: float(mask.mean()) for name, mask in kernels.items()}
-        first = _first_layer(*next(iter(kernels.items())), provenance["input_shape"])
-        levels.append(Anatomy(provenance["level"], density, layers, first))
-    return levels
+def anatomy(path: pathlib.Path) -> Anatomy:
+    """Of a level's ticket file; raises what `store.tickets.load_masks` does."""
+    found, provenance = ticket_files.load_masks(path)
+    kernels = {
+        name: found[name]
+        for name in sorted(found, key=_depth)
+        if masks.default_prunable(name, found[name][0]) or not found[name].all()
+    }
+    num_kept = sum(int(mask.sum()) for mask in kernels.values())
+    density = num_kept / sum(mask.size for mask in kernels.values())
+    layers = {name: float(mask.mean()) for name, mask in kernels.items()}
+    first = _first_layer(*next(iter(kernels.items())), provenance["input_shape"])
+    return Anatomy(provenance["level"], density, layers, first)
 
 
 def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:

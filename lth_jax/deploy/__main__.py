@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 
-from lth_jax import deploy, layout, shrinking
+from lth_jax import deploy, devices, layout, shrinking
 from lth_jax import masks as masks_lib
 from lth_jax.config import StudyConfig
 from lth_jax.config.requirements import require
@@ -58,8 +58,9 @@ def _deploy(args: argparse.Namespace) -> str:
     # Here, since orbax takes long to import, and a wrong flag is told at once.
     from lth_jax.lottery import study
     from lth_jax.lottery.tickets import Tickets
-    from lth_jax.store.environment import check_same_data, software
+    from lth_jax.store.environment import check_same, software
 
+    devices.check()
     package.check_free(args.out)
     export.check()
     if args.onnx:
@@ -71,10 +72,13 @@ def _deploy(args: argparse.Namespace) -> str:
         raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
         config = dataclasses.replace(config, data=raw)
     built = study.build(config)
-    check_same_data(workdir, built.data_note)
+    check_same(workdir, built.data_note)
     trained = Tickets(built, workdir).trained(args.level)
     if trained is None:
-        raise UserError(f"level: {args.level} cannot be read, since its file is damaged")
+        raise UserError(
+            f"level: {args.level} cannot be read; delete {workdir.level(args.level)}, and"
+            " the study's command makes it again"
+        )
     state, masks = jax.tree.map(lambda leaf: leaf[args.replicate], trained)
 
     module: Any = built.network.module

@@ -1,6 +1,7 @@
 """Devices: where members train."""
 
 from lth_jax.devices.members import (
+    check,
     free_memory_bytes,
     num_cores,
     over_members,
@@ -9,6 +10,7 @@ from lth_jax.devices.members import (
 )
 
 __all__ = [
+    "check",
     "free_memory_bytes",
     "num_cores",
     "over_members",

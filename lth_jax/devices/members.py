@@ -1,6 +1,7 @@
 """Members on devices: the one place that batches what is written for one member."""
 
 import functools
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from lth_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 def num_cores() -> int:
@@ -27,6 +30,23 @@ def use_all_cores() -> None:
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", num_cores())
+
+
+def check() -> None:
+    """Checks what JAX is told by the environment; warns where it makes all slow.
+
+    Raises:
+      UserError: if there are no devices of the kind that JAX is told to use.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where it finds none
+        platforms = os.environ.get("JAX_PLATFORMS")
+        told = str(error) or "no such device is found"
+        raise UserError(f"JAX_PLATFORMS: {platforms!r}; {told}") from None
+    if os.environ.get("JAX_DISABLE_JIT"):
+        told = "JAX_DISABLE_JIT is set: nothing is compiled, and training takes very long"
+        _log.warning(told)
 
 
 def free_memory_bytes() -> int:

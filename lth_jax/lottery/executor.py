@@ -6,6 +6,7 @@ running again is resuming. Nothing else batches members or knows of devices.
 """
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
@@ -19,6 +20,7 @@ from lth_jax.lottery.trainer import Trainer
 from lth_jax.store.trackers import Trackers
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Executor:
@@ -55,6 +57,10 @@ class Executor:
                     self._train_in_calls(together)
             for together in waiting.values():
                 self._train_in_calls(together)
+            for study in self._tickets:
+                for job in loop.find_tickets(study):
+                    if job.is_ticket:
+                        self._restore(job)
         for own in self._tickets.values():  # left by a kill in the last instant
             for folder in own.workdir.all_in_training():
                 shutil.rmtree(folder)
@@ -74,6 +80,19 @@ class Executor:
                 if len(same) >= self._jobs_per_call(job):
                     self._train_in_calls(waiting.pop(job.program))
         return None
+
+    def _restore(self, job: Job) -> None:
+        """Makes again what is gone or damaged of tickets that are trained."""
+        tickets = self._tickets[job.study]
+        lost = tickets.lost_files(job.level)
+        for path in lost:
+            _log.warning("%s is gone or damaged; making it again", path)
+        if lost:
+            start = self._begin(job).start  # keeps what it starts from, and the ticket
+            if (trained := tickets.trained(job.level)) is None:
+                self._train([job])
+            else:
+                results.write_histograms(tickets.workdir, job, start, trained.state)
 
     def _train_in_calls(self, jobs: Sequence[Job]) -> None:
         """Trains jobs that share a program, as many together as a call takes."""

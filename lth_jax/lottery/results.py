@@ -7,25 +7,30 @@ import jax
 import numpy as np
 
 from lth_jax import masks
-from lth_jax.config import StudyConfig
+from lth_jax.config import StudyConfig, rewind_step
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.begun import Training
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.trainer import Measured
 from lth_jax.store import histograms, records, tickets
+from lth_jax.store.files import is_sealed
 from lth_jax.store.records import Curve, Run
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import Curves, Metrics, TrainState
 
 
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
-    """Whether nothing of a study is left to run; looks at names of files alone."""
-    jobs = itertools.product(config.arms, range(1, config.num_levels))
-    paths = [
-        records.path_of(workdir.records, arm, level)
-        for arm, level in [("ticket", 0), *jobs]
-    ]
-    return all(path.exists() for path in paths) and not workdir.all_in_training()
+    """Whether all files of a study are there; checks those that are small."""
+    jobs = [("ticket", 0), *itertools.product(config.arms, range(1, config.num_levels))]
+    sealed = [records.path_of(workdir.records, arm, level) for arm, level in jobs]
+    kept = [workdir.init]
+    if rewind_step(config.rewind, 1.0, config.num_steps) > 0:
+        kept.append(workdir.rewind)
+    for level in range(config.num_levels):
+        sealed += workdir.side_files(level)
+        kept.append(workdir.level(level))
+    are_there = all(path.is_dir() for path in kept) and all(map(is_sealed, sealed))
+    return are_there and not workdir.all_in_training()
 
 
 def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:

@@ -1,6 +1,8 @@
 """Tickets: what a study has found so far, in its workdir."""
 
 import functools
+import logging
+import pathlib
 from typing import NamedTuple
 
 import jax
@@ -11,8 +13,11 @@ from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
 from lth_jax.store import records
 from lth_jax.store.checkpoints import Kept, Newest
+from lth_jax.store.files import is_sealed
 from lth_jax.store.workdir import Workdir
 from lth_jax.training.state import TrainState
+
+_log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
@@ -54,8 +59,32 @@ class Tickets:
         self._kept = Kept(workdir.checkpoints)
 
     def is_done(self, job: Job) -> bool:
-        """Whether a job's records are there."""
-        return records.path_of(self.workdir.records, job.arm, job.level).exists()
+        """Whether a job's records are there, and the nets that its tickets came to.
+
+        What is gone or damaged of a job that was done is a warning.
+        """
+        path = records.path_of(self.workdir.records, job.arm, job.level)
+        nets = self.workdir.level(job.level)
+        if not path.exists():
+            return False
+        lost = [] if is_sealed(path) else [path]
+        lost += [nets] if job.is_ticket and not nets.is_dir() else []
+        for gone in lost:
+            told = "%s is gone or damaged; training %s, level %d, again"
+            _log.warning(told, gone, job.arm, job.level)
+        return not lost
+
+    def lost_files(self, level: int) -> list[pathlib.Path]:
+        """What is gone of where a level starts, and of what its tickets leave to read.
+
+        Not of its records and of the nets that it came to, see `is_done`.
+        """
+        workdir = self.workdir
+        points = [workdir.init]
+        if level > 0 and self.study.rewind_step > 0:
+            points.append(workdir.rewind)
+        gone = [path for path in points if not path.is_dir()]
+        return gone + [p for p in workdir.side_files(level) if not is_sealed(p)]
 
     def in_training(self, job: Job) -> Newest:
         """The checkpoints of a job that trains."""

@@ -7,6 +7,7 @@ The study may still be running: the page is then of what is finished.
 """
 
 import dataclasses
+import logging
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ _ACCURACY_MARGIN = flags.DEFINE_float(
 
 def main(argv: Sequence[str]) -> int:
     """Writes what the flags ask for; returns the exit code."""
+    # In place of absl's own handler, whose lines begin with dates and places.
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", force=True)
     if len(argv) > 1:
         return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     if not _WORKDIRS.value:

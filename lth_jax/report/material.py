@@ -1,6 +1,8 @@
 """Material: all that a report is made of, read from a workdir."""
 
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from lth_jax.analysis.anatomy import Anatomy, anatomy
 from lth_jax.analysis.learning import spread
@@ -8,9 +10,13 @@ from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
 from lth_jax.store import histograms as weight_histograms
 from lth_jax.store import records
+from lth_jax.store.files import DamagedFile
 from lth_jax.store.histograms import Histogram
 from lth_jax.store.records import Run
 from lth_jax.store.workdir import Workdir, read_config, read_environment
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Material(NamedTuple):
@@ -35,8 +41,11 @@ def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
     config = read_config(workdir)
     runs = records.read(workdir.records)
     tickets = sorted({run.level for run in runs if run.arm == "ticket" and run.level})
-    masks = [workdir.ticket(level) for level in tickets]
-    weights = [workdir.weight_histograms(level) for level in spread([0, *tickets], 3)]
+    anatomies = _readable(tickets, lambda level: anatomy(workdir.ticket(level)))
+    histograms = _readable(
+        spread([0, *tickets], 3),
+        lambda level: weight_histograms.load(workdir.weight_histograms(level)),
+    )
     return Material(
         title=workdir.root.resolve().name,
         config=config,
@@ -47,10 +56,20 @@ def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
         ),
         num_groups=len({(run.arm, run.level) for run in runs}),
         num_planned=1 + (config.num_levels - 1) * len(config.arms),
-        anatomies=anatomy([path for path in masks if path.exists()]),
-        histograms={
-            int(path.stem.removeprefix("level_")): weight_histograms.load(path)
-            for path in weights
-            if path.exists()
-        },
+        anatomies=list(anatomies.values()),
+        histograms=histograms,
     )
+
+
+def _readable(levels: Sequence[int], read: Callable[[int], T]) -> dict[int, T]:
+    """What is read of each level; a file that is damaged costs its own figure alone."""
+    found = {}
+    for level in levels:
+        try:
+            found[level] = read(level)
+        except (FileNotFoundError, DamagedFile) as error:
+            told = (
+                "%s; its figures are left out. The study's command makes the file again"
+            )
+            _log.warning(told, error)
+    return found

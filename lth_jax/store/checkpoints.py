@@ -4,10 +4,14 @@ Orbax restores flipped bytes without a word, so every checkpoint carries the SHA
 of each of its files.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import pathlib
+import re
+import resource
 import shutil
 from typing import Any
 
@@ -26,11 +30,24 @@ class DamagedCheckpoint(Exception):
 
 
 def save(path: pathlib.Path, tree: Any) -> None:
-    """Writes a pytree of arrays, whole or not at all, over what is at the path."""
+    """Writes a pytree of arrays, whole or not at all, over what is at the path.
+
+    Raises:
+      WriteError: if it cannot.
+    """
+    tree = jax.device_get(tree)
+    num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
     with whole(path) as unfinished:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            args = ocp.args.StandardSave(jax.device_get(tree))
-            checkpointer.save(unfinished.absolute(), args=args)
+        _check_room(unfinished.parent, num_bytes)
+        try:
+            with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+                args = ocp.args.StandardSave(tree)
+                checkpointer.save(unfinished.absolute(), args=args)
+        except (ValueError, RuntimeError) as error:  # tensorstore's, of a limit or quota
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
         (unfinished / _MANIFEST).write_text(json.dumps(_digests(unfinished), indent=1))
         shutil.rmtree(path, ignore_errors=True)
 
@@ -125,6 +142,17 @@ class Kept:
         self._in_memory[name] = tree
         if len(self._in_memory) > _MOST_IN_MEMORY:
             del self._in_memory[next(iter(self._in_memory))]
+
+
+def _check_room(folder: pathlib.Path, num_bytes: int) -> None:
+    """Raises an `OSError` before orbax would, whose threads tell it in many lines."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    allowed = {errno.ENOSPC: shutil.disk_usage(folder).free}
+    if limit != resource.RLIM_INFINITY:
+        allowed[errno.EFBIG] = limit  # all may be in one file
+    for code, most in allowed.items():
+        if num_bytes > most:
+            raise OSError(code, os.strerror(code))
 
 
 def _digests(path: pathlib.Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lth_jax.config import StudyConfig
 from lth_jax.store import environment
-from lth_jax.store.files import whole
+from lth_jax.store.files import remove_unfinished, write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_config
 
 # How names of fields begin that are no part of what the study is: where the bytes are
@@ -47,13 +47,15 @@ def opened(
                 " with --workdir"
             ) from None
         check(workdir, config)  # again: another process may have been faster
-        environment.check_same_data(workdir, data_note)
+        environment.check_same(workdir, data_note)
         is_other = not workdir.config.exists() or bool(_differences(workdir, config))
         if is_other:
-            with whole(workdir.config) as path:  # first of all: it marks a study's folder
-                path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+            # First of all: it marks a study's folder.
+            written = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+            write_sealed(workdir.config, written.encode())
         for folder in workdir.folders:
             folder.mkdir(exist_ok=True)
+            remove_unfinished(folder)
         environment.note(workdir, data_note, is_other)
         yield workdir
 

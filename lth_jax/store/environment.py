@@ -11,10 +11,13 @@ from typing import Any
 
 import jax
 
-from lth_jax.store.files import whole
+from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environment
 
 _PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+# What JAX is set to. The first ones decide which numbers are drawn, not last bits alone.
+_STREAMS = ("jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64")
+_SETTINGS = (*_STREAMS, "jax_default_matmul_precision")
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,7 @@ def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
         "data_note": data_note,
+        "settings": _settings(),
     }
     noted = read_environment(workdir)
     before, after = dotted(noted or now), dotted(now)
@@ -41,23 +45,37 @@ def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
             "; ".join(f"{n} was {before.get(n)}, is {after[n]}" for n in changed),
         )
     if is_other or not noted:
-        with whole(workdir.environment) as path:
-            written = {**(noted or now), "command": sys.argv}
-            path.write_text(json.dumps(written, indent=2) + "\n")
+        written = json.dumps({**(noted or now), "command": sys.argv}, indent=2) + "\n"
+        write_sealed(workdir.environment, written.encode())
 
 
-def check_same_data(workdir: Workdir, data_note: str | None) -> None:
-    """Checks that a study, if it began, did so with data of this note (see `Source`).
+def check_same(workdir: Workdir, data_note: str | None) -> None:
+    """Checks that a study, if it began, has this note of its data and draws as JAX now.
 
     Raises:
-      WorkdirError: if it has others.
+      WorkdirError: if its data (see `Source`) are others, or its random numbers.
     """
-    theirs = read_environment(workdir).get("data_note")
-    if workdir.environment.exists() and data_note != theirs:
+    noted = read_environment(workdir)
+    if not noted:
+        return
+    if data_note != noted.get("data_note"):
         raise WorkdirError(
-            f"workdir: {workdir.root} was made with other data (data_note: {theirs!r}"
-            f" there, {data_note!r} now); choose another with --workdir"
+            f"workdir: {workdir.root} was made with other data (data_note:"
+            f" {noted.get('data_note')!r} there, {data_note!r} now); choose another with"
+            " --workdir"
         )
+    now = _settings()
+    theirs = {**now, **noted.get("settings", {})}
+    if changed := [name for name in _STREAMS if theirs[name] != now[name]]:
+        told = "; ".join(f"{n}: {theirs[n]!r} there, {now[n]!r} now" for n in changed)
+        raise WorkdirError(
+            f"workdir: {workdir.root} was made with other random numbers ({told}); set"
+            " JAX as it was there, or choose another with --workdir"
+        )
+
+
+def _settings() -> dict[str, Any]:
+    return {name: getattr(jax.config, name) for name in _SETTINGS}
 
 
 def software() -> dict[str, Any]:

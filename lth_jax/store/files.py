@@ -1,23 +1,133 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and tell when they are damaged."""
 
 import contextlib
+import errno
+import hashlib
 import os
 import pathlib
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
+
+from lth_jax.errors import UserError
+
+_UNFINISHED = ".unfinished-"
+_LONGEST_WRITE_SECONDS = 3600
+
+
+class WriteError(UserError):
+    """A file that cannot be written, as on a full disk."""
+
+
+class DamagedFile(UserError):
+    """A file whose bytes are not those that were written."""
 
 
 @contextlib.contextmanager
 def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a path to write a file or folder to; on success it moves to `path`.
 
-    The temporary name keeps the suffix, which some writers go by.
+    It has the same name, in a folder of its own, so that writers at once do not meet.
+    All is on the disk before it moves, so a power cut leaves the old or the new.
+
+    Raises:
+      WriteError: if the disk takes no more, or refuses.
     """
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # a folder that a kill left
     try:
-        yield unfinished
-        os.replace(unfinished, path)
+        _remove_old(path.parent)
+        own = pathlib.Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
+        try:
+            unfinished = own / path.name
+            yield unfinished
+            for written in (*unfinished.rglob("*"), unfinished):
+                _sync(written)
+            os.replace(unfinished, path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); what was written"
+            " before is kept"
+        ) from error
+
+
+def remove_unfinished(folder: pathlib.Path) -> None:
+    """Removes what writers that were killed left in a folder; nobody may write there."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def write_sealed(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file, and before it a file of its SHA-256, which `sha256sum -c` reads.
+
+    A kill between the two leaves an old file that is damaged, or none; never a new one
+    without its SHA-256.
+    """
+    line = _digest_line(path, content)
+    for target, written in ((_seal(path), line), (path, content)):
+        with whole(target) as unfinished:
+            unfinished.write_bytes(written)
+
+
+def read_sealed(path: pathlib.Path) -> bytes:
+    """What a file holds, as `write_sealed` wrote it.
+
+    One without a SHA-256 was copied elsewhere alone, or written before there were any.
+
+    Raises:
+      FileNotFoundError: if there is none.
+      DamagedFile: if it is not what was written, or cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedFile(f"{path}: cannot be read ({error.strerror})") from None
+    seal = _seal(path)
+    try:
+        is_damaged = seal.exists() and seal.read_bytes() != _digest_line(path, content)
+    except OSError as error:
+        raise DamagedFile(f"{seal}: cannot be read ({error.strerror})") from None
+    if is_damaged:
+        raise DamagedFile(f"{path}: damaged, or {seal.name} beside it is")
+    return content
+
+
+def is_sealed(path: pathlib.Path) -> bool:
+    """Whether a file is there, as it was written."""
+    try:
+        read_sealed(path)
+    except (FileNotFoundError, DamagedFile):
+        return False
+    return True
+
+
+def _seal(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _digest_line(path: pathlib.Path, content: bytes) -> bytes:
+    return f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode()
+
+
+def _sync(path: pathlib.Path) -> None:
+    """Waits until the disk has a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot, of folders
+            raise
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _remove_old(folder: pathlib.Path) -> None:
+    """Removes what a writer left that must have been killed: it is over an hour old."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LONGEST_WRITE_SECONDS:
+                shutil.rmtree(left)

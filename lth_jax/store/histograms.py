@@ -4,6 +4,7 @@ One file a level, readable with NumPy alone: for every prunable leaf, `edges/<pa
 `start/<path>` and `end/<path>`, as `Histogram` has them.
 """
 
+import io
 import pathlib
 from typing import Any, NamedTuple
 
@@ -11,8 +12,10 @@ import jax
 import numpy as np
 
 from lth_jax import masks as masks_lib
+from lth_jax import npz
 from lth_jax.masks import Masks, Params, Prunable
-from lth_jax.store.files import whole
+from lth_jax.npz import Header, NpzError
+from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
 
 _NUM_BINS = 80
 
@@ -43,15 +46,33 @@ def save(
         edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
         found = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
         arrays |= {f"{key}/{name}": x for key, x in found._asdict().items()}
-    with whole(path) as unfinished:
-        np.savez_compressed(unfinished, **arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write_sealed(path, file.getvalue())
 
 
 def load(path: pathlib.Path) -> dict[str, Histogram]:
-    """The histograms of one level, by leaf."""
-    with np.load(path) as arrays:
-        fields: dict[str, dict[str, np.ndarray]] = {}
-        for key in arrays:
-            field, _, name = key.partition("/")
-            fields.setdefault(name, {})[field] = arrays[key]
-    return {name: Histogram(**own) for name, own in fields.items()}
+    """The histograms of one level, by leaf.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      DamagedFile: if it is not what was written.
+    """
+    content = io.BytesIO(read_sealed(path))
+    kinds = {"edges": (np.float64, 1), "start": (np.int64, 0), "end": (np.int64, 0)}
+    try:
+        with npz.opened(content) as arrays:
+            names = [key.partition("/")[2] for key in arrays.headers]
+            allowed = {
+                f"{field}/{name}": Header(np.dtype(dtype), (_NUM_BINS + more,))
+                for name in names
+                for field, (dtype, more) in kinds.items()
+            }
+            if arrays.headers != allowed:
+                raise NpzError("its arrays are not those of histograms")
+            return {
+                name: Histogram(*(arrays.read(f"{field}/{name}") for field in kinds))
+                for name in dict.fromkeys(names)
+            }
+    except NpzError as error:
+        raise DamagedFile(f"{path}: {error}") from None

@@ -3,10 +3,12 @@
 Columns: arm, replicate, level, density, step, split, metric, value. Accuracies and
 densities are in [0, 1], losses in their own unit; values are float32, written so that
 they read back exactly. All files of a study in one pandas call:
-`pd.concat(map(pd.read_csv, sorted(glob("runs/mnist1d/records/*.csv"))))`.
+`pd.concat(map(pd.read_csv, sorted(glob("runs/mnist1d/records/*.csv"))))`. Beside each
+lies its SHA-256, and one that is not what was written is never read.
 """
 
 import csv
+import io
 import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lth_jax.errors import UserError
-from lth_jax.store.files import whole
+from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
 
 COLUMNS = ("arm", "replicate", "level", "density", "step", "split", "metric", "value")
 
 
 class RecordsError(UserError):
-    """Records that are missing or cut short."""
+    """Records that are missing or damaged."""
 
 
 class Curve(NamedTuple):
@@ -55,14 +57,15 @@ def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
 
 def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
     """Writes the runs of one arm and level; the file appears whole."""
-    with whole(path) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for *head, curves in runs:
-            for (split, metric), curve in curves.items():
-                for step, value in zip(*curve, strict=True):
-                    # str of a NumPy scalar: the shortest that reads back the same.
-                    writer.writerow((*head, step, split, metric, str(value)))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for *head, curves in runs:
+        for (split, metric), curve in curves.items():
+            for step, value in zip(*curve, strict=True):
+                # str of a NumPy scalar: the shortest that reads back the same.
+                writer.writerow((*head, step, split, metric, str(value)))
+    write_sealed(path, text.getvalue().encode())
 
 
 def read(folder: pathlib.Path) -> list[Run]:
@@ -98,23 +101,24 @@ def read(folder: pathlib.Path) -> list[Run]:
 
 def _read_file(path: pathlib.Path) -> list[Run]:
     runs: dict[int, Run] = {}
-    points: dict[tuple[int, str, str], list[tuple[int, float]]] = {}
-    with path.open(newline="") as file:
-        reader = csv.reader(file)
+    points: dict[tuple[int, str, str], list[tuple[np.int64, float]]] = {}
+    try:
+        reader = csv.reader(io.StringIO(read_sealed(path).decode()))
+    except (DamagedFile, UnicodeDecodeError) as error:
+        raise RecordsError(f"{error}; the study's command makes it again") from None
+    try:
         if tuple(next(reader, ())) != COLUMNS:
             raise RecordsError(f"{path}: line 1; must be {','.join(COLUMNS)}")
-        for row in reader:
-            try:
-                arm, replicate, level, density, step, split, metric, value = row
-                run = Run(arm, int(replicate), int(level), float(density), {})
-                point = int(step), float(value)
-            except ValueError:
-                raise RecordsError(
-                    f"{path}: line {reader.line_num} is damaged; delete the file, and the"
-                    " study's command makes it again"
-                ) from None
+        for arm, replicate, level, density, step, split, metric, value in reader:
+            run = Run(arm, int(replicate), int(level), float(density), {})
             runs.setdefault(run.replicate, run)
-            points.setdefault((run.replicate, split, metric), []).append(point)
+            curve = points.setdefault((run.replicate, split, metric), [])
+            curve.append((np.int64(step), float(value)))
+    except (ValueError, OverflowError, csv.Error):
+        raise RecordsError(
+            f"{path}: line {reader.line_num} is damaged; delete the file, and the"
+            " study's command makes it again"
+        ) from None
     for (number, split, metric), pairs in points.items():
         steps, values = zip(*pairs, strict=True)
         runs[number].curves[split, metric] = Curve(np.array(steps), np.array(values))

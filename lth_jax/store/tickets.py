@@ -7,14 +7,15 @@ replicates):
 - `mask/<path>`: uint8[R, ceil(size / 8)], the mask bit-packed in C order (`np.packbits`);
 
 and `provenance`, a JSON text: level, rewind step, config, package version, the shape of
-an input, and that of every mask.
+an input, and the shapes and dtypes of the leaves.
 """
 
-import functools
+import contextlib
+import io
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,8 +23,10 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from lth_jax import masks as masks_lib
+from lth_jax import npz
 from lth_jax.masks import Masks, Params
-from lth_jax.store.files import whole
+from lth_jax.npz import Arrays, Header, NpzError
+from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
 
 
 def save(
@@ -36,40 +39,91 @@ def save(
     """
     weights, kept = map(masks_lib.named_leaves, jax.device_get((params, masks)))
     shapes = {name: mask.shape[1:] for name, mask in kept}
-    written = json.dumps({**provenance, "shapes": shapes})
+    dtypes = {name: str(leaf.dtype) for name, leaf in weights}
+    written = json.dumps({**provenance, "shapes": shapes, "dtypes": dtypes})
     arrays: dict[str, Any] = {"provenance": np.array(written)}
     arrays |= {f"weights/{name}": leaf for name, leaf in weights}
     for name, mask in kept:
         arrays[f"mask/{name}"] = np.packbits(mask.reshape(len(mask), -1), axis=1)
-    with whole(path) as unfinished:
-        np.savez_compressed(unfinished, **arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write_sealed(path, file.getvalue())
 
 
 def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, Any]]:
     """One replicate's ticket: params and masks as nested dicts, and its provenance.
 
     Raises:
-      IndexError: if there is no such replicate.
+      FileNotFoundError, IndexError: if there is no such file, or no such replicate.
+      DamagedFile: if the file is not what was written.
     """
-    params, masks = {}, {}
-    with np.load(path) as arrays:
-        provenance: dict[str, Any] = json.loads(str(arrays["provenance"]))
-        for name, shape in provenance["shapes"].items():
-            params[name] = arrays[f"weights/{name}"][replicate]
-            masks[name] = _unpacked(arrays[f"mask/{name}"][replicate], shape)
-    nested = functools.partial(unflatten_dict, sep="/")
-    return nested(params), nested(masks), provenance
+    with _opened(path) as (arrays, leaves, provenance):
+        params = {
+            name: arrays.read(f"weights/{name}").view(leaf.dtype)[replicate]
+            for name, leaf in leaves.items()
+        }
+        masks = {
+            name: _unpacked(arrays.read(f"mask/{name}")[replicate], leaf.shape)
+            for name, leaf in leaves.items()
+        }
+        return _nested(params), _nested(masks), provenance
 
 
 def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """All replicates' masks by path, bool[R, ...], and the provenance; no weights."""
-    with np.load(path) as arrays:
-        provenance: dict[str, Any] = json.loads(str(arrays["provenance"]))
+    """All replicates' masks by path, bool[R, ...], and the provenance; no weights.
+
+    Raises what `load` does.
+    """
+    with _opened(path) as (arrays, leaves, provenance):
         masks = {
-            name: _unpacked(arrays[f"mask/{name}"], shape)
-            for name, shape in provenance["shapes"].items()
+            name: _unpacked(arrays.read(f"mask/{name}"), leaf.shape)
+            for name, leaf in leaves.items()
         }
     return masks, provenance
+
+
+@contextlib.contextmanager
+def _opened(
+    path: pathlib.Path,
+) -> Iterator[tuple[Arrays, dict[str, Header], dict[str, Any]]]:
+    """Its arrays, the leaves of one replicate by name, and the provenance; checked."""
+    content = io.BytesIO(read_sealed(path))
+    try:
+        with npz.opened(content) as arrays:
+            provenance = json.loads(str(arrays.read("provenance")))
+            leaves = {
+                name: Header(np.dtype(provenance["dtypes"][name]), tuple(shape))
+                for name, shape in provenance["shapes"].items()
+            }
+            _check_headers(arrays.headers, leaves)
+            yield arrays, leaves, provenance
+    except (NpzError, ValueError, TypeError, KeyError) as error:
+        raise DamagedFile(f"{path}: damaged ({error})") from None
+
+
+def _check_headers(headers: dict[str, Header], leaves: dict[str, Header]) -> None:
+    """Raises an `NpzError` where arrays are not those that the provenance has."""
+    if (
+        headers.keys()
+        != {"provenance"}.union(*({f"weights/{name}", f"mask/{name}"} for name in leaves))
+        or not leaves
+    ):
+        raise NpzError("its arrays are not those of its provenance")
+    (replicates,) = {header.shape[0] for name, header in headers.items() if header.shape}
+    for name, leaf in leaves.items():
+        size = math.prod(leaf.shape)
+        mask = Header(np.dtype(np.uint8), (replicates, -(-size // 8)))
+        weights = headers[f"weights/{name}"]
+        # NumPy writes dtypes that it does not know, such as bfloat16, as bytes.
+        is_known = weights.dtype in (leaf.dtype, np.dtype(f"V{leaf.dtype.itemsize}"))
+        has_shape = weights.shape == (replicates, *leaf.shape)
+        if not (is_known and has_shape and headers[f"mask/{name}"] == mask):
+            raise NpzError(f"{name} is not as its provenance has it")
+
+
+def _nested(leaves: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = unflatten_dict(leaves, sep="/")  # type: ignore[no-untyped-call]
+    return nested
 
 
 def _unpacked(bits: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -8,6 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from lth_jax.config import ConfigError, StudyConfig, parse
 from lth_jax.errors import UserError
+from lth_jax.store.files import DamagedFile, read_sealed
 
 
 class WorkdirError(UserError):
@@ -44,6 +45,10 @@ class Workdir:
     def weight_histograms(self, level: int) -> pathlib.Path:
         """How the tickets' surviving weights are spread at a level."""
         return self.weights / f"level_{level:02d}.npz"
+
+    def side_files(self, level: int) -> list[pathlib.Path]:
+        """What a level's tickets leave beside records and checkpoints."""
+        return [self.ticket(level), self.weight_histograms(level)]
 
     def level(self, level: int) -> pathlib.Path:
         """The checkpoint of the tickets at the end of a level."""
@@ -84,8 +89,10 @@ def read_config(workdir: Workdir) -> StudyConfig:
 def _object(path: pathlib.Path) -> dict[str, Any]:
     """What a JSON file holds, if it is an object."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(read_sealed(path))
+    except DamagedFile as error:
+        raise WorkdirError(f"workdir: {error}") from None
+    except ValueError as error:
         raise WorkdirError(f"workdir: {path}: {error}") from None
     if not isinstance(found, dict):
         raise WorkdirError(f"workdir: {path}: {found!r}; must be an object")

@@ -14,6 +14,7 @@ from lth_jax import deploy
 from lth_jax.deploy import measures
 from lth_jax.deploy.__main__ import main
 from lth_jax.store import records
+from lth_jax.store.files import write_sealed
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,8 @@ def with_config(study, root, **changes):
     """A copy of a study that says it had another config."""
     shutil.copytree(study.root, root)
     path = root / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    changed = {**json.loads(path.read_text()), **changes}
+    write_sealed(path, json.dumps(changed).encode())
     return f"--workdir={root}"
 
 
@@ -181,7 +183,8 @@ def test_a_level_that_is_not_finished_or_damaged_is_named(tiny_study, tmp_path, 
 def test_a_study_of_other_data_is_refused(tiny_study, tmp_path, capsys):
     shutil.copytree(tiny_study.root, tmp_path / "study")
     path = tmp_path / "study" / "environment.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "data_note": "altered"}))
+    changed = {**json.loads(path.read_text()), "data_note": "altered"}
+    write_sealed(path, json.dumps(changed).encode())
     flags = f"--workdir={tmp_path / 'study'}", f"--out={tmp_path / 'out'}"
     assert "was made with other data" in refused(capsys, *flags, "--level=1")
 

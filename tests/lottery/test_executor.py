@@ -177,6 +177,51 @@ def test_a_study_and_its_data_are_freed_when_it_is_done(tiny_config, tmp_path):
     assert [ref() for ref in left] == [None, None]
 
 
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "records/level_01-reinit.csv",
+        "records/level_01-ticket.csv",
+        "tickets/level_02.npz",
+        "weights/level_00.npz",
+        "checkpoints/init",
+        "checkpoints/level_01",
+    ],
+)
+def test_what_a_finished_study_lost_is_made_again(
+    tiny_config, built, finished, copy, caplog, victim
+):
+    path = copy.root / victim
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.write_bytes(path.read_bytes()[:-3])
+    assert not is_finished(tiny_config, copy)
+    with caplog.at_level(logging.WARNING):
+        run(tiny_config, copy.root, built)
+    assert f"{path} is gone or damaged" in caplog.text
+    assert is_finished(tiny_config, copy)
+    for pattern in ("records/*", "tickets/*", "weights/*"):
+        ours, theirs = (
+            {path.name: path.read_bytes() for path in files.root.glob(pattern)}
+            for files in (copy, finished)
+        )
+        assert ours == theirs
+
+
+def test_a_rewind_point_that_is_gone_is_made_again(tiny_config, tmp_path):
+    rewind = dataclasses.replace(tiny_config.rewind, preset="late_rewind", step="10")
+    config = dataclasses.replace(
+        tiny_config, rewind=rewind, num_levels=2, num_steps=20, arms=("ticket",)
+    )
+    files = run(config, tmp_path)
+    before = texts(files)
+    shutil.rmtree(files.rewind)
+    assert not is_finished(config, files)
+    assert texts(run(config, tmp_path)) == before
+    assert is_finished(config, files)
+
+
 def test_a_finished_study_is_left_as_it_is(tiny_config, built, finished):
     before = {p: p.stat().st_mtime_ns for p in finished.records.iterdir()}
     run(tiny_config, finished.root, built)

@@ -11,6 +11,7 @@ from lth_jax.analysis.verdict import as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.report.material import gather
+from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir
 
 
@@ -19,7 +20,7 @@ def make(tiny_study, root, **changes):
     shutil.copytree(tiny_study.root, root)
     files = Workdir(root)
     config = json.loads(files.config.read_text()) | changes
-    files.config.write_text(json.dumps(config))
+    write_sealed(files.config, json.dumps(config).encode())
     return files
 
 
@@ -129,7 +130,7 @@ def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path
     name = "<img src=q onerror=alert(1)>$x_"
     root = first.root.rename(first.root.with_name(name))
     environment = json.loads(second.environment.read_text()) | {"data_note": "<b>odd"}
-    second.environment.write_text(json.dumps(environment))
+    write_sealed(second.environment, json.dumps(environment).encode())
     found = visit(compare([Workdir(root), second], tmp_path / "both.html"))
     assert (found.complaints, found.requests) == ([], [])
     partial, odd = browsing.texts(found.page, ".note")

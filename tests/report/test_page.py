@@ -15,6 +15,7 @@ from lth_jax.report.material import gather
 from lth_jax.report.page import study_page
 from lth_jax.report.panels import sections
 from lth_jax.store import records
+from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir
 
 MINUS = "\N{MINUS SIGN}"
@@ -374,7 +375,7 @@ def test_criteria_stand_side_by_side(tiny, visit):
     config = json.loads(tiny.config.read_text())
     config["arms"] = list(dict.fromkeys(arm for arm, _ in standings.TRUTH))
     config["prune"]["densities"] = DENSITIES[1:3]
-    tiny.config.write_text(json.dumps(config))
+    write_sealed(tiny.config, json.dumps(config).encode())
     forget(tiny, 1)
     forget(tiny, 2)
     groups = {}
@@ -447,7 +448,7 @@ def test_the_dense_net_alone_has_a_page(tiny, visit):
 def test_a_note_on_the_data_stands_at_the_top(tiny, visit):
     environment = json.loads(tiny.environment.read_text())
     environment["data_note"] = "these data <i>are</i> odd"
-    tiny.environment.write_text(json.dumps(environment))
+    write_sealed(tiny.environment, json.dumps(environment).encode())
     page = visit(write_page(tiny)[0]).page
     assert browsing.texts(page, ".note") == ["these data <i>are</i> odd"]
 
@@ -461,7 +462,7 @@ def test_nothing_that_a_user_names_becomes_a_part_of_the_page(tiny, visit):
         "commit": "</script><script>alert(3)</script>",
         "command": ["x", "--workdir=</pre><img src=q onerror=alert(4)>"],
     }
-    tiny.environment.write_text(json.dumps(environment))
+    write_sealed(tiny.environment, json.dumps(environment).encode())
     found = visit(write_page(tiny)[0])
     assert found.page.title() == f"{name}: lottery tickets"
     assert found.page.locator("h1").text_content() == name

@@ -106,6 +106,22 @@ def test_bad_input_is_told_in_one_line(flags, message, run, study, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("folder", ["tickets", "weights"])
+@pytest.mark.parametrize("how", ["cut", "gone"])
+def test_a_damaged_side_file_costs_its_own_figures(run, study, folder, how):
+    path = study.root / folder / "level_01.npz"
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        path.unlink()
+    code, _, err = run(f"--workdir={study.root}")
+    assert code == 0
+    (line,) = err.strip().splitlines()
+    assert line.startswith("warning: ")
+    assert str(path) in line
+    assert study.page.exists()
+
+
 def test_records_that_are_cut_short_are_told_in_one_line(run, study):
     path = study.records / "level_01-reinit.csv"
     path.write_text(path.read_text()[:-5] + "x\n")

@@ -7,6 +7,7 @@ import pytest
 from lth_jax import masks as masks_lib
 from lth_jax.store import histograms as weight_histograms
 from lth_jax.store import records
+from lth_jax.store.files import DamagedFile
 
 NUM_REPLICATES = 3
 SHAPES = {"dense_0": (30, 20), "conv_1": (3, 3, 4, 8), "output": (20, 10)}
@@ -94,7 +95,8 @@ def test_numpy_alone_reads_them_and_the_file_appears_whole(path):
     weight_histograms.save(
         path, weights, weights, random_masks(0.5), masks_lib.default_prunable
     )
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    names = sorted(p.name for p in path.parent.iterdir())
+    assert names == [path.name, f"{path.name}.sha256"]
     with np.load(path, allow_pickle=False) as arrays:
         assert sorted(arrays) == sorted(
             f"{part}/{name}/kernel"
@@ -118,3 +120,27 @@ def test_a_study_keeps_those_of_every_level(tiny_study, tiny_config):
         assert sum(h.start.sum() for h in found.values()) == expected
         assert sum(h.end.sum() for h in found.values()) == expected
         assert any((h.start != h.end).any() for h in found.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"edges/a": np.zeros(80)},
+        {"start/a": np.zeros(80)},
+        {"end/b": np.zeros(80, int)},
+        {"edges/a": None},
+    ],
+)
+def test_a_file_of_other_arrays_is_damaged(tmp_path, changes):
+    arrays = {
+        "edges/a": np.zeros(81),
+        "start/a": np.zeros(80, int),
+        "end/a": np.zeros(80, int),
+    }
+    path = tmp_path / "w.npz"
+    np.savez(path, **arrays)
+    assert weight_histograms.load(path).keys() == {"a"}
+    arrays = {k: v for k, v in {**arrays, **changes}.items() if v is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(DamagedFile, match=r"w\.npz: its arrays"):
+        weight_histograms.load(path)

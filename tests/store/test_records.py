@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from lth_jax.store import records
+from lth_jax.store.files import write_sealed
 from lth_jax.store.records import Curve, RecordsError, Run
 
 
@@ -76,6 +77,8 @@ def test_pandas_reads_all_files_in_one_call(tmp_path):
         ("a,b\n", "line 1; must be arm,"),
         (",".join(records.COLUMNS) + "\nticket,0,1,0.5,10,test\n", "line 2 is damaged"),
         (",".join(records.COLUMNS) + "\nticket,0,x,0.5,10,test,loss,1\n", "line 2"),
+        (",".join(records.COLUMNS) + f"\nticket,0,1,0.5,{2**63},a,b,1\n", "line 2"),
+        (",".join(records.COLUMNS) + f"\n{'x' * 200_000},0,1,0.5,1,a,b,1\n", "line 2"),
     ],
 )
 def test_damaged_records_are_told_with_file_and_line(tmp_path, content, message):
@@ -88,12 +91,15 @@ def test_records_cut_short_or_doubled_are_told(tmp_path):
     write_levels(tmp_path, ticket=(0, 1, 2))
     path = records.path_of(tmp_path, "ticket", 2)
     lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines)[:-3])  # what is left reads well, and says less
+    with pytest.raises(RecordsError, match=r"level_02-ticket\.csv: damaged, or .* again"):
+        records.read(tmp_path)
     for rows in (1, 3, 5, len(lines) - 1):  # header alone; within and between replicates
-        path.write_text("".join(lines[:rows]))
+        write_sealed(path, "".join(lines[:rows]).encode())
         with pytest.raises(RecordsError, match=r"level_02-ticket.csv: cut short; delete"):
             records.read(tmp_path)
-    path.write_text("".join(lines))
-    (tmp_path / "level_02-ticket copy.csv").write_text("".join(lines))
+    write_sealed(path, "".join(lines).encode())
+    write_sealed(tmp_path / "level_02-ticket copy.csv", "".join(lines).encode())
     with pytest.raises(
         RecordsError, match=r"ticket copy.csv: holds what level_02-ticket"
     ):

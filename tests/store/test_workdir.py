@@ -4,11 +4,13 @@ import logging
 import shutil
 import sys
 
+import jax
 import pytest
 
 from lth_jax.config import Claim, PruneConfig, VerdictConfig
 from lth_jax.store import claim
 from lth_jax.store.claim import check, opened
+from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, read_config, read_environment
 
 
@@ -178,7 +180,7 @@ def test_a_changed_environment_is_a_warning(tiny_config, tmp_path, caplog):
     with opened(tmp_path, tiny_config) as workdir:
         environment = json.loads(workdir.environment.read_text())
     environment["versions"]["jax"] = "0.0.1"
-    workdir.environment.write_text(json.dumps(environment))
+    write_sealed(workdir.environment, json.dumps(environment).encode())
     with caplog.at_level(logging.WARNING), opened(tmp_path, tiny_config):
         pass
     assert "versions.jax was 0.0.1" in caplog.text
@@ -208,7 +210,7 @@ def test_workdirs_from_before_there_were_data_notes_go_on(tiny_config, tmp_path)
     with opened(tmp_path, tiny_config) as workdir:
         environment = json.loads(workdir.environment.read_text())
     del environment["data_note"]
-    workdir.environment.write_text(json.dumps(environment))
+    write_sealed(workdir.environment, json.dumps(environment).encode())
     with opened(tmp_path, tiny_config):
         assert read_environment(workdir).get("data_note") is None
 
@@ -217,7 +219,7 @@ def test_workdirs_from_before_anything_could_be_watched_go_on(tiny_config, tmp_p
     with opened(tmp_path, tiny_config) as workdir:
         config = json.loads(workdir.config.read_text())
     del config["log"]
-    workdir.config.write_text(json.dumps(config))
+    write_sealed(workdir.config, json.dumps(config).encode())
     with opened(tmp_path, tiny_config):
         pass
 
@@ -225,7 +227,7 @@ def test_workdirs_from_before_anything_could_be_watched_go_on(tiny_config, tmp_p
 def test_a_damaged_environment_is_told(tmp_path):
     workdir = Workdir(tmp_path)
     assert read_environment(workdir) == {}
-    workdir.environment.write_text("{")
+    write_sealed(workdir.environment, b"{")
     with pytest.raises(WorkdirError, match=r"environment\.json"):
         read_environment(workdir)
 
@@ -235,7 +237,7 @@ def test_files_that_hold_no_object_are_told(text, tiny_config, tmp_path):
     with opened(tmp_path, tiny_config) as workdir:
         pass
     for path in (workdir.environment, workdir.config):
-        path.write_text(text)
+        write_sealed(path, text.encode())
         with (
             pytest.raises(WorkdirError, match=rf"{path.stem}\.json: .* an object"),
             opened(tmp_path, tiny_config),
@@ -266,7 +268,7 @@ def test_a_study_goes_on_however_it_is_judged(tiny_config, tmp_path):
     with opened(tmp_path, judged):
         pass
     del written["verdict"]  # of a study from before there were verdicts
-    workdir.config.write_text(json.dumps(written))
+    write_sealed(workdir.config, json.dumps(written).encode())
     assert read_config(workdir) == tiny_config
     with opened(tmp_path, judged):
         pass
@@ -278,10 +280,76 @@ def test_a_config_that_cannot_be_read_is_told(tiny_config, tmp_path):
     with opened(tmp_path, tiny_config) as workdir:
         pass
     text = workdir.config.read_text()
-    workdir.config.write_text("{")
+    write_sealed(workdir.config, b"{")
     with pytest.raises(WorkdirError, match=r"config\.json"):
         read_config(workdir)
-    workdir.config.write_text(text.replace('"num_levels": 3', '"num_levels": "three"'))
+    text = text.replace('"num_levels": 3', '"num_levels": "three"')
+    write_sealed(workdir.config, text.encode())
     expected = r"config\.json: num_levels: 'three'; must be of type int"
     with pytest.raises(WorkdirError, match=expected):
         read_config(workdir)
+
+
+@pytest.mark.parametrize("name", ["config", "environment"])
+def test_a_damaged_note_is_told_and_never_read(tiny_config, tmp_path, name):
+    with opened(tmp_path, tiny_config) as workdir:
+        pass
+    path = getattr(workdir, name)
+    path.write_text(path.read_text().replace("1", "2"))
+    with (
+        pytest.raises(WorkdirError, match=rf"{name}\.json: damaged"),
+        opened(tmp_path, tiny_config),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jax_threefry_partitionable", False),
+        ("jax_default_prng_impl", "rbg"),
+        ("jax_enable_x64", True),
+    ],
+)
+def test_a_study_goes_on_with_its_random_numbers_alone(
+    tiny_config, tmp_path, name, value
+):
+    with opened(tmp_path, tiny_config):
+        pass
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    there = getattr(jax.config, name)
+    jax.config.update(name, value)
+    larger = dataclasses.replace(tiny_config, num_levels=4)
+    try:
+        for config in (tiny_config, larger):
+            with (
+                pytest.raises(
+                    WorkdirError, match=f"{name}: {there!r} there, {value!r} now"
+                ),
+                opened(tmp_path, config),
+            ):
+                pass
+    finally:
+        jax.config.update(name, there)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_another_precision_is_a_warning(tiny_config, tmp_path, caplog):
+    with opened(tmp_path, tiny_config):
+        pass
+    with (
+        caplog.at_level(logging.WARNING),
+        jax.default_matmul_precision("float32"),
+        opened(tmp_path, tiny_config),
+    ):
+        pass
+    assert "jax_default_matmul_precision was None, is float32" in caplog.text
+
+
+def test_what_killed_writers_left_goes_when_the_study_goes_on(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        pass
+    left = workdir.checkpoints / ".unfinished-abc"
+    left.mkdir()
+    with opened(tmp_path, tiny_config):
+        assert not left.exists()
