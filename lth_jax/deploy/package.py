@@ -18,6 +18,7 @@ from jax.export import Exported
 
 from lth_jax.deploy import export, weights
 from lth_jax.errors import UserError
+from lth_jax.npz import NpzError
 from lth_jax.store.files import whole
 
 WEIGHTS, PROGRAM, ONNX = "weights.npz", "program.jax", "model.onnx"
@@ -70,17 +71,38 @@ def load(folder: str | pathlib.Path) -> Package:
         raise PackageError(
             f"{folder / MANIFEST}: damaged, or {MANIFEST_DIGEST} beside it is"
         )
-    manifest = json.loads(content)
-    contents = {}
-    for name, facts in manifest["files"].items():
-        path, written = folder / name, facts["bytes"]
-        contents[name] = content = _read(path)
-        if (size := len(content)) != written:
-            raise PackageError(f"{path}: damaged; {size} bytes, {written} were written")
-        if _digest(content) != facts["sha256"]:
-            raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
-    provenance = weights.provenance_of(contents[WEIGHTS])
-    return Package(provenance, manifest, export.read(contents[PROGRAM]))
+    try:
+        manifest = json.loads(content)
+        listed = {n: (x["bytes"], x["sha256"]) for n, x in manifest["files"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PackageError(f"{folder / MANIFEST}: no manifest ({error!r})") from None
+    contents = {name: _checked(folder, name, *sums) for name, sums in listed.items()}
+    if missing := {WEIGHTS, PROGRAM} - contents.keys():
+        raise PackageError(f"{folder / MANIFEST}: lists no {', '.join(sorted(missing))}")
+    try:
+        provenance = weights.provenance_of(contents[WEIGHTS])
+    except (NpzError, ValueError) as error:
+        raise PackageError(f"{folder / WEIGHTS}: {error}") from None
+    try:
+        program = export.read(contents[PROGRAM])
+    except Exception as error:  # of many types, as a flatbuffer is wrong in many ways
+        raise PackageError(f"{folder / PROGRAM}: no program ({error!r})") from None
+    return Package(provenance, manifest, program)
+
+
+def _checked(folder: pathlib.Path, name: str, written: int, digest: str) -> bytes:
+    """What a file of a manifest holds, if it is what was written."""
+    if name in ("", ".", "..") or pathlib.Path(name).name != name:
+        raise PackageError(
+            f"{folder / MANIFEST}: {name!r}; must be the plain name of a file"
+        )
+    path = folder / name
+    content = _read(path)
+    if (size := len(content)) != written:
+        raise PackageError(f"{path}: damaged; {size} bytes, {written} were written")
+    if _digest(content) != digest:
+        raise PackageError(f"{path}: damaged; its SHA-256 is not the manifest's")
+    return content
 
 
 def write(
@@ -92,6 +114,7 @@ def write(
 
     Raises:
       PackageError: if something is in the folder.
+      WriteError: if it cannot be written.
     """
     listed = {n: {"sha256": _digest(x), "bytes": len(x)} for n, x in files.items()}
     manifest = (json.dumps({"files": listed, **facts}, indent=2) + "\n").encode()
@@ -123,6 +146,8 @@ def _read(path: pathlib.Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PackageError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # of a name with a null in it
+        raise PackageError(f"{path}: {error}") from None
 
 
 def _digest(content: bytes) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from lth_jax import npz
 from lth_jax.data import Normalization
 from lth_jax.masks import named_leaves
 from lth_jax.shrinking.compact import Compact
@@ -48,7 +49,11 @@ def as_bytes(
 
 
 def provenance_of(content: bytes) -> dict[str, Any]:
-    """The provenance in such a file."""
-    with np.load(io.BytesIO(content)) as arrays:
-        found: dict[str, Any] = json.loads(str(arrays["provenance"]))
+    """The provenance in such a file.
+
+    Raises:
+      NpzError, ValueError: if it has none.
+    """
+    with npz.opened(io.BytesIO(content)) as arrays:
+        found: dict[str, Any] = json.loads(str(arrays.read("provenance")))
     return found

@@ -12,6 +12,7 @@ from support.zoo import NETS, draw_masks, images, logits, variables
 
 from lth_jax import data, deploy, shrinking
 from lth_jax.deploy import export, package, weights
+from lth_jax.store.files import WriteError
 
 NORMALIZATION = data.Normalization(np.float32([1, 2, 3]), np.float32([2, 3, 4]))
 FILES = (
@@ -78,6 +79,9 @@ def test_sums_are_those_that_other_tools_make(folder):
     assert digest == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
 
 
+SUMS = {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+
+
 def flipped(content):
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
@@ -96,6 +100,36 @@ def test_a_damaged_file_is_refused_by_name(folder, name):
         deploy.load(folder)
     (folder / name).write_bytes(content)
     deploy.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": None}, r"manifest\.json: no manifest"),
+        ({"files": {"weights.npz": {}}}, r"manifest\.json: no manifest"),
+        ({"files": {}}, r"manifest\.json: lists no program\.jax, weights\.npz"),
+        ({"files": {"../secret": SUMS}}, r"'\.\./secret'; must be the plain name"),
+        ({"files": {"/etc/passwd": SUMS}}, r"'/etc/passwd'; must be the plain name"),
+        ({"files": {"..": SUMS}}, r"'\.\.'; must be the plain name"),
+        ({"files": {"a\0b": SUMS}}, "null"),
+    ],
+)
+def test_a_manifest_of_other_content_is_refused(folder, changes, message):
+    """Though its own SHA-256 agrees."""
+    path = folder / package.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / package.MANIFEST_DIGEST).write_text(f"{digest}  manifest.json\n")
+    with pytest.raises(package.PackageError, match=message):
+        deploy.load(folder)
+
+
+@pytest.mark.parametrize("name", [package.WEIGHTS, package.PROGRAM])
+def test_a_file_of_other_content_is_refused(folder, tmp_path, name):
+    files = {n: (folder / n).read_bytes() for n in (package.WEIGHTS, package.PROGRAM)}
+    package.write(tmp_path / "other", {**files, name: b"something else"}, {})
+    with pytest.raises(package.PackageError, match=name):
+        deploy.load(tmp_path / "other")
 
 
 def test_inputs_that_do_not_fit_are_refused(folder):
@@ -123,7 +157,7 @@ def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path):
 
 
 def test_what_fails_half_way_leaves_nothing(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(WriteError, match="out: cannot be written"):
         package.write(tmp_path / "out", {"a": b"b", "no/such": b""}, {})
     assert list(tmp_path.iterdir()) == []
 
