@@ -1,4 +1,7 @@
-"""Fit: what of a study's data its criteria and its loss can use."""
+"""Fit: whether a study's data and net are fit for its criteria, loss and pruning."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,8 @@ from lth_jax.data import Split
 from lth_jax.lottery.arms import find_arm
 from lth_jax.models import Network
 from lth_jax.pruning.criteria import CRITERIA
+from lth_jax.pruning.layer_densities import LAYER_DENSITIES, shapes_of
+from lth_jax.pruning.weights import Fraction
 from lth_jax.training.losses import Loss
 
 
@@ -19,9 +24,7 @@ def check_sample(config: StudyConfig, train: Split) -> None:
       ConfigError: naming the criterion, or how many examples there are.
     """
     is_integer = np.issubdtype(train.labels.dtype, np.integer)
-    arms = (arm for arm in config.arms if find_arm(arm).is_criterion)
-    fields = dict.fromkeys(arms, "arms") | {config.prune.criterion: "prune.criterion"}
-    for name, field in fields.items():
+    for name, field in _criteria(config).items():
         criterion = CRITERIA.find(name)
         # Those that learn take all of them.
         if not criterion.at_data or criterion.learns:
@@ -62,6 +65,73 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
             f"loss.name: {config.loss.name!r} is not allowed for labels"
             f" {_described(train.labels)} ({str(error).splitlines()[0]})"
         ) from None
+
+
+def check_counts(
+    config: StudyConfig, leaves: Sequence[tuple[str, Any]], fraction: Fraction
+) -> None:
+    """Checks that every level leaves every layer a weight, where counts alone tell.
+
+    `leaves` are those that can be pruned, by path; `fraction` is what an iterative level
+    prunes of each, or of all together.
+
+    Raises:
+      ConfigError: naming the field, the level and the layers.
+    """
+    if config.prune.structure != "weights":
+        return  # those count what they prune as one
+    field = "prune.densities" if config.prune.densities else "prune.fraction"
+    for name in _criteria(config):
+        scope = CRITERIA.find(name).scope or config.prune.scope
+        for level, kept in enumerate(_kept(config, scope, leaves, fraction), 1):
+            if isinstance(kept, int):
+                least = max(config.prune.floor, 1)
+                needed = sum(min(least, leaf.size) for _, leaf in leaves)
+                if kept < needed:
+                    raise ConfigError(
+                        f"{field}: level {level} is not allowed to keep {kept} weights;"
+                        f" {least} in each layer (prune.floor) are {needed}"
+                    )
+            elif empty := [path for path, number in kept.items() if not number]:
+                raise ConfigError(
+                    f"{field}: level {level} is not allowed to leave no weight of"
+                    f" {', '.join(empty)}; prune less, fewer levels, or with"
+                    " prune.scope='global', which has a floor"
+                )
+
+
+def _kept(
+    config: StudyConfig,
+    scope: str,
+    leaves: Sequence[tuple[str, Any]],
+    fraction: Fraction,
+) -> Iterator[dict[str, int] | int]:
+    """How many weights each later level keeps of every leaf, or of all if global."""
+    sizes = {path: leaf.size for path, leaf in leaves}
+    total = sum(sizes.values())
+    share = LAYER_DENSITIES.get(scope)
+    for density in config.prune.densities:
+        if scope == "global":
+            yield round(density * total)
+        else:
+            own = dict.fromkeys(sizes, density)
+            own = own if share is None else share(shapes_of(leaves), density)
+            yield {path: round(own[path] * size) for path, size in sizes.items()}
+    if config.prune.densities:
+        return
+    for _ in range(1, config.num_levels):
+        if isinstance(fraction, float):
+            total -= round(fraction * total)
+            yield total
+        else:
+            sizes = {path: n - round(fraction[path] * n) for path, n in sizes.items()}
+            yield sizes
+
+
+def _criteria(config: StudyConfig) -> dict[str, str]:
+    """All criteria that prune in a study, with the field that names each."""
+    arms = (arm for arm in config.arms if find_arm(arm).is_criterion)
+    return dict.fromkeys(arms, "arms") | {config.prune.criterion: "prune.criterion"}
 
 
 def _described(labels: np.ndarray) -> str:

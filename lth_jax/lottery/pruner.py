@@ -1,5 +1,6 @@
 """Pruner: the masks of a level, by the study's criterion or another."""
 
+import logging
 from typing import Any
 
 import jax
@@ -19,12 +20,19 @@ from lth_jax.training import connections
 from lth_jax.training.connections import Counts
 from lth_jax.training.state import TrainState
 
+_log = logging.getLogger(__name__)
+
 
 def prune(job: Job, found: Found) -> Masks:
     """The masks of a job's level, bool leaves [R, ...], from nets that it found."""
     nets = found.parent if job.prunes_trained else None
     nets = nets or Trained(found.initial, found.full_masks)
     pruned = [prune_one(job, m.replicate, nets, found.initial) for m in job.members]
+    for path, _ in masks_lib.prunable_leaves(pruned[0], job.study.prunable):
+        leaves = [dict(masks_lib.named_leaves(member))[path] for member in pruned]
+        if empty := [r for r, leaf in enumerate(leaves) if not leaf.any()]:
+            told = "%s, level %d: no weight of %s is left, in replicates %s"
+            _log.warning(told, job.arm, job.level, path, ", ".join(map(str, empty)))
     return jax.tree.map(lambda *members: jnp.stack(members), *pruned)
 
 

@@ -15,7 +15,7 @@ from lth_jax.config import ConfigError, StudyConfig, rewind_step
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
-from lth_jax.lottery.fit import check_loss, check_sample
+from lth_jax.lottery.fit import check_counts, check_loss, check_sample
 from lth_jax.masks import Params, Prunable
 from lth_jax.models import Network
 from lth_jax.pruning.criteria import Criterion, Evidence
@@ -230,12 +230,14 @@ def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Frac
         raise ConfigError(
             f"prune.exclude: {prune.exclude!r} is not allowed; must leave a layer"
         ) from None
-    if prune.scope == "global":
-        return prune.fraction
 
     def own(path: str, leaf: jax.Array) -> float:
         if path.startswith(f"{models.OUTPUT_LAYER}/"):
             return prune.output_fraction
         return prune.conv_fraction if leaf.ndim > 2 else prune.fraction
 
-    return {path: own(path, leaf) for path, leaf in leaves}
+    fraction: Fraction = {path: own(path, leaf) for path, leaf in leaves}
+    if prune.scope == "global":
+        fraction = prune.fraction
+    check_counts(config, leaves, fraction)
+    return fraction
