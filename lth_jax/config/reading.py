@@ -99,7 +99,10 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
             raise ConfigError(f"{field}: {value!r}; must be a tuple")
         return tuple(_typed(field, item, args[0]) for item in value)
     if annotation is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{field}: {value!r}; must be a float ({error})") from None
     if annotation is str and type(value) is int:  # such as rewind.step=500
         return str(value)
     if type(value) is not annotation:

@@ -89,13 +89,13 @@ def check_counts(
                 needed = sum(min(least, leaf.size) for _, leaf in leaves)
                 if kept < needed:
                     raise ConfigError(
-                        f"{field}: level {level} is not allowed to keep {kept} weights;"
-                        f" {least} in each layer (prune.floor) are {needed}"
+                        f"{field}: level {level} would keep {kept} of the weights; must"
+                        f" be at least {needed}, {least} in each layer (prune.floor)"
                     )
             elif empty := [path for path, number in kept.items() if not number]:
                 raise ConfigError(
-                    f"{field}: level {level} is not allowed to leave no weight of"
-                    f" {', '.join(empty)}; prune less, fewer levels, or with"
+                    f"{field}: level {level} would leave no weight of"
+                    f" {', '.join(empty)}; must prune less or at fewer levels, or with"
                     " prune.scope='global', which has a floor"
                 )
 

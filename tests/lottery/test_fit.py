@@ -83,6 +83,8 @@ def test_it_names_field_level_and_layers():
     with pytest.raises(ConfigError, match=r"prune\.fraction: level 1 .* a/kernel;"):
         check_counts(study(3, fraction=0.9), leaves, fractions)
     config = study(3, scope="global", densities=(0.5, 0.02), floor=2)
-    with pytest.raises(ConfigError, match=r"prune\.densities: level 2 .* keep 2 weights"):
+    with pytest.raises(
+        ConfigError, match=r"prune\.densities: level 2 .* keep 2 of the weights"
+    ):
         check_counts(config, leaves, 0.2)
     check_counts(study(3, structure="blocks", block_size=2), leaves, fractions)
