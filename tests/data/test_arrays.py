@@ -56,7 +56,10 @@ def test_the_note_tells_data_from_data():
             "x_test has 0 examples and y_test 0",
         ),
         ({"x_test": IMAGES[1][..., 0]}, "x_train is uint8.* and x_test uint8"),
-        ({"x_train": np.full((6, 4), np.nan)}, "x_train has NaN or infinity"),
+        (
+            {"x_train": np.full((6, 4, 4, 3), np.nan)},
+            "x_train has NaN or infinity in 6 of 6",
+        ),
         (
             {"x_train": np.zeros(6)},
             r"x_train is float64\[6\]; must be integers or floats",
