@@ -39,8 +39,8 @@ def checked(
     converted = {name: _converted(place, name, a) for name, a in arrays.items()}
     check_shapes(place, converted)
     stored = {
-        name: (_labels if i % 2 else _inputs)(place, name, array)
-        for i, (name, array) in enumerate(converted.items())
+        name: _labels(place, name, a, num_outputs) if i % 2 else _inputs(place, name, a)
+        for i, (name, a) in enumerate(converted.items())
     }
     x_train, y_train, x_test, y_test = names = [*stored]
     for one, other in ((x_train, x_test), (y_train, y_test)):
@@ -51,10 +51,7 @@ def checked(
     if train.labels.dtype != np.int32:
         return Source(train, test, int(num_outputs or train.labels.shape[-1]))
     highest = max(train.labels.max(), test.labels.max())
-    num_classes = int(num_outputs or highest + 1)
-    for name in (y_train, y_test):
-        _check_range(place, name, stored[name], num_classes)
-    return Source(train, test, num_classes)
+    return Source(train, test, int(num_outputs or highest + 1))
 
 
 def check_shapes(place: str, arrays: Mapping[str, Shaped]) -> None:
@@ -103,20 +100,22 @@ def _inputs(place: str, name: str, array: np.ndarray) -> np.ndarray:
     """Inputs in the dtype that is kept."""
     if array.dtype == np.uint8:
         return array
-    return _numbers(place, name, array)
+    return _numbers(place, name, array, 2**31)
 
 
-def _labels(place: str, name: str, array: np.ndarray) -> np.ndarray:
-    """Labels in the dtype that is kept."""
-    stored = _numbers(place, name, array)
+def _labels(
+    place: str, name: str, array: np.ndarray, num_outputs: int | None
+) -> np.ndarray:
+    """Labels in the dtype that is kept; classes lie below the number of outputs."""
+    stored = _numbers(place, name, array, num_outputs or 2**31)
     is_one_number = stored.dtype == np.float32 and stored.ndim == 1
     return stored[:, None] if is_one_number else stored
 
 
-def _numbers(place: str, name: str, array: np.ndarray) -> np.ndarray:
-    """Finite float32, or int32 from 0 on."""
+def _numbers(place: str, name: str, array: np.ndarray, end: int) -> np.ndarray:
+    """Finite float32, or int32 from 0 to below an end."""
     if array.dtype.kind != "f":
-        _check_range(place, name, array, 2**31)
+        _check_range(place, name, array, end)
         return array.astype(np.int32, copy=False)
     with np.errstate(over="ignore"):
         stored = array.astype(np.float32, copy=False)

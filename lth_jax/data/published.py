@@ -36,16 +36,27 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
 
         from lth_jax.data.builders import builder_class
 
-        make = builder_class(name, files)
-        builder = make(source=raw)
+        made = builder_class(name, files)
+        builder = _opened(name, lambda: made(source=raw))
         if not builder.info.splits:
             with _locked(pathlib.Path(builder.data_dir)):
-                builder = make(source=raw)  # another process may have been faster
+                builder = made(source=raw)  # another process may have been faster
                 if not builder.info.splits:
                     _prepare(name, builder)
         return read(builder)
 
     return load
+
+
+def _opened(name: str, make: Callable[[], Any]) -> Any:
+    """The builder, with what it knows of what it has prepared."""
+    try:
+        return make()
+    except Exception as error:  # of damaged files TFDS raises many kinds
+        raise DataError(
+            f"data.name: {name!r} is damaged in TFDS's data folder ({error}); remove"
+            f" lth_{name} there, and it is prepared anew"
+        ) from None
 
 
 def _prepare(name: str, builder: Any) -> None:

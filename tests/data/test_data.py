@@ -296,6 +296,24 @@ def test_other_cifar_files_are_a_warning_and_never_prepared(
     assert not prepared(data_dir)
 
 
+def test_a_prepared_set_that_is_damaged_is_told(tiny, data_dir):
+    name, folder, _ = tiny
+    data.load(name, str(folder))
+    (path,) = data_dir.rglob("dataset_info.json")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=f"'{name}' is damaged .*; remove lth_{name} "):
+        data.load(name, str(folder))
+    shutil.rmtree(data_dir / f"lth_{name}")
+    assert data.load(name, str(folder)).note is None
+
+
+def test_a_data_folder_that_cannot_be_written_is_told(tiny, data_dir):
+    name, folder, _ = tiny
+    data_dir.write_text("no folder")
+    with pytest.raises(DataError, match=r"cannot prepare .* TFDS_DATA_DIR can name"):
+        data.load(name, str(folder))
+
+
 def test_a_builder_stores_nothing_under_an_official_name_that_is_not(tiny, data_dir):
     from lth_jax.data.builders import builder_class
 
