@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from lth_jax import npz
 from lth_jax.data.checks import check_shapes, checked
 from lth_jax.data.source import DataError, Source
@@ -33,7 +35,7 @@ def from_arrays(arrays: Sequence[Any], num_outputs: int | None = None) -> Source
     digest = hashlib.sha256()
     for array in (*source.train, *source.test):
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     digits = digest.hexdigest()[:16]
     return source._replace(note=f"data of one's own (SHA-256 {digits}…)")
 

@@ -52,7 +52,8 @@ def read(builder: Any) -> Source:
             f"{place} has splits {found}; must have train, and test or validation;"
             f" {_ANOTHER}"
         )
-    if not isinstance(keys, tuple) or [*map(type, keys)] != [str, str]:
+    are_two = isinstance(keys, tuple) and [*map(type, keys)] == [str, str]
+    if not are_two or keys[0] == keys[1]:
         raise DataError(
             f"{place} has supervised keys {keys}; must be (input, label); {_ANOTHER}"
         )

@@ -40,7 +40,8 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
         builder = _opened(name, lambda: made(source=raw))
         if not builder.info.splits:
             with _locked(pathlib.Path(builder.data_dir)):
-                builder = made(source=raw)  # another process may have been faster
+                # Again: another process may have been faster.
+                builder = _opened(name, lambda: made(source=raw))
                 if not builder.info.splits:
                     _prepare(name, builder)
         return read(builder)

@@ -126,6 +126,10 @@ def test_classes_and_numbers_are_read(feature, num_outputs, dtype, shape, made):
             r"has supervised keys None; must be \(input, label\)",
         ),
         (
+            {"train": "classes", "test": "classes", "keys": ("image", "image")},
+            r"has supervised keys \('image', 'image'\); must be \(input, label\)",
+        ),
+        (
             {"train": "classes", "test": "classes", "keys": ("image", {"a": "label"})},
             r"has supervised keys .*; must be \(input, label\)",
         ),
