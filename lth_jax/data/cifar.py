@@ -2,13 +2,12 @@
 
 import hashlib
 import pathlib
-import tarfile
-import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from lth_jax.data.archive import unpack
 from lth_jax.data.source import DataError, Source, Split
 
 _SIDE = 32
@@ -27,6 +26,7 @@ class CifarFiles(NamedTuple):
 
     name: str  # of the data set, for messages
     archive: str
+    num_bytes: int  # the archive's
     sha256: str  # the archive's
     folder: str  # what it unpacks to
     train: tuple[BinFile, ...]
@@ -64,13 +64,12 @@ class CifarFiles(NamedTuple):
             holds a label out of range.
         """
         archive = paths.get(self.archive)
-        found = _unpacked(archive, self.files) if archive else self._loose(paths)
-        *train, test = map(self._split, found, found.values(), self.files)
-        whole = Split(*map(np.concatenate, zip(*train, strict=True)))
         # Official are these files, whatever archive they came in, or the whole archive.
-        is_official = [*map(_sha256, found.values())] == [f.sha256 for f in self.files]
-        if archive:
-            is_official |= _sha256(archive.read_bytes()) == self.sha256
+        is_official = archive is not None and self._is_official(archive)
+        found = self._unpacked(archive) if archive else self._loose(paths)
+        *train, test = map(self._split, found, found.values())
+        whole = Split(*map(np.concatenate, zip(*train, strict=True)))
+        is_official |= [*map(_sha256, found.values())] == [f.sha256 for f in self.files]
         if is_official:
             return Source(whole, test, self.num_classes)
         digits = _sha256(b"".join(found.values()))[:16]  # to tell others apart
@@ -80,57 +79,67 @@ class CifarFiles(NamedTuple):
         )
         return Source(whole, test, self.num_classes, note)
 
+    @property
+    def _record(self) -> int:
+        """The bytes of a record."""
+        return self.num_label_bytes + 3 * _SIDE**2
+
+    def _is_official(self, archive: pathlib.Path) -> bool:
+        """Whether an archive is the official one, before it is unpacked."""
+        if not archive.is_file() or archive.stat().st_size != self.num_bytes:
+            return False
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.sha256:
+            raise DataError(
+                f"{archive}: damaged: as long as the official archive, and its SHA-256 is"
+                f" {digest}; must be {self.sha256}; download it again"
+            )
+        return True
+
+    def _unpacked(self, archive: pathlib.Path) -> dict[str, bytes]:
+        """The contents of files in an archive, in their order, by how to name them."""
+        sizes = {file.name: file.num_records * self._record for file in self.files}
+        found = unpack(archive, sizes)
+        return {f"{archive}: {name}": content for name, content in found.items()}
+
     def _loose(self, paths: Mapping[str, pathlib.Path]) -> dict[str, bytes]:
         """The contents of unpacked files, in their order, by their paths."""
-        try:
-            return {str(paths[x.name]): paths[x.name].read_bytes() for x in self.files}
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{error.filename}: no such file; data.raw_dir must hold {self.archive},"
-                " or what it unpacks to"
-            ) from None
+        found = {}
+        for file in self.files:
+            path, size = paths[file.name], file.num_records * self._record
+            if not path.is_file():
+                raise DataError(
+                    f"{path}: no such file; data.raw_dir must hold {self.archive}, or"
+                    " what it unpacks to"
+                )
+            if (num_bytes := path.stat().st_size) != size:
+                raise DataError(f"{path}: {num_bytes} bytes; must be {size}")
+            try:
+                found[str(path)] = path.read_bytes()
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error})") from None
+        return found
 
-    def _split(self, place: str, content: bytes, file: BinFile) -> Split:
-        record = self.num_label_bytes + 3 * _SIDE**2
-        if len(content) != file.num_records * record:
-            raise DataError(
-                f"{place}: {len(content)} bytes; must be {file.num_records * record},"
-                f" {file.num_records} records of {record}"
-            )
-        records = np.frombuffer(content, np.uint8).reshape(-1, record)
+    def _split(self, place: str, content: bytes) -> Split:
+        records = np.frombuffer(content, np.uint8).reshape(-1, self._record)
         labels = records[:, self.num_label_bytes - 1].astype(np.int32)
-        if labels.max() >= self.num_classes:
+        if bad := np.count_nonzero(labels >= self.num_classes):
             raise DataError(
-                f"{place}: label {labels.max()}, in record {labels.argmax()}; must be"
-                f" below {self.num_classes}"
+                f"{place}: {bad} of {len(labels)} labels are not below"
+                f" {self.num_classes}, as label {labels.max()} in record"
+                f" {labels.argmax()}; the file is damaged, or of another data set"
             )
         planes = records[:, self.num_label_bytes :].reshape(-1, 3, _SIDE, _SIDE)
         return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels)
-
-
-def _unpacked(archive: pathlib.Path, files: tuple[BinFile, ...]) -> dict[str, bytes]:
-    """The contents of files in an archive, in their order, by how to name them."""
-    names, found = [file.name for file in files], {}
-    try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                name = pathlib.PurePosixPath(member.name).name
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is not None and name in names:
-                    found[name] = content.read()
-    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
-        raise DataError(f"{archive}: truncated or damaged archive ({error})") from None
-    if missing := sorted({*names} - found.keys()):
-        raise DataError(f"{archive}: truncated or damaged archive (no {missing[0]})")
-    return {f"{archive}: {name}": found[name] for name in names}
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# The archives' checksums are those of tensorflow_datasets' url_checksums. The files'
-# are those that torchvision for Ruby checks after it has unpacked the same archives.
+# The archives' sizes and checksums are those of tensorflow_datasets' url_checksums. The
+# files' are those that torchvision for Ruby checks after it has unpacked the same.
 _BATCHES = (  # of CIFAR-10, for training
     "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
     "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -141,6 +150,7 @@ _BATCHES = (  # of CIFAR-10, for training
 CIFAR10 = CifarFiles(
     name="cifar10",
     archive="cifar-10-binary.tar.gz",
+    num_bytes=170_052_171,
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     folder="cifar-10-batches-bin",
     train=tuple(
@@ -157,6 +167,7 @@ CIFAR10 = CifarFiles(
 CIFAR100 = CifarFiles(
     name="cifar100",
     archive="cifar-100-binary.tar.gz",
+    num_bytes=168_513_733,
     sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     folder="cifar-100-binary",
     train=(

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import pathlib
 import struct
 import zlib
@@ -28,6 +29,7 @@ class IdxFiles(NamedTuple):
 
     url: str
     checksums: tuple[str, str, str, str]
+    num_examples: tuple[int, int] = (60_000, 10_000)  # to train and to test on
     image_shape: tuple[int, int, int] = (28, 28, 1)
     num_classes: int = 10
 
@@ -43,11 +45,16 @@ class IdxFiles(NamedTuple):
     def read(self, paths: Mapping[str, pathlib.Path]) -> Source:
         """The checked examples in files by name: images uint8[N, 28, 28, 1].
 
+        No more of a file is unpacked than it must hold.
+
         Raises:
           DataError: if a file is missing, truncated, or not the expected one.
         """
+        shapes = [
+            s for n in self.num_examples for s in ((n, *self.image_shape[:2]), (n,))
+        ]
         in_order = [paths[name] for name in _NAMES]
-        train_x, train_y, test_x, test_y = map(_read, in_order, _NAMES, self.checksums)
+        train_x, train_y, test_x, test_y = map(_read, in_order, self.checksums, shapes)
         train = Split(train_x[..., None], train_y.astype(np.int32))
         test = Split(test_x[..., None], test_y.astype(np.int32))
         return Source(train, test, self.num_classes)
@@ -73,19 +80,26 @@ FASHION_MNIST = IdxFiles(
 )
 
 
-def _read(path: pathlib.Path, name: str, checksum: str) -> np.ndarray:
+def _read(path: pathlib.Path, checksum: str, shape: tuple[int, ...]) -> np.ndarray:
     """The array in a gzipped IDX file of unsigned bytes, checked."""
+    header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
+    size = len(header) + math.prod(shape)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, of images or labels in gzipped IDX")
     try:
-        content = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected {name}") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        with gzip.open(path) as file:
+            content = file.read(size + 1)
+    except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: truncated or damaged gzip file ({error})") from None
+    if len(content) > size:
+        raise DataError(
+            f"{path}: unpacks to more than the {size} bytes that it must hold"
+        )
     if (found := hashlib.sha256(content).hexdigest()) != checksum:
         raise DataError(
             f"{path}: the SHA-256 of its uncompressed content is {found}; must be"
             f" {checksum}"
         )
-    num_axes = content[3]
-    shape = struct.unpack_from(f">{num_axes}I", content, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * num_axes).reshape(shape)
+    if not content.startswith(header) or len(content) != size:
+        raise DataError(f"{path}: must be IDX of unsigned bytes {list(shape)}")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

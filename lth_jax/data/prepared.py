@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from lth_jax.data.arrays import checked
+from lth_jax.data.checks import checked
 from lth_jax.data.source import DataError, Source
+
+_ANOTHER = "another choice can be made in a function (package.module:name)"
 
 
 def load(name: str, others: Iterable[str]) -> Source:
@@ -19,11 +21,11 @@ def load(name: str, others: Iterable[str]) -> Source:
 
     try:
         builder = tfds.builder(name)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    except Exception as error:  # of names, and of damaged files: TFDS promises no kind
         raise DataError(
             f"data.name: {name!r}; must be one of {', '.join(others)}, or"
-            " package.module:name, npz:FILE, or the name of a data set prepared by TFDS"
-            f" ({str(error).splitlines()[0]})"
+            " package.module:name, npz:FILE, or the name of a data set that TFDS has"
+            f" prepared and can open ({_first_line(error)})"
         ) from None
     if not builder.info.splits:
         raise DataError(
@@ -38,35 +40,63 @@ def read(builder: Any) -> Source:
     """The examples of a prepared data set; without a test split, those of validation.
 
     Raises:
-      DataError: if it has not the splits, the keys, the format or the values.
+      DataError: if it has not the splits, the keys, the format or the values, or if it is
+        damaged.
     """
-    keys, splits = builder.info.supervised_keys, builder.info.splits
-    test = next((name for name in ("test", "validation") if name in splits), None)
-    if not keys or len(keys) != 2 or "train" not in splits or test is None:
+    place, keys = f"data.name: {builder.name!r}", builder.info.supervised_keys
+    sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
+    test = "test" if sizes.get("test") else "validation"
+    if not sizes.get("train") or not sizes.get(test):
+        found = ", ".join(f"{name} ({number} examples)" for name, number in sizes.items())
         raise DataError(
-            f"data.name: {builder.name!r}; must have splits train and test or validation,"
-            " and supervised keys (input, label)"
+            f"{place} has splits {found}; must have train, and test or validation;"
+            f" {_ANOTHER}"
+        )
+    are_two = isinstance(keys, tuple) and [*map(type, keys)] == [str, str]
+    if not are_two or keys[0] == keys[1]:
+        raise DataError(
+            f"{place} has supervised keys {keys}; must be (input, label); {_ANOTHER}"
         )
     if builder.info.file_format.value != "array_record":
         raise DataError(
-            f"data.name: {builder.name!r} is prepared as"
-            f" {builder.info.file_format.value}, which needs TensorFlow to read; prepare"
-            " it as array_record (tfds build --file_format=array_record)"
+            f"{place} is prepared as {builder.info.file_format.value}, which needs"
+            " TensorFlow to read; prepare it as array_record (tfds build"
+            " --file_format=array_record)"
         )
-    source = checked([*_arrays(builder, "train"), *_arrays(builder, test)])
-    label = builder.info.features[keys[1]]
+    arrays: dict[str, np.ndarray] = {}
+    for split in ("train", test):
+        arrays |= _arrays(builder, place, split, sizes[split])
+    num_classes = getattr(builder.info.features[keys[1]], "num_classes", None)
+    source = checked(place, arrays, num_classes)
     note = f"{builder.name}: the test split is its {test} split; it has no other"
-    return source._replace(
-        num_outputs=getattr(label, "num_classes", source.num_outputs),
-        note=None if test == "test" else note,
-    )
+    return source._replace(note=None if test == "test" else note)
 
 
-def _arrays(builder: Any, split: str) -> list[np.ndarray]:
-    """Inputs and labels."""
-    records = builder.as_data_source(split=split)
-    rows = records.__getitems__(range(len(records)))
+def _arrays(
+    builder: Any, place: str, split: str, num_examples: int
+) -> dict[str, np.ndarray]:
+    """Inputs and labels of a split, by how to name them."""
+    try:
+        records = builder.as_data_source(split=split)
+        rows = records.__getitems__(range(num_examples))
+        if any(row[key] is None for row in rows for key in builder.info.supervised_keys):
+            raise ValueError("examples without content")  # of a file cut short
+    except Exception as error:  # array_record raises what its C++ comes upon
+        raise DataError(
+            f"{place} is damaged in {builder.data_dir} ({_first_line(error)}); remove"
+            " that folder, and prepare it again"
+        ) from None
+    arrays = {}
     for key in builder.info.supervised_keys:
-        if len({np.shape(row[key]) for row in rows}) != 1:
-            raise DataError(f"data.name: {builder.name!r} has {key}s of several sizes")
-    return [np.stack([row[key] for row in rows]) for key in builder.info.supervised_keys]
+        sizes = {np.shape(row[key]) for row in rows}
+        if len(sizes) != 1:
+            raise DataError(
+                f"{place} has {key}s of {len(sizes)} sizes in {split}, {min(sizes)} for"
+                f" one; must be of one; {_ANOTHER}"
+            )
+        arrays[f"{split}[{key!r}]"] = np.stack([row[key] for row in rows])
+    return arrays
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,8 +1,12 @@
 """Published: data sets that are prepared from published files at the first use."""
 
+import contextlib
+import fcntl
 import logging
 import pathlib
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from lth_jax.data.cifar import CifarFiles
 from lth_jax.data.idx import IdxFiles
@@ -14,7 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
-    """The loader of a data set: of the folder of its files, or None to download them."""
+    """The loader of a data set: of the folder of its files, or None to download them.
+
+    Of several processes that load it at once, one prepares it, and the others wait.
+    """
 
     def load(raw_dir: str | None) -> Source:
         raw = None
@@ -26,18 +33,59 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
             if raw.note is not None:
                 _log.warning("%s", raw.note)
                 return raw
-        import tensorflow_datasets as tfds
 
         from lth_jax.data.builders import builder_class
 
-        builder = builder_class(name, files)(source=raw)
+        made = builder_class(name, files)
+        builder = _opened(name, lambda: made(source=raw))
         if not builder.info.splits:
-            _log.warning("preparing %s in %s (10 to 20 s, once)", name, builder.data_dir)
-            tfds.disable_progress_bar()
-            try:
-                builder.download_and_prepare()
-            finally:
-                tfds.enable_progress_bar()
+            with _locked(pathlib.Path(builder.data_dir)):
+                # Again: another process may have been faster.
+                builder = _opened(name, lambda: made(source=raw))
+                if not builder.info.splits:
+                    _prepare(name, builder)
         return read(builder)
 
     return load
+
+
+def _opened(name: str, make: Callable[[], Any]) -> Any:
+    """The builder, with what it knows of what it has prepared."""
+    try:
+        return make()
+    except Exception as error:  # of damaged files TFDS raises many kinds
+        raise DataError(
+            f"data.name: {name!r} is damaged in TFDS's data folder ({error}); remove"
+            f" lth_{name} there, and it is prepared anew"
+        ) from None
+
+
+def _prepare(name: str, builder: Any) -> None:
+    import tensorflow_datasets as tfds
+
+    _log.warning("preparing %s in %s (10 to 20 s, once)", name, builder.data_dir)
+    tfds.disable_progress_bar()
+    try:
+        builder.download_and_prepare()
+    finally:
+        tfds.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Other processes wait meanwhile; what a killed one left of this folder is removed.
+
+    TFDS writes to a folder beside it, which it renames at the end.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a killed process gives it back
+            for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
+                shutil.rmtree(left)
+            yield
+    except OSError as error:
+        raise DataError(
+            f"cannot prepare the data set in {folder} ({error}); the environment variable"
+            " TFDS_DATA_DIR can name another folder"
+        ) from None

@@ -1,5 +1,6 @@
 """Sets: the data sets by name, and how one is loaded into memory."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -58,16 +59,21 @@ def _without_raw_files(make: Callable[[], Source]) -> Loader:
 
 def _own(found: Any) -> Loader:
     """The loader of a function without arguments, to a `Source` or to four arrays."""
-    if not callable(found):
-        raise TypeError("must be a function without arguments, to a Source or to arrays")
+    try:
+        inspect.signature(found).bind()
+    except (TypeError, ValueError):
+        raise TypeError(
+            "must be a function without arguments, to a Source or to arrays"
+        ) from None
 
     def make() -> Source:
         made = found()
         if not isinstance(made, Source):
             return from_arrays(made)
-        source = from_arrays((*made.train, *made.test))
-        note = made.note or source.note
-        return source._replace(num_outputs=made.num_outputs, note=note)
+        if not isinstance(made.train, tuple) or not isinstance(made.test, tuple):
+            raise DataError("data: train and test of a Source must be a Split each")
+        source = from_arrays((*made.train, *made.test), made.num_outputs)
+        return source._replace(note=made.note or source.note)
 
     return _without_raw_files(make)
 

@@ -1,10 +1,13 @@
 """Source: a data set in memory, as NumPy arrays, and how it is split."""
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lth_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 class DataError(UserError):
@@ -68,21 +71,49 @@ def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Spli
 def channel_statistics(inputs: np.ndarray) -> Normalization:
     """The mean and standard deviation of each channel, by which inputs are normalised.
 
-    Tokens have mean 0 and deviation 1; a constant channel has deviation 1.
+    Tokens have mean 0 and deviation 1. A constant channel has its value for a mean and
+    deviation 1, so that it becomes 0; a warning names it.
+
+    Raises:
+      DataError: if a channel's deviation is beyond float32.
     """
     channels = inputs.reshape(-1, inputs.shape[-1])
     if _are_tokens(inputs):
-        mean, std = np.zeros_like(channels[0]), np.ones_like(channels[0])
-    elif inputs.dtype != np.uint8:
-        mean, std = (f(0, dtype=np.float32) for f in (channels.mean, channels.std))
+        return Normalization(
+            np.zeros(len(channels.T), np.float32), np.ones(len(channels.T), np.float32)
+        )
+    if inputs.dtype == np.uint8:
+        mean, std = _of_levels(channels)
     else:
-        levels = np.arange(256, dtype=np.float64)
-        counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
-        frequencies = counts / len(channels)
-        mean = frequencies @ levels
-        std = np.sqrt(np.maximum(frequencies @ levels**2 - mean**2, 0))
-    std = np.where(std > 0, std, 1)
+        # One by one: over all at once NumPy adds up row after row, and stops at 2**24.
+        with np.errstate(over="ignore"):
+            mean, std = (
+                np.array([getattr(c, f)(dtype=np.float32) for c in channels.T])
+                for f in ("mean", "std")
+            )
+    if not np.isfinite(std).all():
+        bad = np.flatnonzero(~np.isfinite(std)).tolist()
+        raise DataError(f"data: channels {bad} are too large to normalise; scale them")
+    is_constant = (std == 0) | (channels.min(0) == channels.max(0))
+    if is_constant.any():
+        _log.warning(
+            "%d of %d channels are constant in the training inputs (%s): not scaled",
+            is_constant.sum(),
+            len(is_constant),
+            ", ".join(map(str, np.flatnonzero(is_constant)[:10])),
+        )
+    mean = np.where(is_constant, channels[0], mean)
+    std = np.where(is_constant, 1, std)
     return Normalization(mean.astype(np.float32), std.astype(np.float32))
+
+
+def _of_levels(channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and standard deviation of uint8[N, C], exact: from counts of levels."""
+    levels = np.arange(256, dtype=np.float64)
+    counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
+    frequencies = counts / len(channels)
+    mean = frequencies @ levels
+    return mean, np.sqrt(np.maximum(frequencies @ levels**2 - mean**2, 0))
 
 
 def _are_tokens(inputs: Any) -> bool:

@@ -115,7 +115,7 @@ def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: p.unlink(), "no such file; expected train-labels"),
+        (lambda p: p.unlink(), "no such file, of images or labels"),
         (lambda p: p.write_bytes(p.read_bytes()[:-100]), "truncated or damaged gzip"),
         (lambda p: p.write_bytes(b"not gzip at all"), "truncated or damaged gzip"),
         (
@@ -296,6 +296,24 @@ def test_other_cifar_files_are_a_warning_and_never_prepared(
     assert not prepared(data_dir)
 
 
+def test_a_prepared_set_that_is_damaged_is_told(tiny, data_dir):
+    name, folder, _ = tiny
+    data.load(name, str(folder))
+    (path,) = data_dir.rglob("dataset_info.json")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=f"'{name}' is damaged .*; remove lth_{name} "):
+        data.load(name, str(folder))
+    shutil.rmtree(data_dir / f"lth_{name}")
+    assert data.load(name, str(folder)).note is None
+
+
+def test_a_data_folder_that_cannot_be_written_is_told(tiny, data_dir):
+    name, folder, _ = tiny
+    data_dir.write_text("no folder")
+    with pytest.raises(DataError, match=r"cannot prepare .* TFDS_DATA_DIR can name"):
+        data.load(name, str(folder))
+
+
 def test_a_builder_stores_nothing_under_an_official_name_that_is_not(tiny, data_dir):
     from lth_jax.data.builders import builder_class
 
@@ -340,10 +358,13 @@ def replace_label(path: pathlib.Path, label: int) -> None:
         (lambda p: p.unlink(), "no such file; data.raw_dir must hold cifar-10-binary"),
         (
             lambda p: p.write_bytes(p.read_bytes()[:-1]),
-            "30729 bytes; must be 30730, 10 records of 3073",
+            "30729 bytes; must be 30730",
         ),
         (lambda p: p.write_bytes(p.read_bytes()[3073:]), "27657 bytes; must be 30730"),
-        (lambda p: replace_label(p, 10), "label 10, in record 3; must be below 10"),
+        (
+            lambda p: replace_label(p, 10),
+            "1 of 10 labels are not below 10, as label 10 in record 3",
+        ),
     ],
     ids=["missing", "truncated", "a record less", "label out of range"],
 )
