@@ -97,7 +97,7 @@ def _opened(
             }
             _check_headers(arrays.headers, leaves)
             yield arrays, leaves, provenance
-    except (NpzError, ValueError, TypeError, KeyError) as error:
+    except (NpzError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedFile(f"{path}: damaged ({error})") from None
 
 

@@ -74,6 +74,8 @@ def repacked(path, **changes):
         {"provenance": None},
         {"provenance": np.array("{}")},
         {"provenance": np.array("[1")},
+        {"provenance": np.array("[1]")},
+        {"provenance": np.array(json.dumps({"shapes": 3, "dtypes": {}}))},
         {"provenance": np.array(json.dumps({"shapes": {}, "dtypes": {}}))},
         {"provenance": np.array(3)},
         {"mask/dense_0/bias": None},
