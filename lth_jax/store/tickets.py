@@ -90,24 +90,30 @@ def _opened(
     content = io.BytesIO(read_sealed(path))
     try:
         with npz.opened(content) as arrays:
-            provenance = json.loads(str(arrays.read("provenance")))
-            leaves = {
-                name: Header(np.dtype(provenance["dtypes"][name]), tuple(shape))
-                for name, shape in provenance["shapes"].items()
-            }
+            provenance, leaves = _read_provenance(arrays)
             _check_headers(arrays.headers, leaves)
             yield arrays, leaves, provenance
-    except (NpzError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except NpzError as error:
         raise DamagedFile(f"{path}: damaged ({error})") from None
+
+
+def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]:
+    """The provenance, and the leaves of one replicate that it speaks of, by name."""
+    try:
+        provenance = json.loads(str(arrays.read("provenance")))
+        return provenance, {
+            name: Header(np.dtype(provenance["dtypes"][name]), tuple(shape))
+            for name, shape in provenance["shapes"].items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NpzError(f"its provenance is not that of tickets; {error!r}") from None
 
 
 def _check_headers(headers: dict[str, Header], leaves: dict[str, Header]) -> None:
     """Raises an `NpzError` where arrays are not those that the provenance has."""
-    if (
-        headers.keys()
-        != {"provenance"}.union(*({f"weights/{name}", f"mask/{name}"} for name in leaves))
-        or not leaves
-    ):
+    kinds = ("weights", "mask")
+    names = {"provenance", *(f"{kind}/{name}" for kind in kinds for name in leaves)}
+    if not leaves or headers.keys() != names:
         raise NpzError("its arrays are not those of its provenance")
     (replicates,) = {header.shape[0] for name, header in headers.items() if header.shape}
     for name, leaf in leaves.items():
