@@ -115,7 +115,7 @@ def _check_headers(headers: dict[str, Header], leaves: dict[str, Header]) -> Non
     names = {"provenance", *(f"{kind}/{name}" for kind in kinds for name in leaves)}
     if not leaves or headers.keys() != names:
         raise NpzError("its arrays are not those of its provenance")
-    (replicates,) = {header.shape[0] for name, header in headers.items() if header.shape}
+    replicates = next((x.shape[0] for x in headers.values() if x.shape), 0)
     for name, leaf in leaves.items():
         size = math.prod(leaf.shape)
         mask = Header(np.dtype(np.uint8), (replicates, -(-size // 8)))

@@ -79,6 +79,7 @@ def repacked(path, **changes):
         {"provenance": np.array(json.dumps({"shapes": {}, "dtypes": {}}))},
         {"provenance": np.array(3)},
         {"mask/dense_0/bias": None},
+        {"mask/dense_0/bias": np.uint8(0)},
         {"weights/dense_9/bias": np.zeros((2, 3), np.float32)},
         {"weights/dense_0/bias": np.zeros((2, 3), np.float32)},
         {"weights/dense_0/bias": np.zeros((2, 8), np.float64)},
