@@ -1,0 +1,32 @@
+"""Bench: the studies that a run of the harness does harm to, made once."""
+
+import pathlib
+
+import numpy as np
+from support.commands import Command, Commands
+
+from faults.inside import Inside
+from faults.study import Bench, running
+from lth_jax import data
+
+
+def make(folder: pathlib.Path) -> None:
+    """Makes all of a bench; takes half a minute."""
+    bench = Bench(folder)
+    source = data.load("mnist1d")
+    names = ("x_train", "y_train", "x_test", "y_test")
+    arrays = dict(zip(names, (*source.train, *source.test), strict=True))
+    np.savez(folder / "data.npz", **arrays)
+    with running(bench) as commands:
+        for root, more in ((bench.whole, ()), (bench.other, ("--config.seed=1",))):
+            _run(commands, bench.command(root, *more))
+        deploy = [f"--workdir={bench.whole}", "--level=1", f"--out={bench.package}"]
+        _run(commands, Command("lth_jax.deploy", deploy))
+    Inside(bench).cut(bench.cut)
+
+
+def _run(commands: Commands, command: Command) -> None:
+    """Runs what must not fail."""
+    ((code, _, err),) = commands.run_together([command])
+    if code != 0:
+        raise RuntimeError(f"{command.module} failed undisturbed: {err}")

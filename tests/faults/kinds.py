@@ -1,0 +1,129 @@
+"""Kinds: all that can be tried, and how a process of its own tries it."""
+
+import functools
+import pathlib
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from faults.outcomes import Case, Outcome, Trial
+from faults.readers import READERS
+from faults.study import Bench
+from faults.switches import NUM_SWITCHES
+
+
+class Kind(NamedTuple):
+    """What is tried, how often by default, and by what."""
+
+    title: str
+    option: str  # of the command line, which says how often
+    make: Callable[[Bench, pathlib.Path], Callable[[Case], Trial]]
+    batch: int = 1  # cases that a process tries before another may
+    each: int = 1  # of what the option counts, in a case
+    most: int | None = None  # cases, where there are no more
+
+
+class Batch(NamedTuple):
+    """What came of some cases of a kind."""
+
+    outcomes: Counter[Outcome]
+    short: list[tuple[Case, Trial]]
+
+
+def _killer(method: str):
+    def make(bench, folder):
+        from faults.kills import Killer
+
+        return getattr(Killer(bench, folder), method)
+
+    return make
+
+
+def _damager(bench, folder):
+    from faults.damaged import Damager
+    from faults.inside import Inside
+
+    return Damager(bench, folder, Inside(bench)).damage
+
+
+def _disks(method: str):
+    def make(bench, folder):
+        from faults.disks import Disks
+
+        return getattr(Disks(bench, folder), method)
+
+    return make
+
+
+def _company(method: str):
+    def make(bench, folder):
+        from faults.company import Company
+
+        return getattr(Company(bench, folder), method)
+
+    return make
+
+
+def _switches(bench, folder):
+    from faults.switches import Switches
+
+    return Switches(bench, folder).turn
+
+
+def _reader(name: str):
+    def make(bench, folder):
+        from faults.readers import fuzzer
+
+        return fuzzer(name, bench, folder)
+
+    return make
+
+
+KINDS = {
+    "kills": Kind("killed at random instants", "kills", _killer("kill"), each=2),
+    "signals": Kind("interrupted by signals", "signals", _killer("signal")),
+    "damaged": Kind("files damaged", "damaged", _damager, batch=10),
+    "full-disk": Kind("disk full", "disks", _disks("fill")),
+    "file-size": Kind("file-size limit", "disks", _disks("limit")),
+    "writers": Kind("two writers at once", "together", _company("write")),
+    "reports": Kind("reports at once", "together", _company("report")),
+    "switches": Kind("settings and terminals", "switches", _switches, most=NUM_SWITCHES),
+    **{
+        f"read-{name}": Kind(f"fuzzed: {title}", "inputs", _reader(name), batch=500)
+        for name, (title, _) in READERS.items()
+    },
+}
+
+
+def make_bench(folder: str) -> None:
+    """Makes what all kinds do harm to copies of."""
+    from faults import bench
+
+    bench.make(pathlib.Path(folder))
+
+
+def attempt(folder: str, kind: str, seed: int, numbers: range) -> Batch:
+    """Tries cases of a kind in this process."""
+    try_one = _tries(folder, kind)
+    outcomes: Counter[Outcome] = Counter()
+    short = []
+    for number in numbers:
+        case = Case(kind, seed, number)
+        try:
+            trial = try_one(case)
+        except Exception as error:  # no case may end the others
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            told = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            trial = Trial(Outcome.FELL_SHORT, "the harness", told)
+        outcomes[trial.outcome] += 1
+        if trial.outcome == Outcome.FELL_SHORT:
+            short.append((case, trial))
+    return Batch(outcomes, short)
+
+
+@functools.cache
+def _tries(folder: str, kind: str) -> Callable[[Case], Trial]:
+    own = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix="process-"))
+    return KINDS[kind].make(Bench(pathlib.Path(folder)), own)
