@@ -20,10 +20,10 @@ _INPUTS = np.random.default_rng(0).normal(size=(7, 40, 1)).astype(np.float32)
 class Damager:
     """Damages one file of a copy, and asks every command that reads it."""
 
-    def __init__(self, bench: Bench, folder: pathlib.Path, inside: Inside):
+    def __init__(self, bench: Bench, folder: pathlib.Path):
         self._bench = bench
         self._folder = folder / "damaged"
-        self._inside = inside
+        self._inside = inside = Inside(bench)
         root = fresh(bench.whole, self._folder)
         self._printed = inside.report(root).out
         self._whole = content(root)  # with figures as they are drawn here

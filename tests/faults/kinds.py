@@ -1,6 +1,7 @@
 """Kinds: all that can be tried, and how a process of its own tries it."""
 
 import functools
+import importlib
 import pathlib
 import tempfile
 import traceback
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from faults.outcomes import Case, Outcome, Trial
-from faults.readers import READERS
+from faults.readers import READERS, fuzzer
 from faults.study import Bench
 from faults.switches import NUM_SWITCHES
 
@@ -32,66 +33,42 @@ class Batch(NamedTuple):
     short: list[tuple[Case, Trial]]
 
 
-def _killer(method: str):
-    def make(bench, folder):
-        from faults.kills import Killer
+def _of(module: str, name: str, method: str):
+    """What tries a case: a method of what a module makes of a bench and a folder."""
 
-        return getattr(Killer(bench, folder), method)
-
-    return make
-
-
-def _damager(bench, folder):
-    from faults.damaged import Damager
-    from faults.inside import Inside
-
-    return Damager(bench, folder, Inside(bench)).damage
-
-
-def _disks(method: str):
-    def make(bench, folder):
-        from faults.disks import Disks
-
-        return getattr(Disks(bench, folder), method)
-
-    return make
-
-
-def _company(method: str):
-    def make(bench, folder):
-        from faults.company import Company
-
-        return getattr(Company(bench, folder), method)
-
-    return make
-
-
-def _switches(bench, folder):
-    from faults.switches import Switches
-
-    return Switches(bench, folder).turn
-
-
-def _reader(name: str):
-    def make(bench, folder):
-        from faults.readers import fuzzer
-
-        return fuzzer(name, bench, folder)
+    def make(bench: Bench, folder: pathlib.Path) -> Callable[[Case], Trial]:
+        made = getattr(importlib.import_module(f"faults.{module}"), name)
+        return getattr(made(bench, folder), method)
 
     return make
 
 
 KINDS = {
-    "kills": Kind("killed at random instants", "kills", _killer("kill"), each=2),
-    "signals": Kind("interrupted by signals", "signals", _killer("signal")),
-    "damaged": Kind("files damaged", "damaged", _damager, batch=10),
-    "full-disk": Kind("disk full", "disks", _disks("fill")),
-    "file-size": Kind("file-size limit", "disks", _disks("limit")),
-    "writers": Kind("two writers at once", "together", _company("write")),
-    "reports": Kind("reports at once", "together", _company("report")),
-    "switches": Kind("settings and terminals", "switches", _switches, most=NUM_SWITCHES),
+    "kills": Kind(
+        "killed at random instants", "kills", _of("kills", "Killer", "kill"), each=2
+    ),
+    "signals": Kind(
+        "interrupted by signals", "signals", _of("kills", "Killer", "signal")
+    ),
+    "damaged": Kind(
+        "files damaged", "damaged", _of("damaged", "Damager", "damage"), batch=10
+    ),
+    "full-disk": Kind("disk full", "disks", _of("disks", "Disks", "fill")),
+    "file-size": Kind("file-size limit", "disks", _of("disks", "Disks", "limit")),
+    "writers": Kind(
+        "two writers at once", "together", _of("company", "Company", "write")
+    ),
+    "reports": Kind("reports at once", "together", _of("company", "Company", "report")),
+    "switches": Kind(
+        "settings and terminals",
+        "switches",
+        _of("switches", "Switches", "turn"),
+        most=NUM_SWITCHES,
+    ),
     **{
-        f"read-{name}": Kind(f"fuzzed: {title}", "inputs", _reader(name), batch=500)
+        f"read-{name}": Kind(
+            f"fuzzed: {title}", "inputs", functools.partial(fuzzer, name), batch=500
+        )
         for name, (title, _) in READERS.items()
     },
 }
