@@ -23,7 +23,8 @@ class Company:
         """Two processes train one study; the second starts at any time of the first."""
         root = self._folder / "study"
         shutil.rmtree(root, ignore_errors=True)
-        after = case.rng.choice((0.0, case.rng.uniform(0, 6)))
+        rng = case.rng
+        after = rng.choice((0.0, rng.uniform(0, 6)))
         commands = [self._bench.command(root, after=x) for x in (0.0, after)]
         did = f"a second writer after {after:.2f} s"
         ends = [Said(*x) for x in self._commands.run_together(commands)]
@@ -36,18 +37,18 @@ class Company:
 
     def report(self, case: Case) -> Trial:
         """Several reports of one study at once; none of them may fail."""
-        root = fresh(self._bench.whole, self._folder)
-        if case.rng.random() < 0.5:
+        root, rng = fresh(self._bench.whole, self._folder), case.rng
+        if rng.random() < 0.5:
             shutil.rmtree(root / "figures")
+        starts = [rng.uniform(0, 0.5) for _ in range(_NUM_REPORTS)]
         flags = [f"--workdir={root}"]
-        starts = [case.rng.uniform(0, 0.5) for _ in range(_NUM_REPORTS)]
         commands = [Command("lth_jax.report", flags, after=x) for x in starts]
         did = f"reports after {', '.join(f'{x:.2f}' for x in starts)} s"
         ends = [Said(*x) for x in self._commands.run_together(commands)]
+        if failed := [said for said in ends if said.code != 0]:
+            told = f"exit code {failed[0].code}: {failed[0].last_line}"
+            return Trial(Outcome.FELL_SHORT, did, told)
         other = differing(content(root), content(self._bench.whole))
         if len({said.out for said in ends}) > 1:
             other.append("what is printed")
-        trials = [judge(did, said, other) for said in ends]
-        if (found := worst(trials)).outcome == Outcome.CLEAR_ERROR:
-            return found._replace(outcome=Outcome.FELL_SHORT)
-        return found
+        return worst([judge(did, said, other) for said in ends])
