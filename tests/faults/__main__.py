@@ -84,7 +84,7 @@ def _attempts(
 ) -> dict[str, Batch]:
     """All cases of some kinds, by as many processes as there are workers."""
     parts = [(kind, part) for kind in chosen for part in _parts(kind, args)]
-    rows = {kind: Batch(Counter(), []) for kind in chosen}
+    rows = {kind: Batch(Counter(), []) for kind, _ in parts}
     left = Counter(kind for kind, _ in parts)
     told = table.Reproductions()
     for kind, found in _results(folder, parts, args):

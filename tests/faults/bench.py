@@ -18,15 +18,15 @@ def make(folder: pathlib.Path) -> None:
     arrays = dict(zip(names, (*source.train, *source.test), strict=True))
     np.savez(folder / "data.npz", **arrays)
     with running(bench) as commands:
-        for root, more in ((bench.whole, ()), (bench.other, ("--config.seed=1",))):
-            _run(commands, bench.command(root, *more))
+        whole = bench.command(bench.whole)
+        _run(commands, whole, bench.command(bench.other, "--config.seed=1"))
         deploy = [f"--workdir={bench.whole}", "--level=1", f"--out={bench.package}"]
         _run(commands, Command("lth_jax.deploy", deploy))
     Inside(bench).cut(bench.cut)
 
 
-def _run(commands: Commands, command: Command) -> None:
+def _run(commands: Commands, *together: Command) -> None:
     """Runs what must not fail."""
-    ((code, _, err),) = commands.run_together([command])
-    if code != 0:
-        raise RuntimeError(f"{command.module} failed undisturbed: {err}")
+    for code, _, err in commands.run_together(together):
+        if code != 0:
+            raise RuntimeError(f"undisturbed, and yet: {err}")

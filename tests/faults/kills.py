@@ -26,11 +26,10 @@ class Killer:
     @functools.cached_property
     def seconds(self) -> float:
         """How long the study takes where nothing disturbs it."""
-        for _ in range(2):  # the first run compiles what no other has
-            self._empty()
-            began = time.monotonic()
-            code, _, err = self._run()
-            assert code == 0, err
+        self._empty()
+        began = time.monotonic()
+        code, _, err = self._run()
+        assert code == 0, err
         return time.monotonic() - began
 
     def kill(self, case: Case) -> Trial:

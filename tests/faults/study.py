@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 from typing import NamedTuple
 
 from support.commands import Command, Commands
@@ -22,6 +23,7 @@ _SETTINGS = (
     "--config.arms=ticket,reinit,set",
     "--config.dynamic.update_every_steps=10",
 )
+_MOST_SECONDS = 900
 _SAME_BYTES = ("records", "tickets", "weights")
 _WHERE = re.compile(rb"/[^\s\"'<>&]*/study\b")  # a workdir, in a page
 
@@ -65,9 +67,10 @@ class Bench(NamedTuple):
         config = f"--config={ROOT / 'configs' / 'mnist1d.py'}:smoke"
         return [config, *_SETTINGS, data, f"--workdir={root}", *more]
 
-    def command(self, root: pathlib.Path, *more: str, **what) -> Command:
-        """The command that trains it."""
-        return Command("lth_jax.main", self.flags(root, *more), **what)
+    def command(self, root: pathlib.Path, *more: str, signals=(), **what) -> Command:
+        """The command that trains it; it is killed if it never ends."""
+        signals = (*signals, (_MOST_SECONDS, signal.SIGKILL))
+        return Command("lth_jax.main", self.flags(root, *more), signals=signals, **what)
 
 
 @contextlib.contextmanager
