@@ -3,10 +3,10 @@
 import pathlib
 
 import numpy as np
-from support.commands import Command, Commands
+from support.commands import Command
 
 from faults.inside import Inside
-from faults.study import Bench, running
+from faults.study import Bench, commands_of
 from lth_jax import data
 
 
@@ -17,16 +17,15 @@ def make(folder: pathlib.Path) -> None:
     names = ("x_train", "y_train", "x_test", "y_test")
     arrays = dict(zip(names, (*source.train, *source.test), strict=True))
     np.savez(folder / "data.npz", **arrays)
-    with running(bench) as commands:
-        whole = bench.command(bench.whole)
-        _run(commands, whole, bench.command(bench.other, "--config.seed=1"))
-        deploy = [f"--workdir={bench.whole}", "--level=1", f"--out={bench.package}"]
-        _run(commands, Command("lth_jax.deploy", deploy))
+    whole = bench.command(bench.whole)
+    _run(bench, whole, bench.command(bench.other, "--config.seed=1"))
+    deploy = [f"--workdir={bench.whole}", "--level=1", f"--out={bench.package}"]
+    _run(bench, Command("lth_jax.deploy", deploy))
     Inside(bench).cut(bench.cut)
 
 
-def _run(commands: Commands, *together: Command) -> None:
+def _run(bench: Bench, *together: Command) -> None:
     """Runs what must not fail."""
-    for code, _, err in commands.run_together(together):
+    for code, _, err in commands_of(bench).run_together(together):
         if code != 0:
             raise RuntimeError(f"undisturbed, and yet: {err}")

@@ -3,10 +3,10 @@
 import pathlib
 import shutil
 
-from support.commands import Command, Commands
+from support.commands import Command
 
 from faults.outcomes import Case, Outcome, Said, Trial, judge, worst
-from faults.study import Bench, content, differing, fresh
+from faults.study import Bench, commands_of, content, differing, fresh
 
 _NUM_REPORTS = 4
 
@@ -17,7 +17,7 @@ class Company:
     def __init__(self, bench: Bench, folder: pathlib.Path):
         self._bench = bench
         self._folder = folder / "company"
-        self._commands = Commands(bench.environment)
+        self._commands = commands_of(bench)
 
     def write(self, case: Case) -> Trial:
         """Two processes train one study; the second starts at any time of the first."""

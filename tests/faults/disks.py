@@ -6,10 +6,8 @@ import pathlib
 import shutil
 import subprocess
 
-from support.commands import Commands
-
 from faults.outcomes import Case, Outcome, Said, Trial, judge
-from faults.study import Bench, content, differing
+from faults.study import Bench, commands_of, content, differing
 
 _PAGE = 4096
 
@@ -20,7 +18,7 @@ class Disks:
     def __init__(self, bench: Bench, folder: pathlib.Path):
         self._bench = bench
         self._folder = folder / "disk"
-        self._commands = Commands(bench.environment)
+        self._commands = commands_of(bench)
 
     def fill(self, case: Case) -> Trial:
         """A tmpfs of a random size, at most twice what the study needs."""

@@ -6,10 +6,8 @@ import shutil
 import signal
 import time
 
-from support.commands import Commands
-
 from faults.outcomes import Case, Outcome, Said, Trial, judge
-from faults.study import Bench, content, differing
+from faults.study import Bench, commands_of, content, differing
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 KILLS_A_CASE = 2
@@ -21,7 +19,7 @@ class Killer:
     def __init__(self, bench: Bench, folder: pathlib.Path):
         self._bench = bench
         self._root = folder / "killed" / "study"
-        self._commands = Commands(bench.environment)
+        self._commands = commands_of(bench)
 
     @functools.cached_property
     def seconds(self) -> float:

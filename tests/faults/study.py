@@ -1,6 +1,6 @@
 """Study: the small real study that faults happen to, and what of it must be the same."""
 
-import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -73,14 +73,10 @@ class Bench(NamedTuple):
         return Command("lth_jax.main", self.flags(root, *more), signals=signals, **what)
 
 
-@contextlib.contextmanager
-def running(bench: Bench):
-    """Commands in the bench's environment."""
-    commands = Commands(bench.environment)
-    try:
-        yield commands
-    finally:
-        commands.close()
+@functools.cache
+def commands_of(bench: Bench) -> Commands:
+    """What runs commands in the bench's environment, until this process ends."""
+    return Commands(bench.environment)
 
 
 def fresh(source: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
