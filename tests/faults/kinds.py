@@ -83,13 +83,12 @@ def make_bench(folder: str) -> None:
 
 def attempt(folder: str, kind: str, seed: int, numbers: range) -> Batch:
     """Tries cases of a kind in this process."""
-    try_one = _tries(folder, kind)
     outcomes: Counter[Outcome] = Counter()
     short = []
     for number in numbers:
         case = Case(kind, seed, number)
         try:
-            trial = try_one(case)
+            trial = _tries(folder, kind)(case)
         except Exception as error:  # no case may end the others
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"

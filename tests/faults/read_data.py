@@ -32,7 +32,8 @@ def idx(bench: Bench, folder: pathlib.Path) -> Reader:
         struct.pack(">4B3I", 0, 0, 8, 3, _NUM, 28, 28) + images,
         struct.pack(">4BI", 0, 0, 8, 1, _NUM) + labels,
     ] * 2
-    files = IdxFiles("", tuple(hashlib.sha256(x).hexdigest() for x in plain))
+    checksums = tuple(hashlib.sha256(x).hexdigest() for x in plain)
+    files = IdxFiles("", checksums, num_examples=(_NUM, _NUM))
     packed = dict(
         zip(files.urls, (gzip.compress(x, mtime=0) for x in plain), strict=True)
     )
@@ -69,9 +70,16 @@ def cifar(bench: Bench, folder: pathlib.Path) -> Reader:
         BinFile(name, _NUM, hashlib.sha256(content).hexdigest())
         for name, content in contents.items()
     )
-    digest = hashlib.sha256(archive).hexdigest()
     files = CifarFiles(
-        "small", "small.tar.gz", digest, "small", (train,), test, 1, _CLASSES
+        name="small",
+        archive="small.tar.gz",
+        num_bytes=len(archive),
+        sha256=hashlib.sha256(archive).hexdigest(),
+        folder="small",
+        train=(train,),
+        test=test,
+        num_label_bytes=1,
+        num_classes=_CLASSES,
     )
 
     def write(rng: random.Random) -> str:
