@@ -3,7 +3,6 @@
 import functools
 import json
 import pathlib
-import random
 import shutil
 import signal
 import subprocess
@@ -152,30 +151,6 @@ def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
     note = json.loads((workdir / "environment.json").read_text())["data_note"]
     assert note is None or (note in err and out.count(note) == 1)
     assert ("not the official ones" in out) == (note is not None)
-
-
-@pytest.mark.slow
-def test_killed_at_random_instants_equals_uninterrupted(start, uninterrupted, tmp_path):
-    rng, kills, workdir = random.Random(0), 0, tmp_path / "killed"
-    for _ in range(30):
-        process = start(*KILLABLE, f"--workdir={workdir}")
-        while not (workdir / "config.json").exists() and process.poll() is None:
-            time.sleep(0.01)
-        # The first kills come while it starts and compiles, later ones while it trains.
-        delay = rng.uniform(0.0, 2.0) * 1.7**kills
-        try:
-            process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
-        _, err = process.communicate()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, err
-    assert process.returncode == 0
-    assert kills >= 3
-    assert texts(workdir) == uninterrupted
-    assert not list(workdir.glob("checkpoints/in_training*"))
 
 
 @pytest.mark.slow

@@ -4,16 +4,32 @@ import importlib
 import json
 import os
 import pathlib
+import resource
 import runpy
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from support.paths import ROOT
 
 # What the commands share; none of it makes threads before it computes.
 IMPORTED = ("lth_jax.run", "lth_jax.report", "lth_jax.deploy", "absl.app")
+
+
+class Command(NamedTuple):
+    """A module, its flags, and what happens to it."""
+
+    module: str
+    flags: Sequence[str]
+    cwd: str = str(ROOT)
+    variables: dict[str, str] = {}  # noqa: RUF012  # never changed
+    signals: Sequence[tuple[float, int]] = ()  # seconds after the start, and which
+    after: float = 0.0  # seconds before it starts
+    file_bytes: int | None = None  # the size that no file of it may exceed
 
 
 class Commands:
@@ -32,14 +48,24 @@ class Commands:
 
     def run(self, module, *flags, cwd=ROOT, **variables) -> tuple[int, str, str]:
         """Runs a module to its end; gives exit code, stdout, stderr."""
-        with tempfile.TemporaryDirectory() as folder:
-            files = [os.path.join(folder, name) for name in ("out", "err")]
-            env = {**self._env, **variables}
-            request = [module, list(map(str, flags)), str(cwd), env, files]
-            self._server.stdin.write(json.dumps(request) + "\n")
+        command = Command(module, list(map(str, flags)), str(cwd), variables)
+        return self.run_together([command])[0]
+
+    def run_together(self, commands: Sequence[Command]) -> list[tuple[int, str, str]]:
+        """Runs commands at the same time, all to their ends; gives the same of each."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            requests = [
+                (*command, {**self._env, **command.variables}, str(folder / f"{i}-"))
+                for i, command in enumerate(commands)
+            ]
+            self._server.stdin.write(json.dumps(requests) + "\n")
             self._server.stdin.flush()
-            code = int(self._server.stdout.readline())
-            return code, *(pathlib.Path(path).read_text() for path in files)
+            codes = json.loads(self._server.stdout.readline())
+            return [
+                (code, *((folder / f"{i}-{s}").read_text() for s in ("out", "err")))
+                for i, code in enumerate(codes)
+            ]
 
     def close(self) -> None:
         """Ends the process."""
@@ -52,17 +78,40 @@ def _serve() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     for line in sys.stdin:
-        request = json.loads(line)
-        if (pid := os.fork()) == 0:
-            _become(*request)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        pids, due = [], []
+        for request in json.loads(line):
+            if (pid := os.fork()) == 0:
+                _become(*request)
+            pids.append(pid)
+            due += [(time.monotonic() + s, pid, n) for s, n in request[4]]
+        codes = _wait(set(pids), sorted(due))
+        print(json.dumps([codes[pid] for pid in pids]), flush=True)
 
 
-def _become(module, flags, cwd, env, files) -> None:
+def _wait(running: set[int], due: list[tuple[float, int, int]]) -> dict[int, int]:
+    """Exit codes of processes, each sent what is due unless it has ended."""
+    codes = {}
+    while running:
+        while due and due[0][0] <= time.monotonic():
+            _, pid, signum = due.pop(0)
+            if pid in running:  # not waited for yet, so its number is still its own
+                os.kill(pid, signum)
+        pid, status = os.waitpid(-1, os.WNOHANG if due else 0)
+        if pid:
+            running.remove(pid)
+            codes[pid] = os.waitstatus_to_exitcode(status)
+        else:
+            time.sleep(0.002)
+    return codes
+
+
+def _become(module, flags, cwd, _, __, after, file_bytes, env, files) -> None:
     """Runs the module in place of this process."""
-    for number, path in enumerate(files, start=1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    for number, name in enumerate(("out", "err"), start=1):
+        os.dup2(os.open(files + name, os.O_WRONLY | os.O_CREAT), number)
+    time.sleep(after)
+    if file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
