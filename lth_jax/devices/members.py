@@ -36,7 +36,8 @@ def check() -> None:
     """Checks what JAX is told by the environment; warns where it makes all slow.
 
     Raises:
-      UserError: if there are no devices of the kind that JAX is told to use.
+      UserError: if there are no devices of the kind that JAX is told to use, or if it
+        is told to promote no dtypes, which neither this package nor optax bears.
     """
     try:
         jax.devices()
@@ -44,7 +45,9 @@ def check() -> None:
         platforms = os.environ.get("JAX_PLATFORMS")
         told = str(error) or "no such device is found"
         raise UserError(f"JAX_PLATFORMS: {platforms!r}; {told}") from None
-    if os.environ.get("JAX_DISABLE_JIT"):
+    if jax.config.values["jax_numpy_dtype_promotion"] == "strict":
+        raise UserError("JAX_NUMPY_DTYPE_PROMOTION: 'strict'; must be 'standard'")
+    if jax.config.values["jax_disable_jit"]:
         told = "JAX_DISABLE_JIT is set: nothing is compiled, and training takes very long"
         _log.warning(told)
 

@@ -36,7 +36,6 @@ SWITCHES = {
     "JAX_THREEFRY_PARTITIONABLE=0": Switch({"JAX_THREEFRY_PARTITIONABLE": "0"}),
     "JAX_DEFAULT_PRNG_IMPL=rbg": Switch({"JAX_DEFAULT_PRNG_IMPL": "rbg"}),
     "JAX_DEFAULT_PRNG_IMPL=unsafe_rbg": Switch({"JAX_DEFAULT_PRNG_IMPL": "unsafe_rbg"}),
-    "JAX_DEFAULT_PRNG_IMPL=nonsense": Switch({"JAX_DEFAULT_PRNG_IMPL": "nonsense"}),
     "JAX_ENABLE_X64=1": Switch({"JAX_ENABLE_X64": "1"}),
     "JAX_NUMPY_RANK_PROMOTION=raise": Switch({"JAX_NUMPY_RANK_PROMOTION": "raise"}),
     "JAX_NUMPY_DTYPE_PROMOTION=strict": Switch({"JAX_NUMPY_DTYPE_PROMOTION": "strict"}),
