@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
         memory = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
         temporary = tempfile.TemporaryDirectory(prefix="faults-", dir=memory)
         folder = pathlib.Path(args.folder or stack.enter_context(temporary))
+        folder.mkdir(parents=True, exist_ok=True)
         if "full-disk" in chosen and (why := disks.why_not_mount(folder)):
             print(f"full-disk: skipped, since {why}", file=sys.stderr)
             chosen.remove("full-disk")
