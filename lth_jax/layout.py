@@ -10,7 +10,7 @@ changes neither which units depend on which, nor a value that is everywhere the 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, name_of
 from lth_jax.leaves import Axes
 
 INPUTS = "inputs"  # the place of the inputs: channels, or the features of a dense layer
@@ -55,12 +55,12 @@ def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> L
     """The layout of a module of linen or nnx, which `what` needs, for the message.
 
     Raises:
-      NoLayout: if the module has not all of these methods.
+      NoLayout: if the module has not all of these methods, or is a class.
     """
     for method in methods:
-        if not hasattr(module, method):
+        if isinstance(module, type) or not hasattr(module, method):
             raise NoLayout(
-                f"{what} needs module.{method}(), which {type(module).__name__} does not"
+                f"{what} needs module.{method}(), which {name_of(module)} does not"
                 " have; see lth_jax.layout"
             )
     layout: Layout = module.layout()
@@ -90,6 +90,11 @@ def check_order(layout: Layout) -> None:
     Raises:
       ValueError: naming the place or layer that is wrong.
     """
+    if not all(isinstance(place, Place) for place in _listed(layout)):
+        raise ValueError(
+            f"layout: {name_of(layout)}; must be a tuple of lth_jax.layout.Place,"
+            " as layout() of a module gives it"
+        )
     if not layout:
         raise ValueError("layout: no place; the last is the output")
     known, seen = {INPUTS}, set[str]()
@@ -109,6 +114,10 @@ def check_order(layout: Layout) -> None:
                     f" it ({', '.join(sorted(known))})"
                 )
         known.add(place.name)
+
+
+def _listed(layout: Any) -> Any:
+    return layout if isinstance(layout, tuple | list) else [None]
 
 
 def streams(layout: Layout) -> dict[str, str]:

@@ -83,9 +83,34 @@ AxesOf = Callable[[str, Any], Axes]  # of (path, leaf)
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """The leaves of a pytree with their paths, in `tree_flatten` order."""
+    """The leaves of a pytree with their paths, in `tree_flatten` order.
+
+    Raises:
+      ValueError: if two leaves have one path, as under the keys "a/b" and "a", "b".
+    """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(_path(tree, keys), leaf) for keys, leaf in leaves]
+    named: list[tuple[str, Any]] = [(_path(tree, keys), x) for keys, x in leaves]
+    if len({path for path, _ in named}) < len(named):
+        paths = [path for path, _ in named]
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise ValueError(
+            f"params: two leaves are at {twice}; each must have its own path"
+        )
+    return named
+
+
+def check_arrays(name: str, tree: Any) -> None:
+    """Checks that all leaves have shape and dtype; `name` is the argument's.
+
+    Raises:
+      ValueError: naming a leaf that is a number, a function or the like.
+    """
+    for path, leaf in named_leaves(tree):
+        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+            raise ValueError(
+                f"{name}: {path} is a {type(leaf).__name__}; must be an array; of an"
+                " equinox module, eqx.partition(module, eqx.is_inexact_array) has them"
+            )
 
 
 def split(path: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from lth_jax.layout import INPUTS, Layer, Layout, check_order, layers_of
 from lth_jax.leaves import (
     Axes,
+    AxesOf,
     checked_axes,
     is_offset,
     multiplies,
@@ -57,7 +58,7 @@ class Kernel:
 
     def by_unit(self, leaf: np.ndarray) -> np.ndarray:
         """A leaf of its shape as [pixels, units read, units], 0 where no weight is."""
-        matrices = self.axes.matrices(leaf)
+        matrices: np.ndarray = self.axes.matrices(leaf)
         if self.num_groups > 1:
             whole = np.zeros(
                 (len(matrices), self.num_read, matrices.shape[-1]), leaf.dtype
@@ -92,7 +93,7 @@ class Kernel:
 class Wiring:
     """A layout, and where its layers are in a pytree."""
 
-    sizes: Mapping[str, int]  # the number of units of every place, the inputs' too
+    sizes: dict[str, int]  # the number of units of every place, the inputs' too
     kernels: Mapping[str, Kernel]  # by the layer's name
     vectors: Mapping[str, tuple[str, ...]]  # paths, by the name of the layer or the norm
 
@@ -127,14 +128,7 @@ def wire(layout: Layout, params: Any) -> Wiring:
     for place in layout:
         for layer in place.layers:
             path, leaf = _kernel(layer, modules[layer.name])
-            axes = layer.axes if layer.axes else told_axes(path, leaf)
-            if axes is None:
-                raise ValueError(
-                    f"layout: axes None; {path} {list(leaf.shape)} does not tell which"
-                    " axes are inputs and which units; give its Layer axes=, an"
-                    " lth_jax.leaves.Axes"
-                )
-            axes = checked_axes(lambda *_, own=axes: own, path, leaf).ascending(leaf.ndim)
+            axes = checked_axes(_axes_by(layer), path, leaf).ascending(leaf.ndim)
             *pixels, inputs, units = axes.shape(leaf)
             if layer.reads == INPUTS:
                 sizes.setdefault(INPUTS, inputs)
@@ -157,7 +151,7 @@ def wire(layout: Layout, params: Any) -> Wiring:
     return Wiring(sizes, kernels, vectors)
 
 
-def sizes(layout: Layout, params: Any) -> Mapping[str, int]:
+def sizes(layout: Layout, params: Any) -> dict[str, int]:
     """The number of units of every place, the inputs' too; see `wire`."""
     return wire(layout, params).sizes
 
@@ -172,8 +166,8 @@ def _modules(layout: Layout, params: Any) -> dict[str, list[tuple[str, Any]]]:
     strange = {modules[name][0][0] for name in modules.keys() - names}
     if strange := strange | ({layer.name for layer in layers} - modules.keys()):
         raise ValueError(
-            f"params: {min(strange)} is in only one of params and layout; give the"
-            " layout of the module whose params they are"
+            f"params: {min(strange) or 'their root'} is in only one of params and"
+            " layout; give the layout of the module whose params they are"
         )
     return modules
 
@@ -187,6 +181,20 @@ def _kernel(layer: Layer, leaves: list[tuple[str, Any]]) -> tuple[str, Any]:
             " a layer of a layout has one"
         )
     return found[0]
+
+
+def _axes_by(layer: Layer) -> AxesOf:
+    def axes(path: str, leaf: Any) -> Axes:
+        found = told_axes(path, leaf) if layer.axes is None else layer.axes
+        if found is None:
+            raise ValueError(
+                f"layout: axes None; {path} {list(leaf.shape)} does not tell which axes"
+                " are inputs and which units; give its Layer axes=, an"
+                " lth_jax.leaves.Axes"
+            )
+        return found
+
+    return axes
 
 
 def _fits(pixels: Sequence[int], inputs: int, units: int, read: int) -> bool:

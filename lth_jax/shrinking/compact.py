@@ -94,8 +94,8 @@ def _affines(
     layout: Layout, wiring: Wiring, params: Params, stats: BatchStats
 ) -> dict[str, _Affine]:
     """The layers as they act in evaluation, by name."""
-    leaves = {path: np.float64(p) for path, p in named_leaves(params)}
-    stat_of = {split(path): np.ravel(np.float64(s)) for path, s in named_leaves(stats)}
+    leaves = {path: np.asarray(p, np.float64) for path, p in named_leaves(params)}
+    stat_of = {split(path): np.asarray(s, float) for path, s in named_leaves(stats)}
     affines = {}
     for layer in layers_of(layout):
         kernel = wiring.kernels[layer.name]
@@ -106,13 +106,13 @@ def _affines(
             for name in ("mean", "var"):
                 if (norm, name) not in stat_of:
                     raise ValueError(f"batch_stats: no {norm}/{name}; the net needs it")
-            path = wiring.scale(layer)
-            scale = leaves[path].ravel() if path else 1.0
-            scale = scale / np.sqrt(stat_of[norm, "var"] + EPSILON)
-            weights = weights * scale
-            offset = (offset - stat_of[norm, "mean"]) * scale
-            if path := wiring.offset(layer):
-                offset = offset + leaves[path].ravel()
+            mean, var = (stat_of[norm, name].ravel() for name in ("mean", "var"))
+            scaled, shifted = wiring.scale(layer), wiring.offset(layer)
+            scale = leaves[scaled].ravel() if scaled else np.ones(len(var))
+            scale = scale / np.sqrt(var + EPSILON)
+            weights, offset = weights * scale, (offset - mean) * scale
+            if shifted:
+                offset = offset + leaves[shifted].ravel()
         affines[layer.name] = _Affine(weights, offset, kernel.num_pixels > 1)
     return affines
 
