@@ -71,11 +71,12 @@ def map_prunable(
 ) -> Any:
     """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    i is the leaf's place in `tree_flatten` order, to tell keys apart.
+    Leaves without an entry stay too; i is the leaf's place in `tree_flatten` order, to
+    tell keys apart.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [
-        fn(i, leaf, *more) if prunable(path, leaf) else leaf
+        fn(i, leaf, *more) if leaf.size and prunable(path, leaf) else leaf
         for i, ((path, leaf), *more) in enumerate(leaves)
     ]
     return jax.tree.unflatten(jax.tree.structure(tree), mapped)

@@ -139,7 +139,7 @@ def wire(layout: Layout, params: Any) -> Wiring:
                 raise ValueError(
                     f"params: {path} is {leaf.shape}; the layout has {sizes}"
                 )
-            is_unit_first = layer.reads in unit_first
+            is_unit_first = layer.reads in unit_first and not pixels
             kernels[layer.name] = Kernel(path, leaf.shape, axes, read, is_unit_first)
             if any(axis > axes.units[-1] for axis in axes.pixels(leaf.ndim)):
                 unit_first.add(place.name)

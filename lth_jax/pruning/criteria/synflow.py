@@ -58,5 +58,6 @@ def _scaled(path: str, weights: jax.Array) -> jax.Array:
     """Weights divided by a power of two, so that a unit's add up to about 1."""
     axes = told_axes(path, weights)
     num_units = axes.shape(weights)[-1] if axes else weights.shape[-1]
-    per_unit = jnp.maximum(weights.sum() / num_units, _TINY)
-    return weights * jnp.exp2(-jnp.round(jnp.log2(per_unit)))
+    total = weights.sum(dtype=jnp.float32)
+    scale = jnp.exp2(-jnp.round(jnp.log2(jnp.maximum(total / num_units, _TINY))))
+    return (weights * scale).astype(weights.dtype)
