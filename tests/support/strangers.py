@@ -20,13 +20,13 @@ SIZES = (4, 8, 6, 5, 3)
 
 
 class Net(NamedTuple):
-    """Params of a framework, and what they compute of `INPUTS`."""
+    """A net of a framework, and what it computes of `INPUTS`."""
 
-    params: Any
+    params: Any  # shapes alone
     layout: Layout
     unit_axes: tuple[int, ...]  # of each kernel
     hidden: Any  # params to what each hidden place has, [units, pixels] by place
-    logits: Any  # params to [3]
+    slopes: Any  # params to the derivatives of the logits' sum
 
 
 class Linen(nn.Module):
@@ -60,36 +60,43 @@ NAMES = ("stem", "depthwise", "up", "dense", "output")
 
 
 def _net(params, layers, unit_axes, run, units_first=False):
+    compiled = jax.jit(run)
+
     def hidden(params):
-        *places, _ = run(params)
+        *places, _ = compiled(params)
         last = [p if units_first else np.moveaxis(p[0], -1, 0) for p in places]
         return [np.asarray(p).reshape(len(p), -1) for p in last]
 
     layout = chain((name, None) for name in layers)
-    return Net(params, layout, unit_axes, hidden, lambda p: run(p)[-1].ravel())
+    slopes = jax.jit(jax.grad(lambda p: run(p)[-1].sum()))
+    return Net(params, layout, unit_axes, hidden, slopes)
 
 
 def of_linen():
-    params = Linen().init(KEY, INPUTS[None])["params"]
+    params = jax.eval_shape(Linen().init, KEY, INPUTS[None])["params"]
     run = lambda p: Linen().apply({"params": p}, INPUTS[None])  # noqa: E731
     return _net(params, NAMES, (-1,) * 5, run)
 
 
 def of_nnx():
-    graph, params = nnx.split(Nnx(nnx.Rngs(0)), nnx.Param)
+    graph, params = nnx.split(nnx.eval_shape(lambda: Nnx(nnx.Rngs(0))), nnx.Param)
     run = lambda p: nnx.merge(graph, p)(INPUTS[None])  # noqa: E731
     return _net(params, NAMES, (-1,) * 5, run)
 
 
 def of_equinox():
-    net = {
-        "stem": eqx.nn.Conv2d(2, 4, 3, padding=1, key=KEY),
-        "depthwise": eqx.nn.Conv2d(4, 8, 3, padding=1, groups=4, key=KEY),
-        "up": eqx.nn.ConvTranspose2d(8, 6, 2, 2, key=KEY),
-        "dense": eqx.nn.Linear(6 * 64, 5, key=KEY),
-        "output": eqx.nn.Linear(5, 3, key=KEY),
-    }
-    params, static = eqx.partition(net, eqx.is_inexact_array)
+    def make():
+        return {
+            "stem": eqx.nn.Conv2d(2, 4, 3, padding=1, key=KEY),
+            "depthwise": eqx.nn.Conv2d(4, 8, 3, padding=1, groups=4, key=KEY),
+            "up": eqx.nn.ConvTranspose2d(8, 6, 2, 2, key=KEY),
+            "dense": eqx.nn.Linear(6 * 64, 5, key=KEY),
+            "output": eqx.nn.Linear(5, 3, key=KEY),
+        }
+
+    # Shapes alone: drawing weights compiles for long.
+    shapes = eqx.filter_eval_shape(make)
+    params, static = eqx.partition(shapes, lambda x: hasattr(x, "shape"))
 
     def run(params):
         net = eqx.combine(params, static)
@@ -115,7 +122,7 @@ def of_haiku():
         return a, b, c, d, hk.Linear(3, name="output")(d)
 
     net = hk.without_apply_rng(hk.transform(forward))
-    params = net.init(KEY, INPUTS[None])
+    params = jax.eval_shape(net.init, KEY, INPUTS[None])
     names = ("stem", "depthwise", "conv2_d_transpose", "dense", "output")
     run = lambda p: net.apply(p, INPUTS[None])  # noqa: E731
     return _net(params, names, (-1, -1, -2, -1, -1), run)
