@@ -76,6 +76,8 @@ def cost(
 
 def _check_module(module: Any) -> None:
     try:
+        if isinstance(module, type):
+            raise TypeError
         if not isinstance(module, nn.Module):
             inspect.signature(module).bind("params", "stats", "inputs", False, None)
     except TypeError:
