@@ -10,9 +10,8 @@ changes neither which units depend on which, nor a value that is everywhere the 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import jax
-
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, name_of
+from lth_jax.leaves import Axes
 
 INPUTS = "inputs"  # the place of the inputs: channels, or the features of a dense layer
 
@@ -20,15 +19,17 @@ INPUTS = "inputs"  # the place of the inputs: channels, or the features of a den
 class Layer(NamedTuple):
     """A kernel, and what goes with it.
 
-    Its leaves are `<name>/kernel` [..., rows, units] and, where it has one, `<name>/bias`
-    [units]. Its rows are the units of the place that it reads or, where that is
-    flattened, those of one pixel after the other. The batch normalisation adds
-    `models.layers.EPSILON` to variances.
+    Its leaves are those of one module: a kernel and, where it has one, a bias. What it
+    reads are the units of a place or, of a dense layer that reads a flattened place,
+    those of one pixel after the other; of a grouped convolution those of its group. A
+    convolution of one pixel reads every pixel. The batch normalisation has scale and
+    offset, and adds `models.layers.EPSILON` to variances.
     """
 
     name: str  # its path
     reads: str  # a place
     norm: str | None = None  # the path of the batch normalisation that follows it
+    axes: Axes | None = None  # of the kernel; None: what `leaves.axes_of` tells
 
 
 class Place(NamedTuple):
@@ -54,25 +55,69 @@ def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> L
     """The layout of a module of linen or nnx, which `what` needs, for the message.
 
     Raises:
-      NoLayout: if the module has not all of these methods.
+      NoLayout: if the module has not all of these methods, or is a class.
     """
     for method in methods:
-        if not hasattr(module, method):
+        if isinstance(module, type) or not hasattr(module, method):
             raise NoLayout(
-                f"{what} needs module.{method}(), which {type(module).__name__} does not"
+                f"{what} needs module.{method}(), which {name_of(module)} does not"
                 " have; see lth_jax.layout"
             )
     layout: Layout = module.layout()
     return layout
 
 
-def chain(layers: Iterable[tuple[str, str | None]]) -> Layout:
-    """The layout of a plain net: (layer, norm) by (layer, norm), each reads the last."""
+def chain(layers: Iterable[tuple[Any, ...]]) -> Layout:
+    """The layout of a plain net, each layer of which reads the last.
+
+    Of each (name, norm) or (name, norm, axes), as in `Layer`.
+    """
     places, reads = [], INPUTS
-    for name, norm in layers:
-        places.append(Place(name, (Layer(name, reads, norm),)))
+    for name, *others in layers:
+        places.append(Place(name, (Layer(name, reads, *others),)))
         reads = name
     return tuple(places)
+
+
+def layers_of(layout: Layout) -> list[Layer]:
+    """All layers, in the order of the places that they write to."""
+    return [layer for place in layout for layer in place.layers]
+
+
+def check_order(layout: Layout) -> None:
+    """Checks that places read only earlier ones, and that each name is of one thing.
+
+    Raises:
+      ValueError: naming the place or layer that is wrong.
+    """
+    if not all(isinstance(place, Place) for place in _listed(layout)):
+        raise ValueError(
+            f"layout: {name_of(layout)}; must be a tuple of lth_jax.layout.Place,"
+            " as layout() of a module gives it"
+        )
+    if not layout:
+        raise ValueError("layout: no place; the last is the output")
+    known, seen = {INPUTS}, set[str]()
+    for place in layout:
+        if not place.layers or place.name in known:
+            raise ValueError(
+                f"layout: place {place.name!r}; must have a layer, and a name of its own"
+            )
+        for layer in place.layers:
+            if layer.name in seen:
+                raise ValueError(f"layout: layer {layer.name!r} is there twice")
+            seen.add(layer.name)
+        for read in [layer.reads for layer in place.layers] + [place.skip or INPUTS]:
+            if read not in known:
+                raise ValueError(
+                    f"layout: {place.name} reads {read!r}; must be of the places before"
+                    f" it ({', '.join(sorted(known))})"
+                )
+        known.add(place.name)
+
+
+def _listed(layout: Any) -> Any:
+    return layout if isinstance(layout, tuple | list) else [None]
 
 
 def streams(layout: Layout) -> dict[str, str]:
@@ -104,57 +149,3 @@ def readers(layout: Layout, place: str) -> list[tuple[Layer, str]]:
         for layer in target.layers
         if layer.reads == place
     ]
-
-
-def leaf_axes(layout: Layout) -> dict[str, tuple[str | None, str]]:
-    """The places of every leaf's rows (None without) and units, by its path.
-
-    Of params and batch statistics. Some leaves may not exist, such as a layer's bias.
-    """
-    axes: dict[str, tuple[str | None, str]] = {}
-    for place in layout:
-        for layer in place.layers:
-            axes[f"{layer.name}/kernel"] = (layer.reads, place.name)
-            axes[f"{layer.name}/bias"] = (None, place.name)
-            if layer.norm:
-                for leaf in ("scale", "bias", "mean", "var"):
-                    axes[f"{layer.norm}/{leaf}"] = (None, place.name)
-    return axes
-
-
-def by_unit(kernel: Any, num_read: int) -> Any:
-    """A kernel as [pixels, units read, units], of convolutions and flattened places."""
-    return kernel.reshape(-1, num_read, kernel.shape[-1])
-
-
-def sizes(layout: Layout, params: Any) -> dict[str, int]:
-    """The number of units of every place, the inputs' too; params may be masks.
-
-    Raises:
-      ValueError: where params are not those of the layout, naming a leaf.
-    """
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    named = {jax.tree_util.keystr(k, simple=True, separator="/"): x for k, x in leaves}
-    paths = {path: leaf.shape for path, leaf in named.items()}
-    axes = leaf_axes(layout)
-    kernels = {path for path in axes if path.endswith("/kernel")}
-    if strange := (paths.keys() - axes.keys()) | (kernels - paths.keys()):
-        raise ValueError(
-            f"params: {min(strange)} is in only one of params and layout; give the"
-            " layout of the module whose params they are"
-        )
-    found: dict[str, int] = {}
-    for path in [path for path in axes if path in paths]:
-        rows, units = axes[path]
-        if rows == INPUTS:
-            found.setdefault(INPUTS, paths[path][-2])
-        if found.setdefault(units, paths[path][-1]) != paths[path][-1] or (
-            rows and not _reads(paths[path], found[rows])
-        ):
-            raise ValueError(f"params: {path} is {paths[path]}; the layout has {found}")
-    return found
-
-
-def _reads(shape: tuple[int, ...], number: int) -> bool:
-    """Whether a kernel's rows are so many units, of all pixels in a dense layer's."""
-    return shape[-2] % number == 0 if len(shape) == 2 else shape[-2] == number

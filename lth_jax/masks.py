@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, PyTree
 
+from lth_jax.leaves import check_arrays
 from lth_jax.leaves import default_prunable as default_prunable
 from lth_jax.leaves import named_leaves as named_leaves
 
@@ -51,12 +52,16 @@ def prunable_leaves(
 ) -> list[tuple[str, Any]]:
     """The prunable leaves of a pytree with their paths, in `tree_flatten` order.
 
+    Leaves without an entry are none.
+
     Raises:
-      ValueError: if the predicate admits no leaf.
+      ValueError: if the predicate admits no leaf, or a leaf is no array.
     """
-    leaves = [(path, leaf) for path, leaf in named_leaves(tree) if prunable(path, leaf)]
+    check_arrays("params", tree)
+    named = named_leaves(tree)
+    leaves = [(path, leaf) for path, leaf in named if leaf.size and prunable(path, leaf)]
     if not leaves:
-        names = ", ".join(path for path, _ in named_leaves(tree))
+        names = ", ".join(path for path, _ in named)
         raise ValueError(f"prunable: admits none of the leaves ({names})")
     return leaves
 
@@ -66,18 +71,20 @@ def map_prunable(
 ) -> Any:
     """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    i is the leaf's place in `tree_flatten` order, to tell keys apart.
+    Leaves without an entry stay too; i is the leaf's place in `tree_flatten` order, to
+    tell keys apart.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [
-        fn(i, leaf, *more) if prunable(path, leaf) else leaf
+        fn(i, leaf, *more) if leaf.size and prunable(path, leaf) else leaf
         for i, ((path, leaf), *more) in enumerate(leaves)
     ]
     return jax.tree.unflatten(jax.tree.structure(tree), mapped)
 
 
 def full(params: Params) -> Masks:
-    """The dense net's masks: `True` everywhere."""
+    """The dense net's masks: `True` everywhere; a ValueError names what is no array."""
+    check_arrays("params", params)
     return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
 
 
@@ -88,7 +95,10 @@ def check(masks: Masks, params: Params) -> None:
 
     Raises:
       AssertionError: naming the leaf that does not fit.
+      ValueError: naming a leaf that is no array.
     """
+    check_arrays("masks", masks)
+    check_arrays("params", params)
     chex.assert_trees_all_equal_structs(masks, params)
     chex.assert_trees_all_equal_shapes(masks, params)
     for path, mask in named_leaves(masks):
@@ -102,9 +112,13 @@ def apply(masks: Masks, params: Params) -> Params:
     `where` rather than a product: 0 * NaN is NaN, and -1 * 0 is -0.
     """
     check(masks, params)
-    return jax.tree.map(
-        lambda m, p: jnp.where(m, p, jnp.zeros((), p.dtype)), masks, params
-    )
+    return jax.tree.map(lambda m, p: jnp.where(m, p, _zero(p.dtype)), masks, params)
+
+
+def _zero(dtype: Any) -> jax.Array:
+    """The 0 of a dtype, or of what JAX has for it without 64 bits."""
+    own: Any = jax.dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True)
+    return jnp.zeros((), own)
 
 
 def layer_counts(

@@ -34,7 +34,7 @@ import numpy as np
 from timing import ratio, report, timed
 
 import lth_jax
-from lth_jax import data, layout, shrinking
+from lth_jax import data, shrinking, wiring
 from lth_jax.devices.members import use_all_cores
 from lth_jax.models import MODELS
 from lth_jax.store import tickets as ticket_files
@@ -208,7 +208,7 @@ def measure_inference(case: Case, repeats: int) -> None:
     report(
         "cost",
         net=case.name,
-        units=layout.sizes(compact.module.layout(), compact.params),
+        units=wiring.sizes(compact.module.layout(), compact.params),
         multiply_adds=[cost.multiply_adds, after.multiply_adds],
         live_multiply_adds=cost.live_multiply_adds,
         num_bytes=[cost.num_bytes, after.num_bytes],

@@ -19,6 +19,7 @@ FLOORS = {
     "masks": 1,
     "registry": 1,
     "removal": 2,
+    "wiring": 2,
     "models": 2,
     "data": 2,
     "devices": 2,

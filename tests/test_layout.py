@@ -13,9 +13,9 @@ from lth_jax.layout import (
     chain,
     free_places,
     readers,
-    sizes,
     streams,
 )
+from lth_jax.wiring import sizes
 
 COLOUR = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
 
@@ -104,7 +104,7 @@ def test_vgg_and_resnet_take_channels_of_each_convolution():
 
 def test_params_of_another_net_are_refused_by_name():
     params = params_of(models.MODELS["conv2"](width=0.1))
-    with pytest.raises(ValueError, match="params: conv_2/kernel is in only one of"):
+    with pytest.raises(ValueError, match="params: conv_2 is in only one of"):
         sizes(models.MODELS["conv4"]().layout(), params)
     layout = chain((name, None) for name in ("a", "b"))
     wrong = {"a": {"kernel": jnp.zeros((2, 3))}, "b": {"kernel": jnp.zeros((4, 5))}}

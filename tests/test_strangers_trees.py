@@ -13,6 +13,8 @@ import lth_jax
 from lth_jax.pruning import criteria
 from lth_jax.training import sampling
 
+KEY = jax.random.key(0)
+
 
 def linear(params, stats, x, train, key):
     return x @ params["w"], stats
@@ -175,6 +177,144 @@ def test_axes_that_nothing_tells_are_asked_for():
     flat = np.asarray(blocks["mix"]["kernel"]).reshape(2, 2, 3, 2)
     assert (flat.all((1, 3)) | ~flat.any((1, 3))).all()
     assert flat.any((1, 3)).sum() == 3
+
+
+# Trees with more than float arrays in them.
+
+
+def kept_of(params):
+    masks = lth_jax.prune(jax.tree.map(jnp.abs, params), lth_jax.masks.full(params), 0.5)
+    return lth_jax.masks.layer_counts(masks)
+
+
+@pytest.mark.parametrize("wrong", [2.0, True, "name", jax.nn.relu, object()])
+def test_what_is_no_array_is_refused_by_name(wrong):
+    params = {"w": jnp.ones((4, 2)), "other": wrong}
+    masks = {"w": jnp.ones((4, 2), bool), "other": wrong}
+    full = lth_jax.masks.full(params | {"other": jnp.ones(())})
+    for use in (
+        lambda: lth_jax.masks.full(params),
+        lambda: lth_jax.masks.layer_counts(masks),
+        lambda: lth_jax.masks.apply(full, params),
+        lambda: lth_jax.masks.apply(masks, params),
+        lambda: lth_jax.masks.is_subset(full, masks),
+        lambda: lth_jax.prune(params, full, 0.5),
+        lambda: lth_jax.initial_state(params, optax.sgd(0.1)),
+    ):
+        with pytest.raises(ValueError, match=r"other is a .*; must be an array"):
+            use()
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.bool_])
+def test_what_cannot_be_trained_is_refused_by_name(dtype):
+    params = {"w": jnp.ones((4, 2)), "steps": jnp.ones(3, dtype)}
+    with pytest.raises(
+        ValueError, match=f"params: steps is {params['steps'].dtype}; must"
+    ):
+        lth_jax.initial_state(params, optax.sgd(0.1))
+    assert kept_of(params) == {"w": (4, 8)}
+
+
+def test_leaves_without_entries_are_never_prunable():
+    params = {"w": jnp.ones((4, 4)), "none": jnp.ones((0, 3))}
+    assert kept_of(params) == {"w": (8, 16)}
+    scores, masks = scores_and_masks(params)
+    for structure in (
+        lth_jax.keep_n_of_m(scores, masks, 2, 4),
+        lth_jax.prune_blocks(scores, masks, 0.5, 2),
+        lth_jax.connections.draw(jax.random.key(0), params, {"w": 8, "none": 0}),
+    ):
+        assert int(structure["w"].sum()) == 8
+        assert structure["none"].shape == (0, 3)
+    with pytest.raises(ValueError, match=r"prunable: admits none of the leaves \(none\)"):
+        lth_jax.masks.layer_counts({"none": params["none"]})
+
+
+def test_two_leaves_at_one_path_are_refused():
+    leaf = {"w": jnp.ones((4, 2))}
+    params = {"a/b": leaf, "a": {"b": leaf}}
+    with pytest.raises(ValueError, match="params: two leaves are at a/b/w"):
+        lth_jax.masks.full(params)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, jnp.bfloat16, jnp.float16, np.complex64])
+def test_masked_leaves_have_the_dtype_that_jax_gives_them(dtype):
+    params = {"w": np.arange(8).reshape(4, 2).astype(dtype)}
+    masks = {"w": np.arange(8).reshape(4, 2) % 2 == 0}
+    found = lth_jax.masks.apply(masks, params)["w"]
+    assert found.dtype == jnp.asarray(params["w"]).dtype
+    np.testing.assert_array_equal(found, np.where(masks["w"], params["w"], 0))
+
+
+@pytest.mark.parametrize("criterion", ["grasp", "supermask", "edge_popup"])
+def test_criteria_of_real_weights_refuse_complex_ones(criterion):
+    params = {"w": jnp.ones((4, 2), jnp.complex64)}
+    evidence = criteria.Evidence(
+        *(params, params, lth_jax.masks.full(params), jax.random.key(0)),
+        examples=two_classes(),
+        apply=jax.tree_util.Partial(linear),
+        batch_indices=np.zeros((1, 4), np.int32),
+        counts={"w": 4},
+    )
+    with pytest.raises(ValueError, match="params: w is complex64; must be real"):
+        criteria.CRITERIA.find(criterion).scores(evidence)
+
+
+def test_the_fan_in_of_learned_scores_is_told_by_the_leaf():
+    net = eqx.filter(eqx.nn.Linear(600, 6, use_bias=False, key=KEY), eqx.is_array)
+
+    def apply(params, stats, x, train, key):
+        return 0 * x @ params.weight.T, stats
+
+    data = lth_jax.Examples(jnp.ones((4, 600)), jnp.zeros(4, int))
+    batches = np.zeros((1, 4), np.int32)
+    found = criteria.edge_popup(apply, net, {}, batches, data, KEY, weight_decay=0.0)
+    scores = np.asarray(found.scores.weight)
+    assert 0.9 * 600**-0.5 < scores.max() <= 600**-0.5
+    mix = {"mix": {"kernel": jnp.ones((4, 2, 3))}}
+    with pytest.raises(ValueError, match=r"mix/kernel \[4, 2, 3\] .* give axes="):
+        criteria.edge_popup(apply, mix, {}, batches, data, KEY)
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        (lth_jax.leaves.Axes((0,), (0,)), "none twice"),
+        (lth_jax.leaves.Axes((0,), (2,)), "must be one or more axes of it"),
+        (lth_jax.leaves.Axes((), (1,)), "one or more axes"),
+        (None, "must be an lth_jax.leaves.Axes"),
+    ],
+)
+def test_axes_that_a_leaf_has_not_are_refused_by_name(axes, words):
+    with pytest.raises(ValueError, match=f"axes: .* of w.*{words}"):
+        n_of_m({"w": jnp.ones((4, 2))}, axes=lambda *_: axes)
+    kept = n_of_m(
+        {"w": jnp.ones((2, 4))}, axes=lambda *_: lth_jax.leaves.Axes((-1,), (-2,))
+    )
+    assert np.asarray(kept["w"]).sum(1).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("module", [nn.Dense, eqx.nn.Identity(), jax.nn.relu, None])
+def test_what_is_no_module_is_refused_by_name(module):
+    with pytest.raises(
+        ValueError, match=r"^module: .*; must be a module of linen, not its"
+    ):
+        lth_jax.from_linen(module, jnp.ones((1, 4)))
+
+
+@pytest.mark.parametrize("factory", [nn.Dense, nn.Dense(3), None, 3])
+def test_what_makes_no_module_of_nnx_is_refused_by_name(factory):
+    with pytest.raises(ValueError, match=r"^factory: .*; must be a class of nnx, or a f"):
+        lth_jax.from_nnx(factory, jnp.ones((1, 4)))
+
+
+def test_a_module_without_a_mode_is_a_network():
+    net = lth_jax.from_linen(nn.Sequential([nn.Dense(3), nn.relu]), jnp.ones((1, 4)))
+    params, stats = net.init(KEY)
+    for train in (True, False):
+        logits, found = net.apply(params, stats, jnp.ones((2, 4)), train, KEY)
+        assert logits.shape == (2, 3)
+        assert found == {}
 
 
 # Erdos-Renyi next to density 1.

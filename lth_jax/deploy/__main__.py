@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 
-from lth_jax import deploy, devices, layout, shrinking
+from lth_jax import deploy, devices, layout, shrinking, wiring
 from lth_jax import masks as masks_lib
 from lth_jax.config import StudyConfig
 from lth_jax.config.requirements import require
@@ -159,7 +159,7 @@ def _compacted(large: measures.Masked) -> tuple[shrinking.Compact, dict[str, int
         every = shrinking.InputSelection(None, is_flat=False)
         zeroed = large._replace(params=masks_lib.apply(large.masks, large.params))
         return shrinking.Compact(*zeroed, every), {}
-    return net, layout.sizes(net.module.layout(), net.params)
+    return net, wiring.sizes(net.module.layout(), net.params)
 
 
 if __name__ == "__main__":

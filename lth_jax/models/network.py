@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lth_jax.errors import name_of
+
 OUTPUT_LAYER = "output"  # every model names its last layer so
 
 Preprocess = Callable[[jax.Array], jax.Array]
@@ -61,7 +63,15 @@ def from_linen(
       example_inputs: an array or `ShapeDtypeStruct` [N, ...], before preprocessing.
       preprocess: applied to every batch on the device, such as normalisation.
       augment: (key, inputs) to inputs, applied to training batches before that.
+
+    Raises:
+      ValueError: if it is no module of linen.
     """
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            f"module: {name_of(module)}; must be a module of linen, not its class; for"
+            " nnx there is lth_jax.from_nnx, for others their own functions"
+        )
 
     def init(key: jax.Array) -> tuple[Any, Any]:
         inputs = jnp.zeros(example_inputs.shape, example_inputs.dtype)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from lth_jax.errors import name_of
 from lth_jax.models.network import Augment, Key, Network, Preprocess, adapted, in_mode
 
 
@@ -24,12 +26,21 @@ def from_nnx(
     `nnx.BatchStat`, and the state of `nnx.Rngs`; dropout draws from the key of `apply`.
 
     Raises:
-      ValueError: if the factory is a module, or makes one that holds anything else.
+      ValueError: if the factory is a module, or makes none of nnx, or one that holds
+        anything else.
     """
     if isinstance(factory, nnx.Module):
         raise ValueError(
             f"factory: a {type(factory).__name__} that is made already; must be a"
             " function of rngs to one, so that every replicate draws its own"
+        )
+    made = factory if isinstance(factory, type) else nnx.Module
+    if not (callable(factory) and issubclass(made, nnx.Module)) or isinstance(
+        factory, nn.Module
+    ):
+        raise ValueError(
+            f"factory: {name_of(factory)}; must be a class of nnx, or a function of rngs"
+            " to its modules; for linen there is lth_jax.from_linen"
         )
     module: Any = nnx.eval_shape(lambda: factory(rngs=nnx.Rngs(0)))
     parts: Any = nnx.split(module, nnx.Param, nnx.BatchStat, nnx.RngState, ...)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lth_jax.leaves import AxesOf, axes_of
+from lth_jax.leaves import AxesOf, axes_of, checked_axes
 
 Shapes = Mapping[str, tuple[int, ...]]  # by path; pixels, inputs, units
 Densities = dict[str, float]
@@ -45,7 +45,7 @@ def shapes_of(leaves: Iterable[tuple[str, Any]], axes: AxesOf = axes_of) -> Shap
     Raises:
       ValueError: naming a leaf whose axes nothing tells.
     """
-    return {path: axes(path, leaf).shape(leaf) for path, leaf in leaves}
+    return {path: checked_axes(axes, path, leaf).shape(leaf) for path, leaf in leaves}
 
 
 LAYER_DENSITIES: dict[str, Share] = {"er": erdos_renyi, "erk": erdos_renyi_kernel}

@@ -17,12 +17,14 @@ import numpy as np
 
 from lth_jax import layout as layouts
 from lth_jax import masks as masks_lib
-from lth_jax.layout import INPUTS, Layer, Layout, by_unit, sizes
+from lth_jax.layout import INPUTS, Layer, Layout, layers_of
+from lth_jax.leaves import split
 from lth_jax.masks import Masks, Params, named_leaves
 from lth_jax.models.layers import EPSILON
 from lth_jax.shrinking.dead_units import Units, backward
-from lth_jax.shrinking.selection import InputSelection, select
+from lth_jax.shrinking.selection import InputSelection, select, wire_plain
 from lth_jax.training.state import BatchStats
+from lth_jax.wiring import Wiring
 
 _Trees = tuple[Params, Masks, BatchStats]
 _Leaves = dict[str, np.ndarray]  # by path
@@ -73,53 +75,60 @@ def compact(
     layout = layouts.layout_of(module, "compact", ("layout", "resized"))
     params = jax.device_get(masks_lib.apply(masks, params))
     stats = {} if batch_stats is None else jax.device_get(batch_stats)
-    affines = _affines(layout, params, stats)
-    known, value = _constants(layout, affines)
+    wiring = wire_plain(layout, params)
+    affines = _affines(layout, wiring, params, stats)
+    known, value = _constants(layout, wiring, affines)
     edges = {name: (layer.weights != 0).any(0) for name, layer in affines.items()}
     changing = {name: ~units for name, units in known.items()}
     reaching = backward(layout, edges, changing)
     needed = {name: reaching[name] & changing[name] for name in reaching}
     trees = (params, jax.device_get(masks), stats)
-    trees, needed = _fold(layout, trees, value, needed)
+    trees, needed = _fold(layout, wiring, trees, value, needed)
     selection = select(layout, params, needed)
     params, masks, stats = jax.tree.map(jnp.asarray, [*map(selection.take, trees)])
-    inputs = selection.inputs(params)
+    inputs = selection.inputs()
     return Compact(selection.resized(module), params, masks, stats, inputs)
 
 
-def _affines(layout: Layout, params: Params, stats: BatchStats) -> dict[str, _Affine]:
+def _affines(
+    layout: Layout, wiring: Wiring, params: Params, stats: BatchStats
+) -> dict[str, _Affine]:
     """The layers as they act in evaluation, by name."""
-    numbers = sizes(layout, params)
     leaves = {path: np.asarray(p, np.float64) for path, p in named_leaves(params)}
-    stat_of = {path: np.asarray(s, np.float64) for path, s in named_leaves(stats)}
+    stat_of = {split(path): np.asarray(s, float) for path, s in named_leaves(stats)}
     affines = {}
-    for layer in [layer for place in layout for layer in place.layers]:
-        kernel = leaves[f"{layer.name}/kernel"]
-        weights = by_unit(kernel, numbers[layer.reads])
-        offset = leaves.get(f"{layer.name}/bias", np.zeros(kernel.shape[-1]))
+    for layer in layers_of(layout):
+        kernel = wiring.kernels[layer.name]
+        weights, offset = kernel.by_unit(leaves[kernel.path]), np.zeros(kernel.shape[-1])
+        for path in wiring.vectors[layer.name]:
+            offset = leaves[path].ravel()
         if norm := layer.norm:
-            if f"{norm}/mean" not in stat_of:
-                raise ValueError(f"batch_stats: no {norm}/mean; the net needs it")
-            scale = leaves[f"{norm}/scale"] / np.sqrt(stat_of[f"{norm}/var"] + EPSILON)
-            weights = weights * scale
-            offset = (offset - stat_of[f"{norm}/mean"]) * scale + leaves[f"{norm}/bias"]
-        affines[layer.name] = _Affine(weights, offset, _is_padded(kernel))
+            for name in ("mean", "var"):
+                if (norm, name) not in stat_of:
+                    raise ValueError(f"batch_stats: no {norm}/{name}; the net needs it")
+            mean, var = (stat_of[norm, name].ravel() for name in ("mean", "var"))
+            scaled, shifted = wiring.scale(layer), wiring.offset(layer)
+            scale = leaves[scaled].ravel() if scaled else np.ones(len(var))
+            scale = scale / np.sqrt(var + EPSILON)
+            weights, offset = weights * scale, (offset - mean) * scale
+            if shifted:
+                offset = offset + leaves[shifted].ravel()
+        affines[layer.name] = _Affine(weights, offset, kernel.num_pixels > 1)
     return affines
 
 
-def _is_padded(kernel: np.ndarray) -> bool:
-    """Whether a layer with this kernel sees zeros beyond the border."""
-    return kernel.ndim > 2 and max(kernel.shape[:-2]) > 1
-
-
-def _constants(layout: Layout, affines: dict[str, _Affine]) -> tuple[Units, Units]:
+def _constants(
+    layout: Layout, wiring: Wiring, affines: dict[str, _Affine]
+) -> tuple[Units, Units]:
     """Which units no input changes, at no pixel, and their values (of others 0).
 
     Behind a padded layer a constant other than 0 makes none, for the border differs. On
-    a stream only 0 counts: other constants cannot be left to the readers there, and so
-    what they are made of is needed.
+    a stream, or where nothing is added last and so no unit can be made 1, only 0 counts:
+    other constants cannot be left to the readers there, and so what they are made of is
+    needed.
     """
-    free = {place.name for place in layouts.free_places(layout)}
+    places = layouts.free_places(layout)
+    free = {place.name for place in places if wiring.offset(place.layers[0])}
     nothing = np.zeros(affines[layout[0].layers[0].name].weights.shape[1])
     known: Units = {INPUTS: nothing.astype(bool)}
     value: Units = {INPUTS: nothing}
@@ -144,52 +153,52 @@ def _constants(layout: Layout, affines: dict[str, _Affine]) -> tuple[Units, Unit
 
 
 def _fold(
-    layout: Layout, trees: _Trees, value: Units, needed: Units
+    layout: Layout, wiring: Wiring, trees: _Trees, value: Units, needed: Units
 ) -> tuple[_Trees, Units]:
     """The net with its constants in the layers that read them, and the needed units.
 
     Where a bias does not serve, a unit that is not needed is made to be 1, and is needed
     then.
     """
-    numbers, needed = sizes(layout, trees[0]), jax.tree.map(np.copy, needed)
+    needed = jax.tree.map(np.copy, needed)
     kept = select(layout, trees[0], needed).units
     trees = jax.tree.map(lambda x: np.array(x, order="C"), trees)
-    param_of, mask_of, stat_of = (dict(named_leaves(tree)) for tree in trees)
+    param_of, mask_of = (dict(named_leaves(tree)) for tree in trees[:2])
     for place in layouts.free_places(layout):
         parts, biases_serve = {}, needed[place.name].any()
         for layer, target in layouts.readers(layout, place.name):
-            kernel = param_of[f"{layer.name}/kernel"]
-            weights = np.float64(by_unit(kernel, numbers[place.name]))
+            kernel = wiring.kernels[layer.name]
+            weights = np.float64(kernel.by_unit(param_of[kernel.path]))
             whole = np.einsum("pnk,n->pk", weights, value[place.name])
             part = parts[layer.name] = np.zeros_like(whole)
             part[:, kept[target]] = whole[:, kept[target]]
-            takes = f"{layer.name}/bias" in param_of and not _is_padded(kernel)
+            takes = kernel.num_pixels == 1 and bool(wiring.vectors[layer.name])
             biases_serve &= takes or not part.any()
         if biases_serve:
             for name, part in parts.items():
                 if part.any():
                     added = part.sum(0).astype(np.float32)
-                    param_of[f"{name}/bias"] += added
-                    mask_of[f"{name}/bias"] |= added != 0
+                    (path,) = wiring.vectors[name]
+                    param_of[path] += added
+                    mask_of[path] |= added != 0
             continue
         one = int(np.argmin(needed[place.name]))
         needed[place.name][one] = True
-        _make_one(place.layers[0], one, param_of, mask_of, stat_of)
+        _make_one(wiring, place.layers[0], one, trees)
         for name, part in parts.items():
-            path = f"{name}/kernel"
-            by_unit(param_of[path], numbers[place.name])[:, one] = part
-            by_unit(mask_of[path], numbers[place.name])[:, one] = part != 0
+            kernel = wiring.kernels[name]
+            kernel.by_unit(param_of[kernel.path])[:, one] = part  # views
+            kernel.by_unit(mask_of[kernel.path])[:, one] = part != 0
     return trees, needed
 
 
-def _make_one(
-    layer: Layer, unit: int, params: _Leaves, masks: _Leaves, stats: _Leaves
-) -> None:
+def _make_one(wiring: Wiring, layer: Layer, unit: int, trees: _Trees) -> None:
     """Makes a unit of a layer 1, whatever it reads."""
-    last = layer.norm or layer.name
-    values = {f"{layer.name}/kernel": 0.0, f"{layer.name}/bias": 0.0}
-    values |= {f"{last}/scale": 0.0, f"{last}/mean": 0.0, f"{last}/var": 1.0}
-    values[f"{last}/bias"] = 1.0
-    for leaves in (params, masks, stats):
-        for path in values.keys() & leaves.keys():
-            leaves[path][..., unit] = values[path]
+    kernel, offset = wiring.kernels[layer.name].path, wiring.offset(layer)
+    own = {kernel, *wiring.own_vectors(layer)}
+    for path, leaf in (named for tree in trees for named in named_leaves(tree)):
+        module, name = split(path)
+        if path in own:
+            leaf[..., unit] = path == offset
+        elif module == layer.norm:
+            leaf[..., unit] = name == "var"

@@ -1,12 +1,15 @@
 """Cost: what a net stores and multiplies, as it is and counting live weights alone."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lth_jax.errors import name_of
 from lth_jax.masks import Masks, Params, check, named_leaves
 from lth_jax.models.network import in_mode
 from lth_jax.shrinking.products import multiply_adds
@@ -38,17 +41,22 @@ def cost(
 ) -> Cost:
     """What a net costs; nothing is computed with its weights.
 
-    The module is of linen. `input_shape` is that of one example, as the module takes it,
-    and `dtype` the inputs'.
+    The module is of linen, or a net of any framework as a function, an
+    `lth_jax.training.Apply`. `input_shape` is that of one example, as it takes it, and
+    `dtype` the inputs'.
 
     Raises:
       AssertionError: on masks that do not fit the params.
       NotCounted: as `multiply_adds`.
+      ValueError: on any other module.
     """
     check(masks, params)
+    _check_module(module)
     stats = {} if batch_stats is None else batch_stats
 
     def apply(params: Params, stats: BatchStats, inputs: jax.Array) -> Any:
+        if not isinstance(module, nn.Module):
+            return module(params, stats, inputs, False, None)
         variables = {"params": params, "batch_stats": stats}
         return module.apply(variables, inputs, **in_mode(module, False))
 
@@ -64,3 +72,16 @@ def cost(
         multiply_adds=sum(products.values()),
         live_multiply_adds=sum(n * live[p] // sizes[p] for p, n in products.items()),
     )
+
+
+def _check_module(module: Any) -> None:
+    try:
+        if isinstance(module, type):
+            raise TypeError
+        if not isinstance(module, nn.Module):
+            inspect.signature(module).bind("params", "stats", "inputs", False, None)
+    except TypeError:
+        raise ValueError(
+            f"module: {name_of(module)}; must be a module of linen, or a function of"
+            " params, batch_stats, inputs, train and key"
+        ) from None

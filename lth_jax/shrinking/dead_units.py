@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.layout import INPUTS, Layout, by_unit, sizes
+from lth_jax.layout import INPUTS, Layout, layers_of
 from lth_jax.masks import Masks, named_leaves
+from lth_jax.wiring import sizes, wire
 
 Units = dict[str, np.ndarray]  # an array with an entry for each unit, by place
 
@@ -33,10 +34,11 @@ def dead_units(layout: Layout, masks: Masks) -> Reach:
     them, and along residual connections; a convolution's weight connects its channels,
     at whatever pixels. A unit that is cut off cuts off what hangs on it alone.
 
-    The layout is `module.layout()` of a net; masks are of its params, on the host.
+    The layout is `module.layout()` of a net, or one's own of a net of any framework;
+    masks are of its params, on the host.
 
     Raises:
-      ValueError: on masks of another net.
+      ValueError: naming a leaf, as `wiring.wire`.
     """
     edges, numbers = live_edges(layout, masks), sizes(layout, masks)
     nothing = {name: np.zeros(number, bool) for name, number in numbers.items()}
@@ -46,14 +48,15 @@ def dead_units(layout: Layout, masks: Masks) -> Reach:
 
 def live_edges(layout: Layout, masks: Masks) -> dict[str, np.ndarray]:
     """Which units each layer connects: bool[units read, units], by the layer's name."""
-    numbers = sizes(layout, masks)
+    wiring = wire(layout, masks)
     mask_of = {path: np.asarray(mask) for path, mask in named_leaves(masks)}
     edges: dict[str, np.ndarray] = {}
-    for layer in [layer for place in layout for layer in place.layers]:
-        kernel = mask_of[f"{layer.name}/kernel"]
-        if layer.norm:
-            kernel = kernel & mask_of[f"{layer.norm}/scale"]
-        edges[layer.name] = np.any(by_unit(kernel, numbers[layer.reads]), axis=0)
+    for layer in layers_of(layout):
+        kernel = wiring.kernels[layer.name]
+        mask = mask_of[kernel.path]
+        if scale := wiring.scale(layer):
+            mask = mask & kernel.of_units(mask_of[scale])
+        edges[layer.name] = np.any(kernel.by_unit(mask), axis=0)
     return edges
 
 

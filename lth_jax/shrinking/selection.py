@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.layout import INPUTS, Layout, leaf_axes, sizes, streams
+from lth_jax.layout import INPUTS, Layout, layers_of, streams
+from lth_jax.leaves import Axes, split
 from lth_jax.masks import named_leaves
 from lth_jax.shrinking.dead_units import Units
+from lth_jax.wiring import Wiring, wire
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,13 +36,18 @@ class Selection(NamedTuple):
     """Units of a net, by place, the same on all of a residual stream."""
 
     layout: Layout  # of both nets
-    numbers: Mapping[str, int]  # of units that the larger net has
+    wiring: Wiring  # of the larger net's params
     units: Mapping[str, np.ndarray]  # int64 indices of the smaller one's, ascending
 
     @property
     def sizes(self) -> dict[str, int]:
         """The number of units of each place that the smaller net has."""
         return {name: units.size for name, units in self.units.items()}
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of units of each place that the larger net has."""
+        return self.wiring.sizes
 
     def resized(self, module: Any) -> nn.Module:
         """The smaller net.
@@ -57,35 +64,73 @@ class Selection(NamedTuple):
         smaller: nn.Module = module.resized(self.sizes)
         return smaller
 
-    def inputs(self, params: Any) -> InputSelection:
-        """Which inputs the smaller net reads, by params of either net, or their masks."""
-        kept, axes = self.units[INPUTS], leaf_axes(self.layout)
-        first = [leaf for path, leaf in named_leaves(params) if axes[path][0] == INPUTS]
+    def inputs(self) -> InputSelection:
+        """Which inputs the smaller net reads."""
+        kept = self.units[INPUTS]
+        first = [layer.name for layer in layers_of(self.layout) if layer.reads == INPUTS]
         whole = kept.size == self.numbers[INPUTS]
-        is_flat = all(kernel.ndim == 2 for kernel in first)
+        is_flat = all(len(self.wiring.kernels[name].shape) == 2 for name in first)
         return InputSelection(None if whole else kept, is_flat)
 
     def take(self, tree: Any) -> Any:
         """The smaller net's part of params, batch statistics, masks, or moments."""
-        axes = leaf_axes(self.layout)
-        parts = [np.asarray(x)[self._index(axes[p], x)] for p, x in named_leaves(tree)]
+        places = self._places()
+        parts = [np.asarray(x)[self._index(places, p, x)] for p, x in named_leaves(tree)]
         return jax.tree.unflatten(jax.tree.structure(tree), parts)
 
     def put(self, tree: Any, part: Any) -> Any:
         """The larger net's tree, with the smaller one's part put in."""
-        axes, part_of = leaf_axes(self.layout), dict(named_leaves(part))
+        places, part_of = self._places(), dict(named_leaves(part))
         whole = jax.tree.map(np.array, tree)
         for path, leaf in named_leaves(whole):
-            leaf[self._index(axes[path], leaf)] = part_of[path]
+            leaf[self._index(places, path, leaf)] = part_of[path]
         return whole
 
-    def _index(self, axes: tuple[str | None, str], leaf: Any) -> tuple[Any, ...]:
-        place, target = axes
-        if place is None:
-            return (self.units[target],)
-        pixels = np.arange(leaf.shape[-2] // self.numbers[place])
-        rows = (pixels[:, None] * self.numbers[place] + self.units[place]).ravel()
+    def _places(self) -> dict[str, tuple[str | None, str]]:
+        """What is read (of kernels) and written, by a kernel's path or by module."""
+        found: dict[str, tuple[str | None, str]] = {}
+        for place in self.layout:
+            for layer in place.layers:
+                kernel = self.wiring.kernels[layer.name].path
+                found[kernel] = layer.reads, place.name
+                found |= {
+                    name: (None, place.name) for name in (layer.name, layer.norm) if name
+                }
+        return found
+
+    def _index(
+        self, places: Mapping[str, tuple[str | None, str]], path: str, leaf: Any
+    ) -> tuple[Any, ...]:
+        read, target = places.get(path) or places.get(split(path)[0], (None, ""))
+        if target == "" or leaf.shape[-1:] != (self.numbers[target],):
+            raise ValueError(
+                f"params: {path} is {leaf.shape}, and not of the layout; its last axis"
+                " must be the units of a layer or of its norm"
+            )
+        if read is None:
+            return (..., self.units[target])
+        pixels = np.arange(leaf.shape[-2] // self.numbers[read])
+        rows = (pixels[:, None] * self.numbers[read] + self.units[read]).ravel()
         return (..., rows[:, None], self.units[target])
+
+
+def wire_plain(layout: Layout, params: Any) -> Wiring:
+    """As `wire`, of a net of which smaller ones can be made.
+
+    Raises:
+      ValueError: naming a leaf, as `wire`; also on kernels other than
+        [pixels..., inputs, units], and on grouped convolutions.
+    """
+    wiring = wire(layout, params)
+    for kernel in wiring.kernels.values():
+        last = len(kernel.shape) - 1
+        if kernel.axes != Axes((last - 1,), (last,)) or kernel.num_groups > 1:
+            raise ValueError(
+                f"params: {kernel.path} is {kernel.shape}, with {kernel.num_groups}"
+                f" groups and {kernel.axes}; smaller nets are made of kernels [pixels...,"
+                " inputs, units] in one group"
+            )
+    return wiring
 
 
 def select(layout: Layout, params: Any, needed: Units) -> Selection:
@@ -94,14 +139,15 @@ def select(layout: Layout, params: Any, needed: Units) -> Selection:
     `needed` are bool[units] of every place; `params` may be anything of the shapes of the
     net's, such as its masks.
     """
-    numbers, stream_of = sizes(layout, params), streams(layout)
+    wiring, stream_of = wire_plain(layout, params), streams(layout)
+    numbers = wiring.sizes
     keep = {name: np.zeros(numbers[name], bool) for name in stream_of.values()}
     for name, stream in stream_of.items():
         keep[stream] |= needed[name]
     for mask in keep.values():
         mask[0] |= not mask.any()  # a layer must have one, though nobody needs its value
     units = {name: np.flatnonzero(keep[stream]) for name, stream in stream_of.items()}
-    return Selection(layout, numbers, units)
+    return Selection(layout, wiring, units)
 
 
 def select_alike(

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.layout import INPUTS, Layout, layout_of, sizes
+from lth_jax.layout import INPUTS, Layout, layout_of
 from lth_jax.masks import Masks, named_leaves
 from lth_jax.shrinking.dead_units import Units, backward, forward, live_edges
 from lth_jax.shrinking.selection import InputSelection, Selection, select, select_alike
 from lth_jax.training.state import Optimizer, TrainState, map_moments, project
+from lth_jax.wiring import wire
 
 _WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
 
@@ -94,7 +95,7 @@ def compact_for_training(
     selection = select(layout, masks, needed_units(layout, masks))
     part = _take_state(selection, start, tx), selection.take(masks)
     small, small_masks = jax.tree.map(jnp.asarray, part)
-    inputs, smaller = selection.inputs(masks), selection.resized(module)
+    inputs, smaller = selection.inputs(), selection.resized(module)
     return CompactTraining(smaller, small, small_masks, inputs, selection, start, tx)
 
 
@@ -121,7 +122,7 @@ def compact_members(
     members = zip(selections, _members(starts), own, strict=True)
     parts = [(_take_state(s, start, tx), s.take(m)) for s, start, m in members]
     small, small_masks = _stacked(parts)
-    inputs, smaller = selections[0].inputs(own[0]), selections[0].resized(module)
+    inputs, smaller = selections[0].inputs(), selections[0].resized(module)
     kept = None
     if inputs.kept is not None:
         kept = np.stack([each.units[INPUTS] for each in selections]).astype(np.int32)
@@ -141,16 +142,16 @@ def needed_units(layout: Layout, masks: Masks) -> Units:
 
 def _sources(layout: Layout, masks: Masks) -> Units:
     """Units that may be other than 0 though nothing reaches them."""
-    mask_of, numbers = dict(named_leaves(masks)), sizes(layout, masks)
-    sources = {name: np.zeros(number, bool) for name, number in numbers.items()}
+    mask_of, wiring = dict(named_leaves(masks)), wire(layout, masks)
+    sources = {name: np.zeros(number, bool) for name, number in wiring.sizes.items()}
     for place in layout:
         for layer in place.layers:
             # By its scale: in evaluation, the running mean of a unit that was trained
             # before it lost its weights is not 0 at once.
-            norm = layer.norm
-            paths = [f"{norm}/scale", f"{norm}/bias"] if norm else [f"{layer.name}/bias"]
-            for path in paths:
-                sources[place.name] |= mask_of.get(path, False)
+            for path in wiring.vectors[layer.norm or layer.name]:
+                sources[place.name] |= mask_of[path].ravel()
+            if layer.norm and not wiring.scale(layer):
+                sources[place.name][:] = True
     return sources
 
 

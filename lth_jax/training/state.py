@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from lth_jax import masks as masks_lib
+from lth_jax.leaves import check_arrays, named_leaves
 from lth_jax.masks import Masks, Params
 
 BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisation
@@ -43,7 +44,19 @@ class TrainState:
 def initial_state(
     params: Params, tx: Optimizer, batch_stats: BatchStats = None
 ) -> TrainState:
-    """The state at step 0, with a fresh optimizer."""
+    """The state at step 0, with a fresh optimizer.
+
+    Raises:
+      ValueError: naming a leaf of the params that cannot be trained: no array, or
+        neither of floats nor complex.
+    """
+    check_arrays("params", params)
+    for path, param in named_leaves(params):
+        if not jnp.issubdtype(param.dtype, jnp.inexact):
+            raise ValueError(
+                f"params: {path} is {param.dtype}; must be float or complex, to be"
+                " trained; what is not goes beside the params, or into the net's function"
+            )
     stats = {} if batch_stats is None else batch_stats
     return TrainState(jnp.int32(0), params, stats, tx.init(params))
 

@@ -10,7 +10,8 @@ from support.zoo import NETS, draw_masks, images, logits, variables
 
 import lth_jax
 from lth_jax import masks, models, shrinking, training
-from lth_jax.layout import INPUTS, sizes
+from lth_jax.layout import INPUTS
+from lth_jax.wiring import sizes
 
 
 @pytest.mark.parametrize(

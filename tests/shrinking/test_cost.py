@@ -1,3 +1,4 @@
+import equinox as eqx
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -160,3 +161,57 @@ def test_what_cannot_be_told_is_refused():
     for fn, words in ((looped, "while loop"), (merged, "several leaves")):
         with pytest.raises(shrinking.NotCounted, match=words):
             multiply_adds(fn, {"v": square, "w": square}, square)
+
+
+def haiku_attention():
+    hk = pytest.importorskip("haiku")
+
+    def attend(x):
+        return hk.MultiHeadAttention(2, 4, w_init=hk.initializers.Constant(1))(x, x, x)
+
+    net = hk.without_apply_rng(hk.transform(attend))
+    params = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((3, 8)))
+    return net.apply, params, 3 * 4 * 64
+
+
+def equinox_convolution():
+    key = jax.random.key(0)
+    net = eqx.nn.Conv2d(4, 6, 3, groups=2, padding=1, key=key)
+    return lambda p, x: eqx.combine(p, net)(x), eqx.filter(net, eqx.is_array), 64 * 6 * 18
+
+
+def equinox_recurrence():
+    cell = eqx.nn.GRUCell(3, 4, key=jax.random.key(0))
+    params, static = eqx.partition(cell, eqx.is_inexact_array)
+
+    def run(params, x):
+        cell = eqx.combine(params, static)
+        return jax.lax.scan(lambda h, x: (cell(x, h), None), jnp.zeros(4), x)[0]
+
+    return run, params, 7 * (12 * 3 + 12 * 4)
+
+
+OTHERS = {
+    "haiku": (haiku_attention, (3, 8)),
+    "convolution": (equinox_convolution, (4, 8, 8)),
+    "recurrence": (equinox_recurrence, (7, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", quick("convolution", of=OTHERS))
+def test_nets_of_other_frameworks_are_counted_as_functions(kind):
+    make, shape = OTHERS[kind]
+    run, params, expected = make()
+
+    def apply(params, stats, inputs, train, key):
+        return jax.vmap(run, (None, 0))(params, inputs), stats
+
+    found = shrinking.cost(apply, params, masks.full(params), shape)
+    assert found.multiply_adds == found.live_multiply_adds == expected
+
+
+@pytest.mark.parametrize("module", [nn.Dense, len, None, lambda x: x])
+def test_what_is_no_net_has_no_cost(module):
+    params = {"w": jnp.ones((2, 3))}
+    with pytest.raises(ValueError, match=r"^module: .*; must be a module of linen, or a"):
+        shrinking.cost(module, params, masks.full(params), (2,))

@@ -14,8 +14,9 @@ from support.zoo import NETS, draw_masks, images, logits
 
 import lth_jax
 from lth_jax import masks, shrinking
-from lth_jax.layout import sizes, streams
+from lth_jax.layout import streams
 from lth_jax.shrinking.training import needed_units
+from lth_jax.wiring import sizes
 
 TX = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
 

@@ -11,7 +11,8 @@ import numpy as np
 import lth_jax
 from lth_jax import masks as masks_lib
 from lth_jax import models
-from lth_jax.layout import INPUTS, by_unit, sizes
+from lth_jax.layout import INPUTS
+from lth_jax.wiring import sizes
 
 WIDTHS = dict.fromkeys(models.MODELS, 0.08) | {"resnet20": 0.3, "lenet": 0.2}
 ZOO = {name: models.MODELS[name](width=WIDTHS[name]) for name in models.MODELS}
@@ -77,7 +78,8 @@ def draw_masks(name, seed, density, dead=0.0, others=1.0, dead_inputs=0.0):
         unfed = rng.random(numbers[place.name]) < dead
         for layer in place.layers:
             kernel = leaves[f"{layer.name}/kernel"]
-            by_unit(kernel, numbers[layer.reads])[:, unread[layer.reads]] = False
+            rows = kernel.reshape(-1, numbers[layer.reads], kernel.shape[-1])
+            rows[:, unread[layer.reads]] = False
             if place is not layout[-1]:
                 kernel[..., unfed] = False
     return jax.tree.unflatten(jax.tree.structure(params), list(leaves.values()))

@@ -65,6 +65,19 @@ class Criterion:
     scope: str | None = None  # its own; None: the study's `prune.scope`
 
 
+def check_real(params: Params) -> None:
+    """Checks that a criterion that knows real weights alone has no others.
+
+    Raises:
+      ValueError: naming a leaf.
+    """
+    for path, leaf in named_leaves(params):
+        if jax.numpy.iscomplexobj(leaf):
+            raise ValueError(
+                f"params: {path} is {leaf.dtype}; must be real, for this criterion"
+            )
+
+
 class NothingSaid(UserError, ValueError):
     """Scores that do not say which weights to keep."""
 

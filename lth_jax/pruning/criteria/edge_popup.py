@@ -3,9 +3,11 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import variance_scaling
 from jaxtyping import Float, Int
 
 from lth_jax import masks as masks_lib
+from lth_jax.leaves import AxesOf, axes_of, checked_axes
 from lth_jax.masks import Params, Prunable, default_prunable
 from lth_jax.pruning.criteria.criterion import Evidence
 from lth_jax.pruning.criteria.learned import Learned, train_scores
@@ -15,11 +17,6 @@ from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
 from lth_jax.training.optimizers import make_optimizer
 from lth_jax.training.schedules import make_schedule
 from lth_jax.training.state import Apply, Array, BatchStats
-
-# Kaiming-uniform with a = sqrt(5), PyTorch's own: within 1 / sqrt(fan_in).
-_SCORE_INIT: jax.nn.initializers.Initializer = jax.nn.initializers.variance_scaling(
-    1 / 3, "fan_in", "uniform"
-)
 
 
 def top_mask(
@@ -52,6 +49,7 @@ def edge_popup(
     weight_decay: float = 1e-4,
     prunable: Prunable = default_prunable,
     loss: Loss = CROSS_ENTROPY,
+    axes: AxesOf = axes_of,
 ) -> Learned:
     """Scores |s| of the net that keeps each layer's highest (Ramanujan et al. 2020).
 
@@ -62,9 +60,10 @@ def edge_popup(
 
     The density in (0, 1), their k (otherwise a ValueError), is of each layer in training;
     counts, which may be traced, are in its place how many weights each leaf keeps. The
-    learning rate is the peak, and weight decay of the scores; all else is as for
-    `supermask`. Of the scores `prune_to_density(…, density)` makes the mask of the next
-    step.
+    learning rate is the peak, and weight decay of the scores; axes are of
+    each leaf by (path, leaf), and tell its fan-in (as for `keep_n_of_m`); all else is as
+    for `supermask`. Of the scores `prune_to_density(…, density)` makes the mask of the
+    next step.
     """
     if counts is None:
         if not 0 < density < 1:
@@ -74,8 +73,15 @@ def edge_popup(
     count_of = jax.tree.leaves(counts)
     score_key, draw_key = jax.random.split(key)
 
+    leaves = masks_lib.named_leaves(params)
+
     def first(i: int, zeros: jax.Array) -> jax.Array:
-        return _SCORE_INIT(jax.random.fold_in(score_key, i), zeros.shape, zeros.dtype)
+        # Kaiming-uniform with a = sqrt(5), PyTorch's own: within 1 / sqrt(fan_in).
+        own = checked_axes(axes, *leaves[i])
+        init = variance_scaling(1 / 3, "fan_in", "uniform", own.inputs, own.units)
+        own_key = jax.random.fold_in(score_key, i)
+        drawn: jax.Array = init(own_key, zeros.shape, zeros.dtype)
+        return drawn
 
     schedule = make_schedule("cosine", learning_rate, num_steps=len(batch_indices))
     sgd = {"momentum": momentum, "weight_decay": weight_decay}

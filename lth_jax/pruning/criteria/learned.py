@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, Shaped
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks, Params, Prunable
+from lth_jax.pruning.criteria.criterion import check_real
 from lth_jax.removal import Scores
 from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, BatchLoss, Examples, Loss, Metrics
@@ -57,6 +58,7 @@ def train_scores(
     that its mask keeps (Zhou et al. 2019, dynamic weight rescaling); the gradient flows
     through it, as in their code.
     """
+    check_real(params)
     chex.assert_trees_all_equal_shapes(scores, params)
     chex.assert_rank(batch_indices, 2)
     chex.assert_type(batch_indices, int)

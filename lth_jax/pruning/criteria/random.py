@@ -19,6 +19,8 @@ def uniform_like(key: jax.Array, tree: Params) -> Scores:
     In one draw: a draw for each leaf takes seconds to compile.
     """
     leaves, structure = jax.tree.flatten(tree)
+    if not leaves:
+        return tree
     ends = np.cumsum([leaf.size for leaf in leaves])
     parts = jax.numpy.split(jax.random.uniform(key, (ends[-1],)), ends[:-1])
     shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from lth_jax import masks as masks_lib
 from lth_jax.masks import Params, default_prunable
-from lth_jax.pruning.criteria.criterion import Evidence
+from lth_jax.pruning.criteria.criterion import Evidence, check_real
 from lth_jax.removal import Scores
 from lth_jax.training.losses import CROSS_ENTROPY
 from lth_jax.training.state import BatchStats
@@ -51,6 +51,7 @@ def grasp(evidence: Evidence) -> Scores:
     """
     temperature = _TEMPERATURE if evidence.loss == CROSS_ENTROPY else 1.0
     loss = _loss(evidence, evidence.init_batch_stats, temperature)
+    check_real(evidence.init_params)
     params = masks_lib.apply(evidence.masks, evidence.init_params)
     gradient = jax.grad(loss)
     vector = _kernels(masks_lib.apply(evidence.masks, gradient(params)))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lth_jax import masks as masks_lib
+from lth_jax.leaves import told_axes
 from lth_jax.masks import Params, default_prunable
 from lth_jax.pruning.criteria.criterion import Evidence
 from lth_jax.removal import Scores
@@ -36,7 +37,12 @@ def synflow(evidence: Evidence) -> Scores:
         return jax.tree.map(jnp.multiply, gradients, sizes), flow
 
     def scaled() -> Scores:
-        found, flow = scores(masks_lib.map_prunable(_scaled, default_prunable, sizes))
+        paths = [path for path, _ in masks_lib.named_leaves(sizes)]
+        found, flow = scores(
+            masks_lib.map_prunable(
+                lambda i, leaf: _scaled(paths[i], leaf), default_prunable, sizes
+            )
+        )
         sums = [s.sum() for _, s in masks_lib.prunable_leaves(found)]
         # Where a layer's scores add up to 1, the flow is in proportion to the layer.
         is_right = jnp.allclose(jnp.stack(sums), 1, atol=1e-3) | (flow == 0)
@@ -48,7 +54,10 @@ def synflow(evidence: Evidence) -> Scores:
     return result
 
 
-def _scaled(_: int, weights: jax.Array) -> jax.Array:
+def _scaled(path: str, weights: jax.Array) -> jax.Array:
     """Weights divided by a power of two, so that a unit's add up to about 1."""
-    per_unit = jnp.maximum(weights.sum() / weights.shape[-1], _TINY)
-    return weights * jnp.exp2(-jnp.round(jnp.log2(per_unit)))
+    axes = told_axes(path, weights)
+    num_units = axes.shape(weights)[-1] if axes else weights.shape[-1]
+    total = weights.sum(dtype=jnp.float32)
+    scale = jnp.exp2(-jnp.round(jnp.log2(jnp.maximum(total / num_units, _TINY))))
+    return (weights * scale).astype(weights.dtype)

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from lth_jax import masks as masks_lib
-from lth_jax.leaves import AxesOf, axes_of
+from lth_jax.leaves import AxesOf, axes_of, checked_axes
 from lth_jax.masks import Masks, Prunable, default_prunable
 from lth_jax.pruning.structures.structure import Request, pooled_scores, prune_groups
 from lth_jax.pruning.weights import Fraction, replaced
@@ -50,7 +50,7 @@ def prune_blocks(
     mask_of = dict(masks_lib.prunable_leaves(masks, prunable))
 
     def pieces(path: str, leaf: Array) -> Shaped[Array, "rows side columns side"]:
-        matrices = axes(path, leaf).matrices(leaf)
+        matrices = checked_axes(axes, path, leaf).matrices(leaf)
         matrix = matrices.reshape(-1, matrices.shape[-1])
         padded = jnp.pad(matrix, [(0, -length % size) for length in matrix.shape])
         return padded.reshape(-1, size, padded.shape[1] // size, size)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Shaped
 
 from lth_jax import masks as masks_lib
-from lth_jax.leaves import Axes, AxesOf, axes_of
+from lth_jax.leaves import Axes, AxesOf, axes_of, checked_axes
 from lth_jax.masks import Masks, Prunable, default_prunable
 from lth_jax.pruning.structures.structure import Request
 from lth_jax.pruning.weights import check_countable, replaced
@@ -51,7 +51,7 @@ def keep_n_of_m(
     check_countable(scores, masks, prunable)
     score_of, mask_of = dict(masks_lib.named_leaves(scores)), {}
     for path, mask in masks_lib.prunable_leaves(masks, prunable):
-        own = axes(path, mask)
+        own = checked_axes(axes, path, mask)
         pixels, inputs, units = own.matrices(mask).shape
         if inputs % m:
             _log.warning("%s: %d inputs are no multiple of m = %d", path, inputs, m)

@@ -1,15 +1,15 @@
 """Units: whole neurons, and filters of convolutions."""
 
-from collections.abc import Iterable
-
 import jax.numpy as jnp
 
 from lth_jax import masks as masks_lib
-from lth_jax.layout import Layer, Layout, by_unit, free_places, readers, sizes
+from lth_jax.layout import Layout, free_places, readers
+from lth_jax.leaves import is_offset
 from lth_jax.masks import Masks
 from lth_jax.pruning.structures.structure import Request, pooled_scores, prune_groups
 from lth_jax.pruning.weights import Fraction, replaced
 from lth_jax.removal import Scores
+from lth_jax.wiring import wire
 
 
 def units(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
@@ -18,10 +18,9 @@ def units(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
     if layout is None:
         raise ValueError("layout: None; units need a model with a layout() method")
     if not isinstance(fraction, float):
-        fraction = {
-            place.name: fraction[f"{place.layers[0].name}/kernel"]
-            for place in free_places(layout)
-        }
+        kernels = wire(layout, masks).kernels
+        paths = {x.name: kernels[x.layers[0].name].path for x in free_places(layout)}
+        fraction = {name: fraction[p] for name, p in paths.items() if p in fraction}
     return prune_units(scores, masks, fraction, layout, scope=request.scope)
 
 
@@ -52,32 +51,28 @@ def prune_units(
         also on params of another net, or where the net has no unit that could go.
     """
     masks_lib.check(masks, scores)
-    numbers, places = sizes(layout, masks), free_places(layout)
+    wiring, places = wire(layout, masks), free_places(layout)
     if not places:
         raise ValueError("layout: no hidden unit can go; needs one off residual streams")
     score_of = dict(masks_lib.named_leaves(scores))
     mask_of = dict(masks_lib.named_leaves(masks))
     pooled, survivors = {}, {}
     for name, (layer,), _ in places:
-        kernel = f"{layer.name}/kernel"
-        mask, axes = mask_of[kernel], tuple(range(mask_of[kernel].ndim - 1))
-        pooled[name] = pooled_scores(score_of[kernel], mask, axes)
-        survivors[name] = jnp.any(mask, axes)
+        kernel = wiring.kernels[layer.name]
+        score, mask = (kernel.axes.ordered(of[kernel.path]) for of in (score_of, mask_of))
+        fan_in = tuple(range(mask.ndim - len(kernel.axes.units)))
+        pooled[name] = pooled_scores(score, mask, fan_in).ravel()
+        survivors[name] = jnp.any(mask, fan_in).ravel()
         # A scale alone makes nothing of an input that is gone.
-        for path in _own_leaves(layer, mask_of):
-            if path.endswith("/bias"):
-                survivors[name] |= mask_of[path]
+        for path in filter(is_offset, wiring.own_vectors(layer)):
+            survivors[name] |= mask_of[path].ravel()
     kept = prune_groups(pooled, survivors, fraction, scope)
     for name, (layer,), _ in places:
-        for path in _own_leaves(layer, mask_of):
-            mask_of[path] = mask_of[path] & kept[name]
-        for path in (f"{reader.name}/kernel" for reader, _ in readers(layout, name)):
-            mask = mask_of[path]
-            read = by_unit(mask, numbers[name]) & kept[name][:, None]
-            mask_of[path] = read.reshape(mask.shape)
+        for path in wiring.own_vectors(layer):
+            mask_of[path] = mask_of[path] & kept[name].reshape(mask_of[path].shape)
+        own = wiring.kernels[layer.name]
+        mask_of[own.path] = mask_of[own.path] & own.of_units(kept[name])
+        for reader, _ in readers(layout, name):
+            read = wiring.kernels[reader.name]
+            mask_of[read.path] = mask_of[read.path] & read.of_read(kept[name])
     return replaced(masks, mask_of)
-
-
-def _own_leaves(layer: Layer, paths: Iterable[str]) -> list[str]:
-    """Those of a layer's units alone: its kernel and bias, its norm's scale and bias."""
-    return [path for path in paths if path.rpartition("/")[0] in (layer.name, layer.norm)]
