@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lth_jax.analysis import intervals
 from lth_jax.analysis.comparison import find_pair
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import Outcomes
@@ -56,11 +55,11 @@ def _measured(claim: Claim, level: int, outcomes: Outcomes) -> Estimate | None:
     if claim.measure != "speedup" and claim.measure not in fields:  # of another metric
         return None
     if claim.reference == "none":
-        return intervals.mean(getattr(arm, fields[claim.measure]))
+        return arm.mean(fields[claim.measure])
     pair = find_pair(outcomes, claim.arm, claim.reference, level)
     if pair is None or claim.measure == "speedup":
         return pair and pair.speedup()
-    return intervals.mean(pair.difference(fields[claim.measure]))
+    return pair.mean_difference(fields[claim.measure])
 
 
 def _answer(claim: Claim, estimate: Estimate | None) -> str:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.analysis.intervals import Estimate, mean
+from lth_jax.analysis import intervals
+from lth_jax.analysis.intervals import Bounds, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
-from lth_jax.store.records import RecordsError, Run
+from lth_jax.store.records import Curve, RecordsError, Run
 
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
@@ -26,6 +27,15 @@ class Outcome(NamedTuple):
     final_metric: np.ndarray  # at the end of the budget
     final_train_metric: np.ndarray
     num_still_improving: int  # replicates whose early stop is their last evaluation
+    evaluated: tuple[int, int]  # the first and the last step that may be an early stop
+
+    def bounds(self, field: str) -> Bounds:
+        """What the values of a field cannot leave."""
+        return self.evaluated if field == "early_stop_step" else self.metric.bounds
+
+    def mean(self, field: str) -> Estimate:
+        """The mean of a field over the replicates."""
+        return intervals.mean(getattr(self, field), bounds=self.bounds(field))
 
 
 Outcomes = dict[tuple[str, int], Outcome]
@@ -53,22 +63,27 @@ def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     is pruned while it trains does not stop before it is as sparse as its run. Raises a
     `RecordsError` if it never is.
     """
-    validation = run.curves["validation", "loss"]
-    (sparse_from,) = run.curves["mask", "weights_left"].steps
-    may_stop = validation.steps >= sparse_from
-    if not may_stop.any():
-        raise RecordsError(
-            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: as sparse as"
-            f" its run from step {sparse_from}, but last evaluated at step"
-            f" {validation.steps[-1]}"
-        )
-    at = int(np.argmin(np.where(may_stop, validation.values, np.inf)))
-    step = int(validation.steps[at])
+    steps, losses = _may_stop(run)
+    step = int(steps[np.argmin(losses)])
     noted = run.curves.get(("test", f"early_stop_{metric.name}"))
     if noted is not None:
         return step, float(noted.values[0])
     test = run.curves["test", metric.name]  # of studies that noted no such row
     return step, float(test.values[test.steps == step][0])
+
+
+def _may_stop(run: Run) -> Curve:
+    """The validation losses from when a run is as sparse as in the end."""
+    validation = run.curves["validation", "loss"]
+    (sparse_from,) = run.curves["mask", "weights_left"].steps
+    first = int(np.searchsorted(validation.steps, sparse_from))
+    if first == len(validation.steps):
+        raise RecordsError(
+            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: as sparse as"
+            f" its run from step {sparse_from}, but last evaluated at step"
+            f" {validation.steps[-1]}"
+        )
+    return Curve(validation.steps[first:], validation.values[first:])
 
 
 def outcomes(runs: Sequence[Run]) -> Outcomes:
@@ -84,7 +99,7 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         return np.array([r.curves[split, metric.name].values[-1] for r in runs], float)
 
     steps, values = zip(*(early_stop(run, metric) for run in runs), strict=True)
-    last = [run.curves["validation", "loss"].steps[-1] for run in runs]
+    may_stop = _may_stop(runs[0]).steps  # as all replicates
     weights = [run.curves["mask", "weights_left"].values[0] for run in runs]
     return Outcome(
         metric=metric,
@@ -96,12 +111,15 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         early_stop_metric=np.array(values),
         final_metric=final("test"),
         final_train_metric=final("train"),
-        num_still_improving=int(np.sum(np.equal(steps, last))),
+        num_still_improving=int(np.sum(np.equal(steps, may_stop[-1]))),
+        evaluated=(int(may_stop[0]), int(may_stop[-1])),
     )
 
 
 def summarize(outcome: Outcome) -> Summary:
     """The summary of an outcome."""
     known = outcome._asdict() | {"num_replicates": len(outcome.early_stop_step)}
-    values = (known[name] for name in Summary._fields)
-    return Summary._make(mean(x) if isinstance(x, np.ndarray) else x for x in values)
+    return Summary._make(
+        outcome.mean(name) if isinstance(known[name], np.ndarray) else known[name]
+        for name in Summary._fields
+    )

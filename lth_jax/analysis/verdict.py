@@ -193,7 +193,7 @@ def _answers(
     sparsest = min(matching, key=lambda x: x.density, default=None)
     return Answers(
         sparsest_matching=sparsest and _place(sparsest),
-        best=best and _choice(best, intervals.mean(best.difference(), confidence)),
+        best=best and _choice(best, best.mean_difference(confidence=confidence)),
         fastest=fastest and _choice(fastest, fastest.speedup(confidence)),
         below_dense_from=below,
         winning=[_place(x) for x in levels if x.winning.answer == "yes"],

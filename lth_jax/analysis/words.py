@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.metric import ACCURACY, with_ends, with_half_width
+from lth_jax.analysis.metric import ACCURACY, with_ends, with_interval
 from lth_jax.analysis.verdict import LevelVerdict, Verdict
 from lth_jax.lottery.arms import reported_arm
 
@@ -28,8 +28,8 @@ def percent(density: float) -> str:
 
 
 def steps(estimate: Estimate) -> str:
-    """A number of steps, with half of its interval."""
-    return with_half_width(estimate, ",.0f", ",.0f")
+    """A number of steps, with its interval."""
+    return with_interval(estimate, ",.0f", ",.0f")
 
 
 def times(estimate: Estimate) -> str:
@@ -111,7 +111,11 @@ def _best(verdict: Verdict) -> str:
     metric, best = verdict.metric, verdict.answers.best
     if best is None:
         return ""
-    leads = "is most accurate" if metric is ACCURACY else f"has the least {metric.name}"
+    leads = (
+        "is most accurate"
+        if metric.name == ACCURACY.name
+        else f"has the least {metric.name}"
+    )
     return (
         f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
         f"{metric.points} from dense{_chosen(best.estimate, verdict)}."

@@ -221,6 +221,22 @@ def test_the_axis_of_densities_goes_from_dense_to_sparse():
         assert following is None or following[1] == pytest.approx(low)
 
 
+@pytest.mark.parametrize("from_zero", [False, True])
+def test_a_band_far_wider_than_most_does_not_make_the_axis_useless(from_zero):
+    ends = [(0.54, 0.58), (0.0, 1.0), (0.55, 0.61), (0.50, math.inf), (0.53, 0.57)]
+    points = [
+        (i, 0.5**i, Estimate(0.56 - i / 200, *found)) for i, found in enumerate(ends)
+    ]
+    line = density_plots.Series(Shown("ticket", "ticket", ARMS["ticket"].colour), points)
+    plot = density_plots.draw("title", [line], 100, reference=0.57, from_zero=from_zero)
+    low, high = draw(plot.figure).get_ylim()
+    assert low == 0 if from_zero else 49 < low < 53
+    assert 58 < high < 62
+    plot = density_plots.draw("title", [line._replace(points=points[1:2])], 100)
+    low, high = draw(plot.figure).get_ylim()
+    assert low < 0 and high > 100  # alone, it is what there is to see
+
+
 def test_many_densities_have_few_ticks():
     summaries = make_summaries(num_levels=21)
     plot = density_plots.arms_against_density(
