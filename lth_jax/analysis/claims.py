@@ -16,7 +16,8 @@ class ClaimCheck(NamedTuple):
     """A claim, checked.
 
     It "holds" if the whole interval lies within its bounds, and "does not hold" if none
-    of it does; else it is "undecided", or "not measured" where there is no estimate.
+    of it does; else it is "undecided", or "not measured" where there is no estimate. One
+    of speed is undecided too where the budget cuts most early stops short.
     """
 
     claim: Claim
@@ -31,7 +32,10 @@ def check_claims(claims: Sequence[Claim], outcomes: Outcomes) -> list[ClaimCheck
     for claim in claims:
         level = _nearest(claim, outcomes)
         estimate = None if level is None else _measured(claim, level, outcomes)
-        checks.append(ClaimCheck(claim, level, estimate, _answer(claim, estimate)))
+        answer = _answer(claim, estimate)
+        if level is not None and estimate and _is_cut_short(claim, level, outcomes):
+            answer = "undecided"
+        checks.append(ClaimCheck(claim, level, estimate, answer))
     return checks
 
 
@@ -60,6 +64,15 @@ def _measured(claim: Claim, level: int, outcomes: Outcomes) -> Estimate | None:
     if pair is None or claim.measure == "speedup":
         return pair and pair.speedup()
     return pair.mean_difference(fields[claim.measure])
+
+
+def _is_cut_short(claim: Claim, level: int, outcomes: Outcomes) -> bool:
+    """Whether a claim is of early stops that a larger budget might move."""
+    if claim.measure not in ("speedup", "early_stop_step"):
+        return False
+    pair = find_pair(outcomes, claim.arm, claim.reference, level)
+    compared = pair or [outcomes[claim.arm, level]]
+    return any(outcome.is_cut_short for outcome in compared)
 
 
 def _answer(claim: Claim, estimate: Estimate | None) -> str:

@@ -11,6 +11,7 @@ from lth_jax.analysis.intervals import Bounds, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
 from lth_jax.store.records import Curve, RecordsError, Run
 
+_LATE = 0.9  # of the budget: validation losses are noisy, so not its last step alone
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
 
@@ -26,8 +27,13 @@ class Outcome(NamedTuple):
     early_stop_metric: np.ndarray  # of the test split there; accuracies are in [0, 1]
     final_metric: np.ndarray  # at the end of the budget
     final_train_metric: np.ndarray
-    num_still_improving: int  # replicates whose early stop is their last evaluation
+    num_still_improving: int  # replicates that stop early in the budget's last tenth
     evaluated: tuple[int, int]  # the first and the last step that may be an early stop
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a larger budget might move the early stops of most replicates."""
+        return 2 * self.num_still_improving > len(self.early_stop_step)
 
     def bounds(self, field: str) -> Bounds:
         """What the values of a field cannot leave."""
@@ -111,7 +117,7 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         early_stop_metric=np.array(values),
         final_metric=final("test"),
         final_train_metric=final("train"),
-        num_still_improving=int(np.sum(np.equal(steps, may_stop[-1]))),
+        num_still_improving=int(np.sum(np.array(steps) > _LATE * may_stop[-1])),
         evaluated=(int(may_stop[0]), int(may_stop[-1])),
     )
 
