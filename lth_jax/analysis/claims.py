@@ -44,6 +44,7 @@ def _nearest(claim: Claim, outcomes: Outcomes) -> int | None:
         outcome.level: distance
         for outcome in outcomes.values()
         if outcome.arm == claim.arm
+        and outcome.density > 0
         and (distance := abs(math.log(outcome.density / claim.density))) <= _SAME_DENSITY
     }
     return min(near, key=near.__getitem__, default=None)
