@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lth_jax.analysis import intervals
+from lth_jax.analysis.crossed import examples_error
 from lth_jax.analysis.intervals import CONFIDENCE, Bounds, Estimate
 from lth_jax.analysis.outcomes import DENSE, Outcome, Outcomes
 
@@ -21,6 +22,9 @@ class Comparison(NamedTuple):
     speedup: Estimate  # mean early-stop step of the reference over that of the arm
     speedup_by_replicate: Estimate  # the mean of the replicates' own ratios
     p: float  # of an equal metric at early stop, two-sided, adjusted for all levels
+    # As if the test examples were drawn anew too; NaN where these are not known.
+    early_stop_two_way: Estimate = intervals.NONE
+    final_two_way: Estimate = intervals.NONE
 
 
 class Pair(NamedTuple):
@@ -40,6 +44,17 @@ class Pair(NamedTuple):
         """The mean of a field's difference."""
         bounds = self.arm.bounds(field)
         return intervals.mean_difference(self.difference(field), confidence, bounds)
+
+    def two_way(
+        self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
+    ) -> Estimate:
+        """The same over replicates and test examples; NaN where these are not known."""
+        if self.arm.correct is None or self.reference.correct is None:
+            return intervals.NONE
+        mine, other = (x.is_correct(field).astype(int) for x in self)
+        values, bounds = self.difference(field), self.arm.bounds(field)
+        error = examples_error(mine - other)
+        return intervals.mean_difference(values, confidence, bounds, error)
 
     @property
     def gain(self) -> np.ndarray:
@@ -98,6 +113,8 @@ def compare(outcomes: Outcomes, arm: str, reference: str) -> list[Comparison]:
             speedup=pair.speedup(),
             speedup_by_replicate=pair.speedup_by_replicate(),
             p=p,
+            early_stop_two_way=pair.two_way(),
+            final_two_way=pair.two_way("final_metric"),
         )
         for pair, p in zip(found, adjusted, strict=True)
     ]

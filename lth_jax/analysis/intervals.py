@@ -41,26 +41,36 @@ class Estimate(NamedTuple):
         return not math.isnan(self.low)
 
 
+NONE = Estimate(math.nan, math.nan, math.nan)
+
+
 def mean(
-    values: Values, confidence: float = CONFIDENCE, bounds: Bounds = UNBOUNDED
+    values: Values,
+    confidence: float = CONFIDENCE,
+    bounds: Bounds = UNBOUNDED,
+    error: float = 0.0,
 ) -> Estimate:
     """The mean of independent values, with an interval that lies within the bounds.
 
-    All values lie within them too, and any may be at one.
+    All values lie within them too, and any may be at one. `error` is a standard error of
+    what they share, such as their test examples, known from many.
     """
     center = float(np.clip(np.mean(values), *bounds))  # float32 may be just beyond one
-    return Estimate(center, *_ends(center, _reach(values, confidence), bounds))
+    return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))
 
 
 def mean_difference(
-    values: Values, confidence: float = CONFIDENCE, bounds: Bounds = UNBOUNDED
+    values: Values,
+    confidence: float = CONFIDENCE,
+    bounds: Bounds = UNBOUNDED,
+    error: float = 0.0,
 ) -> Estimate:
-    """The mean of paired differences of what lies within the bounds.
+    """The mean of paired differences of what lies within the bounds; as `mean`.
 
     Its interval is cut off where no difference can be, so that it leaves out a null
     exactly where `p_value` is below 5%.
     """
-    center, reach = float(np.mean(values)), _reach(values, confidence)
+    center, reach = float(np.mean(values)), _reach(values, confidence, error)
     most = bounds[1] - bounds[0]
     low, high = np.clip([center - reach, center + reach], -most, most)  # keeps NaN
     return Estimate(center, float(low), float(high))
@@ -129,13 +139,17 @@ def holm(p_values: Values) -> list[float]:
     return [float(x) for x in adjusted]
 
 
-def _reach(values: Values, confidence: float) -> float:
-    """Half of Student's interval of the mean; NaN where there is none."""
-    return _quantile(len(values) - 1, confidence) * _standard_error(values)
+def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
+    """Half of Student's interval of the mean; NaN where there is none.
+
+    With a further error, the root of the sum of both halves' squares (Howe 1974).
+    """
+    own = _quantile(len(values) - 1, confidence) * _standard_error(values)
+    return math.hypot(own, _quantile(math.inf, confidence) * error)
 
 
 @functools.cache
-def _quantile(freedom: int, confidence: float) -> float:
+def _quantile(freedom: float, confidence: float) -> float:
     return float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))  # NaN of none
 
 

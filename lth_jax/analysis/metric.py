@@ -66,6 +66,16 @@ class Metric(NamedTuple):
         """A difference, with its interval; percentage points of an accuracy."""
         return with_ends(estimate, self._signed)
 
+    def ends(self, estimate: Estimate, is_difference: bool = False) -> str:
+        """The ends of an interval alone; nothing where there is none."""
+        if not estimate.has_interval:
+            return ""
+        low, high = (
+            self._signed(x) if is_difference else f"{self.scale * x:{self.value_form}}"
+            for x in estimate[1:]
+        )
+        return f"[{low}, {high}]"
+
     def _signed(self, difference: float) -> str:
         text = f"{self.scale * difference:{self.difference_form}}"
         if float(text) == 0:

@@ -1,14 +1,16 @@
 """Outcomes: what the replicates of an arm reached at a level, and summaries of that."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lth_jax.analysis import intervals
+from lth_jax.analysis.crossed import examples_error
 from lth_jax.analysis.intervals import Bounds, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
+from lth_jax.store.correct import Correct
 from lth_jax.store.records import Curve, RecordsError, Run
 
 _LATE = 0.9  # of the budget: validation losses are noisy, so not its last step alone
@@ -29,6 +31,7 @@ class Outcome(NamedTuple):
     final_train_metric: np.ndarray
     num_still_improving: int  # replicates that stop early in the budget's last tenth
     evaluated: tuple[int, int]  # the first and the last step that may be an early stop
+    correct: Correct | None = None  # by test example, where that is known
 
     @property
     def is_cut_short(self) -> bool:
@@ -42,6 +45,20 @@ class Outcome(NamedTuple):
     def mean(self, field: str) -> Estimate:
         """The mean of a field over the replicates."""
         return intervals.mean(getattr(self, field), bounds=self.bounds(field))
+
+    def two_way(self, field: str) -> Estimate:
+        """The mean over replicates and test examples; NaN where these are not known."""
+        if self.correct is None:
+            return intervals.NONE
+        error = examples_error(self.is_correct(field))
+        values, bounds = getattr(self, field), self.bounds(field)
+        return intervals.mean(values, bounds=bounds, error=error)
+
+    def is_correct(self, field: str) -> np.ndarray:
+        """Which test examples are correct when a metric is measured, bool[R, N]."""
+        assert self.correct is not None
+        is_early = field == "early_stop_metric"
+        return self.correct.early_stop if is_early else self.correct.final
 
 
 Outcomes = dict[tuple[str, int], Outcome]
@@ -60,6 +77,9 @@ class Summary(NamedTuple):
     early_stop_metric: Estimate
     final_metric: Estimate
     final_train_metric: Estimate
+    # As if the test examples were drawn anew too; NaN where these are not known.
+    early_stop_two_way: Estimate = intervals.NONE
+    final_two_way: Estimate = intervals.NONE
 
 
 def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
@@ -92,15 +112,21 @@ def _may_stop(run: Run) -> Curve:
     return Curve(validation.steps[first:], validation.values[first:])
 
 
-def outcomes(runs: Sequence[Run]) -> Outcomes:
-    """All outcomes by (arm, level), ordered by level and then arm."""
+def outcomes(
+    runs: Sequence[Run], correct: Mapping[tuple[str, int], Correct] | None = None
+) -> Outcomes:
+    """All outcomes by (arm, level), ordered by level and then arm.
+
+    `correct` are those known, by (arm, level).
+    """
     metric = metric_of(runs)
     ordered = sorted(runs, key=lambda run: (run.level, run.arm, run.replicate))
     groups = itertools.groupby(ordered, key=lambda run: (run.arm, run.level))
-    return {key: _outcome(list(group), metric) for key, group in groups}
+    known = correct if correct and metric.name == ACCURACY.name else {}
+    return {key: _outcome(list(group), metric, known.get(key)) for key, group in groups}
 
 
-def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
+def _outcome(runs: Sequence[Run], metric: Metric, correct: Correct | None) -> Outcome:
     def final(split: str) -> np.ndarray:
         return np.array([r.curves[split, metric.name].values[-1] for r in runs], float)
 
@@ -118,13 +144,18 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         final_metric=final("test"),
         final_train_metric=final("train"),
         num_still_improving=int(np.sum(np.array(steps) > _LATE * may_stop[-1])),
+        correct=correct,
         evaluated=(int(may_stop[0]), int(may_stop[-1])),
     )
 
 
 def summarize(outcome: Outcome) -> Summary:
     """The summary of an outcome."""
-    known = outcome._asdict() | {"num_replicates": len(outcome.early_stop_step)}
+    known = outcome._asdict() | {
+        "num_replicates": len(outcome.early_stop_step),
+        "early_stop_two_way": outcome.two_way("early_stop_metric"),
+        "final_two_way": outcome.two_way("final_metric"),
+    }
     return Summary._make(
         outcome.mean(name) if isinstance(known[name], np.ndarray) else known[name]
         for name in Summary._fields

@@ -16,6 +16,7 @@ from lth_jax.analysis.outcomes import DENSE, Outcomes, Summary, outcomes, summar
 from lth_jax.analysis.standings import Standing, standings
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.lottery.arms import reported_arm
+from lth_jax.store.correct import Correct
 from lth_jax.store.records import Run
 
 
@@ -48,6 +49,7 @@ class Choice(NamedTuple):
     level: int
     density: float
     estimate: Estimate
+    two_way: Estimate = intervals.NONE  # as if the test examples were drawn anew too
 
 
 class Place(NamedTuple):
@@ -86,13 +88,19 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    runs: Sequence[Run], settings: VerdictConfig, *, is_rewound: bool = True
+    runs: Sequence[Run],
+    settings: VerdictConfig,
+    *,
+    is_rewound: bool = True,
+    correct: Mapping[tuple[str, int], Correct] | None = None,
 ) -> Verdict:
     """The verdict on a study, or on so much of it as has run.
 
     Runs are as `records.read` gives them: of every arm and level the same replicates.
+    What is `correct`, as `correct.read` gives it, decides nothing: all that is judged
+    holds for the test set, and it says how far estimates would vary with that.
     """
-    found, metric = outcomes(runs), metric_of(runs)
+    found, metric = outcomes(runs, correct), metric_of(runs)
     margin = getattr(settings, f"{metric.name}_margin")
     comparisons = all_comparisons(found)
     levels = _levels(found, margin, settings.steps_margin, is_rewound)
@@ -206,7 +214,10 @@ def _answers(
     sparsest = min(matching, key=lambda x: x.density, default=None)
     return Answers(
         sparsest_matching=sparsest and _place(sparsest),
-        best=best and _choice(best, best.mean_difference(confidence=confidence)),
+        best=best
+        and _choice(best, best.mean_difference(confidence=confidence))._replace(
+            two_way=best.two_way(confidence=confidence)
+        ),
         fastest=fastest and _choice(fastest, fastest.speedup(confidence)),
         below_dense_from=below,
         winning=[_place(x) for x in levels if x.winning.answer == "yes"],

@@ -118,14 +118,14 @@ def _best(verdict: Verdict) -> str:
     metric, best = verdict.metric, verdict.answers.best
     if best is None:
         return ""
-    leads = (
-        "is most accurate"
-        if metric.name == ACCURACY.name
-        else f"has the least {metric.name}"
-    )
+    is_accuracy = metric.name == ACCURACY.name
+    leads = "is most accurate" if is_accuracy else f"has the least {metric.name}"
+    anew = ""
+    if best.two_way.has_interval:
+        anew = f"; {metric.ends(best.two_way, True)} if test examples were drawn anew too"
     return (
         f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
-        f"{metric.points} from dense{_chosen(best.estimate, verdict)}."
+        f"{metric.points} from dense{_chosen(best.estimate, verdict)}{anew}."
     )
 
 

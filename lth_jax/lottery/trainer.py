@@ -27,11 +27,13 @@ _MOST_MEMBERS = 1024  # beyond, a device is busy all the same
 
 
 class Measured(NamedTuple):
-    """Metrics that no curve has, float32[R]."""
+    """What no curve has: metrics, float32[R], and accuracies on each test example."""
 
     test_at_start: Metrics
     test_at_best: Metrics
     train_at_end: Metrics
+    each_at_best: np.ndarray | None  # float32[R, N]; None for losses without accuracy
+    each_at_end: np.ndarray | None
 
 
 class TrainingDiverged(UserError):
@@ -113,19 +115,28 @@ class Trainer:
         start = _stacked([one.start.state for one in begun])
         end = _stacked([one.training for one in begun])
         best = TrainState(end.best.step, end.best.params, end.best.batch_stats, ())
+        test_at_best, each_at_best = self._evaluate("test", best, frozen)
+        each_at_end = None
+        if each_at_best is not None:
+            _, each_at_end = self._evaluate("test", end.state, frozen)
         found = Measured(
-            self._evaluate("test", start, frozen),
-            self._evaluate("test", best, frozen),
-            self._evaluate("train", end.state, frozen),
+            self._evaluate("test", start, frozen)[0],
+            test_at_best,
+            self._evaluate("train", end.state, frozen)[0],
+            each_at_best,
+            each_at_end,
         )
         return _split(found, len(begun))
 
-    def _evaluate(self, split: str, state: TrainState, frozen: Params | None) -> Metrics:
-        """Metrics on a whole split, float32[M]."""
+    def _evaluate(
+        self, split: str, state: TrainState, frozen: Params | None
+    ) -> tuple[Metrics, np.ndarray | None]:
+        """Metrics on a whole split, float32[M], and accuracies as `Programs` has them."""
         make = functools.partial(self._programs.evaluate, split)
         state = dataclasses.replace(state, opt_state=())  # nothing reads the moments
-        metrics: Metrics = jax.device_get(self._halving.run(make, state, frozen))
-        return metrics
+        found: tuple[Metrics, np.ndarray | None]
+        found = jax.device_get(self._halving.run(make, state, frozen))
+        return found
 
 
 def _stacked(trees: Sequence[Any]) -> Any:

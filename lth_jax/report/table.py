@@ -64,5 +64,16 @@ def _note(summaries: Sequence[Summary], metric: Metric) -> str:
     return (
         f"{means}\nStop: the first evaluation with the least validation loss.\n"
         f"{metric.short}: test {metric.name}{unit}, there and at the end of the"
-        " budget. Level 0 is the dense net."
+        f" budget. Level 0 is the dense net.{_anew(summaries[0], metric)}"
+    )
+
+
+def _anew(dense: Summary, metric: Metric) -> str:
+    """How far the test examples might move what is measured on them, if known."""
+    if not dense.early_stop_two_way.has_interval:
+        return ""
+    ends = metric.ends(dense.early_stop_two_way)
+    return (
+        "\nIntervals are for this test set. Were its examples drawn anew too, the dense"
+        f" net's {metric.short} at stop\nwould be in {ends}."
     )

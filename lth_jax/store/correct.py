@@ -1,0 +1,87 @@
+"""Correct: which test examples each member got right, one small file an arm and level.
+
+Readable with NumPy alone: `num_examples`, and for all replicates, in their order, the
+bits of `early_stop` and `final`, uint8[R, ceil(N / 8)] by `np.packbits`. A file lies
+beside the records of its arm and level. Losses without right and wrong have none.
+"""
+
+import io
+import logging
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lth_jax.store.files import whole
+from lth_jax.store.records import Run
+
+_ROUNDING = 1e-6  # of float32 accuracies
+_log = logging.getLogger(__name__)
+
+
+class Correct(NamedTuple):
+    """Of all replicates of an arm at a level, bool[R, N] each: True where right."""
+
+    early_stop: np.ndarray
+    final: np.ndarray
+
+
+def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
+    """The file of one arm at one level."""
+    return folder / f"level_{level:02d}-{arm}.correct.npz"
+
+
+def write(path: pathlib.Path, correct: Correct) -> None:
+    """Writes the answers of one arm and level; the .npz file appears whole."""
+    bits = {name: np.packbits(x, axis=1) for name, x in correct._asdict().items()}
+    with whole(path) as unfinished:
+        np.savez(unfinished, num_examples=correct.final.shape[1], **bits)
+
+
+def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Correct]:
+    """The answers that belong to some records, by arm and level.
+
+    Those that are not there are left out; so, with a warning, are damaged ones, and those
+    that are not of the members in the records.
+    """
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.arm, run.level), []).append(run)
+    found = {}
+    for (arm, level), mine in groups.items():
+        path = path_of(folder, arm, level)
+        try:
+            if path.exists():
+                found[arm, level] = _checked(_read_file(path), mine)
+        except Exception as error:  # zipfile and NumPy raise a dozen kinds
+            _log.warning(
+                "%s: left out, since damaged (%s); the study's command makes it again"
+                " where it and the records beside it are deleted",
+                path,
+                error,
+            )
+    return found
+
+
+def _read_file(path: pathlib.Path) -> Correct:
+    with np.load(io.BytesIO(path.read_bytes())) as arrays:
+        number = int(arrays["num_examples"])
+        bits = [arrays[name] for name in Correct._fields]
+    if any(x.dtype != np.uint8 or x.ndim != 2 for x in bits):
+        raise ValueError("bits of another kind")
+    if any(8 * x.shape[1] != number + -number % 8 for x in bits):
+        raise ValueError(f"not of {number} examples")
+    return Correct(*(np.unpackbits(x, axis=1, count=number).astype(bool) for x in bits))
+
+
+def _checked(correct: Correct, runs: Sequence[Run]) -> Correct:
+    """The answers, if they are as many right ones as the records say."""
+    ordered = sorted(runs, key=lambda run: run.replicate)
+    said = [run.curves["test", "early_stop_accuracy"].values[0] for run in ordered]
+    shares = correct.early_stop.mean(1)
+    if shares.shape != (len(said),) or np.abs(shares - said).max() > _ROUNDING:
+        raise ValueError("not the answers of these records")
+    if correct.final.shape != correct.early_stop.shape:
+        raise ValueError("of unlike shapes")
+    return correct
