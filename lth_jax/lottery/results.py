@@ -82,11 +82,11 @@ def write_correct(workdir: Workdir, job: Job, measured: Measured) -> None:
 
     Nothing where an answer can be half right, as of examples with several labels.
     """
-    found = measured.each_at_best, measured.each_at_end
-    if found[0] is None or not np.isin(found, (0, 1)).all():
+    found = measured.accuracies
+    if found is None or not np.isin(found, (0, 1)).all():
         return
     path = correct.path_of(workdir.records, job.arm, job.level)
-    correct.write(path, Correct(*(np.equal(values, 1) for values in found)))
+    correct.write(path, Correct(*(values == 1 for values in found)))
 
 
 def by_tag(curves: Curves) -> dict[str, np.ndarray]:

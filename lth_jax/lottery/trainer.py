@@ -32,8 +32,9 @@ class Measured(NamedTuple):
     test_at_start: Metrics
     test_at_best: Metrics
     train_at_end: Metrics
-    each_at_best: np.ndarray | None  # float32[R, N]; None for losses without accuracy
-    each_at_end: np.ndarray | None
+    # On each test example, at best and at the end, float32[R, N] both; None where the
+    # loss has no accuracy.
+    accuracies: tuple[np.ndarray, np.ndarray] | None
 
 
 class TrainingDiverged(UserError):
@@ -115,27 +116,27 @@ class Trainer:
         start = _stacked([one.start.state for one in begun])
         end = _stacked([one.training for one in begun])
         best = TrainState(end.best.step, end.best.params, end.best.batch_stats, ())
-        test_at_best, each_at_best = self._evaluate("test", best, frozen)
-        each_at_end = None
-        if each_at_best is not None:
-            _, each_at_end = self._evaluate("test", end.state, frozen)
+        test_at_best, at_best = self._evaluate("test", best, frozen)
+        accuracies = None
+        if at_best is not None:
+            accuracies = at_best, self._evaluate("test", end.state, frozen)[1]
         found = Measured(
             self._evaluate("test", start, frozen)[0],
             test_at_best,
             self._evaluate("train", end.state, frozen)[0],
-            each_at_best,
-            each_at_end,
+            accuracies,
         )
         return _split(found, len(begun))
 
     def _evaluate(
         self, split: str, state: TrainState, frozen: Params | None
-    ) -> tuple[Metrics, np.ndarray | None]:
-        """Metrics on a whole split, float32[M], and accuracies as `Programs` has them."""
+    ) -> tuple[Metrics, Any]:
+        """What `Programs.evaluate` has of so many members, on the host."""
         make = functools.partial(self._programs.evaluate, split)
         state = dataclasses.replace(state, opt_state=())  # nothing reads the moments
-        found: tuple[Metrics, np.ndarray | None]
-        found = jax.device_get(self._halving.run(make, state, frozen))
+        found: tuple[Metrics, Any] = jax.device_get(
+            self._halving.run(make, state, frozen)
+        )
         return found
 
 

@@ -9,7 +9,7 @@ import io
 import logging
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,9 +34,10 @@ def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
 
 def write(path: pathlib.Path, correct: Correct) -> None:
     """Writes the answers of one arm and level; the .npz file appears whole."""
-    bits = {name: np.packbits(x, axis=1) for name, x in correct._asdict().items()}
+    arrays: dict[str, Any] = {"num_examples": np.array(correct.final.shape[1])}
+    arrays |= {name: np.packbits(x, axis=1) for name, x in correct._asdict().items()}
     with whole(path) as unfinished:
-        np.savez(unfinished, num_examples=correct.final.shape[1], **bits)
+        np.savez(unfinished, **arrays)
 
 
 def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Correct]:
