@@ -20,7 +20,7 @@ from lth_jax.lottery.tickets import Tickets
 from lth_jax.masks import Masks, Params
 from lth_jax.models import MODELS
 from lth_jax.pruning.criteria import CRITERIA
-from lth_jax.store import records, tickets, trackers
+from lth_jax.store import correct, records, tickets, trackers
 from lth_jax.store.claim import opened
 from lth_jax.store.workdir import Workdir, read_config
 from lth_jax.training.losses import LOSSES
@@ -40,7 +40,12 @@ class Result:
         """Whether tickets win, and at which densities."""
         config = read_config(self.workdir)
         runs = records.read(self.workdir.records)
-        return judge(runs, config.verdict, is_rewound=config.rewind.is_rewound)
+        return judge(
+            runs,
+            config.verdict,
+            is_rewound=config.rewind.is_rewound,
+            correct=correct.read(self.workdir.records, runs),
+        )
 
     @property
     def records(self) -> "pandas.DataFrame":

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lth_jax.analysis import intervals
 from lth_jax.analysis.comparison import find_pair
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import Outcomes
@@ -17,7 +16,8 @@ class ClaimCheck(NamedTuple):
     """A claim, checked.
 
     It "holds" if the whole interval lies within its bounds, and "does not hold" if none
-    of it does; else it is "undecided", or "not measured" where there is no estimate.
+    of it does; else it is "undecided", or "not measured" where there is no estimate. One
+    of speed is undecided too where the budget cuts most early stops short.
     """
 
     claim: Claim
@@ -32,7 +32,10 @@ def check_claims(claims: Sequence[Claim], outcomes: Outcomes) -> list[ClaimCheck
     for claim in claims:
         level = _nearest(claim, outcomes)
         estimate = None if level is None else _measured(claim, level, outcomes)
-        checks.append(ClaimCheck(claim, level, estimate, _answer(claim, estimate)))
+        answer = _answer(claim, estimate)
+        if level is not None and estimate and _is_cut_short(claim, level, outcomes):
+            answer = "undecided"
+        checks.append(ClaimCheck(claim, level, estimate, answer))
     return checks
 
 
@@ -41,6 +44,7 @@ def _nearest(claim: Claim, outcomes: Outcomes) -> int | None:
         outcome.level: distance
         for outcome in outcomes.values()
         if outcome.arm == claim.arm
+        and outcome.density > 0
         and (distance := abs(math.log(outcome.density / claim.density))) <= _SAME_DENSITY
     }
     return min(near, key=near.__getitem__, default=None)
@@ -56,11 +60,20 @@ def _measured(claim: Claim, level: int, outcomes: Outcomes) -> Estimate | None:
     if claim.measure != "speedup" and claim.measure not in fields:  # of another metric
         return None
     if claim.reference == "none":
-        return intervals.mean(getattr(arm, fields[claim.measure]))
+        return arm.mean(fields[claim.measure])
     pair = find_pair(outcomes, claim.arm, claim.reference, level)
     if pair is None or claim.measure == "speedup":
         return pair and pair.speedup()
-    return intervals.mean(pair.difference(fields[claim.measure]))
+    return pair.mean_difference(fields[claim.measure])
+
+
+def _is_cut_short(claim: Claim, level: int, outcomes: Outcomes) -> bool:
+    """Whether a claim is of early stops that a larger budget might move."""
+    if claim.measure not in ("speedup", "early_stop_step"):
+        return False
+    pair = find_pair(outcomes, claim.arm, claim.reference, level)
+    compared = pair or [outcomes[claim.arm, level]]
+    return any(outcome.is_cut_short for outcome in compared)
 
 
 def _answer(claim: Claim, estimate: Estimate | None) -> str:

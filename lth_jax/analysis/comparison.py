@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lth_jax.analysis import intervals
-from lth_jax.analysis.intervals import CONFIDENCE, Estimate
+from lth_jax.analysis.crossed import examples_error
+from lth_jax.analysis.intervals import CONFIDENCE, Bounds, Estimate
 from lth_jax.analysis.outcomes import DENSE, Outcome, Outcomes
 
 
@@ -21,6 +22,9 @@ class Comparison(NamedTuple):
     speedup: Estimate  # mean early-stop step of the reference over that of the arm
     speedup_by_replicate: Estimate  # the mean of the replicates' own ratios
     p: float  # of an equal metric at early stop, two-sided, adjusted for all levels
+    # As if the test examples were drawn anew too; NaN where these are not known.
+    early_stop_two_way: Estimate = intervals.NONE
+    final_two_way: Estimate = intervals.NONE
 
 
 class Pair(NamedTuple):
@@ -34,6 +38,24 @@ class Pair(NamedTuple):
         found: np.ndarray = getattr(self.arm, field) - getattr(self.reference, field)
         return found
 
+    def mean_difference(
+        self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
+    ) -> Estimate:
+        """The mean of a field's difference."""
+        bounds = self.arm.bounds(field)
+        return intervals.mean_difference(self.difference(field), confidence, bounds)
+
+    def two_way(
+        self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
+    ) -> Estimate:
+        """The same over replicates and test examples; NaN where these are not known."""
+        if self.arm.correct is None or self.reference.correct is None:
+            return intervals.NONE
+        mine, other = (x.is_correct(field).astype(int) for x in self)
+        values, bounds = self.difference(field), self.arm.bounds(field)
+        error = examples_error(mine - other)
+        return intervals.mean_difference(values, confidence, bounds, error)
+
     @property
     def gain(self) -> np.ndarray:
         """By how much the arm is better at early stop, float64[R]."""
@@ -46,7 +68,20 @@ class Pair(NamedTuple):
 
     def speedup(self, confidence: float = CONFIDENCE) -> Estimate:
         """The mean step of the reference over that of the arm."""
-        return intervals.ratio_of_means(*self.steps, confidence)
+        bounds = self._speedup_bounds
+        return intervals.ratio_of_means(*self.steps, confidence, bounds)
+
+    def speedup_by_replicate(self) -> Estimate:
+        """The mean of the replicates' own ratios."""
+        return intervals.mean_of_ratios(*self.steps, self._speedup_bounds)
+
+    @property
+    def _speedup_bounds(self) -> Bounds:
+        (first, last), (own_first, own_last) = (
+            self.reference.evaluated,
+            self.arm.evaluated,
+        )
+        return first / own_last, last / own_first
 
 
 def find_pair(found: Outcomes, arm: str, reference: str, level: int) -> Pair | None:
@@ -73,11 +108,13 @@ def compare(outcomes: Outcomes, arm: str, reference: str) -> list[Comparison]:
             reference=reference,
             level=pair.arm.level,
             density=pair.arm.density,
-            early_stop_difference=intervals.mean(pair.difference()),
-            final_difference=intervals.mean(pair.difference("final_metric")),
+            early_stop_difference=pair.mean_difference(),
+            final_difference=pair.mean_difference("final_metric"),
             speedup=pair.speedup(),
-            speedup_by_replicate=intervals.mean_of_ratios(*pair.steps),
+            speedup_by_replicate=pair.speedup_by_replicate(),
             p=p,
+            early_stop_two_way=pair.two_way(),
+            final_two_way=pair.two_way("final_metric"),
         )
         for pair, p in zip(found, adjusted, strict=True)
     ]

@@ -1,16 +1,21 @@
 """Intervals: what a few independent replicates say of a mean, a difference or a ratio.
 
-All are Student's t, on the logarithm for ratios, and not the percentile bootstrap:
-with 5 replicates the bootstrap's 95% interval holds the truth in 82 to 85% of
-simulated studies, these in 93 to 96% (`tests/analysis/test_intervals.py` simulates both).
-Replicates that do not vary, or fewer than two, give no interval.
+All are Student's t: on the logit of what lies between two bounds (an accuracy), on the
+logarithm of what is positive (a loss, a ratio). Not the percentile bootstrap: with 5
+replicates its 95% interval holds the truth in 82 to 85% of simulated studies, these in
+93 to 96%. Nor t's interval cut off at the bounds: of accuracies near 1, whose spread is
+skewed, it holds the truth in 88 to 95%, the logit's in 93 to 97%.
+(`tests/analysis/test_intervals.py` simulates all three.) Replicates that do not vary,
+or fewer than two, give no interval.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 import scipy.stats
 
 CONFIDENCE = 0.95
@@ -18,6 +23,9 @@ ALPHA = 1 - CONFIDENCE
 _NO_VARIATION = 1e-6  # more than what rounding to float32 does to accuracies
 
 Values = Sequence[float] | np.ndarray
+Bounds = tuple[float, float]  # what values cannot leave; infinite where there are none
+UNBOUNDED: Bounds = -math.inf, math.inf
+_POSITIVE: Bounds = 0.0, math.inf
 
 
 class Estimate(NamedTuple):
@@ -28,36 +36,67 @@ class Estimate(NamedTuple):
     high: float
 
     @property
-    def half_width(self) -> float:
-        """Half of an interval that lies evenly about its value."""
-        return self.high - self.value
-
-    @property
     def has_interval(self) -> bool:
         """Whether the replicates give one."""
         return not math.isnan(self.low)
 
 
-def mean(values: Values, confidence: float = CONFIDENCE) -> Estimate:
-    """The mean of independent values; of paired differences, the mean difference."""
-    n, center = len(values), float(np.mean(values))
-    quantile = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) if n > 1 else math.nan
-    half = float(quantile) * _standard_error(values)
-    return Estimate(center, center - half, center + half)
+NONE = Estimate(math.nan, math.nan, math.nan)
+
+
+def mean(
+    values: Values,
+    confidence: float = CONFIDENCE,
+    bounds: Bounds = UNBOUNDED,
+    error: float = 0.0,
+) -> Estimate:
+    """The mean of independent values, with an interval that lies within the bounds.
+
+    All values lie within them too, and any may be at one. `error` is a standard error of
+    what they share, such as their test examples, known from many.
+    """
+    center = float(np.clip(np.mean(values), *bounds))  # float32 may be just beyond one
+    return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))
+
+
+def mean_difference(
+    values: Values,
+    confidence: float = CONFIDENCE,
+    bounds: Bounds = UNBOUNDED,
+    error: float = 0.0,
+) -> Estimate:
+    """The mean of paired differences of what lies within the bounds; as `mean`.
+
+    Its interval is cut off where no difference can be, so that it leaves out a null
+    exactly where `p_value` is below 5%.
+    """
+    center, reach = float(np.mean(values)), _reach(values, confidence, error)
+    most = bounds[1] - bounds[0]
+    low, high = np.clip([center - reach, center + reach], -most, most)  # keeps NaN
+    return Estimate(center, float(low), float(high))
 
 
 def ratio_of_means(
-    numerators: Values, denominators: Values, confidence: float = CONFIDENCE
+    numerators: Values,
+    denominators: Values,
+    confidence: float = CONFIDENCE,
+    bounds: Bounds = _POSITIVE,
 ) -> Estimate:
-    """mean(numerators) / mean(denominators), of positive values paired by replicate."""
+    """mean(numerators) / mean(denominators), of positive values paired by replicate.
+
+    Its interval is cut off at the ratio's bounds.
+    """
     logs = log_ratio_of_means(numerators, denominators)
-    return _ratio(float(np.mean(numerators) / np.mean(denominators)), logs, confidence)
+    value = float(np.mean(numerators) / np.mean(denominators))
+    return _ratio(value, logs, confidence, bounds)
 
 
-def mean_of_ratios(numerators: Values, denominators: Values) -> Estimate:
-    """mean(numerators / denominators), of positive values paired by replicate."""
+def mean_of_ratios(
+    numerators: Values, denominators: Values, bounds: Bounds = _POSITIVE
+) -> Estimate:
+    """mean(numerators / denominators), as `ratio_of_means`."""
     ratios = np.divide(numerators, denominators)
-    return _ratio(float(ratios.mean()), _log_of_mean(ratios), CONFIDENCE)
+    return _ratio(float(ratios.mean()), _log_of_mean(ratios), CONFIDENCE, bounds)
 
 
 def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
@@ -100,6 +139,38 @@ def holm(p_values: Values) -> list[float]:
     return [float(x) for x in adjusted]
 
 
+def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
+    """Half of Student's interval of the mean; NaN where there is none.
+
+    With a further error, the root of the sum of both halves' squares (Howe 1974).
+    """
+    own = _quantile(len(values) - 1, confidence) * _standard_error(values)
+    return math.hypot(own, _quantile(math.inf, confidence) * error)
+
+
+@functools.cache
+def _quantile(freedom: float, confidence: float) -> float:
+    return float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))  # NaN of none
+
+
+def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:
+    """The ends of an interval on the scale that has no bounds, by the delta method."""
+    low, high = bounds
+    below, above = center - low, high - center
+    if math.isnan(reach) or below <= 0 or above <= 0:
+        return math.nan, math.nan
+    rate = reach / below + reach / above  # of the logit; of the logarithm without `high`
+    if math.isinf(low):
+        return center - reach, center + reach
+    if math.isinf(high):
+        with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
+            factors = np.exp([-rate, rate])
+        return low + below * float(factors[0]), low + below * float(factors[1])
+    logit = math.log(below / above)
+    shares = scipy.special.expit([logit - rate, logit + rate])
+    return low + (high - low) * float(shares[0]), low + (high - low) * float(shares[1])
+
+
 def _standard_error(values: Values) -> float:
     """Of the mean; NaN where the values cannot say."""
     if len(values) < 2 or np.ptp(values) < _NO_VARIATION:
@@ -114,8 +185,8 @@ def _log_of_mean(values: Values) -> np.ndarray:
     return logs
 
 
-def _ratio(value: float, logs: np.ndarray, confidence: float) -> Estimate:
+def _ratio(value: float, logs: np.ndarray, confidence: float, bounds: Bounds) -> Estimate:
     """A ratio, between the ends that its logarithm has."""
-    _, low, high = mean(logs, confidence)
     with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
-        return Estimate(value, float(np.exp(low)), float(np.exp(high)))
+        low, high = np.clip(np.exp(mean(logs, confidence)[1:]), *bounds)  # keeps NaN
+    return Estimate(value, float(low), float(high))

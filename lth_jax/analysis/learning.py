@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from lth_jax.analysis.intervals import Estimate, mean
+from lth_jax.analysis.metric import Metric
 from lth_jax.store.records import Run
 
 _T = TypeVar("_T")
@@ -24,7 +25,7 @@ class LearningCurve(NamedTuple):
 
 
 def learning_curves(
-    runs: Sequence[Run], levels: Sequence[int], split: str, metric: str
+    runs: Sequence[Run], levels: Sequence[int], split: str, metric: Metric
 ) -> list[LearningCurve]:
     """The curves of all arms at some levels, by level, the ticket first."""
 
@@ -35,12 +36,12 @@ def learning_curves(
     found = []
     for (level, _, arm), group in itertools.groupby(chosen, key=place):
         mine = list(group)
-        curves = [run.curves[split, metric] for run in mine]
+        curves = [run.curves[split, metric.name] for run in mine]
         values = np.stack([curve.values for curve in curves])
         stride = -(-values.shape[1] // _MOST_POINTS)
         at = np.arange(values.shape[1] - 1, -1, -stride)[::-1]
         density = float(np.mean([run.density for run in mine]))
-        estimates = [mean(values[:, i]) for i in at]
+        estimates = [mean(values[:, i], bounds=metric.bounds) for i in at]
         found.append(LearningCurve(arm, level, density, curves[0].steps[at], estimates))
     return found
 

@@ -1,16 +1,28 @@
 """Metric: what a study is judged by, and how its numbers are shown."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lth_jax.analysis.intervals import Estimate
+import numpy as np
+
+from lth_jax.analysis.intervals import UNBOUNDED, Bounds, Estimate
 from lth_jax.store.records import Run
 
+_ROUNDING = 1e-6  # of float32 accuracies
+_EVEN = 4 / 3  # a longer side is at most so many times the shorter
 
-def with_half_width(found: Estimate, form: str, half_form: str, scale: float = 1) -> str:
-    """A value in a format, with half of its interval if there is one."""
-    value, half = scale * found.value, scale * found.half_width
-    return f"{value:{form}}" + (f" ± {half:{half_form}}" if found.has_interval else "")
+
+def with_interval(found: Estimate, form: str, half_form: str, scale: float = 1) -> str:
+    """A value in a format, with its interval if there is one.
+
+    It is told by the longer of its sides where they are about even, else by its ends.
+    """
+    value, low, high = (scale * number for number in found)
+    shorter, longer = sorted((value - low, high - value))
+    if found.has_interval and longer <= _EVEN * shorter:
+        return f"{value:{form}} ± {longer:{half_form}}"
+    return with_ends(found, lambda number: f"{scale * number:{form}}")
 
 
 def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
@@ -33,6 +45,7 @@ class Metric(NamedTuple):
     value_form: str  # formats of numbers
     half_width_form: str
     difference_form: str
+    bounds: Bounds
 
     @property
     def heading(self) -> str:
@@ -45,13 +58,23 @@ class Metric(NamedTuple):
         return self.unit and f", {self.unit}"
 
     def text(self, estimate: Estimate) -> str:
-        """A value, with half of its interval."""
+        """A value, with its interval."""
         forms = self.value_form, self.half_width_form
-        return with_half_width(estimate, *forms, self.scale)
+        return with_interval(estimate, *forms, self.scale)
 
     def difference(self, estimate: Estimate) -> str:
         """A difference, with its interval; percentage points of an accuracy."""
         return with_ends(estimate, self._signed)
+
+    def ends(self, estimate: Estimate, is_difference: bool = False) -> str:
+        """The ends of an interval alone; nothing where there is none."""
+        if not estimate.has_interval:
+            return ""
+        low, high = (
+            self._signed(x) if is_difference else f"{self.scale * x:{self.value_form}}"
+            for x in estimate[1:]
+        )
+        return f"[{low}, {high}]"
 
     def _signed(self, difference: float) -> str:
         text = f"{self.scale * difference:{self.difference_form}}"
@@ -60,15 +83,27 @@ class Metric(NamedTuple):
         return text.replace("-", "\N{MINUS SIGN}")
 
 
-ACCURACY = Metric(
-    "accuracy", 1, 100, "%", " points", "acc", "above", "below", ".2f", ".2f", "+.2f"
-)
-LOSS = Metric(
-    "loss", -1, 1, "", "", "loss", "better than", "worse than", ".4g", ".2g", "+.3g"
-)
+_PERCENT = "above", "below", ".2f", ".2f", "+.2f"
+_PLAIN = "better than", "worse than", ".4g", ".2g", "+.3g"
+ACCURACY = Metric("accuracy", 1, 100, "%", " points", "acc", *_PERCENT, (0.0, 1.0))
+LOSS = Metric("loss", -1, 1, "", "", "loss", *_PLAIN, (0.0, math.inf))
 
 
 def metric_of(runs: Sequence[Run]) -> Metric:
-    """Accuracy where the records have it, else the loss."""
+    """Accuracy where the records have it, else the loss.
+
+    An own one of them that leaves its bounds, such as a negative loss, has none.
+    """
     has_accuracy = all(("test", "accuracy") in run.curves for run in runs)
-    return ACCURACY if has_accuracy else LOSS
+    metric = ACCURACY if has_accuracy else LOSS
+    low, high = metric.bounds
+    values = np.concatenate(
+        [
+            curve.values
+            for run in runs
+            for (_, name), curve in run.curves.items()
+            if name.endswith(metric.name)
+        ]
+    )
+    is_within = low <= values.min() and values.max() <= high + _ROUNDING
+    return metric if is_within else metric._replace(bounds=UNBOUNDED)

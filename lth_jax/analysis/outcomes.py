@@ -1,15 +1,19 @@
 """Outcomes: what the replicates of an arm reached at a level, and summaries of that."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from lth_jax.analysis.intervals import Estimate, mean
+from lth_jax.analysis import intervals
+from lth_jax.analysis.crossed import examples_error
+from lth_jax.analysis.intervals import Bounds, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
-from lth_jax.store.records import RecordsError, Run
+from lth_jax.store.correct import Correct
+from lth_jax.store.records import Curve, RecordsError, Run
 
+_LATE = 0.9  # of the budget: validation losses are noisy, so not its last step alone
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
 
@@ -25,7 +29,36 @@ class Outcome(NamedTuple):
     early_stop_metric: np.ndarray  # of the test split there; accuracies are in [0, 1]
     final_metric: np.ndarray  # at the end of the budget
     final_train_metric: np.ndarray
-    num_still_improving: int  # replicates whose early stop is their last evaluation
+    num_still_improving: int  # replicates that stop early in the budget's last tenth
+    evaluated: tuple[int, int]  # the first and the last step that may be an early stop
+    correct: Correct | None = None  # by test example, where that is known
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a larger budget might move the early stops of most replicates."""
+        return 2 * self.num_still_improving > len(self.early_stop_step)
+
+    def bounds(self, field: str) -> Bounds:
+        """What the values of a field cannot leave."""
+        return self.evaluated if field == "early_stop_step" else self.metric.bounds
+
+    def mean(self, field: str) -> Estimate:
+        """The mean of a field over the replicates."""
+        return intervals.mean(getattr(self, field), bounds=self.bounds(field))
+
+    def two_way(self, field: str) -> Estimate:
+        """The mean over replicates and test examples; NaN where these are not known."""
+        if self.correct is None:
+            return intervals.NONE
+        error = examples_error(self.is_correct(field))
+        values, bounds = getattr(self, field), self.bounds(field)
+        return intervals.mean(values, bounds=bounds, error=error)
+
+    def is_correct(self, field: str) -> np.ndarray:
+        """Which test examples are correct when a metric is measured, bool[R, N]."""
+        assert self.correct is not None
+        is_early = field == "early_stop_metric"
+        return self.correct.early_stop if is_early else self.correct.final
 
 
 Outcomes = dict[tuple[str, int], Outcome]
@@ -44,6 +77,9 @@ class Summary(NamedTuple):
     early_stop_metric: Estimate
     final_metric: Estimate
     final_train_metric: Estimate
+    # As if the test examples were drawn anew too; NaN where these are not known.
+    early_stop_two_way: Estimate = intervals.NONE
+    final_two_way: Estimate = intervals.NONE
 
 
 def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
@@ -53,17 +89,8 @@ def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     is pruned while it trains does not stop before it is as sparse as its run. Raises a
     `RecordsError` if it never is.
     """
-    validation = run.curves["validation", "loss"]
-    (sparse_from,) = run.curves["mask", "weights_left"].steps
-    may_stop = validation.steps >= sparse_from
-    if not may_stop.any():
-        raise RecordsError(
-            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: as sparse as"
-            f" its run from step {sparse_from}, but last evaluated at step"
-            f" {validation.steps[-1]}"
-        )
-    at = int(np.argmin(np.where(may_stop, validation.values, np.inf)))
-    step = int(validation.steps[at])
+    steps, losses = _may_stop(run)
+    step = int(steps[np.argmin(losses)])
     noted = run.curves.get(("test", f"early_stop_{metric.name}"))
     if noted is not None:
         return step, float(noted.values[0])
@@ -71,20 +98,40 @@ def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     return step, float(test.values[test.steps == step][0])
 
 
-def outcomes(runs: Sequence[Run]) -> Outcomes:
-    """All outcomes by (arm, level), ordered by level and then arm."""
+def _may_stop(run: Run) -> Curve:
+    """The validation losses from when a run is as sparse as in the end."""
+    validation = run.curves["validation", "loss"]
+    (sparse_from,) = run.curves["mask", "weights_left"].steps
+    first = int(np.searchsorted(validation.steps, sparse_from))
+    if first == len(validation.steps):
+        raise RecordsError(
+            f"replicate {run.replicate}, arm {run.arm}, level {run.level}: as sparse as"
+            f" its run from step {sparse_from}, but last evaluated at step"
+            f" {validation.steps[-1]}"
+        )
+    return Curve(validation.steps[first:], validation.values[first:])
+
+
+def outcomes(
+    runs: Sequence[Run], correct: Mapping[tuple[str, int], Correct] | None = None
+) -> Outcomes:
+    """All outcomes by (arm, level), ordered by level and then arm.
+
+    `correct` are those known, by (arm, level).
+    """
     metric = metric_of(runs)
     ordered = sorted(runs, key=lambda run: (run.level, run.arm, run.replicate))
     groups = itertools.groupby(ordered, key=lambda run: (run.arm, run.level))
-    return {key: _outcome(list(group), metric) for key, group in groups}
+    known = correct if correct and metric.name == ACCURACY.name else {}
+    return {key: _outcome(list(group), metric, known.get(key)) for key, group in groups}
 
 
-def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
+def _outcome(runs: Sequence[Run], metric: Metric, correct: Correct | None) -> Outcome:
     def final(split: str) -> np.ndarray:
         return np.array([r.curves[split, metric.name].values[-1] for r in runs], float)
 
     steps, values = zip(*(early_stop(run, metric) for run in runs), strict=True)
-    last = [run.curves["validation", "loss"].steps[-1] for run in runs]
+    may_stop = _may_stop(runs[0]).steps  # as all replicates
     weights = [run.curves["mask", "weights_left"].values[0] for run in runs]
     return Outcome(
         metric=metric,
@@ -96,12 +143,20 @@ def _outcome(runs: Sequence[Run], metric: Metric) -> Outcome:
         early_stop_metric=np.array(values),
         final_metric=final("test"),
         final_train_metric=final("train"),
-        num_still_improving=int(np.sum(np.equal(steps, last))),
+        num_still_improving=int(np.sum(np.array(steps) > _LATE * may_stop[-1])),
+        correct=correct,
+        evaluated=(int(may_stop[0]), int(may_stop[-1])),
     )
 
 
 def summarize(outcome: Outcome) -> Summary:
     """The summary of an outcome."""
-    known = outcome._asdict() | {"num_replicates": len(outcome.early_stop_step)}
-    values = (known[name] for name in Summary._fields)
-    return Summary._make(mean(x) if isinstance(x, np.ndarray) else x for x in values)
+    known = outcome._asdict() | {
+        "num_replicates": len(outcome.early_stop_step),
+        "early_stop_two_way": outcome.two_way("early_stop_metric"),
+        "final_two_way": outcome.two_way("final_metric"),
+    }
+    return Summary._make(
+        outcome.mean(name) if isinstance(known[name], np.ndarray) else known[name]
+        for name in Summary._fields
+    )

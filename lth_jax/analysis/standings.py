@@ -69,8 +69,9 @@ def standings(found: Outcomes) -> list[Standing]:
 def _score(outcome: Outcome, pair: Pair | None, p: float) -> Score:
     above, answer = Estimate(np.nan, np.nan, np.nan), "not tested"
     if pair is not None:
-        above, answer = intervals.mean(pair.gain), "undecided"
+        above = intervals.mean_difference(pair.gain, bounds=outcome.metric.bounds)
+        answer = "undecided"
         if p <= ALPHA:
             answer = "yes" if above.value > 0 else "no"
-    reached = intervals.mean(outcome.early_stop_metric)
+    reached = outcome.mean("early_stop_metric")
     return Score(outcome.level, outcome.density, reached, above, answer, p)

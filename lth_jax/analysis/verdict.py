@@ -15,6 +15,8 @@ from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
 from lth_jax.analysis.outcomes import DENSE, Outcomes, Summary, outcomes, summarize
 from lth_jax.analysis.standings import Standing, standings
 from lth_jax.config import Claim, VerdictConfig
+from lth_jax.lottery.arms import reported_arm
+from lth_jax.store.correct import Correct
 from lth_jax.store.records import Run
 
 
@@ -47,6 +49,7 @@ class Choice(NamedTuple):
     level: int
     density: float
     estimate: Estimate
+    two_way: Estimate = intervals.NONE  # as if the test examples were drawn anew too
 
 
 class Place(NamedTuple):
@@ -61,7 +64,8 @@ class Answers(NamedTuple):
 
     sparsest_matching: Place | None  # the least density at which it matches dense
     best: Choice | None  # the largest gain over dense at early stop; ticket minus dense
-    fastest: Choice | None  # the earliest early stop, by the ratio of means to dense
+    # The earliest early stop, by the ratio of means to dense; None in a short budget.
+    fastest: Choice | None
     below_dense_from: dict[str, Place | None]  # by arm, first worse than dense
     winning: list[Place]  # where it is a winning ticket
 
@@ -73,6 +77,7 @@ class Verdict(NamedTuple):
     metric_margin: float  # how much worse than dense still matches it
     steps_margin: float  # what share more steps than dense's are no more slowly
     is_rewound: bool  # else weights are kept from level to level, and none is a ticket
+    is_budget_short: bool  # it cuts short most early stops, or the dense nets'
     num_replicates: int  # of every arm and level
     summaries: list[Summary]  # by level and arm
     comparisons: list[Comparison]  # by arm, reference and level
@@ -83,29 +88,45 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    runs: Sequence[Run], settings: VerdictConfig, *, is_rewound: bool = True
+    runs: Sequence[Run],
+    settings: VerdictConfig,
+    *,
+    is_rewound: bool = True,
+    correct: Mapping[tuple[str, int], Correct] | None = None,
 ) -> Verdict:
     """The verdict on a study, or on so much of it as has run.
 
     Runs are as `records.read` gives them: of every arm and level the same replicates.
+    What is `correct`, as `correct.read` gives it, decides nothing: all that is judged
+    holds for the test set, and it says how far estimates would vary with that.
     """
-    found, metric = outcomes(runs), metric_of(runs)
+    found, metric = outcomes(runs, correct), metric_of(runs)
     margin = getattr(settings, f"{metric.name}_margin")
     comparisons = all_comparisons(found)
     levels = _levels(found, margin, settings.steps_margin, is_rewound)
+    answers, is_short = _answers(found, comparisons, levels), _is_budget_short(found)
     return Verdict(
         metric=metric,
         metric_margin=margin,
         steps_margin=settings.steps_margin,
         is_rewound=is_rewound,
+        is_budget_short=is_short,
         num_replicates=len({run.replicate for run in runs}),
         summaries=[summarize(outcome) for outcome in found.values()],
         comparisons=comparisons,
         levels=levels,
-        answers=_answers(found, comparisons, levels),
+        answers=answers._replace(fastest=None) if is_short else answers,
         claims=check_claims(settings.claims, found),
         standings=standings(found),
     )
+
+
+def _is_budget_short(found: Outcomes) -> bool:
+    """Whether the budget cuts short most early stops, or those of the dense nets."""
+    arms = [x for x in found.values() if not reported_arm(x.arm).is_criterion]
+    late = sum(x.num_still_improving for x in arms)
+    stops = sum(len(x.early_stop_step) for x in arms)
+    return found[DENSE].is_cut_short or 2 * late > stops
 
 
 def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
@@ -193,7 +214,10 @@ def _answers(
     sparsest = min(matching, key=lambda x: x.density, default=None)
     return Answers(
         sparsest_matching=sparsest and _place(sparsest),
-        best=best and _choice(best, intervals.mean(best.difference(), confidence)),
+        best=best
+        and _choice(best, best.mean_difference(confidence=confidence))._replace(
+            two_way=best.two_way(confidence=confidence)
+        ),
         fastest=fastest and _choice(fastest, fastest.speedup(confidence)),
         below_dense_from=below,
         winning=[_place(x) for x in levels if x.winning.answer == "yes"],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.metric import ACCURACY, with_ends, with_half_width
+from lth_jax.analysis.metric import ACCURACY, with_ends, with_interval
 from lth_jax.analysis.verdict import LevelVerdict, Verdict
 from lth_jax.lottery.arms import reported_arm
 
@@ -18,7 +18,9 @@ def sentences(verdict: Verdict) -> list[str]:
     """The verdict for a reader in a hurry, the most important first."""
     if not verdict.levels:
         return ["Only the dense net has been trained so far: there is no ticket yet."]
-    told = _winning, _matching, _best, _fastest, _criteria, _below, _still_improving
+    told = [_winning, _matching, _best, _fastest, _criteria, _below, _still_improving]
+    if verdict.is_budget_short:
+        told.insert(1, told.pop())
     return [sentence for tell in told if (sentence := tell(verdict))]
 
 
@@ -28,8 +30,8 @@ def percent(density: float) -> str:
 
 
 def steps(estimate: Estimate) -> str:
-    """A number of steps, with half of its interval."""
-    return with_half_width(estimate, ",.0f", ",.0f")
+    """A number of steps, with its interval."""
+    return with_interval(estimate, ",.0f", ",.0f")
 
 
 def times(estimate: Estimate) -> str:
@@ -70,11 +72,16 @@ def _winning(verdict: Verdict) -> str:
         )
     n = verdict.num_replicates
     replicates = "one replicate" if n == 1 else f"{n} replicates"
-    found = f"No winning ticket is shown by {replicates}."
+    is_short = verdict.is_budget_short
+    found = f"o winning ticket is shown by {replicates}."
+    found = f"In this short budget, n{found}" if is_short else f"N{found}"
     if yes:
+        there, what = "There are", ", learn no more slowly, and"
+        if is_short:  # how fast they learn cannot be told
+            there, what = "In this short budget there are", " and"
         found = (
-            f"There are winning tickets, at {_densities(yes)} of the weights: they match"
-            " the dense net, learn no more slowly, and beat a fresh init of their mask."
+            f"{there} winning tickets, at {_densities(yes)} of the weights: they match"
+            f" the dense net{what} beat a fresh init of their mask."
         )
     if undecided:
         found += f" At {_which(undecided, verdict)} there are too few replicates to tell."
@@ -111,16 +118,24 @@ def _best(verdict: Verdict) -> str:
     metric, best = verdict.metric, verdict.answers.best
     if best is None:
         return ""
-    leads = "is most accurate" if metric is ACCURACY else f"has the least {metric.name}"
+    is_accuracy = metric.name == ACCURACY.name
+    leads = "is most accurate" if is_accuracy else f"has the least {metric.name}"
+    anew = ""
+    if best.two_way.has_interval:
+        anew = f"; {metric.ends(best.two_way, True)} if test examples were drawn anew too"
     return (
         f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
-        f"{metric.points} from dense{_chosen(best.estimate, verdict)}."
+        f"{metric.points} from dense{_chosen(best.estimate, verdict)}{anew}."
     )
 
 
 def _fastest(verdict: Verdict) -> str:
     fastest = verdict.answers.fastest
-    if fastest is None or not verdict.is_rewound:
+    if not verdict.is_rewound:
+        return ""
+    if verdict.is_budget_short:
+        return "Which net learns fastest is left open: the budget cuts early stops short."
+    if fastest is None:
         return ""
     return (
         f"It learns fastest at {percent(fastest.density)}: the dense net's early stop"
@@ -171,13 +186,15 @@ def _below(verdict: Verdict) -> str:
 
 def _still_improving(verdict: Verdict) -> str:
     """Early stops that the budget cut short."""
+    late = [s for s in verdict.summaries if 2 * s.num_still_improving > s.num_replicates]
     most: dict[str, float] = {}
-    for s in verdict.summaries:
-        if 2 * s.num_still_improving > s.num_replicates:
+    for s in late:
+        if s.level:
             most[s.arm] = max(s.density, most.get(s.arm, 0.0))
     others = [most.pop(arm) for arm in list(most) if reported_arm(arm).is_criterion]
-    parts = [f"{arm} from {percent(density)} on" for arm, density in most.items()]
+    parts = ["dense net"] if any(s.level == 0 for s in late) else []
+    parts += [f"{arm} from {percent(density)} on" for arm, density in most.items()]
     if others:
         parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")
-    told = "Most early stops are the last evaluation, so a larger budget might move them"
+    told = "The budget cuts short (most early stops are in its last tenth)"
     return f"{told}: {'; '.join(parts)}." if parts else ""

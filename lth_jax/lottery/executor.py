@@ -164,6 +164,7 @@ class Executor:
             if job.is_ticket:
                 tickets.keep_trained(job.level, Trained(end.state, start.masks))
                 results.write_histograms(tickets.workdir, job, start, end.state)
+            results.write_correct(tickets.workdir, job, found)
             results.write_records(tickets.workdir, job, end, found)
             tickets.in_training(job).clear()
 

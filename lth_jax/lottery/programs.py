@@ -19,10 +19,10 @@ from lth_jax.training import (
     Examples,
     Metrics,
     TrainState,
-    make_evaluate,
     make_segment,
 )
 from lth_jax.training.dynamic_training import make_dynamic_segment
+from lth_jax.training.evaluation import make_examine
 from lth_jax.training.state import with_frozen
 
 _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
@@ -104,15 +104,19 @@ class Programs:
         return self._over_members(segment, num_members, num_more=1)
 
     def _evaluate(self, split: str, num_members: int) -> Callable[..., Any]:
-        """Metrics on a whole split, of state and what pruned weights stay at."""
+        """Metrics on a whole split, of state and what pruned weights stay at.
+
+        With them, of test, the accuracy on each example; None for losses without.
+        """
         _, loss, chunk_size = self._how
+        each = "accuracy" if split == "test" and "accuracy" in loss.metrics else None
 
         def evaluate(
             state: TrainState, frozen: Params | None, *splits: Examples
-        ) -> Metrics:
+        ) -> tuple[Metrics, jax.Array | None]:
             apply = with_frozen(self._study.network.apply, frozen)
             examples = getattr(Splits(*splits), split)
-            return make_evaluate(apply, loss, chunk_size)(state, examples)
+            return make_examine(apply, loss, chunk_size, each)(state, examples)
 
         return self._over_members(evaluate, num_members)
 

@@ -12,8 +12,9 @@ from lth_jax.lottery.arms import Start
 from lth_jax.lottery.begun import Training
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.trainer import Measured
-from lth_jax.store import histograms, records, tickets
-from lth_jax.store.files import is_sealed
+from lth_jax.store import correct, histograms, records, tickets
+from lth_jax.store.correct import Correct
+from lth_jax.store.files import is_lost, is_sealed
 from lth_jax.store.records import Curve, Run
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import Curves, Metrics, TrainState
@@ -29,6 +30,8 @@ def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     for level in range(config.num_levels):
         sealed += workdir.side_files(level)
         kept.append(workdir.level(level))
+    if any(is_lost(correct.path_of(workdir.records, *job)) for job in jobs):
+        return False
     are_there = all(path.is_dir() for path in kept) and all(map(is_sealed, sealed))
     return are_there and not workdir.all_in_training()
 
@@ -79,6 +82,18 @@ def write_records(
         density = count.kept / count.total
         runs.append(Run(member.arm, member.replicate, member.level, density, curves))
     records.write(records.path_of(workdir.records, job.arm, job.level), runs)
+
+
+def write_correct(workdir: Workdir, job: Job, measured: Measured) -> None:
+    """Which test examples the members of a job got right; before its records.
+
+    Nothing where an answer can be half right, as of examples with several labels.
+    """
+    found = measured.accuracies
+    if found is None or not np.isin(found, (0, 1)).all():
+        return
+    path = correct.path_of(workdir.records, job.arm, job.level)
+    correct.write(path, Correct(*(values == 1 for values in found)))
 
 
 def by_tag(curves: Curves) -> dict[str, np.ndarray]:

@@ -11,9 +11,9 @@ from lth_jax import masks
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
-from lth_jax.store import records
+from lth_jax.store import correct, records
 from lth_jax.store.checkpoints import Kept, Newest
-from lth_jax.store.files import is_sealed
+from lth_jax.store.files import is_lost, is_sealed
 from lth_jax.store.workdir import Workdir
 from lth_jax.training.state import TrainState
 
@@ -63,11 +63,11 @@ class Tickets:
 
         What is gone or damaged of a job that was done is a warning.
         """
-        path = records.path_of(self.workdir.records, job.arm, job.level)
-        nets = self.workdir.level(job.level)
+        where = self.workdir.records, job.arm, job.level
+        path, nets = records.path_of(*where), self.workdir.level(job.level)
         if not path.exists():
             return False
-        lost = [] if is_sealed(path) else [path]
+        lost = [p for p in (path, correct.path_of(*where)) if is_lost(p)]
         lost += [nets] if job.is_ticket and not nets.is_dir() else []
         for gone in lost:
             told = "%s is gone or damaged; training %s, level %d, again"

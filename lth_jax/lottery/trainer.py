@@ -27,11 +27,14 @@ _MOST_MEMBERS = 1024  # beyond, a device is busy all the same
 
 
 class Measured(NamedTuple):
-    """Metrics that no curve has, float32[R]."""
+    """What no curve has: metrics, float32[R], and accuracies on each test example."""
 
     test_at_start: Metrics
     test_at_best: Metrics
     train_at_end: Metrics
+    # On each test example, at best and at the end, float32[R, N] both; None where the
+    # loss has no accuracy.
+    accuracies: tuple[np.ndarray, np.ndarray] | None
 
 
 class TrainingDiverged(UserError):
@@ -113,19 +116,28 @@ class Trainer:
         start = _stacked([one.start.state for one in begun])
         end = _stacked([one.training for one in begun])
         best = TrainState(end.best.step, end.best.params, end.best.batch_stats, ())
+        test_at_best, at_best = self._evaluate("test", best, frozen)
+        accuracies = None
+        if at_best is not None:
+            accuracies = at_best, self._evaluate("test", end.state, frozen)[1]
         found = Measured(
-            self._evaluate("test", start, frozen),
-            self._evaluate("test", best, frozen),
-            self._evaluate("train", end.state, frozen),
+            self._evaluate("test", start, frozen)[0],
+            test_at_best,
+            self._evaluate("train", end.state, frozen)[0],
+            accuracies,
         )
         return _split(found, len(begun))
 
-    def _evaluate(self, split: str, state: TrainState, frozen: Params | None) -> Metrics:
-        """Metrics on a whole split, float32[M]."""
+    def _evaluate(
+        self, split: str, state: TrainState, frozen: Params | None
+    ) -> tuple[Metrics, Any]:
+        """What `Programs.evaluate` has of so many members, on the host."""
         make = functools.partial(self._programs.evaluate, split)
         state = dataclasses.replace(state, opt_state=())  # nothing reads the moments
-        metrics: Metrics = jax.device_get(self._halving.run(make, state, frozen))
-        return metrics
+        found: tuple[Metrics, Any] = jax.device_get(
+            self._halving.run(make, state, frozen)
+        )
+        return found
 
 
 def _stacked(trees: Sequence[Any]) -> Any:

@@ -9,7 +9,13 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    Locator,
+    LogLocator,
+    NullFormatter,
+    SymmetricalLogLocator,
+)
 
 from lth_jax.analysis.anatomy import Anatomy, FirstLayer
 from lth_jax.analysis.words import percent
@@ -33,14 +39,20 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     shown = {round(i) for i in np.linspace(0, len(names) - 1, _MOST_LABELS)}
     for i, name in enumerate(names):
         colour = matplotlib.colors.to_hex(_DEPTHS(i / max(1, len(names) - 1)))
-        y = [100 * max(level.layers[name], 1e-6) for level in levels]
+        y = [100 * level.layers[name] for level in levels]
         axes.plot(x, y, color=colour, linewidth=1.5, marker="o", markersize=3)
         if i in shown:
             end = float(f"{y[-1]:.3g}")
             ends.setdefault(end, []).append((layer_name(name), colour))
     style.density_axis(axes, [level.density for level in levels])
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    shares = {100 * share for level in levels for share in level.layers.values()}
+    scale = style.log_scale(shares)
+    axes.set_yscale(**scale)
+    ticks: Locator = LogLocator(subs=(1, 2, 5))
+    if 0 in shares:
+        ticks = SymmetricalLogLocator(base=10, linthresh=scale["linthresh"])
+        axes.set_ylim(bottom=-0.1 * scale["linthresh"])
+    axes.yaxis.set_major_locator(ticks)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     labels = [

@@ -25,7 +25,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     """One page of several studies, a colour each; raises as `report.compare` does."""
     metric = materials[0].verdict.metric
     for material, name in zip(materials, names, strict=True):
-        if (other := material.verdict.metric) != metric:
+        if (other := material.verdict.metric).name != metric.name:
             raise UserError(
                 f"--workdir: {name} is judged by {other.name}, {names[0]} by"
                 f" {metric.name}; studies on one page must share a metric"

@@ -61,12 +61,31 @@ def draw(
         )
         labels.append(style.Label(estimates[-1, 0], looks.label, colour, looks.key))
     style.density_axis(axes, [density for line in lines for _, density, _ in line.points])
-    if from_zero:
-        axes.set_ylim(bottom=0)
+    found = np.array([estimate for line in lines for *_, estimate in line.points])
+    limits = _limits(scale * found, None if reference is None else scale * reference)
+    axes.set_ylim(0 if from_zero else limits[0], limits[1])
     if reference is not None:
         labels.append(style.reference_line(axes, scale * reference, "dense net"))
     style.label_ends(axes, labels)
     return Plot(figure, {} if text is None else _hover(axes, lines, text))
+
+
+def _limits(estimates: np.ndarray, reference: float | None) -> tuple[float, float]:
+    """Limits with all values, and with bands unless these are far wider than most.
+
+    Of two replicates chance makes some bands so wide that nothing else could be seen.
+    """
+    known = [] if reference is None else [reference]
+    values = np.append(estimates[:, 0], known)
+    low, high = float(values.min()), float(values.max())
+    banded = estimates[np.isfinite(estimates).all(1)]
+    if len(banded):
+        sides = np.abs(banded[:, 1:] - banded[:, :1]).max(1)
+        room = max(high - low, float(np.median(sides)))
+        low = min(low, max(low - room, float(banded[:, 1].min())))
+        high = max(high, min(high + room, float(banded[:, 2].max())))
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _hover(axes: Axes, lines: Sequence[Series], text: Callable[[Estimate], str]) -> Hover:

@@ -68,7 +68,7 @@ def draw(
 def _limits(curves: Sequence[LearningCurve], metric: Metric) -> tuple[float, float]:
     """Limits with all of the better end; the worst values, of early training, are cut."""
     values = np.array([e.value for curve in curves for e in curve.estimates])
-    if metric is ACCURACY:
+    if metric.name == ACCURACY.name:
         low, high = 100 * np.quantile(values, (0.05, 1))
         return max(0.0, float(low) - 2), float(high) + 2
     low, high = metric.scale * np.quantile(values, (0, 0.95))

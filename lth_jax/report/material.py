@@ -8,8 +8,8 @@ from lth_jax.analysis.anatomy import Anatomy, anatomy
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
+from lth_jax.store import correct, records
 from lth_jax.store import histograms as weight_histograms
-from lth_jax.store import records
 from lth_jax.store.files import DamagedFile
 from lth_jax.store.histograms import Histogram
 from lth_jax.store.records import Run
@@ -52,7 +52,10 @@ def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
         environment=read_environment(workdir),
         runs=runs,
         verdict=judge(
-            runs, settings or config.verdict, is_rewound=config.rewind.is_rewound
+            runs,
+            settings or config.verdict,
+            is_rewound=config.rewind.is_rewound,
+            correct=correct.read(workdir.records, runs),
         ),
         num_groups=len({(run.arm, run.level) for run in runs}),
         num_planned=1 + (config.num_levels - 1) * len(config.arms),

@@ -84,7 +84,7 @@ def _facts(material: Material) -> str:
     config, verdict = material.config, material.verdict
     metric, dense = verdict.metric, verdict.summaries[0]
     reached = f"{metric.text(dense.early_stop_metric)}{metric.unit}"
-    if metric is not ACCURACY:
+    if metric.name != ACCURACY.name:
         reached = f"{metric.name} {reached}"
     return (
         f"{config.model.name} on {config.data.name} · {dense.weights_left:,} weights ·"

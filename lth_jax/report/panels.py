@@ -69,7 +69,8 @@ def _density(verdict: Verdict) -> Section:
     trained = reached(f"Training {end}", "final_train_metric")
     plots[f"training_{name}_at_the_end"] = trained
     lead = (
-        "Each point is one level: the mean over the replicates, with a 95% band."
+        "Each point is one level: the mean over the replicates, with a 95% band, cut off"
+        " where it is far wider than most."
         " The early stop is the evaluation with the least validation loss."
     )
     return Section("How sparse can it get?", lead, plots, "wide")
@@ -102,7 +103,7 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
 def _differences(verdict: Verdict) -> Section:
     metric = verdict.metric
     what = metric.points.strip() or metric.name
-    unit = ", in percentage points" if metric is ACCURACY else ""
+    unit = ", in percentage points" if metric.name == ACCURACY.name else ""
 
     def difference(when: str, measure: str) -> Plot:
         title = f"At {when}: {what} above or below the dense net"
@@ -133,7 +134,7 @@ def _learning(material: Material) -> Section:
         for run in runs
     )
     split = "test" if tested else "validation"
-    curves = learning_curves(runs, [0, *shown], split, metric.name)
+    curves = learning_curves(runs, [0, *shown], split, metric)
     figures = learning_plots.draw(curves, summaries, metric, split)
     side = "above" if metric.sign > 0 else "below"
     return Section(

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,19 +48,37 @@ def panel(
 
 
 def density_axis(axes: Axes, densities: Sequence[float]) -> None:
-    """Logarithmic, the dense net at the left as in the paper; ticks at levels."""
-    percents = sorted({100 * density for density in densities}, reverse=True)
-    most, least = percents[0], percents[-1]
+    """Logarithmic, the dense net at the left as in the paper; ticks at levels.
+
+    A net of which nothing is left stands at its right, linearly from the sparsest other.
+    """
+    percents = {100 * density for density in densities}
+    positive = sorted(percents - {0}, reverse=True) or [1.0]
+    most, least = positive[0], positive[-1]
     margin = (most / least) ** 0.04 if most > least else 1.2
     ticks = [most]
     apart = (most / least) ** (1 / 8)  # room for eight labels
-    for percent in percents[1:]:
+    for percent in positive[1:]:
         if ticks[-1] / percent >= apart:
             ticks.append(percent)
-    axes.set(xscale="log", xlim=(most * margin, least / margin), xticks=ticks)
+    is_empty = 0 in percents
+    axes.set_xscale(**log_scale(percents))
+    axes.set_xlim(most * margin, -0.1 * least if is_empty else least / margin)
+    axes.set_xticks([*ticks, *[0.0] * is_empty])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("weights kept, % (log scale; sparser to the right)")
+
+
+def log_scale(values: Iterable[float]) -> dict[str, Any]:
+    """A logarithmic scale for values, linear below the least but 0 if 0 is among them."""
+    found = set(values)
+    if 0 not in found:
+        return {"value": "log"}
+    positive = found - {0} or {1.0}
+    decades = math.log10(max(positive) / min(positive))
+    room = max(0.5, decades / 7)
+    return {"value": "symlog", "linthresh": min(positive), "linscale": room}
 
 
 def hover_zones(axes: Axes, levels: Sequence[tuple[int, float]]) -> None:
@@ -68,9 +86,10 @@ def hover_zones(axes: Axes, levels: Sequence[tuple[int, float]]) -> None:
 
     The axes have their limits as they will stay; the levels' densities decrease.
     """
-    percents = [100 * density for _, density in levels]
+    scale = axes.xaxis.get_transform()
+    places = scale.transform(np.array([100 * density for _, density in levels]))
+    between = scale.inverted().transform((places[:-1] + places[1:]) / 2)
     left, right = axes.get_xlim()
-    between = [math.sqrt(a * b) for a, b in itertools.pairwise(percents)]
     edges = itertools.pairwise([left, *between, right])
     for (level, _), (a, b) in zip(levels, edges, strict=True):
         zone = axes.axvspan(a, b, alpha=0, linewidth=0, zorder=10)

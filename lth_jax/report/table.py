@@ -55,11 +55,25 @@ def _note(summaries: Sequence[Summary], metric: Metric) -> str:
     counts = sorted(s.num_replicates for s in summaries)
     means = "One replicate, so no intervals."
     if counts[-1] > 1:
-        interval = "± half of the 95% interval (Student's t)"
-        means = f"Means over {words.span(counts)} replicates, {interval}."
+        how = "± half of one, or [its ends] where they lie unevenly"
+        means = (
+            f"Means over {words.span(counts)} replicates, with 95% intervals"
+            f" (Student's t): {how}."
+        )
     unit = metric.unit and f" in {metric.unit}"
     return (
-        f"{means} Stop: the first evaluation with the least validation loss.\n"
+        f"{means}\nStop: the first evaluation with the least validation loss.\n"
         f"{metric.short}: test {metric.name}{unit}, there and at the end of the"
-        " budget. Level 0 is the dense net."
+        f" budget. Level 0 is the dense net.{_anew(summaries[0], metric)}"
+    )
+
+
+def _anew(dense: Summary, metric: Metric) -> str:
+    """How far the test examples might move what is measured on them, if known."""
+    if not dense.early_stop_two_way.has_interval:
+        return ""
+    ends = metric.ends(dense.early_stop_two_way)
+    return (
+        "\nIntervals are for this test set. Were its examples drawn anew too, the dense"
+        f" net's {metric.short} at stop\nwould be in {ends}."
     )

@@ -30,14 +30,19 @@ def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """The ticket against dense, and against each control among the arms."""
     controls = [arm for arm in arms if arm != "ticket"]
     heads = ["kept", "weights", "winning ticket", "matches dense"]
-    heads += [f"ticket, {verdict.metric.heading}", "minus dense"]
+    anew = ["any test set"] * any(
+        s.early_stop_two_way.has_interval for s in verdict.summaries
+    )
+    heads += [f"ticket, {verdict.metric.heading}", *anew, "minus dense", *anew]
     heads += [f"minus {reported_arm(arm).label}" for arm in controls]
     heads += ["early-stop step", "speed-up", "mean of ratios"]
-    rows = [_row(level, verdict, controls) for level in verdict.levels]
+    rows = [_row(level, verdict, controls, bool(anew)) for level in verdict.levels]
     return Table(heads, rows)
 
 
-def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list[Cell]:
+def _row(
+    level: LevelVerdict, verdict: Verdict, controls: Sequence[str], is_anew: bool
+) -> list[Cell]:
     metric, place = verdict.metric, ("ticket", level.level)
     ticket = next(s for s in verdict.summaries if (s.arm, s.level) == place)
     found = {c.reference: c for c in verdict.comparisons if (c.arm, c.level) == place}
@@ -49,7 +54,10 @@ def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list
         _answer(level.winning),
         _answer(level.matches_dense),
         Cell(metric.text(ticket.early_stop_metric)),
-        *(Cell(gaps.get(arm, "")) for arm in ("dense", *controls)),
+        *[Cell(metric.ends(ticket.early_stop_two_way))] * is_anew,
+        Cell(gaps["dense"]),
+        *[Cell(metric.ends(dense.early_stop_two_way, True))] * is_anew,
+        *(Cell(gaps.get(arm, "")) for arm in controls),
         Cell(words.steps(ticket.early_stop_step)),
         Cell(words.times(dense.speedup)),
         Cell(words.times(dense.speedup_by_replicate)),

@@ -105,6 +105,11 @@ def is_sealed(path: pathlib.Path) -> bool:
     return True
 
 
+def is_lost(path: pathlib.Path) -> bool:
+    """Whether a file that was written is damaged or gone, as its SHA-256 tells."""
+    return (path.exists() or _seal(path).exists()) and not is_sealed(path)
+
+
 def _seal(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.sha256")
 

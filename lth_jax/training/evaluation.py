@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
+from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics, PerExample
 from lth_jax.training.state import Apply
 
 Evaluate = Callable[[Any, Examples], Metrics]
@@ -22,22 +22,40 @@ def make_evaluate(
     examples go through in chunks of `chunk_size`, which bounds the memory and on CPU is
     faster than one large batch. Metrics are float32 scalars.
     """
+    examine = make_examine(apply_fn, loss, chunk_size)
 
     def evaluate(state: Any, examples: Examples) -> Metrics:
+        return examine(state, examples)[0]
+
+    return evaluate
+
+
+def make_examine(
+    apply_fn: Apply,
+    loss: Loss = CROSS_ENTROPY,
+    chunk_size: int = 250,
+    each: str | None = None,
+) -> Callable[[Any, Examples], tuple[Metrics, PerExample | None]]:
+    """As `make_evaluate`, and with it a metric of each example, float32[N], if named."""
+
+    def examine(state: Any, examples: Examples) -> tuple[Metrics, PerExample | None]:
         chex.assert_equal_shape_prefix(tuple(examples), 1)
 
-        def add(total: Metrics, chunk: Any) -> tuple[Metrics, None]:
+        def add(total: Metrics, chunk: Any) -> tuple[Metrics, PerExample | None]:
             inputs, labels = chunk
             outputs, _ = apply_fn(state.params, state.batch_stats, inputs, False, None)
             measured = loss.measures(outputs, labels)
             sums = {name: total[name] + x.sum() for name, x in measured.items()}
-            return Metrics(sums), None
+            return Metrics(sums), None if each is None else measured[each]
 
         total = Metrics({name: jnp.float32(0) for name in ("loss", *loss.metrics)})
-        total, _ = scan_in_chunks(add, total, examples, chunk_size)
-        return Metrics({name: x / len(examples[1]) for name, x in total.items()})
+        total, parts = scan_in_chunks(add, total, examples, chunk_size)
+        means = Metrics({name: x / len(examples[1]) for name, x in total.items()})
+        if each is None:
+            return means, None
+        return means, jnp.concatenate([part.ravel() for part in parts])
 
-    return evaluate
+    return examine
 
 
 def scan_in_chunks(

@@ -15,7 +15,8 @@ TRUTH = {
     ("ticket", 2): (0.953, 2_000),
     ("reinit", 1): (0.945, 5_000),
 }
-FOUND = outcomes(noisy(TRUTH, 40, noise=0.002, spread=0.2, rng=np.random.default_rng(0)))
+RUNS = noisy(TRUTH, 40, noise=0.002, spread=0.2, rng=np.random.default_rng(0))
+FOUND = outcomes(RUNS)
 
 
 def check(measure="accuracy", low=None, high=None, density=0.5, found=FOUND, **others):
@@ -98,6 +99,12 @@ def test_a_speedup_is_the_ratio_of_means():
     found = check("speedup", 1.5, 2.5, density=0.25)
     assert (found.level, found.answer) == (2, "holds")
     assert found.estimate == intervals.ratio_of_means(*steps)
+
+
+def test_nothing_is_claimed_of_a_level_at_which_nothing_is_left():
+    runs = [run._replace(density=0.0) if run.level == 2 else run for run in RUNS]
+    assert check(density=0.5, found=outcomes(runs)).level == 1
+    assert check(density=0.25, found=outcomes(runs)).answer == "not measured"
 
 
 def test_another_arm_can_be_claimed_of():

@@ -3,12 +3,14 @@ import math
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+from support.tiers import quick
 
 from lth_jax.analysis import intervals
-from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.intervals import UNBOUNDED, Estimate
 
 REPLICATES = st.integers(2, 12)
 ACCURACIES = REPLICATES.flatmap(
@@ -43,7 +45,6 @@ def test_a_mean_has_students_interval(n, confidence):
         confidence, n - 1, loc=values.mean(), scale=scipy.stats.sem(values)
     )
     np.testing.assert_allclose(found, (values.mean(), *expected))
-    np.testing.assert_allclose(found.half_width, (expected[1] - expected[0]) / 2)
     assert found.has_interval
 
 
@@ -69,6 +70,62 @@ def test_p_is_below_5_percent_where_the_interval_leaves_the_null_out(values, nul
     p, (_, low, high) = intervals.p_value(values, null), intervals.mean(values)
     if abs(p - 0.05) > 1e-9 and not math.isnan(low):
         assert (p < 0.05) == (not low <= null <= high)
+
+
+# Bounds.
+
+SCALES = [
+    ((0.0, 1.0), scipy.special.logit, scipy.special.expit),
+    ((0.0, math.inf), np.log, np.exp),
+    ((50.0, 600.0), *(lambda x: np.log((x - 50) / (600 - x)), None)),
+    ((-2.0, math.inf), *(lambda x: np.log(x + 2), None)),
+]
+
+
+@pytest.mark.parametrize("n", [2, 5, 30])
+@pytest.mark.parametrize(("bounds", "scale", "_"), SCALES)
+def test_a_bounded_means_interval_is_the_delta_methods(n, bounds, scale, _):
+    low, high = bounds[0], min(bounds[1], 3.0 + bounds[0] if bounds[1] > 1e9 else 1e9)
+    values = low + (high - low) * np.random.default_rng(n).beta(8, 3, n)
+    found = intervals.mean(values, bounds=bounds)
+    step = 1e-6 * (high - low)
+    slope = (scale(found.value + step) - scale(found.value - step)) / (2 * step)
+    reach = scipy.stats.t.ppf(0.975, n - 1) * scipy.stats.sem(values) * slope
+    ends = scale(found.value) + np.array([-reach, reach])
+    assert found.value == pytest.approx(values.mean())
+    np.testing.assert_allclose(scale(np.array(found[1:])), ends, rtol=1e-6)
+
+
+@given(ACCURACIES, st.sampled_from([0.5, 0.95, 0.9999]))
+def test_intervals_of_accuracies_keep_to_the_possible(values, confidence):
+    value, low, high = intervals.mean(values, confidence, (0.0, 1.0))
+    if np.ptp(values) < 1e-6:
+        assert math.isnan(low) and math.isnan(high)
+        return
+    assert 0 <= low < value < high <= 1
+    (_, low, high) = intervals.mean(1 - values, confidence, (0.0, 1.0))
+    flipped = intervals.mean(values, confidence, (0.0, 1.0))
+    np.testing.assert_allclose((1 - high, 1 - low), flipped[1:], atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_replicates_that_are_all_at_a_bound_give_no_interval(value):
+    found = intervals.mean([value] * 5, bounds=(0.0, 1.0))
+    assert found.value == value
+    assert not found.has_interval
+    beyond = [float(np.nextafter(np.float32(1), np.float32(2)))] * 3  # as XLA may divide
+    assert intervals.mean(beyond, bounds=(0.0, 1.0)).value == 1
+
+
+@given(ACCURACIES, ACCURACIES)
+def test_differences_of_accuracies_keep_to_the_possible(a, b):
+    n = min(len(a), len(b))
+    gains = a[:n] - b[:n]
+    found, free = (
+        intervals.mean_difference(gains, bounds=x) for x in ((0, 1), UNBOUNDED)
+    )
+    np.testing.assert_allclose(free, intervals.mean(gains))
+    np.testing.assert_array_equal(found, np.clip(free, -1, 1))
 
 
 # Ratios.
@@ -157,6 +214,9 @@ def test_an_interval_too_wide_for_a_float_ends_at_infinity():
     steps = np.array([100.0, 50_000.0])
     found = intervals.ratio_of_means(steps, steps[::-1], 1 - 0.05 / 50)
     assert found == (1, 0, math.inf)
+    found = intervals.ratio_of_means(steps, steps[::-1], 0.999, (1 / 500, 500))
+    assert found == (1, 1 / 500, 500)
+    assert intervals.mean_of_ratios(steps, steps[::-1], (0.1, 7.0))[1:] == (0.1, 7.0)
 
 
 # No interval.
@@ -291,6 +351,33 @@ def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent_of_studies(meas
     found, truth = simulated(measure, n)
     assert all(estimate.has_interval for estimate in found)
     assert 0.93 <= coverage(found, truth) <= 0.97
+
+
+SPREADS = [  # means and standard deviations of accuracies, and how many are tested
+    (0.98, 0.01, 10_000),
+    (0.999, 0.0003, 10_000),
+    (0.5, 0.02, 1_000),
+    (0.9, 0.05, 1_000),
+    (0.98, 0.0015, 10_000),
+    (0.995, 0.001, 10_000),
+]
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+@pytest.mark.parametrize(
+    ("center", "spread", "num_tested"), quick(*SPREADS[:2], of=SPREADS)
+)
+def test_accuracies_near_a_bound_are_as_well_covered(center, spread, num_tested, n):
+    rng = np.random.default_rng(n)
+    size = center * (1 - center) / spread**2 - 1
+    nets = rng.beta(center * size, (1 - center) * size, (NUM_STUDIES, n))
+    seen = rng.binomial(num_tested, nets) / num_tested
+    found = [intervals.mean(values, bounds=(0.0, 1.0)) for values in seen]
+    given = [estimate for estimate in found if estimate.has_interval]
+    assert coverage(given, center) >= 0.935
+    cut = [np.clip(intervals.mean(values), 0, 1) for values in seen]
+    cut = [estimate for estimate in cut if not math.isnan(estimate[1])]
+    assert coverage(given, center) >= coverage(cut, center) - 0.004
 
 
 def percentile_bootstrap(statistic, *samples, resamples=1_000):

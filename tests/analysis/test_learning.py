@@ -3,13 +3,14 @@ import itertools
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 
+from lth_jax.analysis.intervals import mean
 from lth_jax.analysis.learning import learning_curves, spread
+from lth_jax.analysis.metric import ACCURACY, LOSS
 from lth_jax.store.records import Curve, Run
 
-METRICS = (("validation", "loss"), ("test", "accuracy"))
+METRICS = (("validation", LOSS), ("test", ACCURACY))
 
 
 def make_runs(num_points=10, num_replicates=4):
@@ -22,14 +23,17 @@ def make_runs(num_points=10, num_replicates=4):
             replicate,
             level,
             0.5**level + 0.01 * replicate,
-            {metric: Curve(steps, rng.random(num_points)) for metric in METRICS},
+            {
+                (split, metric.name): Curve(steps, rng.random(num_points))
+                for split, metric in METRICS
+            },
         )
         for replicate, (arm, level) in itertools.product(range(num_replicates), keys)
     ]
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_curves_are_means_over_the_replicates_with_students_intervals(metric):
+def test_curves_are_means_over_the_replicates_with_their_intervals(metric):
     runs = make_runs()
     found = learning_curves(runs, [0, 1], *metric)
     assert [(curve.level, curve.arm) for curve in found] == [
@@ -40,20 +44,20 @@ def test_curves_are_means_over_the_replicates_with_students_intervals(metric):
     ]
     for curve in found:
         mine = [r for r in runs if (r.arm, r.level) == (curve.arm, curve.level)]
-        values = np.array([run.curves[metric].values for run in mine])
-        ends = scipy.stats.t.interval(
-            0.95, 3, loc=values.mean(0), scale=scipy.stats.sem(values)
-        )
+        of = metric[0], metric[1].name
+        values = np.array([run.curves[of].values for run in mine])
+        ends = [mean(each, bounds=metric[1].bounds)[1:] for each in values.T]
         np.testing.assert_array_equal(curve.steps, np.arange(50, 501, 50))
         np.testing.assert_allclose(np.transpose(curve.estimates)[0], values.mean(0))
-        np.testing.assert_allclose(np.transpose(curve.estimates)[1:], ends)
+        np.testing.assert_allclose(np.array(curve.estimates)[:, 1:], ends)
+        assert np.all(np.array(ends) >= 0)
         assert curve.density == pytest.approx(0.5**curve.level + 0.015)
 
 
 @pytest.mark.parametrize("num_points", [1, 2, 149, 150, 151, 299, 300, 301, 500, 4_999])
 def test_at_most_150_points_are_drawn_evenly_and_the_last(num_points):
     runs = make_runs(num_points, num_replicates=1)
-    curve = learning_curves(runs, [0], "test", "accuracy")[0]
+    curve = learning_curves(runs, [0], "test", ACCURACY)[0]
     assert len(curve.steps) == len(curve.estimates) <= 150
     assert len(curve.steps) > 75 or len(curve.steps) == num_points
     assert curve.steps[-1] == 50 * num_points
@@ -66,8 +70,8 @@ def test_at_most_150_points_are_drawn_evenly_and_the_last(num_points):
 
 
 def test_levels_that_have_not_run_have_no_curves():
-    assert learning_curves(make_runs(), [3], "test", "accuracy") == []
-    assert learning_curves(make_runs(), [], "test", "accuracy") == []
+    assert learning_curves(make_runs(), [3], "test", ACCURACY) == []
+    assert learning_curves(make_runs(), [], "test", ACCURACY) == []
 
 
 @given(st.integers(0, 60), st.integers(2, 20))

@@ -360,7 +360,8 @@ def test_the_verdict_is_plain_json_whatever_the_order_of_the_runs():
     runs = study(num_replicates=5)
     found = as_json(verdict_on(runs, settings))
     assert list(found) == [
-        *("accuracy_margin", "steps_margin", "is_rewound", "num_replicates"),
+        *("accuracy_margin", "steps_margin", "is_rewound", "is_budget_short"),
+        "num_replicates",
         *("summaries", "comparisons", "levels", "answers", "claims", "standings"),
     ]
     assert types(found) <= {dict, list, str, int, float, bool, type(None)}

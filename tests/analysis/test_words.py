@@ -7,9 +7,9 @@ from support.studies import BUDGET, exact, make_run, noisy
 from lth_jax.analysis import words
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
-from lth_jax.analysis.outcomes import DENSE
+from lth_jax.analysis.outcomes import DENSE, early_stop
 from lth_jax.analysis.verdict import judge
-from lth_jax.config import VerdictConfig
+from lth_jax.config import Claim, VerdictConfig
 
 TRUTH = {
     DENSE: (0.950, 4_000),
@@ -181,14 +181,59 @@ def test_early_stops_at_the_end_of_the_budget_are_told():
     truth = dict(TRUTH)
     for key in (("ticket", 5), ("reinit", 4), ("reinit", 5)):
         truth[key] = (0.93, BUDGET)
-    assert words.sentences(judge(exact(truth, 3), VerdictConfig()))[-1] == (
-        "Most early stops are the last evaluation, so a larger budget might move them:"
-        " reinit from 6.25% on; ticket from 3.12% on."
+    found = words.sentences(judge(exact(truth, 3), VerdictConfig()))
+    assert found[-1] == (
+        "The budget cuts short (most early stops are in its last tenth): reinit from"
+        " 6.25% on; ticket from 3.12% on."
     )
+    assert not any("short budget" in sentence for sentence in found)
+    assert any("learns fastest at" in sentence for sentence in found)
     half = [make_run(*DENSE, r, (4_000, BUDGET)[r], 0.9) for r in (0, 1)]
     half += [run._replace(arm="ticket", level=1) for run in half]
     found = words.sentences(judge(half, VerdictConfig()))
     assert not any("budget" in sentence for sentence in found)
+
+
+SHORT = [  # (dense, others): where they stop early, as shares of the budget
+    (1.0, 0.3),
+    (0.92, 0.3),  # the loss still falls, but for its noise
+    (0.4, 1.0),
+]
+
+
+@pytest.mark.parametrize(("dense", "others"), SHORT)
+def test_in_a_short_budget_no_speed_is_claimed_and_the_headline_says_so(dense, others):
+    rng = np.random.default_rng(0)
+    truth = {key: (accuracy, 3_000) for key, (accuracy, _) in TRUTH.items()}
+    runs = noisy(truth, 60, noise=0.002, spread=0.2, rng=rng)
+    share = {True: dense, False: others}
+    runs = [
+        make_run(
+            run.arm,
+            run.level,
+            run.replicate,
+            BUDGET * share[(run.arm, run.level) == DENSE] - 100 * (run.replicate % 2),
+            early_stop(run)[1],
+        )
+        for run in runs
+    ]
+    claims = (
+        Claim(0.5, "speedup", 2.0, 0.0, 99.0, "a"),
+        Claim(0.5, "accuracy", 0.0, -1.0, 1.0, "b"),
+    )
+    told = judge(runs, VerdictConfig(claims=claims))
+    found = words.sentences(told)
+    assert told.is_budget_short
+    assert told.answers.fastest is None
+    assert found[0].startswith("In this short budget")
+    assert found[1].startswith("The budget cuts short")
+    assert ("dense net" in found[1]) == (dense > others)
+    assert not any("slow" in sentence or "times" in sentence for sentence in found)
+    (left_open,) = [sentence for sentence in found if "fastest" in sentence]
+    assert left_open.startswith("Which net learns fastest is left open")
+    assert [check.answer for check in told.claims] == ["undecided", "holds"]
+    if told.answers.winning:
+        assert "there are winning tickets" in found[0]
 
 
 # Numbers.
@@ -217,8 +262,11 @@ def test_points(estimate, text):
     [
         (ACCURACY.text, (0.9812, 0.98, 0.9824), "98.12 ± 0.12"),
         (ACCURACY.text, (1.0, *NONE), "100.00"),
+        (ACCURACY.text, (0.98, 0.97, 0.988), "98.00 ± 1.00"),
+        (ACCURACY.text, (0.99, 0.97, 0.996), "99.00 [97.00, 99.60]"),
         (words.steps, (12_345.6, 12_000.0, 12_691.2), "12,346 ± 346"),
         (words.steps, (300.0, *NONE), "300"),
+        (words.steps, (1_300.0, 100.4, 2_000.0), "1,300 [100, 2,000]"),
         (words.times, (1.456, 0.999, 2.0), "1.46 [1.00, 2.00]"),
         (words.times, (1.0, *NONE), "1.00"),
         (words.times, (1.0, 0.0, math.inf), "1.00 [0.00, inf]"),

@@ -7,6 +7,8 @@ import pytest
 from support import browsing
 
 from lth_jax import report
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.verdict import as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
@@ -52,8 +54,7 @@ def test_studies_stand_side_by_side(studies, visit, tmp_path):
     for files, row in zip(studies, rows, strict=True):
         verdict = json.loads(json.dumps(as_json(gather(files, None).verdict)))
         dense = verdict["summaries"][0]["early_stop_accuracy"]
-        half = dense["high"] - dense["value"]
-        shown = f"{100 * dense['value']:.2f} ± {100 * half:.2f}"
+        shown = ACCURACY.text(Estimate(*dense.values()))
         assert row[head.index("dense net, % accuracy")] == shown
         density = f"{100 * verdict['answers']['best']['density']:.3g}%"
         assert row[head.index("most accurate at")] == density

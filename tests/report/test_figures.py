@@ -221,6 +221,22 @@ def test_the_axis_of_densities_goes_from_dense_to_sparse():
         assert following is None or following[1] == pytest.approx(low)
 
 
+@pytest.mark.parametrize("from_zero", [False, True])
+def test_a_band_far_wider_than_most_does_not_make_the_axis_useless(from_zero):
+    ends = [(0.54, 0.58), (0.0, 1.0), (0.55, 0.61), (0.50, math.inf), (0.53, 0.57)]
+    points = [
+        (i, 0.5**i, Estimate(0.56 - i / 200, *found)) for i, found in enumerate(ends)
+    ]
+    line = density_plots.Series(Shown("ticket", "ticket", ARMS["ticket"].colour), points)
+    plot = density_plots.draw("title", [line], 100, reference=0.57, from_zero=from_zero)
+    low, high = draw(plot.figure).get_ylim()
+    assert low == 0 if from_zero else 48 < low < 53
+    assert 58 < high < 63
+    plot = density_plots.draw("title", [line._replace(points=points[1:2])], 100)
+    low, high = draw(plot.figure).get_ylim()
+    assert low < 0 and high > 100  # alone, it is what there is to see
+
+
 def test_many_densities_have_few_ticks():
     summaries = make_summaries(num_levels=21)
     plot = density_plots.arms_against_density(
@@ -465,6 +481,37 @@ def test_layers_of_which_nothing_is_left_can_be_drawn():
         draw(anatomy_plots.layer_densities([level]))
         (figure,) = anatomy_plots.first_layer([level]).values()
         draw(figure)
+
+
+def test_what_is_pruned_to_nothing_stands_at_zero():
+    levels = [
+        Anatomy(1, 0.5, {"a/kernel": 0.4, "output/kernel": 0.8}, None),
+        Anatomy(2, 0.02, {"a/kernel": 0.0, "output/kernel": 0.1}, None),
+        Anatomy(3, 0.0, {"a/kernel": 0.0, "output/kernel": 0.0}, None),
+    ]
+    axes = draw(anatomy_plots.layer_densities(levels))
+    hidden, output = (line.get_xydata().T for line in axes.lines)
+    np.testing.assert_allclose(hidden, [[50, 2, 0], [40, 0, 0]])
+    np.testing.assert_allclose(output, [[50, 2, 0], [80, 10, 0]])
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        assert min(limits) < 0 < max(limits)
+        ticks = [label.get_text() for label in axis.get_ticklabels()]
+        assert "0" in ticks
+        places = axis.get_transform().transform(axis.get_ticklocs())
+        assert np.abs(np.diff(places)).min() > 0.1 * np.ptp(places)
+
+
+@pytest.mark.parametrize("densities", [(1.0, 0.1, 0.0), (1.0, 0.0, 0.0), (0.0,)])
+def test_hover_zones_cover_levels_of_which_nothing_is_left(densities):
+    looks = Shown("ticket", "ticket", ARMS["ticket"].colour)
+    points = [(i, density, estimate(0.5, 0.1)) for i, density in enumerate(densities)]
+    plot = density_plots.draw("title", [density_plots.Series(looks, points)], text=repr)
+    axes = draw(plot.figure)
+    zones = [a for gid, a in by_gid(axes).items() if gid and "data-level" in gid]
+    edges = [sorted((z.get_x(), z.get_x() + z.get_width())) for z in zones]
+    for density, (low, high) in zip(densities, edges, strict=True):
+        assert low <= 100 * density <= high
+    assert [edges[0][1], edges[-1][0]] == pytest.approx(axes.get_xlim())
 
 
 def test_inputs_on_a_line_are_a_strip_a_level():

@@ -45,8 +45,8 @@ def run(config, root, built=None, check_interrupted=lambda: None):
 
 
 def texts(files):
-    """The records, by file name."""
-    return {p.name: p.read_text() for p in sorted(files.records.iterdir())}
+    """The records, and beside them which answers are correct, by file name."""
+    return {p.name: p.read_bytes() for p in sorted(files.records.iterdir())}
 
 
 def values(files):

@@ -1,0 +1,92 @@
+"""Correct: which test examples each member got right, one small file an arm and level.
+
+Readable with NumPy alone: `num_examples`, and for all replicates, in their order, the
+bits of `early_stop` and `final`, uint8[R, ceil(N / 8)] by `np.packbits`. A file lies
+beside the records of its arm and level. Losses without right and wrong have none.
+"""
+
+import io
+import logging
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lth_jax import npz
+from lth_jax.npz import NpzError
+from lth_jax.store.files import DamagedFile, is_lost, read_sealed, write_sealed
+from lth_jax.store.records import Run
+
+_ROUNDING = 1e-6  # of float32 accuracies
+_log = logging.getLogger(__name__)
+
+
+class Correct(NamedTuple):
+    """Of all replicates of an arm at a level, bool[R, N] each: True where right."""
+
+    early_stop: np.ndarray
+    final: np.ndarray
+
+
+def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
+    """The file of one arm at one level."""
+    return folder / f"level_{level:02d}-{arm}.correct.npz"
+
+
+def write(path: pathlib.Path, correct: Correct) -> None:
+    """Writes the answers of one arm and level; the .npz file appears whole."""
+    arrays: dict[str, Any] = {"num_examples": np.array(correct.final.shape[1])}
+    arrays |= {name: np.packbits(x, axis=1) for name, x in correct._asdict().items()}
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_sealed(path, file.getvalue())
+
+
+def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Correct]:
+    """The answers that belong to some records, by arm and level.
+
+    Those that are not there are left out; so, with a warning, are damaged ones, and those
+    that are not of the members in the records.
+    """
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.arm, run.level), []).append(run)
+    found = {}
+    for (arm, level), mine in groups.items():
+        path = path_of(folder, arm, level)
+        try:
+            if path.exists() or is_lost(path):
+                found[arm, level] = _checked(_read_file(path), mine)
+        except (FileNotFoundError, DamagedFile) as error:
+            told = "%s; its intervals over test examples are left out, and the study's"
+            _log.warning(f"{told} command makes it again", error)
+        except (NpzError, ValueError, TypeError, KeyError) as error:
+            told = "%s: not the answers of these records (%s); its intervals are left out"
+            _log.warning(told, path, error)
+    return found
+
+
+def _read_file(path: pathlib.Path) -> Correct:
+    with npz.opened(io.BytesIO(read_sealed(path))) as arrays:
+        number = arrays.read("num_examples").item()
+        bits = [arrays.read(name) for name in Correct._fields]
+    if not isinstance(number, int) or any(
+        x.dtype != np.uint8 or x.ndim != 2 for x in bits
+    ):
+        raise ValueError("bits of another kind")
+    if any(8 * x.shape[1] != number + -number % 8 for x in bits):
+        raise ValueError(f"not of {number} examples")
+    return Correct(*(np.unpackbits(x, axis=1, count=number).astype(bool) for x in bits))
+
+
+def _checked(correct: Correct, runs: Sequence[Run]) -> Correct:
+    """The answers, if they are as many right ones as the records say."""
+    ordered = sorted(runs, key=lambda run: run.replicate)
+    said = [run.curves["test", "early_stop_accuracy"].values[0] for run in ordered]
+    shares = correct.early_stop.mean(1)
+    if shares.shape != (len(said),) or np.abs(shares - said).max() > _ROUNDING:
+        raise ValueError("not as many are right")
+    if correct.final.shape != correct.early_stop.shape:
+        raise ValueError("of unlike shapes")
+    return correct
