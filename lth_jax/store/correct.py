@@ -71,9 +71,7 @@ def _read_file(path: pathlib.Path) -> Correct:
     with npz.opened(io.BytesIO(read_sealed(path))) as arrays:
         number = arrays.read("num_examples").item()
         bits = [arrays.read(name) for name in Correct._fields]
-    if not isinstance(number, int) or any(
-        x.dtype != np.uint8 or x.ndim != 2 for x in bits
-    ):
+    if any(x.dtype != np.uint8 or x.ndim != 2 for x in bits):
         raise ValueError("bits of another kind")
     if any(8 * x.shape[1] != number + -number % 8 for x in bits):
         raise ValueError(f"not of {number} examples")
