@@ -135,4 +135,4 @@ def _nested(leaves: dict[str, Any]) -> dict[str, Any]:
 def _unpacked(bits: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """The masks bool[..., *shape] of bits uint8[..., ceil(size / 8)]."""
     masks = np.unpackbits(bits, axis=-1, count=math.prod(shape)).astype(bool)
-    return masks.reshape(*bits.shape[:-1], *shape)
+    return masks.reshape((*bits.shape[:-1], *shape))

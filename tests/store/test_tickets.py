@@ -104,12 +104,12 @@ def test_a_file_copied_elsewhere_alone_is_read(saved, half_masks):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.int8])
 def test_dtypes_come_back(tmp_path, dtype):
-    weights = {"a": jnp.arange(6, dtype=dtype).reshape(2, 3)}
-    kept = {"a": jnp.ones((2, 3), bool)}
+    weights = {"a": jnp.arange(6, dtype=dtype).reshape(2, 3), "b": jnp.ones(2, dtype)}
+    kept = {"a": jnp.ones((2, 3), bool), "b": jnp.ones(2, bool)}
     ticket_files.save(tmp_path / "t.npz", weights, kept, {})
     found = ticket_files.load(tmp_path / "t.npz", 1)[0]
     assert found["a"].dtype == dtype
-    assert_trees_equal(found, {"a": np.asarray(weights["a"][1])})
+    assert_trees_equal(found, {name: np.asarray(x[1]) for name, x in weights.items()})
 
 
 @settings(max_examples=60)
