@@ -24,6 +24,7 @@ def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     """Whether all files of a study are there; checks those that are small."""
     jobs = [("ticket", 0), *itertools.product(config.arms, range(1, config.num_levels))]
     sealed = [records.path_of(workdir.records, arm, level) for arm, level in jobs]
+    sealed.append(workdir.environment)
     kept = [workdir.init]
     if rewind_step(config.rewind, 1.0, config.num_steps) > 0:
         kept.append(workdir.rewind)

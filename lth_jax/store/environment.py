@@ -35,7 +35,7 @@ def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
         "data_note": data_note,
         "settings": _settings(),
     }
-    noted = read_environment(workdir)
+    noted = _noted(workdir)
     before, after = dotted(noted or now), dotted(now)
     changed = [name for name in after if after[name] != before.get(name)]
     if changed:
@@ -55,7 +55,7 @@ def check_same(workdir: Workdir, data_note: str | None) -> None:
     Raises:
       WorkdirError: if its data (see `Source`) are others, or its random numbers.
     """
-    noted = read_environment(workdir)
+    noted = _noted(workdir)
     if not noted:
         return
     if data_note != noted.get("data_note"):
@@ -72,6 +72,11 @@ def check_same(workdir: Workdir, data_note: str | None) -> None:
             f"workdir: {workdir.root} was made with other random numbers ({told}); set"
             " JAX as it was there, or choose another with --workdir"
         )
+
+
+def _noted(workdir: Workdir) -> dict[str, Any]:
+    """What was noted; {} where nothing is, or what is gone, to be noted again."""
+    return read_environment(workdir) if workdir.environment.exists() else {}
 
 
 def _settings() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from lth_jax.config import ConfigError, StudyConfig, parse
 from lth_jax.errors import UserError
-from lth_jax.store.files import DamagedFile, read_sealed
+from lth_jax.store.files import DamagedFile, is_lost, read_sealed
 
 
 class WorkdirError(UserError):
@@ -67,9 +67,12 @@ def read_environment(workdir: Workdir) -> dict[str, Any]:
     """Where a study began, with what, and its "data_note" (see `Source`); {} before.
 
     Raises:
-      WorkdirError: if the file that says so is damaged.
+      WorkdirError: if the file that says so is damaged, or gone.
     """
-    return _object(workdir.environment) if workdir.environment.exists() else {}
+    path = workdir.environment
+    if not path.exists() and is_lost(path):
+        raise WorkdirError(f"workdir: {path} is gone; the study's command makes it again")
+    return _object(path) if path.exists() else {}
 
 
 def read_config(workdir: Workdir) -> StudyConfig:

@@ -353,3 +353,13 @@ def test_what_killed_writers_left_goes_when_the_study_goes_on(tiny_config, tmp_p
     left.mkdir()
     with opened(tmp_path, tiny_config):
         assert not left.exists()
+
+
+def test_a_note_that_is_gone_is_told_and_made_again(tiny_config, tmp_path):
+    with opened(tmp_path, tiny_config) as workdir:
+        before = read_environment(workdir)
+    workdir.environment.unlink()
+    with pytest.raises(WorkdirError, match=r"environment\.json is gone; the study's"):
+        read_environment(workdir)
+    with opened(tmp_path, tiny_config):
+        assert read_environment(workdir) == before
