@@ -26,7 +26,7 @@ def test_relu_is_the_larger_of_each_and_0_in_its_dtype(dtype):
     expected = np.maximum(np.float64(x), 0)
     np.testing.assert_array_equal(np.float64(found), expected)
     slopes = jax.vmap(jax.grad(layers.relu))(x)
-    np.testing.assert_array_equal(slopes, np.asarray(x) > 0)
+    np.testing.assert_array_equal(slopes, np.float64(x) > 0)
 
 
 def test_two_relus_of_bfloat16_before_a_reduction_are_right_when_compiled():
