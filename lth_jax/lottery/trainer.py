@@ -38,7 +38,7 @@ class Measured(NamedTuple):
 
 
 class TrainingDiverged(UserError):
-    """A loss that is no longer finite."""
+    """A loss that is not finite, at the start or later."""
 
 
 class Trainer:
@@ -83,7 +83,7 @@ class Trainer:
                     program, *members, shared=(due,)
                 )
                 found = jax.device_get(found)
-                _check_finite(jobs, jobs[0].eval_steps[evaluated], found)
+                self._check_finite(begun, jobs[0].eval_steps[evaluated], found)
                 curves = jax.tree.map(
                     lambda whole, part, at=evaluated: _written(whole, part, at),
                     curves,
@@ -113,7 +113,6 @@ class Trainer:
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """What was not measured while jobs trained, of the large nets."""
         frozen = _frozen(begun)
-        start = _stacked([one.start.state for one in begun])
         end = _stacked([one.training for one in begun])
         best = TrainState(end.best.step, end.best.params, end.best.batch_stats, ())
         test_at_best, at_best = self._evaluate("test", best, frozen)
@@ -121,12 +120,37 @@ class Trainer:
         if at_best is not None:
             accuracies = at_best, self._evaluate("test", end.state, frozen)[1]
         found = Measured(
-            self._evaluate("test", start, frozen)[0],
+            self._at_start("test", begun),
             test_at_best,
             self._evaluate("train", end.state, frozen)[0],
             accuracies,
         )
         return _split(found, len(begun))
+
+    def _check_finite(
+        self, begun: Sequence[Begun], steps: np.ndarray, found: Curves
+    ) -> None:
+        """Raises TrainingDiverged for the first evaluation and member not finite."""
+        finite = np.isfinite(found.batch_loss) & np.isfinite(found.validation["loss"])
+        if finite.all():
+            return
+        v, m = min((v, m) for m, v in np.argwhere(~finite))
+        member = [member for one in begun for member in one.job.members][m]
+        if np.isfinite(self._at_start("validation", begun)["loss"][m]):
+            when = f"is no longer finite at step {steps[v]}"
+            why = "a lower optimizer.learning_rate may help"
+        else:
+            when = "is not finite before its first step"
+            why = "the net as it starts, or its data, are the cause"
+        raise TrainingDiverged(
+            f"the loss of replicate {member.replicate}, arm {member.arm}, level"
+            f" {member.level} {when}; {why}. What was done before is kept"
+        )
+
+    def _at_start(self, split: str, begun: Sequence[Begun]) -> Metrics:
+        """Metrics of what jobs start from, float32[M]."""
+        start = _stacked([one.start.state for one in begun])
+        return self._evaluate(split, start, _frozen(begun))[0]
 
     def _evaluate(
         self, split: str, state: TrainState, frozen: Params | None
@@ -188,16 +212,3 @@ def _written(whole: np.ndarray, part: np.ndarray, at: slice) -> np.ndarray:
     result = np.array(whole)
     result[:, at] = part
     return result
-
-
-def _check_finite(jobs: Sequence[Job], steps: np.ndarray, found: Curves) -> None:
-    finite = np.isfinite(found.batch_loss) & np.isfinite(found.validation["loss"])
-    if finite.all():
-        return
-    v, m = min((v, m) for m, v in np.argwhere(~finite))
-    member = [member for job in jobs for member in job.members][m]
-    raise TrainingDiverged(
-        f"the loss of replicate {member.replicate}, arm {member.arm}, level"
-        f" {member.level} is no longer finite at step {steps[v]}; a lower"
-        " optimizer.learning_rate may help. What was done before is kept"
-    )

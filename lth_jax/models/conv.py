@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.layout import Layout, chain
-from lth_jax.models.layers import INITIALIZERS, Conv, max_pool, scaled
+from lth_jax.models.layers import INITIALIZERS, Conv, max_pool, relu, scaled
 
 
 class ConvNet(nn.Module):
@@ -41,13 +41,13 @@ class ConvNet(nn.Module):
         for stage in self.stages:
             for channels in stage:
                 size = scaled(self.width, channels)
-                x = nn.relu(Conv(size, name=f"conv_{layer}", **kinds)(x))
+                x = relu(Conv(size, name=f"conv_{layer}", **kinds)(x))
                 layer += 1
             x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
         for i, units in enumerate(self.hidden_sizes):
             size = scaled(self.width, units)
-            x = nn.relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
+            x = relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
             x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return nn.Dense(self.num_classes, name="output", **kinds)(x)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.nn.initializers import Initializer, variance_scaling
 
 from lth_jax.models.convolution import convolve
@@ -37,10 +38,48 @@ def scaled(width: float, size: int) -> int:
     return max(1, round(width * size))
 
 
+def relu(x: jax.Array) -> jax.Array:
+    """The larger of x and 0, of x's shape and dtype; bfloat16 passes through float32.
+
+    On CPU, jax 0.11.2 and 0.12.0.1 compute ReLUs of bfloat16 wrong, often without a NaN.
+    To report to openxla/xla: a bfloat16 scalar, constant or param, that two
+    `maximum` or `minimum` share in one YNNPACK fusion. The smallest program:
+    `relu(-relu(conv(x, k))).max((1, 2))` in bfloat16, jitted, with x [2, 8, 8, 16], k
+    [3, 3, 16, 32] and relu `jnp.maximum(_, 0)`: nearly every value is wrong. It is right
+    in float32, with two different scalars, without the reduction that roots the fusion,
+    and with `--xla_cpu_experimental_ynn_fusion_type=`. jax 0.10 itself makes a float32
+    `maximum` of it, as is done here: float32 holds every bfloat16, so no value changes.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jax.nn.relu(wide).astype(x.dtype)
+
+
+@jax.custom_jvp
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of each 2x2 pixels; equal ones share the gradient.
 
     By reshaping: the gradient of XLA's own pooling is a scatter, slow on CPU.
     """
+    return _windows(x).max((2, 4))
+
+
+@max_pool.defjvp
+def _max_pool_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Pixels are compared with one another; jax's own rule compares them with the result.
+
+    XLA may compute x again for the derivative, with other roundings than for the result:
+    then none equals it, and the gradient is gone.
+    """
+    x, tangent = map(_windows, (*primals, *tangents))
+    others = (jnp.flip(x, axes) for axes in (2, 4, (2, 4)))
+    share = functools.reduce(jnp.logical_and, (x >= other for other in others))
+    share = share.astype(x.dtype)
+    return max_pool(*primals), (tangent * share).sum((2, 4)) / share.sum((2, 4))
+
+
+def _windows(x: jax.Array) -> jax.Array:
+    """[n, height / 2, 2, width / 2, 2, channels]."""
     n, height, width, channels = x.shape
-    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.layout import Layout, chain
-from lth_jax.models.layers import INITIALIZERS, scaled
+from lth_jax.models.layers import INITIALIZERS, relu, scaled
 
 
 class LeNet(nn.Module):
@@ -33,7 +33,7 @@ class LeNet(nn.Module):
         x = inputs.reshape(inputs.shape[0], -1)
         for i, units in enumerate(self.hidden_sizes):
             size = scaled(self.width, units)
-            x = nn.relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
+            x = relu(nn.Dense(size, name=f"dense_{i}", **kinds)(x))
         return nn.Dense(self.num_classes, name="output", **kinds)(x)
 
     def layout(self) -> Layout:

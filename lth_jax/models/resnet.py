@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.layout import INPUTS, Layer, Layout, Place
-from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, scaled
+from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, relu, scaled
 
 
 class ResNet(nn.Module):
@@ -41,7 +41,7 @@ class ResNet(nn.Module):
         kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         first = scaled(self.width, self.channels[0])
         x = Conv(first, use_bias=False, name="conv", **kinds)(inputs)
-        x = nn.relu(BatchNorm(not train, dtype=self.dtype, name="norm")(x))
+        x = relu(BatchNorm(not train, dtype=self.dtype, name="norm")(x))
         inner = self.inner_channels or [(n,) * self.num_blocks for n in self.channels]
         for stage, names in enumerate(self._blocks()):
             for i, name in enumerate(names):
@@ -96,9 +96,9 @@ class _Block(nn.Module):
         conv: Any = functools.partial(Conv, use_bias=False, **kinds)
         strided: Any = functools.partial(conv, strides=(self.stride, self.stride))
         norm: Any = functools.partial(BatchNorm, not train, dtype=self.dtype)
-        y = nn.relu(norm(name="norm_0")(strided(self.inner_channels, name="conv_0")(x)))
+        y = relu(norm(name="norm_0")(strided(self.inner_channels, name="conv_0")(x)))
         y = norm(name="norm_1")(conv(self.channels, name="conv_1")(y))
         if self.stride != 1:
             x = strided(self.channels, kernel_size=(1, 1), name="shortcut")(x)
             x = norm(name="shortcut_norm")(x)
-        return nn.relu(x + y)
+        return relu(x + y)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from lth_jax.layout import Layout, chain
-from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, max_pool, scaled
+from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, max_pool, relu, scaled
 
 
 class VGG(nn.Module):
@@ -43,7 +43,7 @@ class VGG(nn.Module):
                 size = scaled(self.width, each)
                 x = Conv(size, use_bias=False, name=f"conv_{layer}", **kinds)(x)
                 norm = BatchNorm(not train, dtype=self.dtype, name=f"norm_{layer}")
-                x, layer = nn.relu(norm(x)), layer + 1
+                x, layer = relu(norm(x)), layer + 1
         return nn.Dense(self.num_classes, name="output", **kinds)(x.mean((1, 2)))
 
     def layout(self) -> Layout:

@@ -76,10 +76,10 @@ class _Counter:
             sources = zip(*(results for _, results in branches), strict=True)
             return counts, [_both([*branch, read[0]]) for branch in sources]
         if name == "scan":
-            first = params["num_consts"]
-            carry = slice(first, first + params["num_carry"])
+            body = params["jaxpr"].jaxpr
+            carry = _carry(equation, body)
             read[carry] = [None if None in read else s for s in read[carry]]
-            counts, results = self.count(params["jaxpr"].jaxpr, read)
+            counts, results = self.count(body, read)
             return counts * params["length"], results
         if name == "while":
             body, first = params["body_jaxpr"].jaxpr, params["cond_nconsts"]
@@ -114,6 +114,19 @@ class _Counter:
                 " of the params; its multiply-adds cannot be told to one"
             )
         return alike[0] if alike else None
+
+
+def _carry(scan: Any, body: Any) -> slice:
+    """Which inputs of a scan are its carry: after the constants, before what is sliced.
+
+    By their ranks, since the names of a scan's params change from jax to jax.
+    """
+    whole, kept = (
+        [one.aval.ndim == other.aval.ndim for one, other in zip(*pair, strict=True)]
+        for pair in ((scan.invars, body.invars), (scan.outvars, body.outvars))
+    )
+    end = sum(whole)
+    return slice(end - sum(kept), end)
 
 
 def _both(sources: Sequence[_Source]) -> _Source:
