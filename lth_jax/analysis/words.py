@@ -72,17 +72,16 @@ def _winning(verdict: Verdict) -> str:
         )
     n = verdict.num_replicates
     replicates = "one replicate" if n == 1 else f"{n} replicates"
-    is_short = verdict.is_budget_short
-    found = f"o winning ticket is shown by {replicates}."
-    found = f"In this short budget, n{found}" if is_short else f"N{found}"
+    found = f"no winning ticket is shown by {replicates}."
     if yes:
-        there, what = "There are", ", learn no more slowly, and"
-        if is_short:  # how fast they learn cannot be told
-            there, what = "In this short budget there are", " and"
+        # In a short budget how fast they learn cannot be told.
+        learn = " and" if verdict.is_budget_short else ", learn no more slowly, and"
         found = (
-            f"{there} winning tickets, at {_densities(yes)} of the weights: they match"
-            f" the dense net{what} beat a fresh init of their mask."
+            f"there are winning tickets, at {_densities(yes)} of the weights: they match"
+            f" the dense net{learn} beat a fresh init of their mask."
         )
+    found = f"in this short budget, {found}" if verdict.is_budget_short else found
+    found = found[0].upper() + found[1:]
     if undecided:
         found += f" At {_which(undecided, verdict)} there are too few replicates to tell."
     if untested:  # beside the ticket at every level, but it may be behind
