@@ -1,5 +1,6 @@
 """Reports of studies that pruned a layer, or the whole net, to nothing."""
 
+import io
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from support.tiers import quick
 from lth_jax import report
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.store import records
+from lth_jax.store.files import write_sealed
 from lth_jax.store.records import Curve
 from lth_jax.store.workdir import Workdir
 
@@ -28,7 +30,7 @@ def emptied(request, tiny_study, tmp_path):
     for level in levels:
         empty_ticket(files.ticket(level), one_layer=request.param == "a layer")
         if request.param != "a layer":
-            for path in files.records.glob(f"level_{level:02d}-*"):
+            for path in files.records.glob(f"level_{level:02d}-*.csv"):
                 arm = path.stem.partition("-")[2]
                 rewrite(path, [r for r in records.read(files.records) if r.arm == arm])
     return files, request.param
@@ -40,7 +42,9 @@ def empty_ticket(path, one_layer):
     for name in found:
         if re.match("mask/dense_0/kernel" if one_layer else "mask/.*kernel", name):
             found[name] = np.zeros_like(found[name])
-    np.savez_compressed(path, **found)
+    file = io.BytesIO()
+    np.savez_compressed(file, **found)
+    write_sealed(path, file.getvalue())
 
 
 def rewrite(path, runs):
