@@ -16,7 +16,7 @@ import numpy as np
 
 from lth_jax.config import StudyConfig
 from lth_jax.errors import UserError
-from lth_jax.store.files import whole
+from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
 from lth_jax.store.workdir import Workdir
 
 
@@ -143,13 +143,14 @@ class Trackers:
         tags such as "test/loss"; they are NaN where nothing is evaluated yet.
 
         Raises:
-          TrackerError: if a run cannot be opened.
+          TrackerError: if a run cannot be opened, or the note of what is logged is
+            damaged.
           OSError: if an event file cannot be written.
         """
         if not self._names:
             return
         run, path = f"{arm}/level_{level:02d}", self._root / "trackers.json"
-        note = json.loads(path.read_text()) if path.exists() else {}
+        note = _read_note(path)
         study = note.setdefault("study", f"{self._root.name}-{uuid.uuid4().hex[:8]}")
         means = {tag: np.asarray(x).mean(axis=0) for tag, x in curves.items()}
         found = {
@@ -162,8 +163,7 @@ class Trackers:
             for step in [step for step in points if step > noted.get(run, -1)]:
                 self._tracker(name, run, study).log(points[step], step=step)
                 noted[run] = step
-        with whole(path) as unfinished:
-            unfinished.write_text(json.dumps(note, indent=1))
+        write_sealed(path, json.dumps(note, indent=1).encode())
         if steps[-1] in points:
             for key in [key for key in self._open if key[1] == run]:
                 self._open.pop(key).finish()
@@ -183,3 +183,15 @@ class Trackers:
             except Exception as error:  # such as no login: of whatever type it has there
                 raise TrackerError(f"log.{name}: True; {error}") from error
         return self._open[name, run]
+
+
+def _read_note(path: pathlib.Path) -> dict[str, Any]:
+    """What was logged already; {} before anything."""
+    if not path.exists():
+        return {}
+    try:
+        note: dict[str, Any] = json.loads(read_sealed(path))
+    except DamagedFile as error:
+        told = "delete both, and what trains is logged from its start"
+        raise TrackerError(f"{error}; {told}") from None
+    return note

@@ -22,6 +22,7 @@ from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import records
 from lth_jax.store.checkpoints import Newest
+from lth_jax.store.files import write_sealed
 from lth_jax.store.trackers import TrackerError, Trackers, check
 from lth_jax.store.workdir import Workdir
 
@@ -177,7 +178,7 @@ def test_killed_before_it_is_saved_each_step_is_there_once(
         newest.write_bytes(newest.read_bytes()[: newest.stat().st_size - cut])
         note = json.loads((tmp_path / "trackers.json").read_text())
         note["tensorboard"]["ticket/level_00"] = 10
-        (tmp_path / "trackers.json").write_text(json.dumps(note))
+        write_sealed(tmp_path / "trackers.json", json.dumps(note).encode())
     assert_complete(run(config, tmp_path, built))
 
 
@@ -356,3 +357,12 @@ def test_a_full_disk_is_an_error_at_once(config, tmp_path, monkeypatch):
             trackers.write("ticket", 0, steps, {"test/loss": np.ones((2, 2000))})
         with pytest.raises(OSError, match="No space left"):
             trackers.close()
+
+
+def test_a_damaged_note_is_told_before_anything_is_logged(config, tmp_path):
+    note = tmp_path / "trackers.json"
+    write_sealed(note, b'{"study": "one"}')
+    note.write_text("{")
+    watching = Trackers(config, Workdir(tmp_path))
+    with pytest.raises(TrackerError, match=r"trackers\.json: damaged.*delete both"):
+        watching.write("ticket", 0, [10], {"test/loss": np.zeros((1, 1))})
