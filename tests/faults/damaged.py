@@ -1,8 +1,10 @@
 """Damaged files: every file of a workdir and of a package, in every way."""
 
+import json
 import pathlib
 import random
 import shutil
+from typing import Any
 
 import numpy as np
 from support.damage import DAMAGES
@@ -74,12 +76,19 @@ class Damager:
         return worst(found)
 
     def _report(self, did: str, root: pathlib.Path) -> Trial:
-        """The verdict must be the same; the page may lack a figure, with a warning."""
+        """The verdict must be the same.
+
+        With a warning the page may lack a figure, and the verdict intervals over test
+        examples.
+        """
         said = self._inside.report(root)
         if said.code != 0:
             return judge(did, said, [])
         found = content(root)
+        verdicts = (json.loads(x["verdict.json"]) for x in (found, self._whole))
         other = [x for x in _NUMBERS if found.get(x) != self._whole[x]]
+        if other and said.warned and lacks_two_way(*verdicts):
+            return Trial(Outcome.CLEAR_ERROR, did, said.last_line)
         if said.out != self._printed:
             other.append("what is printed")
         if found["report.html"] != self._whole["report.html"]:
@@ -132,3 +141,16 @@ def _chosen(root: pathlib.Path, rng: random.Random) -> pathlib.Path:
     for path in files:
         groups.setdefault(path.relative_to(root).parts[0], []).append(path)
     return rng.choice(groups[rng.choice(sorted(groups))])
+
+
+def lacks_two_way(found: Any, whole: Any) -> bool:
+    """Whether a verdict is the whole one, but for intervals over test examples."""
+    if isinstance(whole, dict):
+        return found.keys() == whole.keys() and all(
+            key.endswith("two_way") or lacks_two_way(found[key], whole[key])
+            for key in whole
+        )
+    if isinstance(whole, list):
+        pairs = zip(found, whole, strict=False)
+        return len(found) == len(whole) and all(lacks_two_way(*pair) for pair in pairs)
+    return bool(found == whole)

@@ -10,6 +10,7 @@ import pytest
 from support.damage import DAMAGES
 from support.paths import ROOT
 
+from faults.damaged import lacks_two_way
 from faults.mutations import mutate_npz, npz_bomb
 from faults.outcomes import Case, Outcome, Said, judge
 from faults.read_workdirs import are_equal
@@ -111,3 +112,15 @@ def test_a_small_run_finds_nothing_that_falls_short():
     )
     assert run.returncode == 0, run.stderr
     assert "fell short" in run.stdout
+
+
+def test_a_verdict_may_lack_intervals_over_test_examples_and_nothing_else():
+    whole = {"levels": [{"mean": 1.5, "final_two_way": [1.5, 1.0, 2.0]}], "n": 3}
+    lacking = {"levels": [{"mean": 1.5, "final_two_way": [None] * 3}], "n": 3}
+    assert lacks_two_way(lacking, whole)
+    for other in (
+        {"levels": [{"mean": 1.6, "final_two_way": [1.5, 1.0, 2.0]}], "n": 3},
+        {"levels": [], "n": 3},
+        {"levels": lacking["levels"]},
+    ):
+        assert not lacks_two_way(other, whole)
