@@ -27,6 +27,7 @@ from lth_jax.errors import UserError, fail
 from lth_jax.lottery.checks import check_arms
 from lth_jax.terminal import make_streams_last
 
+_OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study: a file, or a name of --list; a variant after a colon."
 )
@@ -127,7 +128,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         asked = _LIST.value or _VERSION.value
         if _CONFIG.value is None and not asked:
             raise UserError("--config: missing; such as --config=mnist1d; see --list")
-    except (flags.Error, UserError, OSError, AttributeError, TypeError) as error:
+    # ml_collections raises many types, and what Python's parser of values raises.
+    except (flags.Error, UserError, OSError, *_OF_VALUES) as error:
         sys.exit(fail(" ".join(str(error).split())))
     if asked:
         print(

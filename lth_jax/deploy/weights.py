@@ -55,5 +55,7 @@ def provenance_of(content: bytes) -> dict[str, Any]:
       NpzError, ValueError: if it has none.
     """
     with npz.opened(io.BytesIO(content)) as arrays:
-        found: dict[str, Any] = json.loads(str(arrays.read("provenance")))
+        found = json.loads(str(arrays.read("provenance")))
+    if not isinstance(found, dict):
+        raise ValueError(f"provenance: {found!r}; must be an object")
     return found

@@ -68,7 +68,7 @@ def load(path: pathlib.Path) -> dict[str, Histogram]:
                 for name in names
                 for field, (dtype, more) in kinds.items()
             }
-            if arrays.headers != allowed:
+            if not names or arrays.headers != allowed:
                 raise NpzError("its arrays are not those of histograms")
             return {
                 name: Histogram(*(arrays.read(f"{field}/{name}") for field in kinds))

@@ -16,6 +16,7 @@ import json
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
+from operator import index
 from typing import Any
 
 import jax
@@ -102,7 +103,7 @@ def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]
     try:
         provenance = json.loads(str(arrays.read("provenance")))
         return provenance, {
-            name: Header(np.dtype(provenance["dtypes"][name]), tuple(shape))
+            name: Header(np.dtype(provenance["dtypes"][name]), tuple(map(index, shape)))
             for name, shape in provenance["shapes"].items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:

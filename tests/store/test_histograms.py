@@ -129,6 +129,7 @@ def test_a_study_keeps_those_of_every_level(tiny_study, tiny_config):
         {"start/a": np.zeros(80)},
         {"end/b": np.zeros(80, int)},
         {"edges/a": None},
+        {"edges/a": None, "start/a": None, "end/a": None},
     ],
 )
 def test_a_file_of_other_arrays_is_damaged(tmp_path, changes):
