@@ -22,6 +22,7 @@ from lth_jax.store.files import whole
 
 _MANIFEST = "sha256.json"
 _MOST_IN_MEMORY = 4
+_OVERHEAD_BYTES = 2**20  # what orbax writes beside the arrays, generously
 _log = logging.getLogger(__name__)
 
 
@@ -147,7 +148,7 @@ class Kept:
 def _check_room(folder: pathlib.Path, num_bytes: int) -> None:
     """Raises an `OSError` before orbax would, whose threads tell it in many lines."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    allowed = {errno.ENOSPC: shutil.disk_usage(folder).free}
+    allowed = {errno.ENOSPC: shutil.disk_usage(folder).free - _OVERHEAD_BYTES}
     if limit != resource.RLIM_INFINITY:
         allowed[errno.EFBIG] = limit  # all may be in one file
     for code, most in allowed.items():

@@ -1,4 +1,6 @@
 import logging
+import resource
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from support.trees import assert_trees_equal
 import lth_jax
 from lth_jax.store import checkpoints as checkpoint
 from lth_jax.store.checkpoints import DamagedCheckpoint, Newest
+from lth_jax.store.files import WriteError
 
 
 @pytest.fixture
@@ -82,3 +85,26 @@ def test_a_write_cut_short_leaves_the_previous_checkpoint(tree, tmp_path, monkey
         tmp_path / "c", {"x": jnp.zeros(3)}
     )  # what is left over is no hindrance
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_disk_with_too_little_room_is_told_before_anything_is_written(
+    tree, tmp_path, monkeypatch
+):
+    checkpoint.save(tmp_path / "c", tree)
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(WriteError, match=r"c: cannot be written \(No space left"):
+        checkpoint.save(tmp_path / "c", {"x": jnp.zeros(3)})
+    assert_trees_equal(checkpoint.load(tmp_path / "c", tree), tree)
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_limit_on_files_is_told_before_anything_is_written(tree, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(WriteError, match=r"c: cannot be written \(File too large"):
+            checkpoint.save(tmp_path / "c", {"x": jnp.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
