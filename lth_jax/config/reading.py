@@ -81,7 +81,8 @@ def _type_of(group: type, name: str, prefix: str) -> Any:
     hints = typing.get_type_hints(group) if dataclasses.is_dataclass(group) else {}
     if name not in hints:
         there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
-        raise ConfigError(f"{prefix}{name}: no such field{there_are}")
+        shown = name if name.isprintable() else repr(name)
+        raise ConfigError(f"{prefix}{shown}: no such field{there_are}")
     return hints[name]
 
 

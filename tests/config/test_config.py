@@ -306,6 +306,11 @@ def test_names_may_be_of_things_elsewhere():
             lth_config.read(values | more)
 
 
+def test_an_odd_name_is_told_in_one_line():
+    with pytest.raises(ConfigError, match=r"^'a\\nb': no such field"):
+        lth_config.parse({"a\nb": 1})
+
+
 @pytest.mark.usefixtures("own")
 @pytest.mark.parametrize("module", ["nowhere", "own_things"])
 @pytest.mark.parametrize(
