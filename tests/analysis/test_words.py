@@ -196,7 +196,7 @@ def test_early_stops_at_the_end_of_the_budget_are_told():
 
 SHORT = [  # (dense, others): where they stop early, as shares of the budget
     (1.0, 0.3),
-    (0.92, 0.3),  # the loss still falls, but for its noise
+    (0.92, 0.3),  # the loss still falls, with noise
     (0.4, 1.0),
 ]
 

@@ -144,7 +144,7 @@ def _chosen(root: pathlib.Path, rng: random.Random) -> pathlib.Path:
 
 
 def lacks_two_way(found: Any, whole: Any) -> bool:
-    """Whether a verdict is the whole one, but for intervals over test examples."""
+    """Whether a verdict differs at most in intervals over test examples."""
     if isinstance(whole, dict):
         return found.keys() == whole.keys() and all(
             key.endswith("two_way") or lacks_two_way(found[key], whole[key])

@@ -1,7 +1,7 @@
 """Inside: the commands in this process, which spares imports and compilations.
 
-They are what `python -m` runs, but for two things: PNG and PDF figures hold nothing, and
-inline SVGs list what they would draw, since drawing takes most of a report's time.
+They are what `python -m` runs, with two differences: PNG and PDF figures hold nothing,
+and inline SVGs list what they would draw. Drawing takes most of a report's time.
 """
 
 import contextlib

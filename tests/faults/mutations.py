@@ -131,22 +131,18 @@ def _value(rng, members, name):
     members[name] = _dumped(array)
 
 
-def _text(rng, members, name):
-    """Mutates what a text holds, such as the provenance's JSON."""
+def _text(rng, members, name, change=mutate):
+    """Changes what a text holds, such as the provenance's JSON."""
     texts = [n for n in sorted(members) if _loaded(members[n]).dtype.kind == "U"]
     if texts:
         chosen = rng.choice(texts)
-        changed = mutate(rng, str(_loaded(members[chosen])).encode())
+        changed = change(rng, str(_loaded(members[chosen])).encode())
         members[chosen] = _dumped(np.array(changed.decode(errors="replace")))
 
 
 def _json(rng, members, name):
     """Changes one value of the provenance, which stays JSON."""
-    texts = [n for n in sorted(members) if _loaded(members[n]).dtype.kind == "U"]
-    if texts:
-        chosen = rng.choice(texts)
-        changed = mutate_json(rng, str(_loaded(members[chosen])).encode())
-        members[chosen] = _dumped(np.array(changed.decode(errors="replace")))
+    _text(rng, members, name, mutate_json)
 
 
 def _huge(rng, members, name):

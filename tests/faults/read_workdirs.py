@@ -72,25 +72,28 @@ def histograms(bench: Bench, folder: pathlib.Path) -> Reader:
 
 def config(bench: Bench, folder: pathlib.Path) -> Reader:
     """The config that a study noted."""
-    workdir = Workdir(folder)
-    copied(bench.whole / "config.json", workdir.config)
-    return in_file(
-        workdir.config,
-        mutate_json,
-        lambda: read_config(workdir),
-        lambda found: isinstance(found, StudyConfig),
-    )
+    return _note(bench, folder, "config.json", read_config, StudyConfig)
 
 
 def environment(bench: Bench, folder: pathlib.Path) -> Reader:
     """Where a study began."""
-    workdir = Workdir(folder)
-    copied(bench.whole / "environment.json", workdir.environment)
+    return _note(bench, folder, "environment.json", read_environment, dict)
+
+
+def _note(
+    bench: Bench,
+    folder: pathlib.Path,
+    name: str,
+    read: Callable[[Workdir], Any],
+    kind: type,
+) -> Reader:
+    """One of the JSON files in which a study notes what it is."""
+    copied(bench.whole / name, folder / name)
     return in_file(
-        workdir.environment,
+        folder / name,
         mutate_json,
-        lambda: read_environment(workdir),
-        lambda found: isinstance(found, dict),
+        lambda: read(Workdir(folder)),
+        lambda found: isinstance(found, kind),
     )
 
 

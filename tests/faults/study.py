@@ -89,8 +89,8 @@ def fresh(source: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
 def content(root: pathlib.Path) -> dict[str, bytes]:
     """All that must be the same, by its path: every number that a user is shown.
 
-    Records, tickets and histograms byte for byte; verdict, table and page too, but for
-    the workdir's path; figures by their names; the config without its path.
+    Of the page it is the text without the workdir's path, of figures the name alone, of
+    all other files the bytes.
     """
     found = {}
     for path in sorted(root.rglob("*")):

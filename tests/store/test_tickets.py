@@ -60,7 +60,7 @@ def test_masks_alone_are_those_of_every_replicate(saved):
 
 
 def repacked(path, **changes):
-    """The file of the same arrays but for these; without a seal, as copied elsewhere."""
+    """A copy of the file with some arrays changed, or left out; it has no SHA-256."""
     with np.load(path) as arrays:
         content = {**dict(arrays), **changes}
     other = path.with_name("other.npz")
