@@ -32,8 +32,9 @@ from lth_jax.training import (
 )
 from lth_jax.training.dynamic_training import make_dynamic_segment, make_dynamic_steps
 from lth_jax.training.rewinding import rewind
+from lth_jax.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from lth_jax.run import Result, run_study

@@ -8,7 +8,6 @@
 The same command again goes on where it was left, also to more levels and arms.
 """
 
-import importlib.metadata
 import logging
 import os
 import pathlib
@@ -26,6 +25,7 @@ from lth_jax.config import command_line
 from lth_jax.errors import UserError, fail
 from lth_jax.lottery.checks import check_arms
 from lth_jax.terminal import make_streams_last
+from lth_jax.version import VERSION
 
 _OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
 _CONFIG = config_flags.DEFINE_config_file(
@@ -132,11 +132,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except (flags.Error, UserError, OSError, *_OF_VALUES) as error:
         sys.exit(fail(" ".join(str(error).split())))
     if asked:
-        print(
-            command_line.listing()
-            if _LIST.value
-            else f"lth_jax {importlib.metadata.version('lth_jax')}"
-        )
+        print(command_line.listing() if _LIST.value else f"lth_jax {VERSION}")
         sys.exit()
     return rest
 

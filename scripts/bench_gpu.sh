@@ -58,15 +58,15 @@ kill_midway() { # kill_midway WORKDIR COMMAND...: by SIGKILL, once dense nets ar
 }
 export -f for_seconds kill_midway
 study() { echo python3 -m lth_jax.main "--workdir=$work/$1" "${@:2}"; }
-models() { echo python3 scripts/bench_models.py --how="$how" "$@"; }
+models() { echo python3 scripts/bench_models.py "$@"; }
 
 if [ -n "${LTH_GPU_TINY:-}" ]; then
-  how=map steps=2 repeats=1 seconds=20 many=2 few=2 conv=lenet resnet=lenet
+  how=map together=map steps=2 repeats=1 seconds=20 many=2 few=2 conv=lenet resnet=lenet
   lenet="--config=configs/mnist1d.py --config.checkpoint_every_steps=200" twin="--config=configs/mnist1d.py:smoke"
   twin+=" --config.num_levels=2 --config.arms=ticket,reinit"
   conv_study=$twin
 else
-  how=vmap,map steps=50 repeats=3 seconds=135 many=1,10,100,400 few=1,5
+  how=vmap,map together=vmap steps=50 repeats=3 seconds=60 many=1,10,100,400 few=1,5
   conv=conv6 resnet=resnet20
   lenet="--config=configs/lenet.py --config.data.raw_dir=.gpu/mnist"
   twin="--config=configs/lenet.py:smoke --config.data.raw_dir=.gpu/mnist"
@@ -80,21 +80,21 @@ part jax 60 python3 -c "import jax; print(jax.__version__, jax.devices())"
 # How long is the paper's LeNet study? The bar's last state has the rate.
 part lenet_study $((seconds + 15)) bash -c 'for_seconds "$@"' - "$seconds" \
   $(study lenet $lenet)
-part lenet_members 60 $(models --models=lenet --members=$many --steps=$((10 * steps)) \
-  --repeats=$repeats)
-part conv_members 70 $(models --models=$conv --members=$few --steps=$steps \
+part lenet_members 75 $(models --models=lenet --how=$together --members=$many \
+  --steps=$((10 * steps)) --repeats=$repeats)
+part conv_members 80 $(models --models=$conv --how=$how --members=$few --steps=$steps \
   --repeats=$repeats)
 # Is a study that was killed and resumed the same to the last bit?
 part twin_a 70 $(study a $twin) &&
   part twin_killed 50 bash -c 'kill_midway "$@"' - "$work/b" $(study b $twin) &&
   part twin_b 50 $(study b $twin) &&
   part twins_are_equal 5 diff -rq "$work/a/records" "$work/b/records"
-part conv_members_bf16 45 $(models --models=$conv --members=$few --steps=$steps \
-  --repeats=$repeats --compute_dtype=bfloat16)
-part resnet_members 50 $(models --models=$resnet --members=$few --steps=$steps \
-  --repeats=$repeats)
-part conv_study 45 $(study f32 $conv_study)
-part conv_study_bf16 45 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
+part conv_study 60 $(study f32 $conv_study)
+part conv_members_bf16 75 $(models --models=$conv --how=$how --members=$few \
+  --steps=$steps --repeats=$repeats --compute_dtype=bfloat16)
+part resnet_members 100 $(models --models=$resnet --how=$how --members=$few \
+  --steps=$steps --repeats=$repeats)
+part conv_study_bf16 60 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
 
 (cd "$work" && tar czf "$out/records.tgz" ./*/records)
 echo "=== all: $SECONDS s; failed:${failed:- none}"

@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 0,
     "terminal": 0,
     "leaves": 0,
+    "version": 0,
     "npz": 1,
     "layout": 1,
     "masks": 1,

@@ -50,8 +50,8 @@ class StudyConfig:
     # statistics and losses are float32 all the same.
     compute_dtype: str = "float32"
     # How members share the device: "vmap" (together), "map" (one after the other), or
-    # "auto": map on CPU, where it is the faster for LeNet (scripts/bench_step.py), else
-    # vmap. Results agree up to rounding, which grows as a net trains.
+    # "auto": the faster (`devices.members.fastest`), which is map on CPU, and on a GPU
+    # for nets that convolve. Results agree up to rounding, which grows as a net trains.
     member_axis: str = "auto"
     # At most so many members train in one compiled call. None: on CPU as few as keep all
     # cores busy, elsewhere as many as fit the device's memory; half as many, with a

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Jaxpr, subjaxprs
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -75,6 +77,26 @@ def replicated(tree: Any, num_members: int) -> Any:
     return jax.device_put(tree, NamedSharding(member_mesh(num_members), P()))
 
 
+def fastest(fn: Callable[[Any], Any], member: Any, backend: str) -> str:
+    """How members share a device the fastest: "map" or "vmap".
+
+    "map" on CPU, where a small net's state stays in cache while it trains alone
+    (`scripts/bench_step.py`). "map" on a GPU too for what convolves: kernels of a
+    member's own make grouped convolutions, which took 2.0 times as long a member for
+    Conv-6 on an H100 (docs/benchmarks/h100.md). Else "vmap".
+    """
+    if backend == "cpu":
+        return "map"
+    on_gpu = backend == "gpu"
+    return "map" if on_gpu and _convolves(jax.make_jaxpr(fn)(member).jaxpr) else "vmap"
+
+
+def _convolves(jaxpr: Jaxpr) -> bool:
+    """Whether a program has a convolution, at any depth."""
+    here = any(eqn.primitive is lax.conv_general_dilated_p for eqn in jaxpr.eqns)
+    return here or any(map(_convolves, subjaxprs(jaxpr)))
+
+
 def over_members(
     fn: Callable[..., Any], num_members: int, *, num_shared: int = 0, how: str = "auto"
 ) -> Callable[..., Any]:
@@ -83,17 +105,14 @@ def over_members(
     Its last `num_shared` arguments are the same for all; the others and the results get a
     leading axis M. Members are split over the local devices (the last one is repeated
     where their number does not divide, and dropped from the results), and share a device
-    by "vmap" (together) or "map" (one after the other). On CPU a small net's state stays
-    in cache while it trains alone, so "auto" maps there. Where arguments lie is fixed, so
-    that it compiles once whoever made them.
+    by "vmap" (together) or "map" (one after the other), or "auto", as `fastest` says.
+    Where arguments lie is fixed, so that it compiles once whoever made them.
 
     Raises:
       ValueError: on another `how`.
     """
     if how not in ("auto", "vmap", "map"):
         raise ValueError(f"how: {how!r}; must be 'auto', 'vmap' or 'map'")
-    if how == "auto":
-        how = "map" if jax.default_backend() == "cpu" else "vmap"
     mesh = member_mesh(num_members)
     padding = -num_members % mesh.size
 
@@ -101,7 +120,11 @@ def over_members(
         def one(member: tuple[Any, ...]) -> Any:
             return fn(*member, *shared)
 
-        return jax.vmap(one)(members) if how == "vmap" else jax.lax.map(one, members)
+        member = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), members
+        )
+        way = fastest(one, member, jax.default_backend()) if how == "auto" else how
+        return jax.vmap(one)(members) if way == "vmap" else lax.map(one, members)
 
     split, specs = P("member"), (P("member"), P())
     sharded = jax.shard_map(

@@ -1,6 +1,5 @@
 """Results: what comes of a job, written to its study's workdir."""
 
-import importlib.metadata
 import itertools
 
 import jax
@@ -18,6 +17,7 @@ from lth_jax.store.files import is_lost, is_sealed
 from lth_jax.store.records import Curve, Run
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import Curves, Metrics, TrainState
+from lth_jax.version import VERSION
 
 
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
@@ -45,7 +45,7 @@ def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
         "rewind_step": study.rewind_step,
         "num_replicates": study.config.num_replicates,
         "seed": study.config.seed,
-        "lth_jax": importlib.metadata.version("lth_jax"),
+        "lth_jax": VERSION,
         "input_shape": study.splits.train.inputs.shape[1:],
         "config": workdir.config.read_text(),
     }

@@ -13,8 +13,9 @@ import jax
 
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environment
+from lth_jax.version import VERSION
 
-_PACKAGES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # What JAX is set to. The first ones decide which numbers are drawn, not last bits alone.
 _STREAMS = ("jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64")
 _SETTINGS = (*_STREAMS, "jax_default_matmul_precision")
@@ -86,7 +87,8 @@ def _settings() -> dict[str, Any]:
 def software() -> dict[str, Any]:
     """Versions of what computes, and the commit of this package's checkout."""
     return {
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": {"lth_jax": VERSION}
+        | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "commit": _commit(),
     }

@@ -3,11 +3,14 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import linen as nn
 from support.tiers import quick
 
 import lth_jax
-from lth_jax.devices.members import over_members
+from lth_jax.devices.members import fastest, over_members
+from lth_jax.models import MODELS
 from lth_jax.training import sampling
 
 
@@ -64,3 +67,38 @@ def test_pruned_entries_are_zero_in_every_member(network, examples, adam, stacke
         *map(jax.tree.leaves, (stacked[1], states.params)), strict=True
     ):
         assert not np.asarray(leaf)[~np.asarray(mask)].any()
+
+
+class Kinds(nn.Module):
+    """A net of one layer, dense or convolutional."""
+
+    convolves: bool
+
+    @nn.compact
+    def __call__(self, inputs):
+        if self.convolves:
+            inputs = nn.Conv(2, (3, 3))(inputs)
+        return nn.Dense(3)(inputs.reshape(len(inputs), -1))
+
+
+@pytest.mark.parametrize("model", ["lenet", "conv2", "resnet20", "dense", "convolution"])
+@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
+def test_members_that_convolve_take_turns_on_a_gpu(model, backend):
+    if model in MODELS:
+        module, shape = MODELS[model](), (32, 32, 3)
+    else:
+        module, shape = Kinds(model == "convolution"), (4, 4, 1)
+    network = lth_jax.from_linen(module, jnp.zeros((1, *shape)))
+    adam = optax.adam(1e-3)
+    steps = lth_jax.make_steps(network.apply, adam)
+    examples = lth_jax.Examples(jnp.zeros((8, *shape)), jnp.zeros(8, jnp.int32))
+
+    def start(key):
+        params, stats = network.init(key)
+        state = lth_jax.initial_state(params, adam, stats)
+        return state, lth_jax.masks.full(params), jnp.zeros((2, 4), jnp.int32), key
+
+    member = jax.eval_shape(start, jax.random.key(0))
+    convolves = model not in ("lenet", "dense")
+    expected = "map" if backend == "cpu" or (backend == "gpu" and convolves) else "vmap"
+    assert fastest(lambda m: steps(*m[:3], examples, m[3]), member, backend) == expected

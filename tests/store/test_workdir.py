@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.metadata
 import json
 import logging
 import shutil
@@ -7,8 +8,9 @@ import sys
 import jax
 import pytest
 
+import lth_jax
 from lth_jax.config import Claim, PruneConfig, VerdictConfig
-from lth_jax.store import claim
+from lth_jax.store import claim, environment
 from lth_jax.store.claim import check, opened
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, read_config, read_environment
@@ -363,3 +365,13 @@ def test_a_note_that_is_gone_is_told_and_made_again(tiny_config, tmp_path):
         read_environment(workdir)
     with opened(tmp_path, tiny_config):
         assert read_environment(workdir) == before
+
+
+def test_a_checkout_that_is_not_installed_knows_its_version(monkeypatch):
+    def version(name, known=importlib.metadata.version):
+        if name == "lth_jax":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert environment.software()["versions"]["lth_jax"] == lth_jax.__version__
