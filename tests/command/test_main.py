@@ -200,6 +200,10 @@ def test_it_says_its_version_configs_and_flags(command, commands, tmp_path):
         (("--config", "configs/nope.py"), "--config: 'configs/nope.py'; no such file"),
         ((*SMOKE, "--config.data=mnist"), "data: a group of fields (augment, name, num_"),
         ((*SMOKE, "--config.batch_size=abc"), "--config.batch_size=abc: invalid literal"),
+        ((*SMOKE, "--config.arms=("), "arms: ('(',) is not allowed"),
+        ((*SMOKE, "--config.prune.densities=(0.5"), "prune.densities"),
+        ((*SMOKE, "--config.prune.densities=0.5,\0"), "prune.densities"),
+        ((*SMOKE, "--config.batch_size="), "--config.batch_size="),
         ((*SMOKE, "--config.prune.fraction=1.5"), "prune.fraction: 1.5 is not allowed"),
         ((*SMOKE, "--config.model.name=nowhere:Net"), "model.name: 'nowhere:Net' cannot"),
         ((*SMOKE, "--config.arms=ticket,continu"), "arms: 'continu' is not allowed"),
@@ -220,6 +224,23 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(flags, message, say, t
     (line,) = err.strip().splitlines()
     assert line.startswith("error: ")
     assert message in line
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("JAX_PLATFORMS", "abacus", "abacus"),
+        ("JAX_NUMPY_DTYPE_PROMOTION", "strict", "must be 'standard'"),
+    ],
+)
+def test_what_jax_is_told_and_cannot_do_is_told_in_one_line(
+    name, value, allowed, run, tmp_path
+):
+    code, out, err = run(*SMOKE, f"--workdir={tmp_path / 'study'}", **{name: value})
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
+    assert line.startswith(f"error: {name}: '{value}'; ") and allowed in line
     assert not (tmp_path / "study").exists()
 
 

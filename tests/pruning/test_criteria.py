@@ -454,27 +454,46 @@ def test_synflow_of_a_net_cut_in_two_is_zero(convnet):
     assert all(not s.any() for s in jax.tree.leaves(scores))
 
 
-@pytest.mark.parametrize("factor", [6.0, 0.005])
-def test_synflow_of_a_deep_net_neither_overflows_nor_vanishes(factor):
-    """R is about 1e28, as of VGG-19, or 1e-30."""
+def deep_evidence(factor, dtype=jnp.float32):
+    """That of 20 dense layers, whose weights are He's times a factor."""
     network = lth_jax.from_linen(
-        models.LeNet(num_classes=10, hidden_sizes=(64,) * 19),
+        models.LeNet(num_classes=10, hidden_sizes=(64,) * 19, dtype=dtype),
         jax.ShapeDtypeStruct((1, 64), jnp.float32),
     )
     params = jax.tree.map(lambda p: p * factor, he_normal(network, 0)[0])
-    flow = network.apply_to_ones(jax.tree.map(jnp.abs, params), {}).sum()
-    assert not 1e-25 < flow < 1e25
-    evidence = criteria.Evidence(
+    return criteria.Evidence(
         params,
         params,
         masks.full(params),
         jax.random.key(0),
         apply_to_ones=jax.tree_util.Partial(network.apply_to_ones),
     )
+
+
+@pytest.mark.parametrize("factor", [6.0, 0.005])
+def test_synflow_of_a_deep_net_neither_overflows_nor_vanishes(factor):
+    """R is about 1e28, as of VGG-19, or 1e-30."""
+    evidence = deep_evidence(factor)
+    sizes = jax.tree.map(jnp.abs, evidence.params)
+    flow = evidence.apply_to_ones(sizes, {}).sum()
+    assert not 1e-25 < flow < 1e25
     scores = jax.jit(criteria.synflow)(evidence)
     for name, score in masks.prunable_leaves(scores):
         np.testing.assert_allclose(score.sum(), 1, rtol=1e-3, err_msg=name)
         assert (score > 0).all()
+
+
+@pytest.mark.parametrize("factor", [1.0, 6.0])
+def test_synflow_of_a_bfloat16_net_is_that_of_float32(factor):
+    found, expected = (
+        jax.jit(criteria.synflow)(deep_evidence(factor, dtype))
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    for (name, score), (_, right) in zip(
+        masks.prunable_leaves(found), masks.prunable_leaves(expected), strict=True
+    ):
+        assert score.dtype == jnp.float32, name
+        np.testing.assert_allclose(score, right, rtol=0.2, err_msg=name)
 
 
 def test_synflow_in_rounds_nests_and_keeps_every_layer(convnet):
