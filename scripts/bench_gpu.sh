@@ -61,10 +61,10 @@ study() { echo python3 -m lth_jax.main "--workdir=$work/$1" "${@:2}"; }
 models() { echo python3 scripts/bench_models.py "$@"; }
 
 if [ -n "${LTH_GPU_TINY:-}" ]; then
-  how=map together=map steps=2 repeats=1 seconds=20 many=2 few=2 conv=lenet resnet=lenet
+  how=map together=map steps=2 repeats=1 seconds=10 many=2 few=2 conv=lenet resnet=lenet
   lenet="--config=configs/mnist1d.py --config.checkpoint_every_steps=200" twin="--config=configs/mnist1d.py:smoke"
   twin+=" --config.num_levels=2 --config.arms=ticket,reinit"
-  conv_study=$twin
+  conv_study="--config=configs/mnist1d.py:smoke --config.num_levels=1"
 else
   how=vmap,map together=vmap steps=50 repeats=3 seconds=60 many=1,10,100,400 few=1,5
   conv=conv6 resnet=resnet20

@@ -264,7 +264,9 @@ def lenet_study(shared_folder, user_environment, raw_mnist) -> Finished:
     flags = (
         "--config=configs/lenet.py:smoke",
         f"--config.data.raw_dir={raw_mnist}",
-        "--config.num_steps=300",
+        "--config.num_levels=3",
+        "--config.num_replicates=2",
+        "--config.num_steps=200",
         "--config.checkpoint_every_steps=600",
         "--config.eval_every_steps=100",
     )

@@ -130,19 +130,14 @@ def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
     workdir = tmp_path / "conv2"
     code, out, err = run(
         "--config=configs/conv2.py:smoke",
+        "--config.num_replicates=1",
         f"--config.data.raw_dir={raw_cifar10}",
         f"--workdir={workdir}",
     )
     assert code == 0, err
     runs = records.read(workdir / "records")
-    assert [(r.level, r.arm, r.replicate) for r in runs] == [
-        (0, "ticket", 0),
-        (0, "ticket", 1),
-        (1, "reinit", 0),
-        (1, "reinit", 1),
-        (1, "ticket", 0),
-        (1, "ticket", 1),
-    ]
+    jobs = [(r.level, r.arm) for r in runs]
+    assert jobs == [(0, "ticket"), (1, "reinit"), (1, "ticket")]
     assert all(0.25 < r.density < 0.55 for r in runs if r.level == 1)
     assert all(r.curves["train", "accuracy"].values[-1] > 0.1 for r in runs)
     # A copy that is not the official one is told wherever results are.

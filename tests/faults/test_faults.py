@@ -95,13 +95,13 @@ def test_trees_with_another_number_are_not_equal():
 @pytest.mark.slow
 def test_a_small_run_finds_nothing_that_falls_short():
     counts = {
-        "kills": 4,
+        "kills": 2,
         "signals": 0,
-        "damaged": 10,
+        "damaged": 6,
         "disks": 1,
         "together": 1,
         "switches": 0,
-        "inputs": 200,
+        "inputs": 100,
     }
     flags = [f"--{name}={number}" for name, number in counts.items()]
     run = subprocess.run(
