@@ -15,6 +15,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +33,10 @@ from lth_jax.lottery.study import build
 from lth_jax.store import claim
 from lth_jax.store.workdir import Workdir
 from lth_jax.training import optimizers, schedules
+
+# What compiles in an example takes long, and machines are shared.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 # What takes longest, first, so that at the end no worker waits long for another; and
 # apart from each other, two that wait for the same study.

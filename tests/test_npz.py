@@ -11,7 +11,7 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 
 from lth_jax import npz
 from lth_jax.npz import NpzError
@@ -195,7 +195,6 @@ def test_whatever_bit_flips_gives_the_arrays_or_one_error(save):
 SEED = packed(x=np.zeros((3, 5)), y=np.arange(4))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64), st.integers(0, len(SEED)), st.integers(0, 40))
 @example(b"\xff" * 8, 20, 8)
 @example(zlib.compress(bytes(100)), 40, 0)

@@ -11,7 +11,7 @@ import tempfile
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from support.memory import at_most
 
 from lth_jax.data import DataError, archive, cifar
@@ -110,7 +110,6 @@ TAR = tar(*WHOLE)
 PACKED = gzip.compress(TAR)
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=60),
     st.integers(0, 2 * 512 + 700),
@@ -164,7 +163,6 @@ def test_an_archive_of_the_official_size_is_checked_before_it_is_unpacked(
         files.read(files.find(tmp_path))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 6 * 3073 - 1), st.integers(0, 255))
 def test_any_byte_of_a_record_is_read_or_told(at, value):
     with tempfile.TemporaryDirectory() as name:

@@ -8,7 +8,7 @@ import zipfile
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import example, settings
+from hypothesis import example
 from hypothesis import given as for_all
 from support.memory import at_most
 
@@ -226,7 +226,6 @@ def packed() -> bytes:
 NPZ = packed()
 
 
-@settings(deadline=None)
 @for_all(st.binary(max_size=40), st.integers(0, len(NPZ)), st.integers(0, 20))
 @example(b"PK\5\6", 0, 0)
 def test_any_bytes_of_a_file_are_data_or_told(patch, at, dropped):

@@ -11,7 +11,7 @@ import tempfile
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from support.memory import at_most
 
 from lth_jax.data import DataError, idx
@@ -102,7 +102,6 @@ def test_what_is_no_file_is_told(make):
 PACKED = gzip.compress(CONTENTS[1])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, len(PACKED)), st.integers(0, 20))
 @example(b"\x1f\x8b\x08", 0, len(PACKED))
 def test_any_bytes_are_the_data_or_told(patch, at, dropped):
@@ -115,7 +114,6 @@ def test_any_bytes_are_the_data_or_told(patch, at, dropped):
                 assert NAMES[1] in str(error)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_unpacked_bytes_are_the_data_or_told(content):
     contents = [CONTENTS[0], content, *CONTENTS[2:]]

@@ -39,7 +39,7 @@ def scores_of(leaves, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sizes=SIZES, fraction=st.floats(0.01, 0.99), levels=st.integers(2, 5))
 def test_it_refuses_what_would_empty_a_layer(sizes, fraction, levels):
     masks = {f"l{i}/kernel": jnp.ones(shape, bool) for i, shape in enumerate(sizes)}
@@ -54,7 +54,7 @@ def test_it_refuses_what_would_empty_a_layer(sizes, fraction, levels):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the floor of")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     sizes=SIZES,
     density=st.floats(0.005, 0.6),

@@ -38,15 +38,20 @@ def test_an_interrupt_saves_where_a_shell_has_it_ignored():
 
 
 def test_a_hangup_saves_too_but_not_where_it_is_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        check_hangups()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def check_hangups():
     with interruption.deferred(lambda text: None) as check:
         check()
         signal.raise_signal(signal.SIGHUP)
         with pytest.raises(interruption.Interrupted, match="SIGHUP"):
             check()
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
-    try:
-        with interruption.deferred(lambda text: None) as check:
-            signal.raise_signal(signal.SIGHUP)
-            check()
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    with interruption.deferred(lambda text: None) as check:
+        signal.raise_signal(signal.SIGHUP)
+        check()

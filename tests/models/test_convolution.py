@@ -106,7 +106,7 @@ SMALL = st.integers(1, 5)
 ENDS = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     batch=st.integers(1, 7),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),

@@ -180,7 +180,7 @@ def test_two_of_four_keeps_the_two_largest_along_the_fan_in():
     assert found["bias"].all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_n_of_m_keeps_the_n_highest_survivors_of_every_group(data):
     m = data.draw(st.sampled_from([2, 4]))

@@ -27,7 +27,7 @@ def removed_by_numpy(scores, kept, count):
 SCORES = st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 1e-40, 1.0, 1.5, np.inf])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_remove_lowest_agrees_with_sorting(data):
     shape = (3, 4)
