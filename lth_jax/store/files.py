@@ -96,6 +96,16 @@ def read_sealed(path: pathlib.Path) -> bytes:
     return content
 
 
+def written(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """The files of a folder that were written, by name; also those that are gone since.
+
+    A SHA-256 alone tells of these. So it does for an instant, before a file is written.
+    """
+    seals = folder.glob(_seal(pathlib.Path(pattern)).name)
+    there = {seal.with_suffix("") for seal in seals} | {*folder.glob(pattern)}
+    return sorted(there)
+
+
 def is_sealed(path: pathlib.Path) -> bool:
     """Whether a file is there, as it was written."""
     try:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lth_jax.errors import UserError
-from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
+from lth_jax.store.files import DamagedFile, read_sealed, write_sealed, written
 
 COLUMNS = ("arm", "replicate", "level", "density", "step", "split", "metric", "value")
 
@@ -74,7 +74,7 @@ def read(folder: pathlib.Path) -> list[Run]:
     Raises:
       RecordsError: if there are none, or a file is damaged or cut short, naming it.
     """
-    files = {path: _read_file(path) for path in sorted(folder.glob("level_*.csv"))}
+    files = {path: _read_file(path) for path in written(folder, "level_*.csv")}
     if not files:
         raise RecordsError(f"{folder}: no records")
     found = [run for runs in files.values() for run in runs]
@@ -104,6 +104,10 @@ def _read_file(path: pathlib.Path) -> list[Run]:
     points: dict[tuple[int, str, str], list[tuple[np.int64, float]]] = {}
     try:
         reader = csv.reader(io.StringIO(read_sealed(path).decode()))
+    except FileNotFoundError:  # its SHA-256 is there
+        raise RecordsError(
+            f"{path}: missing; the study's command makes it again"
+        ) from None
     except (DamagedFile, UnicodeDecodeError) as error:
         raise RecordsError(f"{error}; the study's command makes it again") from None
     try:

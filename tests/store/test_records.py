@@ -122,6 +122,14 @@ def test_a_missing_level_of_an_arm_is_told(tmp_path, levels, missing):
         records.read(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["level_02-ticket.csv", "level_00-ticket.csv"])
+def test_the_last_level_is_missed_too_since_its_sha256_is_there(tmp_path, name):
+    write_levels(tmp_path, ticket=(0, 1, 2))
+    (tmp_path / name).unlink()
+    with pytest.raises(RecordsError, match=f"/{name}: missing; the study's command"):
+        records.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     "levels",
     [
