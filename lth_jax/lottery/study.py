@@ -72,9 +72,9 @@ class Study:
         All that their compiled programs and their data depend on.
         """
         plain = StudyConfig()
-        others = ("arms", "num_levels", "num_replicates", "first_replicate")
-        others = (*others, "compact_levels", "rewind", "verdict", "log")
-        same = {name: getattr(plain, name) for name in others}
+        replicates = "first_replicate", "num_replicates"
+        others = "arms", "num_levels", "compact_levels", "rewind", "verdict", "log"
+        same = {name: getattr(plain, name) for name in (*replicates, *others)}
         prune = dataclasses.replace(plain.prune, exclude=self.config.prune.exclude)
         return dataclasses.replace(self.config, prune=prune, **same)
 

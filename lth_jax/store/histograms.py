@@ -33,10 +33,10 @@ class Histogram(NamedTuple):
     end: np.ndarray  # int64[B], when it ends
 
 
-def save(
-    path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
-) -> None:
-    """Writes the histograms of one level; the .npz file appears whole.
+def counted(
+    start: Params, end: Params, masks: Masks, prunable: Prunable
+) -> dict[str, Histogram]:
+    """The histograms of one level, by leaf.
 
     `start` and `end` are the params with which the level begins and ends; what `masks`
     prune is not counted. All have a leading axis R. `prunable` says of which leaves.
@@ -44,13 +44,24 @@ def save(
     start, end, masks = jax.device_get((start, end, masks))
     starts, ends, kept = (dict(masks_lib.named_leaves(x)) for x in (start, end, masks))
     first = jax.tree.map(lambda x: x[0], start)  # prunable asks of one net's leaves
-    arrays: dict[str, Any] = {}
+    found = {}
     for name, _ in masks_lib.prunable_leaves(first, prunable):
         weights = [leaves[name][kept[name]] for leaves in (starts, ends)]
         most = max(float(np.abs(x).max(initial=0)) for x in weights)
         edges = _edges(math.frexp(most)[1] if most else _LEAST_EXPONENT)
-        found = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
-        arrays |= {f"{key}/{name}": x for key, x in found._asdict().items()}
+        found[name] = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
+    return found
+
+
+def save(
+    path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
+) -> None:
+    """Writes the histograms that `counted` gives; the .npz file appears whole."""
+    arrays: dict[str, Any] = {
+        f"{field}/{name}": x
+        for name, found in counted(start, end, masks, prunable).items()
+        for field, x in found._asdict().items()
+    }
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     write_sealed(path, file.getvalue())

@@ -132,8 +132,8 @@ def _read_shard(workdir: Workdir) -> _Shard:
         are_own = all(number in config.replicates for number in there)
         if not are_own or len(there) != config.num_replicates:
             raise RecordsError(
-                f"{workdir.records}: not of replicates {told([config.replicates])}, which"
-                f" {workdir.config} has"
+                f"{workdir.records}: not of the replicates that {workdir.config} has"
+                f" ({told([config.replicates])})"
             )
     return _Shard(workdir, config, dotted(read_environment(workdir)), runs)
 
@@ -163,8 +163,8 @@ def _check_disjoint(before: _Shard, after: _Shard) -> None:
     stop = min(before.config.replicates.stop, after.config.replicates.stop)
     if both := range(after.config.first_replicate, stop):
         raise WorkdirError(
-            f"workdir: replicates {told([both])} are in {before.workdir.root} and in"
-            f" {after.workdir.root}; shards must not overlap"
+            f"workdir: {before.workdir.root} and {after.workdir.root} overlap; shards of a"
+            f" study must not (replicates: {told([both])})"
         )
 
 
@@ -191,7 +191,7 @@ def _notes(shards: Sequence[_Shard], replicates: Sequence[range]) -> Iterator[st
     if empty := [str(root) for root, n in done.items() if not n]:
         yield f"Nothing is finished in {', '.join(empty)}; the replicates are left out."
     if gaps := [range(a.stop, b.start) for a, b in itertools.pairwise(replicates)]:
-        yield f"Replicates {told(gaps)} are missing, between those that there are."
+        yield f"Replicates are missing between those that there are: {told(gaps)}."
     found = environment.values([shard.environment for shard in shards])
     if names := [n for n, own in found.items() if n != "command" and len(own) > 1]:
         yield (
