@@ -163,8 +163,8 @@ def _check_disjoint(before: _Shard, after: _Shard) -> None:
     stop = min(before.config.replicates.stop, after.config.replicates.stop)
     if both := range(after.config.first_replicate, stop):
         raise WorkdirError(
-            f"workdir: {before.workdir.root} and {after.workdir.root} overlap; shards of a"
-            f" study must not (replicates: {told([both])})"
+            f"workdir: {before.workdir.root} and {after.workdir.root} overlap; shards"
+            f" must not (replicates: {told([both])})"
         )
 
 
