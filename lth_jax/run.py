@@ -55,12 +55,16 @@ class Result:
         files = sorted(self.workdir.records.glob("level_*.csv"))
         return pandas.concat(map(pandas.read_csv, files), ignore_index=True)
 
-    def ticket(self, level: int, replicate: int = 0) -> tuple[Params, Masks]:
+    def ticket(self, level: int, replicate: int | None = None) -> tuple[Params, Masks]:
         """A ticket: the weights that a level starts from, 0 where pruned, and its masks.
+
+        Of the study's first replicate if none is given.
 
         Raises:
           FileNotFoundError, IndexError: if there is no such level or replicate.
         """
+        if replicate is None:
+            replicate = read_config(self.workdir).first_replicate
         params, masks, _ = tickets.load(self.workdir.ticket(level), replicate)
         return params, masks
 

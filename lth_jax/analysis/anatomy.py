@@ -1,16 +1,14 @@
 """Anatomy: where in the net a study's masks keep weights."""
 
 import math
-import pathlib
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lth_jax import masks
 from lth_jax.models import OUTPUT_LAYER
-from lth_jax.store import tickets as ticket_files
 
 
 class FirstLayer(NamedTuple):
@@ -35,9 +33,8 @@ class Anatomy(NamedTuple):
     first: FirstLayer | None  # None where it cannot be laid out
 
 
-def anatomy(path: pathlib.Path) -> Anatomy:
-    """Of a level's ticket file; raises what `store.tickets.load_masks` does."""
-    found, provenance = ticket_files.load_masks(path)
+def anatomy(found: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> Anatomy:
+    """Of a level's masks, bool[R, ...] by path, with their ticket file's provenance."""
     kernels = {
         name: found[name]
         for name in sorted(found, key=_depth)

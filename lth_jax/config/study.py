@@ -29,6 +29,9 @@ class StudyConfig:
 
     seed: int = 0  # of everything random
     num_replicates: int = 5  # independent, each with its own init and data order
+    # A shard of a larger study has its replicates from this one on, the same to the last
+    # bit where members take turns (`member_axis`) and levels are not compact.
+    first_replicate: int = 0
     num_levels: int = 21  # the dense net (level 0) included
     num_steps: int = 50_000  # the budget T of each member; later levels train k to T
     batch_size: int = 60
@@ -77,6 +80,11 @@ class StudyConfig:
     verdict: VerdictConfig = VerdictConfig()
     log: LogConfig = LogConfig()
 
+    @property
+    def replicates(self) -> range:
+        """The numbers of its replicates, from which their keys derive."""
+        return range(self.first_replicate, self.first_replicate + self.num_replicates)
+
     def check(self) -> None:
         """Checks every field, but not what arms ask of them; raises as `read` does."""
         check = Checks(self)
@@ -90,6 +98,9 @@ class StudyConfig:
             ok = steps is None or (steps >= 1 and steps % every == 0)
             check.require(name, ok, allowed)
         check.require("seed", 0 <= self.seed < 2**32, "from 0 to below 2**32")
+        ok = self.first_replicate >= 0 and self.replicates.stop <= 2**32
+        allowed = f"0 or more, with all {self.num_replicates} replicates below 2**32"
+        check.require("first_replicate", ok, allowed)
         check.require("arms", "ticket" in self.arms, "a tuple with 'ticket' in it")
         distinct = len({self.prune.criterion, *self.arms}) == len(self.arms) + 1
         check.require("arms", distinct, "free of repetitions, and of prune.criterion")

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     add = parser.add_argument
     add("--workdir", required=True, type=pathlib.Path, help="of a study")
     add("--level", required=True, type=int, help="0 is the dense net")
-    add("--replicate", default=0, type=int, help="by default 0")
+    add("--replicate", type=int, help="by default the study's first")
     add("--out", required=True, type=pathlib.Path, help="a folder that is not there yet")
     add("--raw_dir", help="where the raw files lie now; by default, where they lay then")
     add("--onnx", action="store_true", help="also write model.onnx")
@@ -67,6 +67,8 @@ def _deploy(args: argparse.Namespace) -> str:
         onnx_graph.check()
     workdir = Workdir(args.workdir)
     config = read_config(workdir)
+    if args.replicate is None:
+        args.replicate = config.first_replicate
     _check_finished(args, config)
     if args.raw_dir is not None:
         raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
@@ -79,7 +81,8 @@ def _deploy(args: argparse.Namespace) -> str:
             f"level: {args.level} cannot be read; delete {workdir.level(args.level)}, and"
             " the study's command makes it again"
         )
-    state, masks = jax.tree.map(lambda leaf: leaf[args.replicate], trained)
+    at = config.replicates.index(args.replicate)
+    state, masks = jax.tree.map(lambda leaf: leaf[at], trained)
 
     module: Any = built.network.module
     if hasattr(module, "dtype"):
@@ -142,10 +145,10 @@ def _table(manifest: Mapping[str, Any]) -> str:
 
 def _check_finished(args: argparse.Namespace, config: StudyConfig) -> None:
     """Checks that a study has a trained ticket; reads none."""
-    most = {"level": config.num_levels - 1, "replicate": config.num_replicates - 1}
-    for name, last in most.items():
-        value = getattr(args, name)
-        require(name, value, 0 <= value <= last, f"from 0 to {last}")
+    there_are = {"level": range(config.num_levels), "replicate": config.replicates}
+    for name, numbers in there_are.items():
+        allowed = f"from {numbers.start} to {numbers.stop - 1}"
+        require(name, getattr(args, name), getattr(args, name) in numbers, allowed)
     if not Workdir(args.workdir).level(args.level).exists():
         raise UserError(f"level: {args.level} is not finished in {args.workdir}")
 

@@ -22,9 +22,10 @@ def gather(job: Job, replicate: int, parent: Trained, initial: TrainState) -> Ev
     """
     assert job.parent is not None  # level 0 is not pruned
     study, criterion = job.study, job.criterion
+    at = study.config.replicates.index(replicate)
     # On the host, since they may lie on different devices.
     trained, init, kept = jax.tree.map(
-        lambda x: np.asarray(x[replicate]),
+        lambda x: np.asarray(x[at]),
         (
             dataclasses.replace(parent.state, opt_state=()),
             dataclasses.replace(initial, opt_state=()),

@@ -93,7 +93,7 @@ class Job:
     @property
     def members(self) -> list[Member]:
         """Its networks, by replicate."""
-        replicates = range(self.study.config.num_replicates)
+        replicates = self.study.config.replicates
         return [Member(r, self.arm, self.level) for r in replicates]
 
     @property

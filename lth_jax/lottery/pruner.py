@@ -30,9 +30,10 @@ def prune(job: Job, found: Found) -> Masks:
     pruned = [prune_one(job, m.replicate, nets, found.initial) for m in job.members]
     for path, _ in masks_lib.prunable_leaves(pruned[0], job.study.prunable):
         leaves = [dict(masks_lib.named_leaves(member))[path] for member in pruned]
-        if empty := [r for r, leaf in enumerate(leaves) if not leaf.any()]:
+        by_replicate = zip(job.study.config.replicates, leaves, strict=True)
+        if empty := [str(r) for r, leaf in by_replicate if not leaf.any()]:
             told = "%s, level %d: no weight of %s is left, in replicates %s"
-            _log.warning(told, job.arm, job.level, path, ", ".join(map(str, empty)))
+            _log.warning(told, job.arm, job.level, path, ", ".join(empty))
     return jax.tree.map(lambda *members: jnp.stack(members), *pruned)
 
 
@@ -84,8 +85,8 @@ def counts_to_keep(job: Job, masks: Masks) -> Counts:
         return counts
     prunable, masks = job.study.prunable, jax.device_get(masks)
     shared = []
-    for member in job.members:
-        own = jax.tree.map(lambda mask, r=member.replicate: mask[r], masks)
+    for at in range(len(job.members)):
+        own = jax.tree.map(lambda mask, at=at: mask[at], masks)
         shapes = layer_densities.shapes_of(masks_lib.prunable_leaves(own, prunable))
         total = masks_lib.total_count(own, prunable).kept
         count_of = layer_densities.counts(share, shapes, total)

@@ -44,6 +44,7 @@ def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
         "level": job.level,
         "rewind_step": study.rewind_step,
         "num_replicates": study.config.num_replicates,
+        "first_replicate": study.config.first_replicate,
         "seed": study.config.seed,
         "lth_jax": VERSION,
         "input_shape": study.splits.train.inputs.shape[1:],

@@ -72,8 +72,9 @@ class Study:
         All that their compiled programs and their data depend on.
         """
         plain = StudyConfig()
-        others = ("arms", "num_levels", "num_replicates", "compact_levels", "rewind")
-        same = {name: getattr(plain, name) for name in (*others, "verdict", "log")}
+        replicates = "first_replicate", "num_replicates"
+        others = "arms", "num_levels", "compact_levels", "rewind", "verdict", "log"
+        same = {name: getattr(plain, name) for name in (*replicates, *others)}
         prune = dataclasses.replace(plain.prune, exclude=self.config.prune.exclude)
         return dataclasses.replace(self.config, prune=prune, **same)
 
@@ -89,7 +90,7 @@ class Study:
 
     def member_keys(self, arm: str, level: int, purpose: str) -> jax.Array:
         """The keys of all replicates of an arm at a level for one purpose, key[R]."""
-        seed, replicates = self.config.seed, range(self.config.num_replicates)
+        seed, replicates = self.config.seed, self.config.replicates
         return jnp.stack(
             [keys.member_key(seed, r, arm, level, purpose) for r in replicates]
         )

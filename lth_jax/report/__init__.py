@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from lth_jax.analysis import words
 from lth_jax.analysis.verdict import as_json
 from lth_jax.config import VerdictConfig
+from lth_jax.errors import UserError
 from lth_jax.report import page, table
 from lth_jax.report.comparison_page import comparison_page
 from lth_jax.report.material import gather
@@ -39,14 +40,33 @@ def compare(
     return f"page     {path}"
 
 
-def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
+def merge(
+    workdirs: Sequence[Workdir], folder: pathlib.Path, settings: VerdictConfig | None
+) -> str:
+    """Writes what `write` does, of the study of which these are shards, to a folder.
+
+    Raises what `write` and `store.shards.read` do, and a `UserError` if the folder is a
+    study's own.
+    """
+    merged = Workdir(folder)
+    if merged.config.exists():
+        raise UserError(f"--out: {folder} holds a study; choose another folder")
+    return write(merged, settings, workdirs)
+
+
+def write(
+    workdir: Workdir,
+    settings: VerdictConfig | None = None,
+    shards: Sequence[Workdir] = (),
+) -> str:
     """Writes page, figures, table and verdict of a study, or of what of it is finished.
 
-    It is judged as its own config says if no settings are given. Returns what to print.
+    It is judged as its own config says if no settings are given. What is written is of
+    shards, if there are any, in place of the workdir's own study. Returns what to print.
     Raises a `RecordsError` if the records are missing or damaged, and a `WorkdirError` if
     it holds no study, or what it says of one is damaged.
     """
-    material = gather(workdir, settings)
+    material = gather(workdir, settings, shards)
     shown = sections(material)
     verdict = material.verdict
     note = material.environment.get("data_note")
@@ -54,6 +74,7 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     if verdict.standings:
         compared = standings_table(verdict, material.config.prune.criterion)
         text = f"{text}\n\n{as_text(compared, verdict.metric)}"
+    workdir.root.mkdir(parents=True, exist_ok=True)
     _write(
         {
             workdir.table: f"{text}\n",
@@ -69,8 +90,9 @@ def write(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
     told = [text, "", *words.sentences(verdict), ""]
     told += [f"page     {workdir.page}", f"figures  {workdir.figures}"]
     told += [f"verdict  {workdir.verdict}", f"table    {workdir.table}"]
-    told += [f"records  {workdir.records} (CSV)"]
-    told += [f"tickets  {workdir.tickets} (for numpy.load)"]
+    if not shards:
+        told += [f"records  {workdir.records} (CSV)"]
+        told += [f"tickets  {workdir.tickets} (for numpy.load)"]
     return "\n".join(told)
 
 

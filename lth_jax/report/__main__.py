@@ -1,7 +1,8 @@
-"""Makes the page of a study again, or one page of several.
+"""Makes the page of a study again, or one page of several studies or shards.
 
   python -m lth_jax.report --workdir=runs/mnist1d
   python -m lth_jax.report --workdir=runs/mnist1d --workdir=runs/thirty
+  python -m lth_jax.report --merge --workdir=runs/x/0 --workdir=runs/x/1 --out=runs/whole
 
 The study may still be running: the page is then of what is finished.
 """
@@ -20,8 +21,14 @@ from lth_jax.terminal import make_streams_last
 _WORKDIRS = flags.DEFINE_multi_string(
     "workdir", [], "A study's folder; several make one page that compares them."
 )
+_MERGE = flags.DEFINE_bool(
+    "merge", False, "The folders are shards of one study, which is reported as a whole."
+)
 _OUT = flags.DEFINE_string(
-    "out", "comparison.html", "Where the page that compares several studies is written."
+    "out",
+    None,
+    "Where the page that compares several studies is written, by default"
+    " comparison.html; with --merge the folder of what is reported, by default merged.",
 )
 _ACCURACY_MARGIN = flags.DEFINE_float(
     "accuracy_margin",
@@ -55,9 +62,12 @@ def _report(roots: Sequence[pathlib.Path]) -> str:
     if (margin := _ACCURACY_MARGIN.value) is not None:
         settings = [dataclasses.replace(x, accuracy_margin=margin) for x in settings]
         settings[0].check()
+    if _MERGE.value:
+        return report.merge(workdirs, pathlib.Path(_OUT.value or "merged"), settings[0])
     if len(workdirs) == 1:
         return report.write(workdirs[0], settings[0])
-    return report.compare(workdirs, pathlib.Path(_OUT.value), settings)
+    out = pathlib.Path(_OUT.value or "comparison.html")
+    return report.compare(workdirs, out, settings)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

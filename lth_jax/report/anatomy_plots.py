@@ -150,6 +150,8 @@ def _distribution(level: int, density: float, name: str, found: Histogram) -> Fi
 
 def _reach(edges: np.ndarray, counts: np.ndarray) -> float:
     """Within how much of 0 all but a thousandth of the weights lie."""
+    if edges[-1] < np.finfo(np.float32).tiny:  # of bins about zeros alone, or nothing
+        return 1.0
     centers = np.abs(edges[:-1] + edges[1:]) / 2
     order = np.argsort(centers)
     within = np.cumsum(counts[order]) >= 0.999 * counts.sum()

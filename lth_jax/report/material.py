@@ -1,4 +1,4 @@
-"""Material: all that a report is made of, read from a workdir."""
+"""Material: all that a report is made of, read from a workdir or from shards."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -8,12 +8,11 @@ from lth_jax.analysis.anatomy import Anatomy, anatomy
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
-from lth_jax.store import correct, records
-from lth_jax.store import histograms as weight_histograms
+from lth_jax.store import shards
 from lth_jax.store.files import DamagedFile
 from lth_jax.store.histograms import Histogram
 from lth_jax.store.records import Run
-from lth_jax.store.workdir import Workdir, read_config, read_environment
+from lth_jax.store.workdir import Workdir
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -24,7 +23,10 @@ class Material(NamedTuple):
 
     title: str  # the workdir's name
     config: StudyConfig
-    environment: dict[str, Any]  # as the study noted it
+    replicates: list[range]  # as `Shards` has them, with its environment and commands
+    environment: dict[str, Any]
+    commands: list[list[str]]
+    notes: list[str]  # of shards
     runs: list[Run]
     verdict: Verdict
     num_groups: int  # arms and levels that are finished
@@ -33,34 +35,35 @@ class Material(NamedTuple):
     histograms: dict[int, dict[str, Histogram]]  # of weights, by level and leaf
 
 
-def gather(workdir: Workdir, settings: VerdictConfig | None) -> Material:
-    """Reads a workdir, whose study may still run; the config's own settings if None.
+def gather(
+    workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
+) -> Material:
+    """Reads a workdir, whose study may still run; or, under its name, shards of one.
 
-    Raises what `report.write` does.
+    The config's own settings if None. Raises what `report.write` does.
     """
-    config = read_config(workdir)
-    runs = records.read(workdir.records)
+    study = shards.read(parts or [workdir])
+    config, runs = study.config, study.runs
     tickets = sorted({run.level for run in runs if run.arm == "ticket" and run.level})
-    anatomies = _readable(tickets, lambda level: anatomy(workdir.ticket(level)))
-    histograms = _readable(
-        spread([0, *tickets], 3),
-        lambda level: weight_histograms.load(workdir.weight_histograms(level)),
-    )
+    anatomies = _readable(tickets, lambda level: anatomy(*study.masks(level)))
     return Material(
         title=workdir.root.resolve().name,
         config=config,
-        environment=read_environment(workdir),
+        replicates=study.replicates,
+        environment=study.environment,
+        commands=study.commands,
+        notes=study.notes,
         runs=runs,
         verdict=judge(
             runs,
             settings or config.verdict,
             is_rewound=config.rewind.is_rewound,
-            correct=correct.read(workdir.records, runs),
+            correct=study.correct,
         ),
         num_groups=len({(run.arm, run.level) for run in runs}),
-        num_planned=1 + (config.num_levels - 1) * len(config.arms),
+        num_planned=shards.num_planned(config),
         anatomies=list(anatomies.values()),
-        histograms=histograms,
+        histograms=_readable(spread([0, *tickets], 3), study.histograms),
     )
 
 

@@ -18,6 +18,7 @@ from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
 from lth_jax.report.standings_table import standings_table
+from lth_jax.store.shards import told
 
 _TEMPLATE = importlib.resources.files("lth_jax.report") / "template"
 _ENVIRONMENT = jinja2.Environment(
@@ -32,9 +33,8 @@ _ENVIRONMENT = jinja2.Environment(
 def study_page(material: Material, sections: Sequence[Section]) -> str:
     """The page of one study."""
     verdict, environment = material.verdict, material.environment
-    arms, command = shown(s.arm for s in verdict.summaries), "(not noted)"
-    if arguments := environment.get("command"):
-        command = f"python -m lth_jax.main {shlex.join(arguments[1:])}"
+    arms = shown(s.arm for s in verdict.summaries)
+    commands = [f"python -m lth_jax.main {shlex.join(x[1:])}" for x in material.commands]
     return render(
         "study.html",
         sections,
@@ -50,7 +50,7 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         margin=words.margin(verdict),
         steps_margin=f"{100 * verdict.steps_margin:.3g}%",
         claims=[verdict_table.claim_row(check) for check in verdict.claims],
-        command=command,
+        command="\n".join(commands) or "(not noted)",
         environment=flat(environment),
         config=flat(dataclasses.asdict(material.config)),
         text_table=table.render(verdict.summaries, verdict.metric),
@@ -86,10 +86,12 @@ def _facts(material: Material) -> str:
     reached = f"{metric.text(dense.early_stop_metric)}{metric.unit}"
     if metric.name != ACCURACY.name:
         reached = f"{metric.name} {reached}"
+    replicates = count(verdict.num_replicates, "replicate")
+    if material.replicates != [range(verdict.num_replicates)]:
+        replicates += f" ({told(material.replicates)})"
     return (
         f"{config.model.name} on {config.data.name} · {dense.weights_left:,} weights ·"
-        f" {count(verdict.num_replicates, 'replicate')} ·"
-        f" {count(config.num_levels, 'level')} ·"
+        f" {replicates} · {count(config.num_levels, 'level')} ·"
         f" {config.num_steps:,} steps each · dense net {reached}"
         f" at step {words.steps(dense.early_stop_step)}"
     )
@@ -101,13 +103,14 @@ def count(n: int, what: str) -> str:
 
 
 def notes(material: Material) -> list[str]:
-    """What a reader must know first: that the study goes on, and of its data."""
+    """What a reader must know first: that the study goes on, its shards, its data."""
     partial = (
         f"Partial: {material.num_groups} of {material.num_planned} arms and levels"
         " are finished. What is said here is of those alone."
     )
     goes_on = material.num_groups < material.num_planned
-    found = partial if goes_on else None, material.environment.get("data_note")
+    data_note = material.environment.get("data_note")
+    found = partial if goes_on else None, *material.notes, data_note
     return [note for note in found if note]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lth_jax.config import StudyConfig
 from lth_jax.store import environment
 from lth_jax.store.files import remove_unfinished, write_sealed
-from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_config
+from lth_jax.store.workdir import Workdir, WorkdirError, differing, read_config
 
 # How names of fields begin that are no part of what the study is: where the bytes are
 # read from, what can be watched, how many nets share a call, how results are judged.
@@ -90,12 +90,7 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
 def _differences(workdir: Workdir, config: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """What a study noted and what it is now, by the fields that make another of it."""
     # Both of today's fields: an older study lacks some, which have their defaults.
-    theirs, ours = (dotted(dataclasses.asdict(x)) for x in (read_config(workdir), config))
-    return {
-        name: (theirs[name], ours[name])
-        for name in sorted(ours)
-        if theirs[name] != ours[name] and not name.startswith(_MAY_DIFFER)
-    }
+    return differing(read_config(workdir), config, _MAY_DIFFER)
 
 
 def _extends(name: str, theirs: Any, ours: Any) -> bool:

@@ -8,7 +8,7 @@ beside the records of its arm and level. Losses without right and wrong have non
 import io
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from lth_jax import npz
 from lth_jax.npz import NpzError
 from lth_jax.store.files import DamagedFile, is_lost, read_sealed, write_sealed
-from lth_jax.store.records import Run
+from lth_jax.store.records import RecordsError, Run, by_group
 
 _ROUNDING = 1e-6  # of float32 accuracies
 _log = logging.getLogger(__name__)
@@ -49,11 +49,8 @@ def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Cor
     Those that are not there are left out; so, with a warning, are damaged ones, and those
     that are not of the members in the records.
     """
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.arm, run.level), []).append(run)
     found = {}
-    for (arm, level), mine in groups.items():
+    for (arm, level), mine in by_group(runs).items():
         path = path_of(folder, arm, level)
         try:
             if path.exists() or is_lost(path):
@@ -64,6 +61,31 @@ def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Cor
         except (NpzError, ValueError, TypeError, KeyError) as error:
             told = "%s: not the answers of these records (%s); its intervals are left out"
             _log.warning(told, path, error)
+    return found
+
+
+def merged(
+    shards: Sequence[Mapping[tuple[str, int], Correct]],
+) -> dict[tuple[str, int], Correct]:
+    """The answers of a study from those of its shards, in order of replicates.
+
+    Of an arm and level that some shard lacks there are none.
+
+    Raises:
+      RecordsError: if they are of other numbers of test examples in different shards.
+    """
+    found = {}
+    for key in shards[0]:
+        parts = [shard[key] for shard in shards if key in shard]
+        if len(parts) == len(shards):
+            sizes = {part.final.shape[1] for part in parts}
+            if len(sizes) > 1:
+                told = " and ".join(map(str, sorted(sizes)))
+                raise RecordsError(
+                    f"arm {key[0]}, level {key[1]}: of {told} test examples in different"
+                    " shards; they are not of one study"
+                )
+            found[key] = Correct(*map(np.concatenate, zip(*parts, strict=True)))
     return found
 
 

@@ -1,12 +1,14 @@
 """Environment: where a study runs, with what software and data."""
 
 import importlib.metadata
+import itertools
 import json
 import logging
 import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +21,8 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # What JAX is set to. The first ones decide which numbers are drawn, not last bits alone.
 _STREAMS = ("jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64")
 _SETTINGS = (*_STREAMS, "jax_default_matmul_precision")
+# What studies must share, by dotted name, for their numbers to be of one study.
+DECISIVE = ("data_note", *(f"settings.{name}" for name in _STREAMS))
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +77,16 @@ def check_same(workdir: Workdir, data_note: str | None) -> None:
             f"workdir: {workdir.root} was made with other random numbers ({told}); set"
             " JAX as it was there, or choose another with --workdir"
         )
+
+
+def values(noted: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The different values that some notes have, by name."""
+    found: dict[str, list[Any]] = {}
+    for name, value in itertools.chain.from_iterable(own.items() for own in noted):
+        there = found.setdefault(name, [])
+        if value not in there:
+            there.append(value)
+    return found
 
 
 def _noted(workdir: Workdir) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Weight histograms: how the surviving weights of a level are spread, start and end.
 
 One file a level, readable with NumPy alone: for every prunable leaf, `edges/<path>`,
-`start/<path>` and `end/<path>`, as `Histogram` has them.
+`start/<path>` and `end/<path>`, as `Histogram` has them. Bins end at multiples of a power
+of two, so that those of a study's shards add up to those of the whole study.
 """
 
 import io
+import math
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +20,9 @@ from lth_jax.masks import Masks, Params, Prunable
 from lth_jax.npz import Header, NpzError
 from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
 
-_NUM_BINS = 80
+_NUM_BINS = 128
+_OLDER_NUM_BINS = 80  # of bins that ended at the largest weight
+_LEAST_EXPONENT = -149  # 2 to this is the least that float32 has above 0
 
 
 class Histogram(NamedTuple):
@@ -28,10 +33,10 @@ class Histogram(NamedTuple):
     end: np.ndarray  # int64[B], when it ends
 
 
-def save(
-    path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
-) -> None:
-    """Writes the histograms of one level; the .npz file appears whole.
+def counted(
+    start: Params, end: Params, masks: Masks, prunable: Prunable
+) -> dict[str, Histogram]:
+    """The histograms of one level, by leaf.
 
     `start` and `end` are the params with which the level begins and ends; what `masks`
     prune is not counted. All have a leading axis R. `prunable` says of which leaves.
@@ -39,13 +44,24 @@ def save(
     start, end, masks = jax.device_get((start, end, masks))
     starts, ends, kept = (dict(masks_lib.named_leaves(x)) for x in (start, end, masks))
     first = jax.tree.map(lambda x: x[0], start)  # prunable asks of one net's leaves
-    arrays: dict[str, Any] = {}
+    found = {}
     for name, _ in masks_lib.prunable_leaves(first, prunable):
         weights = [leaves[name][kept[name]] for leaves in (starts, ends)]
         most = max(float(np.abs(x).max(initial=0)) for x in weights)
-        edges = np.linspace(-most or -1.0, most or 1.0, _NUM_BINS + 1)
-        found = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
-        arrays |= {f"{key}/{name}": x for key, x in found._asdict().items()}
+        edges = _edges(math.frexp(most)[1] if most else _LEAST_EXPONENT)
+        found[name] = Histogram(edges, *(np.histogram(x, edges)[0] for x in weights))
+    return found
+
+
+def save(
+    path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
+) -> None:
+    """Writes the histograms that `counted` gives; the .npz file appears whole."""
+    arrays: dict[str, Any] = {
+        f"{field}/{name}": x
+        for name, found in counted(start, end, masks, prunable).items()
+        for field, x in found._asdict().items()
+    }
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     write_sealed(path, file.getvalue())
@@ -63,12 +79,15 @@ def load(path: pathlib.Path) -> dict[str, Histogram]:
     try:
         with npz.opened(content) as arrays:
             names = [key.partition("/")[2] for key in arrays.headers]
-            allowed = {
-                f"{field}/{name}": Header(np.dtype(dtype), (_NUM_BINS + more,))
-                for name in names
-                for field, (dtype, more) in kinds.items()
-            }
-            if not names or arrays.headers != allowed:
+            allowed = [
+                {
+                    f"{field}/{name}": Header(np.dtype(dtype), (num_bins + more,))
+                    for name in names
+                    for field, (dtype, more) in kinds.items()
+                }
+                for num_bins in (_NUM_BINS, _OLDER_NUM_BINS)
+            ]
+            if not names or arrays.headers not in allowed:
                 raise NpzError("its arrays are not those of histograms")
             return {
                 name: Histogram(*(arrays.read(f"{field}/{name}") for field in kinds))
@@ -76,3 +95,37 @@ def load(path: pathlib.Path) -> dict[str, Histogram]:
             }
     except NpzError as error:
         raise DamagedFile(f"{path}: {error}") from None
+
+
+def merged(shards: Sequence[Mapping[str, Histogram]]) -> dict[str, Histogram]:
+    """The histograms of all replicates, of those of a study's shards.
+
+    Raises:
+      ValueError: if they are not of the same leaves, or their bins do not fit together.
+    """
+    if len(shards) == 1:
+        return dict(shards[0])
+    if any(shard.keys() != shards[0].keys() for shard in shards):
+        raise ValueError("histograms of other leaves than another shard's")
+    return {name: _sum([shard[name] for shard in shards]) for name in shards[0]}
+
+
+def _edges(exponent: int) -> np.ndarray:
+    """Those of bins from minus to plus two to this power, each a float64."""
+    most = math.ldexp(1.0, exponent)
+    return np.linspace(-most, most, _NUM_BINS + 1)
+
+
+def _sum(parts: Sequence[Histogram]) -> Histogram:
+    """Counts in the widest bins of all, each of which holds whole ones of the others."""
+    exponents = [math.frexp(part.edges[-1])[1] - 1 for part in parts]
+    edges = _edges(max(exponents))
+    bins = np.arange(_NUM_BINS) - _NUM_BINS // 2
+    counts = np.zeros((2, _NUM_BINS), np.int64)
+    for exponent, part in zip(exponents, parts, strict=True):
+        if not np.array_equal(part.edges, _edges(exponent)):
+            raise ValueError("bins of an older version, which cannot be added up")
+        wider = np.floor(np.ldexp(bins, exponent - max(exponents))).astype(int)
+        for total, own in zip(counts, part[1:], strict=True):
+            np.add.at(total, wider + _NUM_BINS // 2, own)
+    return Histogram(edges, *counts)

@@ -10,7 +10,7 @@ lies its SHA-256, and one that is not what was written is never read.
 import csv
 import io
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +97,40 @@ def read(folder: pathlib.Path) -> list[Run]:
             if (path := path_of(folder, arm, level)) not in files:
                 raise RecordsError(f"{path}: missing; the study's command makes it again")
     return found
+
+
+def by_group(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
+    """Runs by arm and level, in their order."""
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.arm, run.level), []).append(run)
+    return groups
+
+
+def merged(shards: Sequence[Sequence[Run]]) -> list[Run]:
+    """The runs of a study from those of its shards, which are in order of replicates.
+
+    They are of the arms and levels that all shards have, in the order of `read`.
+
+    Raises:
+      RecordsError: if the shards measured other things, or at other steps.
+    """
+    groups = [by_group(runs) for runs in shards]
+    found = []
+    for key in groups[0]:
+        if all(key in group for group in groups):
+            parts = [group[key] for group in groups]
+            if any(_measured(part) != _measured(parts[0]) for part in parts):
+                told = f"arm {key[0]}, level {key[1]}: measured otherwise in other shards"
+                raise RecordsError(f"{told}; they are not of one study")
+            found += [run for part in parts for run in part]
+    return found
+
+
+def _measured(runs: Sequence[Run]) -> list[tuple[tuple[str, str], list[int]]]:
+    """What all runs of a group measured, and the steps where a curve has several."""
+    curves = runs[0].curves.items()
+    return [(key, x.steps.tolist() if x.steps.size > 1 else []) for key, x in curves]
 
 
 def _read_file(path: pathlib.Path) -> list[Run]:

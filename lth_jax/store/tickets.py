@@ -6,8 +6,8 @@ replicates):
 - `weights/<path>`: float32[R, ...], the weights the level starts from, 0 where pruned;
 - `mask/<path>`: uint8[R, ceil(size / 8)], the mask bit-packed in C order (`np.packbits`);
 
-and `provenance`, a JSON text: level, rewind step, config, package version, the shape of
-an input, and the shapes and dtypes of the leaves.
+and `provenance`, a JSON text: level, rewind step, config, package version, the number of
+the first replicate, the shape of an input, and the shapes and dtypes of the leaves.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import io
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import index
 from typing import Any
 
@@ -54,17 +54,22 @@ def save(
 def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, Any]]:
     """One replicate's ticket: params and masks as nested dicts, and its provenance.
 
+    A shard of a study has its replicates' own numbers, such as 10 to 14.
+
     Raises:
       FileNotFoundError, IndexError: if there is no such file, or no such replicate.
       DamagedFile: if the file is not what was written.
     """
     with _opened(path) as (arrays, leaves, provenance):
+        at = replicate - provenance.get("first_replicate", 0)
+        if at < 0:
+            raise IndexError(f"{path}: replicate {replicate} is before its first")
         params = {
-            name: arrays.read(f"weights/{name}").view(leaf.dtype)[replicate]
+            name: arrays.read(f"weights/{name}").view(leaf.dtype)[at]
             for name, leaf in leaves.items()
         }
         masks = {
-            name: _unpacked(arrays.read(f"mask/{name}")[replicate], leaf.shape)
+            name: _unpacked(arrays.read(f"mask/{name}")[at], leaf.shape)
             for name, leaf in leaves.items()
         }
         return _nested(params), _nested(masks), provenance
@@ -81,6 +86,17 @@ def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any
             for name, leaf in leaves.items()
         }
     return masks, provenance
+
+
+def merged(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Masks of all replicates, bool[R, ...], of those of a study's shards, in order.
+
+    Raises:
+      ValueError: if they are not of the same leaves and shapes.
+    """
+    if any(shard.keys() != shards[0].keys() for shard in shards):
+        raise ValueError("masks of other leaves than another shard's")
+    return {name: np.concatenate([x[name] for x in shards]) for name in shards[0]}
 
 
 @contextlib.contextmanager
@@ -102,6 +118,7 @@ def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]
     """The provenance, and the leaves of one replicate that it speaks of, by name."""
     try:
         provenance = json.loads(str(arrays.read("provenance")))
+        index(provenance.get("first_replicate", 0))
         return provenance, {
             name: Header(np.dtype(provenance["dtypes"][name]), tuple(map(index, shape)))
             for name, shape in provenance["shapes"].items()

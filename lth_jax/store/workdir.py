@@ -1,5 +1,6 @@
 """Workdir: where a study's files lie, and what it notes of itself."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -100,6 +101,21 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise WorkdirError(f"workdir: {path}: {found!r}; must be an object")
     return found
+
+
+def differing(
+    theirs: StudyConfig, ours: StudyConfig, may_differ: tuple[str, ...]
+) -> dict[str, tuple[Any, Any]]:
+    """Both values of the fields that differ, by dotted name.
+
+    `may_differ` are how the names begin of those that are left out.
+    """
+    before, now = (dotted(dataclasses.asdict(x)) for x in (theirs, ours))
+    return {
+        name: (before[name], now[name])
+        for name in sorted(now)
+        if before[name] != now[name] and not name.startswith(may_differ)
+    }
 
 
 def dotted(values: dict[str, Any]) -> dict[str, Any]:

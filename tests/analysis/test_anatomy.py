@@ -47,7 +47,7 @@ def save(path, shapes, input_shape, level=4):
 def test_densities_are_of_all_replicates_in_the_nets_order(shapes, input_shape, tmp_path):
     path = tmp_path / "level_04.npz"
     kernels = save(path, shapes, input_shape)
-    found = anatomy(path)
+    found = anatomy(*ticket_files.load_masks(path))
     assert found.level == 4
     assert list(found.layers) == [f"{name}/kernel" for name in shapes]
     for name, kept in kernels.items():
@@ -60,7 +60,7 @@ def test_densities_are_of_all_replicates_in_the_nets_order(shapes, input_shape, 
 def test_a_dense_layer_shows_how_much_of_every_input_is_kept(tmp_path):
     path = tmp_path / "level_04.npz"
     kept = save(path, DENSE, (3, 4, 1))["dense_0"]
-    found = anatomy(path)
+    found = anatomy(*ticket_files.load_masks(path))
     assert found.first.name == "dense_0/kernel"
     assert not found.first.is_convolution
     assert found.first.kept.shape == (3, 4)
@@ -70,15 +70,15 @@ def test_a_dense_layer_shows_how_much_of_every_input_is_kept(tmp_path):
             assert found.first.kept[row, column] == pytest.approx(share)
     # Inputs on a line, and in colours.
     save(path, DENSE, (12,))
-    assert anatomy(path).first.kept.shape == (12,)
+    assert anatomy(*ticket_files.load_masks(path)).first.kept.shape == (12,)
     save(path, DENSE, (2, 2, 3))
-    assert anatomy(path).first.kept.shape == (2, 2, 3)
+    assert anatomy(*ticket_files.load_masks(path)).first.kept.shape == (2, 2, 3)
 
 
 def test_a_convolution_shows_the_filters_of_the_first_replicate(tmp_path):
     path = tmp_path / "level_04.npz"
     kept = save(path, CONV, (8, 8, 3))["conv_0"]
-    found = anatomy(path)
+    found = anatomy(*ticket_files.load_masks(path))
     assert found.first.name == "conv_0/kernel"
     assert found.first.is_convolution
     assert found.first.kept.shape == (8, 3, 2)
@@ -110,7 +110,7 @@ def test_residual_nets_begin_with_their_first_convolution(tmp_path):
         tree["kernel"] = rng.random((NUM_REPLICATES, *shape)) < 0.5
     masks["norm"] = {"scale": np.ones((NUM_REPLICATES, 2), bool)}
     ticket_files.save(path, masks, masks, {"level": 1, "input_shape": (8, 8, 2)})
-    found = anatomy(path)
+    found = anatomy(*ticket_files.load_masks(path))
     assert list(found.layers) == [f"{name}/kernel" for name in names]
     assert found.first.name == "conv/kernel"
 
@@ -135,14 +135,16 @@ def test_a_first_layer_that_cannot_be_laid_out_is_left_out(shape, input_shape, t
     kept["gate"] = {"scale": np.array([[True, False]] * NUM_REPLICATES)}  # pruned too
     path = tmp_path / "level_01.npz"
     ticket_files.save(path, kept, kept, {"level": 1, "input_shape": input_shape})
-    found = anatomy(path)
+    found = anatomy(*ticket_files.load_masks(path))
     assert found.first is None
     assert list(found.layers) == ["Block_0/w", "Block_1/w", "gate/scale"]
     assert found.layers["gate/scale"] == 0.5
 
 
 def test_densities_of_a_study_are_those_of_its_records(tiny_study, tiny_config):
-    found = [anatomy(tiny_study.ticket(level)) for level in range(3)]
+    found = [
+        anatomy(*ticket_files.load_masks(tiny_study.ticket(level))) for level in range(3)
+    ]
     densities = {run.level: run.density for run in records.read(tiny_study.records)}
     assert {a.level: a.density for a in found} == pytest.approx(densities)
     assert found[0].layers == dict.fromkeys(found[0].layers, 1.0)

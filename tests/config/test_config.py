@@ -166,6 +166,8 @@ def test_lenet_is_the_papers_set_up():
 BAD = [
     ("num_levels", 0, "at least 1"),
     ("num_replicates", 0, "at least 1"),
+    ("first_replicate", -1, "0 or more"),
+    ("first_replicate", 2**32 - 4, r"with all 5 replicates below 2\*\*32"),
     ("num_steps", 0, "at least 1"),
     ("batch_size", -1, "at least 1"),
     ("batch_size", 60.0, "of type int"),

@@ -158,6 +158,21 @@ def test_of_a_study_in_bfloat16_it_computes_in_float32(
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_shards_replicates_have_their_own_numbers(
+    package, tiny_study, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(measures, "median_seconds", lambda *_: {})
+    workdir = with_config(tiny_study, tmp_path / "study", first_replicate=4)
+    flags = workdir, "--level=2", f"--out={tmp_path / 'out'}"
+    told = refused(capsys, *flags, "--replicate=1")
+    assert "replicate: 1 is not allowed; must be from 4 to 5" in told
+    assert main([*flags, "--replicate=5"]) == 0
+    found, second = deploy.load(tmp_path / "out"), deploy.load(package[0])
+    assert found.provenance["replicate"] == 5
+    inputs = np.random.default_rng(0).normal(size=(5, 40, 1)).astype(np.float32)
+    np.testing.assert_array_equal(found(inputs), second(inputs))
+
+
 def test_data_are_read_where_they_lie_now(tiny_study, tmp_path, capsys):
     raw = {"name": "mnist", "raw_dir": "/gone", "num_validation": 40, "augment": "none"}
     workdir = with_config(tiny_study, tmp_path / "study", data=raw)

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from support.shards import shard
 
 from lth_jax import report
 from lth_jax.analysis.verdict import as_json
@@ -70,6 +71,27 @@ def test_several_studies_make_one_page(run, study, tmp_path):
     assert not study.page.exists()
 
 
+@pytest.mark.slow
+def test_shards_are_reported_as_one_study_in_a_folder_of_its_own(run, study, tmp_path):
+    other = shard(study, tmp_path / "other", 4)
+    flags = [f"--workdir={files.root}" for files in (other, study)]
+    merged = Workdir(tmp_path / "new" / "merged")
+    code, out, err = run("--merge", *flags, f"--out={merged.root}")
+    assert code == 0
+    assert (
+        err == "warning: Replicates are missing between those that there are: 2 to 3.\n"
+    )
+    assert out.startswith(merged.table.read_text().rstrip())
+    for path in (merged.page, merged.figures, merged.verdict, merged.table):
+        assert str(path) in out
+    assert "records" not in out
+    written = {"figures", "report.html", "table.txt", "verdict.json"}
+    assert {path.name for path in merged.root.iterdir()} == written
+    verdict = json.loads(merged.verdict.read_text())
+    assert verdict["num_replicates"] == 4
+    assert not study.page.exists() and not other.page.exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -92,6 +114,14 @@ def test_several_studies_make_one_page(run, study, tmp_path):
             ("--workdir={study}", "--workdir={study}", "--out={tmp_path}/a/b.html"),
             "No such file or directory",
         ),
+        (
+            ("--workdir={study}", "--workdir={study}", "--merge", "--out={tmp_path}/a"),
+            "overlap; shards must not (replicates: 0 to 1)",
+        ),
+        (
+            ("--workdir={study}", "--merge", "--out={study}"),
+            "--out: {study} holds a study",
+        ),
     ],
     ids=lambda v: v[-1] if isinstance(v, tuple) and v else "",
 )
@@ -102,7 +132,7 @@ def test_bad_input_is_told_in_one_line(flags, message, run, study, tmp_path):
     assert (code, out) == (2, "")
     (line,) = err.strip().splitlines()
     assert line.startswith("error: ")
-    assert message in line
+    assert message.format(study=study.root) in line
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -4,7 +4,7 @@ from support.studies import make_run
 
 from lth_jax.store import correct
 from lth_jax.store.correct import Correct
-from lth_jax.store.records import Curve
+from lth_jax.store.records import Curve, RecordsError
 
 KEY = "reinit", 3
 
@@ -92,3 +92,20 @@ def test_what_does_not_fit_the_records_is_left_out(tmp_path, caplog, change):
     written(tmp_path, change(found))
     assert correct.read(tmp_path, runs_of(found)) == {}
     assert "not the answers of these records" in caplog.text
+
+
+def test_answers_of_shards_are_put_together_where_all_have_them():
+    whole, other = made(nets=5), made(nets=5)
+    shards = [
+        {KEY: Correct(*(x[at] for x in whole)), ("ticket", at.start): other}
+        for at in (slice(0, 2), slice(2, 5))
+    ]
+    (key, found), *more = correct.merged(shards).items()
+    assert key == KEY and not more
+    for ours, theirs in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_answers_to_other_examples_are_of_no_study():
+    with pytest.raises(RecordsError, match="level 3: of 8 and 27 test examples"):
+        correct.merged([{KEY: made()}, {KEY: made(examples=8)}])

@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lth_jax import masks as masks_lib
 from lth_jax.store import histograms as weight_histograms
@@ -54,7 +56,8 @@ def test_survivors_of_all_replicates_are_counted_and_nothing_else(density, path)
         edges = histogram.edges
         assert edges.dtype == np.float64
         most = float(max(np.abs(starts).max(), np.abs(ends).max()))
-        np.testing.assert_allclose(edges, np.linspace(-most, most, 81), atol=1e-12)
+        assert most < edges[-1] <= 2 * most and float(np.log2(edges[-1])).is_integer()
+        np.testing.assert_array_equal(edges, edges[-1] * np.arange(-64, 65) / 64)
         for counts, weights in ((histogram.start, starts), (histogram.end, ends)):
             assert counts.dtype == np.int64
             assert counts.sum() == np.count_nonzero(survive)
@@ -145,3 +148,42 @@ def test_a_file_of_other_arrays_is_damaged(tmp_path, changes):
     np.savez(path, **arrays)
     with pytest.raises(DamagedFile, match=r"w\.npz: its arrays"):
         weight_histograms.load(path)
+
+
+def counted(start, end, kept, replicates=slice(None)):
+    """The histograms of some of the replicates."""
+    own = jax.tree.map(lambda x: x[replicates], (start, end, kept))
+    return weight_histograms.counted(*own, masks_lib.default_prunable)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-149, 100) | st.just(-1000), min_size=3, max_size=3))
+def test_those_of_shards_add_up_to_those_of_all(exponents):
+    """Of weights of any scale, also 0, and at the very ends of bins."""
+    scales = [np.float32(2.0**exponent) for exponent in exponents]
+    weights = [
+        jax.tree.map(lambda x: x * np.reshape(scales, (3,) + (1,) * (x.ndim - 1)), drawn)
+        for drawn in (draw(3), jax.tree.map(np.round, draw(4, 2.0)))
+    ]
+    kept = random_masks(0.5)
+    whole = counted(*weights, kept)
+    shards = [counted(*weights, kept, at) for at in (slice(0, 2), slice(2, 3))]
+    found = weight_histograms.merged(shards)
+    assert found.keys() == whole.keys()
+    for name, expected in whole.items():
+        for ours, theirs in zip(found[name], expected, strict=True):
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_older_bins_are_read_and_not_added_up(tmp_path):
+    edges = np.linspace(-0.3, 0.3, 81)
+    counts = np.arange(80)
+    path = tmp_path / "w.npz"
+    np.savez(path, **{"edges/a": edges, "start/a": counts, "end/a": counts})
+    found = weight_histograms.load(path)
+    assert weight_histograms.merged([found]) == found
+    with pytest.raises(ValueError, match="bins of an older version"):
+        weight_histograms.merged([found, found])
+    with pytest.raises(ValueError, match="other leaves"):
+        weight_histograms.merged([found, {"b": found["a"]}])

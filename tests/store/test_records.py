@@ -148,3 +148,29 @@ def test_a_study_that_goes_on_is_read_as_far_as_it_went(tmp_path, levels):
 def test_no_records_at_all_are_an_error(tmp_path):
     with pytest.raises(RecordsError, match="no records"):
         records.read(tmp_path)
+
+
+def test_runs_of_shards_are_put_together_as_the_study_has_them():
+    arms = [("ticket", 0), ("reinit", 1), ("ticket", 1), ("ticket", 2)]
+    whole = [run for arm in arms for run in make_runs(*arm, replicates=range(5))]
+    shards = [[r for r in whole if r.replicate in own] for own in ((0, 1), (2,), (3, 4))]
+    assert records.merged(shards) == whole
+    assert records.merged(shards[:1]) == shards[0]
+    # What one of them has not come to yet is left out.
+    shards[1] = [run for run in shards[1] if run.level < 2]
+    assert records.merged(shards) == [run for run in whole if run.level < 2]
+
+
+@pytest.mark.parametrize("what", ["fewer steps", "other steps", "another metric"])
+def test_shards_that_measured_otherwise_are_no_study(what):
+    first, second = make_runs(replicates=[0]), make_runs(replicates=[1])
+    (curves,) = (run.curves for run in second)
+    curve = curves["test", "accuracy"]
+    if what == "fewer steps":
+        curves["test", "accuracy"] = Curve(curve.steps[:1], curve.values[:1])
+    elif what == "other steps":
+        curves["test", "accuracy"] = curve._replace(steps=curve.steps + 1)
+    else:
+        curves["test", "loss"] = curves.pop(("test", "accuracy"))
+    with pytest.raises(RecordsError, match="arm ticket, level 3: measured otherwise"):
+        records.merged([first, second])

@@ -36,6 +36,25 @@ def test_a_ticket_comes_back_bit_for_bit(saved, params, half_masks):
         ticket_files.load(saved, replicate=2)
 
 
+def test_a_shards_replicates_have_their_own_numbers(saved, params, half_masks):
+    kept = jax.tree.map(lambda m: jnp.stack([~m, m]), half_masks)
+    weights = jax.tree.map(lambda p: jnp.stack([p, p]), params)
+    ticket_files.save(saved, weights, kept, {"first_replicate": 10})
+    assert_trees_equal(ticket_files.load(saved, replicate=11)[1], half_masks)
+    for beyond in (0, 1, 9, 12):
+        with pytest.raises(IndexError):
+            ticket_files.load(saved, replicate=beyond)
+
+
+def test_masks_of_shards_are_put_together_in_order(saved):
+    found, _ = ticket_files.load_masks(saved)
+    shards = [{n: m[at] for n, m in found.items()} for at in (slice(1), slice(1, 2))]
+    assert_trees_equal(ticket_files.merged(shards), found)
+    other = {n: m for n, m in found.items() if not n.startswith("output")}
+    with pytest.raises(ValueError, match="other leaves"):
+        ticket_files.merged([found, other])
+
+
 def test_numpy_alone_reads_it(saved, half_masks):
     with np.load(saved, allow_pickle=False) as arrays:
         kernel = arrays["weights/dense_0/kernel"]
@@ -80,6 +99,11 @@ def repacked(path, **changes):
         {"provenance": np.array(json.dumps({"shapes": 3, "dtypes": {}}))},
         {"provenance": np.array(json.dumps({"shapes": {}, "dtypes": {}}))},
         {"provenance": np.array(3)},
+        {
+            "provenance": np.array(
+                '{"first_replicate": "1", "shapes": {"a": [3]}, "dtypes": {"a": "int8"}}'
+            )
+        },
         {"mask/dense_0/bias": None},
         {"mask/dense_0/bias": np.uint8(0)},
         {"weights/dense_9/bias": np.zeros((2, 3), np.float32)},

@@ -20,6 +20,14 @@ def test_every_member_and_purpose_has_a_key_of_its_own():
     assert len(found) == 2 * 3**4
 
 
+def test_the_last_replicates_that_a_config_allows_have_keys_of_their_own():
+    found = {
+        tuple(np.asarray(jax.random.key_data(keys.member_key(0, r, "ticket", 0, "init"))))
+        for r in (0, 2**31, 2**32 - 2, 2**32 - 1)
+    }
+    assert len(found) == 4
+
+
 def test_keys_are_pure_functions_of_their_names():
     first = keys.member_key(7, 2, "reinit", 4, "init")
     again = keys.member_key(7, 2, "reinit", 4, "init")
