@@ -27,7 +27,7 @@ class _Lasting:
             self._leave()
 
     def _leave(self) -> None:
-        with open(os.devnull, "w") as nobody:
+        with open(os.devnull, "w", encoding="utf-8") as nobody:
             os.dup2(nobody.fileno(), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
@@ -37,7 +37,7 @@ class _Lasting:
 def make_streams_last() -> None:
     """Lets what prints go on where a stream is closed, leads nowhere, or knows ASCII."""
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
         setattr(sys, name, _Lasting(stream))

@@ -35,7 +35,7 @@ def listing() -> str:
     """The packaged configs, a line each, with their variants."""
     lines = []
     for path in _packaged():
-        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
         variants = dict.fromkeys(re.findall(r'":\w+"', text))
         names = (path.stem + variant.strip('"') for variant in variants)
         head = text.partition("\n")[0]

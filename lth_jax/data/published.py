@@ -79,7 +79,7 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / ".lock").open("w") as lock:
+        with (folder.parent / ".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a killed process gives it back
             for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
                 shutil.rmtree(left)

@@ -48,7 +48,7 @@ def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
         "seed": study.config.seed,
         "lth_jax": VERSION,
         "input_shape": study.splits.train.inputs.shape[1:],
-        "config": workdir.config.read_text(),
+        "config": workdir.config.read_text(encoding="utf-8"),
     }
     path = workdir.ticket(job.level)
     tickets.save(path, start.state.params, start.masks, provenance)

@@ -99,4 +99,4 @@ def write(
 def _write(contents: Mapping[pathlib.Path, str]) -> None:
     for path, content in contents.items():
         with whole(path) as unfinished:
-            unfinished.write_text(content)
+            unfinished.write_text(content, encoding="utf-8")

@@ -21,8 +21,14 @@ from lth_jax.report.standings_table import standings_table
 from lth_jax.store.shards import told
 
 _TEMPLATE = importlib.resources.files("lth_jax.report") / "template"
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATE / name).read_text(encoding="utf-8")
+
+
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FunctionLoader(lambda name: (_TEMPLATE / name).read_text()),
+    loader=jinja2.FunctionLoader(_template),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -64,7 +70,7 @@ def render(
 
     `verdict` is among the values: base.html asks for it.
     """
-    css, js = ((_TEMPLATE / name).read_text() for name in ("page.css", "page.js"))
+    css, js = map(_template, ("page.css", "page.js"))
     day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
     night = " ".join(f"--{arm.key}: {arm.colour.dark};" for arm in legend)
     dark = "@media screen and (prefers-color-scheme: dark)"

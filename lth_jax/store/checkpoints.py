@@ -49,7 +49,9 @@ def save(path: pathlib.Path, tree: Any) -> None:
             if code is None:
                 raise
             raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
-        (unfinished / _MANIFEST).write_text(json.dumps(_digests(unfinished), indent=1))
+        (unfinished / _MANIFEST).write_bytes(
+            json.dumps(_digests(unfinished), indent=1).encode()
+        )
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -65,7 +67,7 @@ def load(path: pathlib.Path, like: Any) -> Any:
     if not path.exists():
         raise FileNotFoundError(path)
     try:
-        recorded = json.loads((path / _MANIFEST).read_text())
+        recorded = json.loads((path / _MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise DamagedCheckpoint(f"{path}: no readable {_MANIFEST}") from error
     if (found := _digests(path)) != recorded:

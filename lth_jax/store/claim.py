@@ -35,7 +35,7 @@ def opened(
     check(workdir, config)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock = (root / ".lock").open("w")
+        lock = (root / ".lock").open("wb")
     except OSError as error:
         raise WorkdirError(f"workdir: {root} cannot be written ({error})") from None
     with lock:

@@ -311,6 +311,22 @@ def test_the_second_run_starts_from_the_compilation_cache(
     assert compiled == {p.name for p in cache.iterdir() if not p.name.endswith("-atime")}
 
 
+@pytest.mark.slow
+def test_a_study_ends_where_the_locale_is_ascii(user_environment, tmp_path):
+    """In a process of its own: Python reads these variables when it starts."""
+    small = "--config.num_levels=1", "--config.num_steps=50"
+    flags = "--config=mnist1d:smoke", f"--workdir={tmp_path}/study", *small
+    run = subprocess.run(
+        [sys.executable, "-m", "lth_jax.main", *flags],
+        cwd=ROOT,
+        env={**user_environment, "PYTHONUTF8": "0", "LC_ALL": "C"},
+        capture_output=True,
+    )
+    assert run.returncode == 0, run.stderr
+    page = (tmp_path / "study" / "report.html").read_bytes()
+    assert "±" in page.decode("utf-8")
+
+
 SETTINGS = {
     "JAX_DEFAULT_PRNG_IMPL": "rbg",
     "JAX_ENABLE_X64": "1",
