@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from support import browsing
+from support.shards import forget
 
 from lth_jax import report
 from lth_jax.analysis.intervals import Estimate
@@ -127,7 +128,7 @@ def test_more_studies_than_colours_are_refused(tiny_study, tmp_path):
 
 def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path):
     first, second = studies
-    (second.records / "level_01-shuffle.csv").unlink()
+    forget(second, "level_01-shuffle")
     name = "<img src=q onerror=alert(1)>$x_"
     root = first.root.rename(first.root.with_name(name))
     environment = json.loads(second.environment.read_text()) | {"data_note": "<b>odd"}

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from support import browsing, standings
+from support.shards import forget
 from support.studies import DENSITIES
 from support.tiers import quick
 
@@ -372,14 +373,8 @@ def write_page(files, settings=None):
     return files.page, json.loads(json.dumps(as_json(material.verdict)))
 
 
-def forget(files, level, arm=None):
-    """As before an arm, or all of a level, was trained."""
-    for path in files.records.glob(f"level_{level:02d}-{arm or '*'}.csv"):
-        path.unlink()
-
-
 def test_a_study_that_is_under_way_says_so(tiny, visit):
-    forget(tiny, 2, "shuffle")
+    forget(tiny, "level_02-shuffle")
     report.write(tiny)
     found = visit(tiny.page)
     note = "Partial: 6 of 7 arms and levels are finished."
@@ -390,7 +385,7 @@ def test_a_study_that_is_under_way_says_so(tiny, visit):
     assert rows[1][column] == ""
     assert found.complaints == []
 
-    forget(tiny, 2)
+    forget(tiny, "level_02-*")
     found = visit(write_page(tiny)[0])
     note = "Partial: 4 of 7 arms and levels are finished."
     assert browsing.texts(found.page, ".note")[0].startswith(note)
@@ -403,8 +398,8 @@ def test_criteria_stand_side_by_side(tiny, visit):
     config["arms"] = list(dict.fromkeys(arm for arm, _ in standings.TRUTH))
     config["prune"]["densities"] = DENSITIES[1:3]
     write_sealed(tiny.config, json.dumps(config).encode())
-    forget(tiny, 1)
-    forget(tiny, 2)
+    forget(tiny, "level_01-*")
+    forget(tiny, "level_02-*")
     groups = {}
     for run in standings.study():
         groups.setdefault((run.arm, run.level), []).append(run)
@@ -463,8 +458,8 @@ def test_an_own_arm_stands_beside_the_others(tiny, visit, tmp_path, monkeypatch)
 
 
 def test_the_dense_net_alone_has_a_page(tiny, visit):
-    forget(tiny, 1)
-    forget(tiny, 2)
+    forget(tiny, "level_01-*")
+    forget(tiny, "level_02-*")
     found = visit(write_page(tiny)[0])
     assert browsing.texts(found.page, ".note")[0].startswith("Partial: 1 of 7")
     assert found.page.locator("#levels").count() == 0
@@ -503,7 +498,7 @@ def test_nothing_that_a_user_names_becomes_a_part_of_the_page(tiny, visit):
 
 
 def test_claims_stand_beside_what_was_measured(tiny, visit):
-    forget(tiny, 2)
+    forget(tiny, "level_02-*")
     density = 0.8
     claims = (
         Claim(density, "accuracy", 0.003, -1.0, 1.0, "figure <4>"),
