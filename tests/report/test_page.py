@@ -396,12 +396,13 @@ def test_criteria_stand_side_by_side(tiny, visit):
     """Numbers are made up: `support.standings` has the truth behind them."""
     config = json.loads(tiny.config.read_text())
     config["arms"] = list(dict.fromkeys(arm for arm, _ in standings.TRUTH))
+    config["num_replicates"] = 40
     config["prune"]["densities"] = DENSITIES[1:3]
     write_sealed(tiny.config, json.dumps(config).encode())
     forget(tiny, "level_01-*")
     forget(tiny, "level_02-*")
     groups = {}
-    for run in standings.study():
+    for run in standings.study(config["num_replicates"]):
         groups.setdefault((run.arm, run.level), []).append(run)
     for (arm, level), runs in groups.items():
         if level:
