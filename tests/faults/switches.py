@@ -21,7 +21,16 @@ from faults import disks
 from faults.outcomes import Case, Outcome, Said, Trial, judge, worst
 from faults.study import Bench, content, differing, fresh
 
-_MOST_SECONDS = 1800  # where nothing is compiled
+_MOST_SECONDS = 1800
+# Of a study of which nothing is compiled: a step takes seconds.
+_SMALL = (
+    "--config.num_levels=2",
+    "--config.num_steps=2",
+    "--config.eval_every_steps=1",
+    "--config.checkpoint_every_steps=1",
+    "--config.rewind.step=1",
+    "--config.arms=ticket,reinit",
+)
 
 
 class Switch(NamedTuple):
@@ -30,6 +39,7 @@ class Switch(NamedTuple):
     variables: dict[str, str] = {}  # noqa: RUF012  # never changed
     shell: str = "{command}"
     hides: bool = False  # the exit code or what is said
+    is_slow: bool = False  # so that a small study of its own is all that is tried
 
 
 SWITCHES = {
@@ -42,7 +52,7 @@ SWITCHES = {
     "JAX_DEFAULT_MATMUL_PRECISION=bfloat16": Switch(
         {"JAX_DEFAULT_MATMUL_PRECISION": "bfloat16"}
     ),
-    "JAX_DISABLE_JIT=1": Switch({"JAX_DISABLE_JIT": "1"}),
+    "JAX_DISABLE_JIT=1": Switch({"JAX_DISABLE_JIT": "1"}, is_slow=True),
     "JAX_DEBUG_NANS=1": Switch({"JAX_DEBUG_NANS": "1"}),
     "JAX_PLATFORMS=nonsense": Switch({"JAX_PLATFORMS": "nonsense"}),
     "JAX_PLATFORMS=cuda": Switch({"JAX_PLATFORMS": "cuda"}),
@@ -86,6 +96,8 @@ class Switches:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         alone = self._train(f"{name}, a study of its own", switch, own)
+        if switch.is_slow:
+            return alone
         cut = fresh(self._bench.cut, self._folder)
         return worst([alone, self._train(f"{name}, then going on", switch, cut)])
 
@@ -95,7 +107,8 @@ class Switches:
         Going on gives the same numbers, or says that they may be others.
         """
         goes_on = root.exists()
-        said = self._run(self._bench.command(root), switch)
+        more = _SMALL if switch.is_slow else ()
+        said = self._run(self._bench.command(root, *more), switch)
         if switch.hides and not (root / "verdict.json").exists():
             return Trial(Outcome.FELL_SHORT, did, f"no verdict: {said.last_line}")
         found = content(root) if goes_on and said.code == 0 else {}
