@@ -6,7 +6,8 @@
 # Without a network: .gpu/wheels/ has the other packages, .gpu/mnist/ the raw files, and
 # .gpu/unpack_cifar10.py makes those of CIFAR-10 from .gpu/cifar10_jpeg.tar.xz.
 # Output goes to OUT (/tmp/out): log.txt, and the records of the studies.
-# LTH_GPU_TINY=1 does a little of each part on any machine, without .gpu/: for the tests.
+# LTH_GPU_TINY=1 does a little of each kind of part on any machine, without .gpu/: for the
+# tests.
 #
 # Every part has a time limit of its own, so that one that hangs costs only itself. The
 # exit code is 0 if all that were begun ended well.
@@ -38,6 +39,10 @@ part() { # part NAME SECONDS COMMAND...; 124: the limit ended it
   return $code
 }
 
+more() { # more ARGUMENTS...: a part like others; a tiny run leaves it out
+  [ -n "${LTH_GPU_TINY:-}" ] || part "$@"
+}
+
 for_seconds() { # for_seconds N COMMAND...: interrupted then, which is no failure
   timeout -s INT "$@"
   local code=$?
@@ -61,13 +66,13 @@ study() { echo python3 -m lth_jax.main "--workdir=$work/$1" "${@:2}"; }
 models() { echo python3 scripts/bench_models.py "$@"; }
 
 if [ -n "${LTH_GPU_TINY:-}" ]; then
-  how=map together=map steps=2 repeats=1 seconds=10 many=2 few=2 conv=lenet resnet=lenet
+  how=map together=map steps=2 repeats=1 seconds=10 many=2 few=2 conv=lenet
   lenet="--config=configs/mnist1d.py --config.checkpoint_every_steps=200" twin="--config=configs/mnist1d.py:smoke"
   twin+=" --config.num_levels=2 --config.arms=ticket,reinit"
   conv_study="--config=configs/mnist1d.py:smoke --config.num_levels=1"
 else
   how=vmap,map together=vmap steps=50 repeats=3 seconds=60 many=1,10,100,400 few=1,5
-  conv=conv6 resnet=resnet20
+  conv=conv6
   lenet="--config=configs/lenet.py --config.data.raw_dir=.gpu/mnist"
   twin="--config=configs/lenet.py:smoke --config.data.raw_dir=.gpu/mnist"
   conv_study="--config=configs/conv6.py:smoke --config.data.raw_dir=$work/cifar"
@@ -82,7 +87,7 @@ part lenet_study $((seconds + 15)) bash -c 'for_seconds "$@"' - "$seconds" \
   $(study lenet $lenet)
 part lenet_members 75 $(models --models=lenet --how=$together --members=$many \
   --steps=$((10 * steps)) --repeats=$repeats)
-part conv_members 80 $(models --models=$conv --how=$how --members=$few --steps=$steps \
+more conv_members 80 $(models --models=$conv --how=$how --members=$few --steps=$steps \
   --repeats=$repeats)
 # Is a study that was killed and resumed the same to the last bit?
 part twin_a 70 $(study a $twin) &&
@@ -92,7 +97,7 @@ part twin_a 70 $(study a $twin) &&
 part conv_study 60 $(study f32 $conv_study)
 part conv_members_bf16 75 $(models --models=$conv --how=$how --members=$few \
   --steps=$steps --repeats=$repeats --compute_dtype=bfloat16)
-part resnet_members 100 $(models --models=$resnet --how=$how --members=$few \
+more resnet_members 100 $(models --models=resnet20 --how=$how --members=$few \
   --steps=$steps --repeats=$repeats)
 part conv_study_bf16 60 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
 
