@@ -29,7 +29,7 @@ _SMALL = (
     "--config.eval_every_steps=1",
     "--config.checkpoint_every_steps=1",
     "--config.rewind.step=1",
-    "--config.arms=ticket,reinit",
+    "--config.dynamic.update_every_steps=1",
 )
 
 
