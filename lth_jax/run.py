@@ -61,7 +61,7 @@ class Result:
         Of the study's first replicate if none is given.
 
         Raises:
-          FileNotFoundError, IndexError: if there is no such level or replicate.
+          FileNotFoundError, NoReplicate: if there is no such level or replicate.
         """
         if replicate is None:
             replicate = read_config(self.workdir).first_replicate

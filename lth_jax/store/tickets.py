@@ -25,6 +25,7 @@ from flax.traverse_util import unflatten_dict
 
 from lth_jax import masks as masks_lib
 from lth_jax import npz
+from lth_jax.errors import UserError
 from lth_jax.masks import Masks, Params
 from lth_jax.npz import Arrays, Header, NpzError
 from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
@@ -51,19 +52,27 @@ def save(
     write_sealed(path, file.getvalue())
 
 
+class NoReplicate(UserError, IndexError):
+    """A replicate that a ticket file has not."""
+
+
 def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, Any]]:
     """One replicate's ticket: params and masks as nested dicts, and its provenance.
 
     A shard of a study has its replicates' own numbers, such as 10 to 14.
 
     Raises:
-      FileNotFoundError, IndexError: if there is no such file, or no such replicate.
+      FileNotFoundError: if there is no such file.
+      NoReplicate: if the file has no such replicate.
       DamagedFile: if the file is not what was written.
     """
     with _opened(path) as (arrays, leaves, provenance):
-        at = replicate - provenance.get("first_replicate", 0)
-        if at < 0:
-            raise IndexError(f"{path}: replicate {replicate} is before its first")
+        first = provenance.get("first_replicate", 0)
+        there_are = range(first, first + _num_replicates(arrays.headers))
+        if replicate not in there_are:
+            allowed = f"from {first} to {there_are.stop - 1}"
+            raise NoReplicate(f"{path}: replicate {replicate}; must be {allowed}")
+        at = there_are.index(replicate)
         params = {
             name: arrays.read(f"weights/{name}").view(leaf.dtype)[at]
             for name, leaf in leaves.items()
@@ -114,6 +123,10 @@ def _opened(
         raise DamagedFile(f"{path}: damaged ({error})") from None
 
 
+def _num_replicates(headers: Mapping[str, Header]) -> int:
+    return next((x.shape[0] for x in headers.values() if x.shape), 0)
+
+
 def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]:
     """The provenance, and the leaves of one replicate that it speaks of, by name."""
     try:
@@ -133,7 +146,7 @@ def _check_headers(headers: dict[str, Header], leaves: dict[str, Header]) -> Non
     names = {"provenance", *(f"{kind}/{name}" for kind in kinds for name in leaves)}
     if not leaves or headers.keys() != names:
         raise NpzError("its arrays are not those of its provenance")
-    replicates = next((x.shape[0] for x in headers.values() if x.shape), 0)
+    replicates = _num_replicates(headers)
     for name, leaf in leaves.items():
         size = math.prod(leaf.shape)
         mask = Header(np.dtype(np.uint8), (replicates, -(-size // 8)))

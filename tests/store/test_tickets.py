@@ -42,7 +42,7 @@ def test_a_shards_replicates_have_their_own_numbers(saved, params, half_masks):
     ticket_files.save(saved, weights, kept, {"first_replicate": 10})
     assert_trees_equal(ticket_files.load(saved, replicate=11)[1], half_masks)
     for beyond in (0, 1, 9, 12):
-        with pytest.raises(IndexError):
+        with pytest.raises(ticket_files.NoReplicate, match="must be from 10 to 11"):
             ticket_files.load(saved, replicate=beyond)
 
 
