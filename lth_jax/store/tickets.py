@@ -136,7 +136,8 @@ def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]
             name: Header(np.dtype(provenance["dtypes"][name]), tuple(map(index, shape)))
             for name, shape in provenance["shapes"].items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    # The last of them by dtypes such as "float32,(", which NumPy parses as Python.
+    except (ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
         raise NpzError(f"its provenance is not that of tickets; {error!r}") from None
 
 

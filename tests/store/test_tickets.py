@@ -96,6 +96,7 @@ def repacked(path, **changes):
         {"provenance": np.array("[1]")},
         {"provenance": np.array('{"shapes": {"a": ["1"]}, "dtypes": {"a": "int8"}}')},
         {"provenance": np.array('{"shapes": {"a": [{}]}, "dtypes": {"a": "int8"}}')},
+        {"provenance": np.array('{"shapes": {"a": [1]}, "dtypes": {"a": "int8,("}}')},
         {"provenance": np.array(json.dumps({"shapes": 3, "dtypes": {}}))},
         {"provenance": np.array(json.dumps({"shapes": {}, "dtypes": {}}))},
         {"provenance": np.array(3)},
