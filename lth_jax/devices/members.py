@@ -87,8 +87,9 @@ def fastest(fn: Callable[[Any], Any], member: Any, backend: str) -> str:
     """
     if backend == "cpu":
         return "map"
-    on_gpu = backend == "gpu"
-    return "map" if on_gpu and _convolves(jax.make_jaxpr(fn)(member).jaxpr) else "vmap"
+    if backend == "gpu" and _convolves(jax.make_jaxpr(fn)(member).jaxpr):
+        return "map"
+    return "vmap"
 
 
 def _convolves(jaxpr: Jaxpr) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from lth_jax.config import StudyConfig
 from lth_jax.store import correct, environment, histograms, records, tickets
 from lth_jax.store.correct import Correct
-from lth_jax.store.files import DamagedFile
+from lth_jax.store.files import DamagedFile, written
 from lth_jax.store.histograms import Histogram
 from lth_jax.store.records import RecordsError, Run
 from lth_jax.store.workdir import (
@@ -126,7 +126,7 @@ def told(ranges: Iterable[range]) -> str:
 
 def _read_shard(workdir: Workdir) -> _Shard:
     config, runs = read_config(workdir), []
-    if any(workdir.records.glob("level_*.csv")):
+    if written(workdir.records, "level_*.csv"):
         runs = records.read(workdir.records)
         there = {run.replicate for run in runs}
         are_own = all(number in config.replicates for number in there)

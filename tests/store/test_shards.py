@@ -9,6 +9,7 @@ from support.shards import forget, note, shard
 from lth_jax.errors import UserError
 from lth_jax.store import records, shards
 from lth_jax.store.files import DamagedFile
+from lth_jax.store.records import RecordsError
 from lth_jax.store.workdir import Workdir
 
 
@@ -51,6 +52,14 @@ def test_shards_are_read_in_order_of_replicates_whatever_their_names(make, tiny_
     for name, histogram in found.histograms(1).items():
         np.testing.assert_array_equal(histogram.end, 3 * single[name].end)
     assert found.notes == []
+
+
+def test_a_shard_whose_records_are_all_gone_is_not_one_that_has_none_yet(make):
+    whole, gone = make(0), make(2)
+    for path in gone.records.glob("level_*.csv"):
+        path.unlink()
+    with pytest.raises(RecordsError, match=r"level_00-ticket\.csv: missing"):
+        shards.read([whole, gone])
 
 
 def test_what_shards_lack_is_noted(make, caplog):
