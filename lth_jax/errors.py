@@ -1,11 +1,22 @@
 """Errors that the user can mend: commands print them in one line."""
 
+import enum
 import sys
 from typing import Any
 
 
+class Exit(enum.IntEnum):
+    """What a command's exit code says; 0 is success, 1 a defect of the program."""
+
+    WRONG = 2  # used wrongly, or something that the user can mend
+    IN_USE = 75  # another process works there: try later (EX_TEMPFAIL of sysexits.h)
+    SAVED = 85  # stopped and saved: go on with the same command (as HTCondor has it)
+
+
 class UserError(Exception):
     """Names what is wrong, the value, and what is allowed."""
+
+    exit_code = Exit.WRONG
 
 
 def name_of(thing: Any) -> str:
@@ -13,7 +24,7 @@ def name_of(thing: Any) -> str:
     return str(getattr(thing, "__name__", type(thing).__name__))
 
 
-def fail(text: str) -> int:
-    """Prints what is wrong; returns the exit code of a command that was used wrongly."""
+def fail(text: str, code: Exit = Exit.WRONG) -> int:
+    """Prints what is wrong; returns the exit code."""
     print(f"error: {text}", file=sys.stderr)
-    return 2
+    return code

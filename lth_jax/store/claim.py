@@ -2,20 +2,27 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 from lth_jax.config import StudyConfig
+from lth_jax.errors import Exit
 from lth_jax.store import environment
 from lth_jax.store.files import remove_unfinished, write_sealed
+from lth_jax.store.lock import Held, locked
 from lth_jax.store.workdir import Workdir, WorkdirError, differing, read_config
 
 # How names of fields begin that are no part of what the study is: where the bytes are
 # read from, what can be watched, how many nets share a call, how results are judged.
 _MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "verdict.")
+
+
+class WorkdirInUse(WorkdirError):
+    """A workdir that another process works in."""
+
+    exit_code = Exit.IN_USE
 
 
 @contextlib.contextmanager
@@ -24,28 +31,29 @@ def opened(
 ) -> Iterator[Workdir]:
     """Makes the workdir, or goes on in one of the same study; locked meanwhile.
 
+    `store.lock` says what the lock promises where hosts share a file system.
+
     A study of more levels or arms than it noted takes its place. `data_note` is that of
     the data's `Source`.
 
     Raises:
-      WorkdirError: if it cannot be written, is in use, is no study's, or is that of
-        another study (naming the fields that differ) or of other data.
+      WorkdirInUse: naming who works there.
+      WorkdirError: if it cannot be written, is no study's, or is that of another study
+        (naming the fields that differ) or of other data.
     """
     workdir = Workdir(root)
     check(workdir, config)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = (root / ".lock").open("wb")
-    except OSError as error:
-        raise WorkdirError(f"workdir: {root} cannot be written ({error})") from None
-    with lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorkdirError(
-                f"workdir: {root} is in use by another process; wait, or choose another"
-                " with --workdir"
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(root / ".lock"))
+        except Held as held:
+            raise WorkdirInUse(
+                f"workdir: {root} is in use by {held}; wait, or choose another with"
+                " --workdir"
             ) from None
+        except OSError as error:
+            raise WorkdirError(f"workdir: {root} cannot be written ({error})") from None
         check(workdir, config)  # again: another process may have been faster
         environment.check_same(workdir, data_note)
         is_other = not workdir.config.exists() or bool(_differences(workdir, config))

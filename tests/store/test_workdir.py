@@ -2,6 +2,7 @@ import dataclasses
 import importlib.metadata
 import json
 import logging
+import os
 import shutil
 import sys
 
@@ -10,8 +11,9 @@ import pytest
 
 import lth_jax
 from lth_jax.config import Claim, PruneConfig, VerdictConfig
+from lth_jax.errors import Exit
 from lth_jax.store import claim, environment
-from lth_jax.store.claim import check, opened
+from lth_jax.store.claim import WorkdirInUse, check, opened
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, read_config, read_environment
 
@@ -137,13 +139,16 @@ def test_a_workdir_that_cannot_be_written_is_told(tiny_config, tmp_path, place):
         pass
 
 
-def test_two_processes_cannot_share_a_workdir(tiny_config, tmp_path):
+def test_two_processes_cannot_share_a_workdir(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    told = rf"in use by Slurm job 17, process {os.getpid()} on .*, since .* UTC; wait"
     with (
         opened(tmp_path, tiny_config),
-        pytest.raises(WorkdirError, match="in use by another process"),
+        pytest.raises(WorkdirInUse, match=told) as raised,
         opened(tmp_path, tiny_config),
     ):
         pass
+    assert raised.value.exit_code == Exit.IN_USE == 75
 
 
 def test_a_study_that_comes_second_does_not_take_over(tiny_config, tmp_path, monkeypatch):
