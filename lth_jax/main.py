@@ -50,7 +50,9 @@ def main(argv: Sequence[str]) -> int:
         check_arms(config)
         workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
         return _run(config, workdir)
-    except (UserError, OSError) as error:
+    except UserError as error:
+        return fail(str(error), error.exit_code)
+    except OSError as error:
         return fail(str(error))
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
