@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
+import jax
 
 from lth_jax import config as lth_config
 from lth_jax.analysis.verdict import Verdict, judge
@@ -142,6 +143,7 @@ def run(
     Where an interruption asks it to stop, it saves, and raises `Interrupted`.
     """
     trackers.check(config)
+    config.mesh.check_devices(jax.local_device_count())
     study = build(config)
     with opened(root, config, study.data_note) as workdir:
         Executor([Tickets(study, workdir)], interruption).run()

@@ -28,7 +28,7 @@ from timing import ratio, report, timed
 from lth_jax import config as lth_config
 from lth_jax import masks
 from lth_jax.config import command_line
-from lth_jax.devices.members import use_all_cores
+from lth_jax.devices import use_all_cores
 from lth_jax.lottery import loop
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.begun import Begun, Training, fresh

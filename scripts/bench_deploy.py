@@ -35,7 +35,7 @@ from timing import ratio, report, timed
 
 import lth_jax
 from lth_jax import data, shrinking, wiring
-from lth_jax.devices.members import use_all_cores
+from lth_jax.devices import use_all_cores
 from lth_jax.models import MODELS
 from lth_jax.store import tickets as ticket_files
 from lth_jax.training import optimizers, sampling, schedules

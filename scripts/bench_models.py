@@ -50,7 +50,7 @@ from timing import matrix_product, ratio, timed
 
 import lth_jax
 from lth_jax import masks as masks_lib
-from lth_jax.devices.members import over_members, replicated, use_all_cores
+from lth_jax.devices import over_members, replicated, use_all_cores
 from lth_jax.models import MODELS
 
 Functions = dict[str, Callable[[], Any]]

@@ -30,7 +30,7 @@ import optax
 from timing import matrix_product, ratio, report, timed
 
 import lth_jax
-from lth_jax.devices.members import over_members, replicated, use_all_cores
+from lth_jax.devices import over_members, replicated, use_all_cores
 from lth_jax.training import optimizers, sampling, schedules
 
 BATCH_SIZE = 60

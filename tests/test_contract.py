@@ -21,7 +21,7 @@ from support.zoo import he_normal
 import lth_jax
 from lth_jax import masks, models, optimizers, pruning, sampling, schedules, training
 from lth_jax.data.augment import flip_and_crop
-from lth_jax.devices.members import over_members
+from lth_jax.devices import over_members
 from lth_jax.training import rewinding
 
 NUM_STEPS, CALL_STEPS, BATCH_SIZE, NUM_LEVELS, FRACTION = 20, 5, 8, 3, 0.3

@@ -2,6 +2,7 @@
 
 from lth_jax.config.data import DataConfig
 from lth_jax.config.dynamic import DynamicConfig
+from lth_jax.config.mesh import MeshConfig
 from lth_jax.config.model import InitConfig, ModelConfig
 from lth_jax.config.optimizer import LossConfig, OptimizerConfig
 from lth_jax.config.prune import PruneConfig
@@ -19,6 +20,7 @@ __all__ = [
     "InitConfig",
     "LogConfig",
     "LossConfig",
+    "MeshConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PruneConfig",

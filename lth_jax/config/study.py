@@ -5,6 +5,7 @@ import dataclasses
 
 from lth_jax.config.data import DataConfig
 from lth_jax.config.dynamic import DynamicConfig
+from lth_jax.config.mesh import MeshConfig
 from lth_jax.config.model import InitConfig, ModelConfig
 from lth_jax.config.optimizer import LossConfig, OptimizerConfig
 from lth_jax.config.prune import PruneConfig
@@ -79,6 +80,7 @@ class StudyConfig:
     rewind: RewindConfig = RewindConfig()
     dynamic: DynamicConfig = DynamicConfig()
     verdict: VerdictConfig = VerdictConfig()
+    mesh: MeshConfig = MeshConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -117,6 +119,7 @@ class StudyConfig:
         self.rewind.check(self.num_steps)
         self.dynamic.check()
         self.verdict.check()
+        self.mesh.check(self.batch_size)
         schedule = self.optimizer.schedule
         ok = not (self.rewind.what.schedule == "constant" and schedule == "cosine")
         allowed = "another where levels go on at its last rate, which is almost 0"

@@ -12,7 +12,7 @@ import numpy as np
 
 from lth_jax import masks as masks_lib
 from lth_jax.deploy.export import Predict, predictor
-from lth_jax.devices.members import num_cores
+from lth_jax.devices import num_cores
 from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.compact import Compact
 from lth_jax.shrinking.cost import cost

@@ -40,7 +40,7 @@ class Halving:
                 if at_once == 1:
                     raise UserError(
                         "one member alone does not fit the device's memory; a smaller"
-                        " batch_size or model.width may"
+                        " batch_size or model.width may, or a larger mesh.data"
                     ) from error
             self.at_once = -(-at_once // 2)
             told = "%d members at once do not fit the device's memory; going on with %d"

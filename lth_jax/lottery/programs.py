@@ -38,6 +38,8 @@ class Programs:
 
     def __init__(self, study: Study):
         self._study = study
+        # Devices that a member needs to fit their memory, once that is known.
+        self.least_data = 1
         # A cache of the class would keep every study alive.
         self.static = functools.cache(self._static)
         self.compact = functools.lru_cache(maxsize=4)(self._compact)  # few are alike
@@ -74,9 +76,10 @@ class Programs:
             state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
             indices, key, test_due, part, *splits = others
-            train = make_segment(apply_of(own), *self._how)
+            train = make_segment(devices.by_data(apply_of(own)), *self._how)
+            batches = devices.split_batch(indices, axis=-1)
             state, best, curves = train(
-                state, best, masks, indices, *splits, key, test_due, part
+                state, best, masks, batches, *splits, key, test_due, part
             )
             return (state, masks, best), curves
 
@@ -87,18 +90,16 @@ class Programs:
 
         Their own are the counts that masks come to, and keys of the masks.
         """
-        tx, *how = self._how
-        train = make_dynamic_segment(
-            self._study.network.apply, tx, self._study.dynamics(dynamics), *how
-        )
+        (tx, *how), apply = self._how, devices.by_data(self._study.network.apply)
+        train = make_dynamic_segment(apply, tx, self._study.dynamics(dynamics), *how)
 
         def segment(
             state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
             (goal, mask_key), (indices, key, test_due, part, *splits) = own, others
-            keys = key, mask_key
+            keys, batches = (key, mask_key), devices.split_batch(indices, axis=-1)
             (state, masks), best, curves = train(
-                state, best, masks, goal, indices, *splits, *keys, test_due, part
+                state, best, masks, goal, batches, *splits, *keys, test_due, part
             )
             return (state, masks, best), curves
 
@@ -115,7 +116,7 @@ class Programs:
         def evaluate(
             state: TrainState, frozen: Params | None, *splits: Examples
         ) -> tuple[Metrics, jax.Array | None]:
-            apply = with_frozen(self._study.network.apply, frozen)
+            apply = devices.by_data(with_frozen(self._study.network.apply, frozen))
             examples = getattr(Splits(*splits), split)
             return make_examine(apply, loss, chunk_size, each)(state, examples)
 
@@ -133,24 +134,35 @@ class Programs:
 
         So many more before them are shared by all members too.
         """
+        num_data = self._num_data(num_members)
         compiled = devices.over_members(
             function,
             num_members,
             num_shared=num_more + 3,
             how=self._study.config.member_axis,
+            num_data=num_data,
         )
-        splits = self._splits(num_members)
+        splits = self._splits(num_members, num_data)
         return lambda *parts: compiled(*parts, *splits)
 
-    def _replicated(self, num_members: int) -> Splits:
-        """The data where so many members want them."""
-        splits: Splits = devices.replicated(self._study.splits, num_members)
+    def _replicated(self, num_members: int, num_data: int) -> Splits:
+        """The data where so many members want them, each on so many devices."""
+        splits: Splits = devices.replicated(self._study.splits, num_members, num_data)
         return splits
 
-    def bytes_per_member(self) -> int:
-        """The device memory that a member takes while it trains: one is compiled."""
+    def _num_data(self, num_members: int) -> int:
+        """How many devices share the batches of each of so many members."""
+        config = self._study.config
+        by_itself = devices.idle_devices(num_members, config.batch_size)
+        return config.mesh.data or max(self.least_data, by_itself)
+
+    def bytes_per_member(self, num_data: int = 1) -> int:
+        """The memory that a member takes on each of so many devices while it trains.
+
+        One of such a share of the batch is compiled.
+        """
         splits = jax.tree.map(_shape, self._study.splits)
-        batch = (1, 1, self._study.config.batch_size)
+        batch = (1, 1, self._study.config.batch_size // num_data)
 
         def start(key: jax.Array) -> tuple[TrainState, Masks, Best, jax.Array]:
             state = self._study.initial_state(key)
@@ -159,7 +171,9 @@ class Programs:
 
         state, masks, best, key = jax.eval_shape(start, jax.random.key(0))
         indices = jax.ShapeDtypeStruct(batch, np.int32)
-        segment = jax.jit(make_segment(self._study.network.apply, *self._how))
+        tx, loss, chunk_size = self._how
+        how = tx, loss, max(1, chunk_size // num_data)
+        segment = jax.jit(make_segment(self._study.network.apply, *how))
         lowered = segment.lower(state, best, masks, indices, *splits, key)
         memory: Any = lowered.compile().memory_analysis()
         leaves = jax.tree.leaves((state, masks, best))

@@ -55,6 +55,7 @@ class Trainer:
     """Trains members of studies that share their programs with one study."""
 
     def __init__(self, study: Study):
+        self._config = study.config
         self._programs = Programs(study)
         self._halving = Halving(study.config.members_per_call)
         self._compiled: set[Hashable] = set()
@@ -64,13 +65,23 @@ class Trainer:
         """How many members a call should have: as the config says, or the memory."""
         if self._halving.at_once is None and jax.default_backend() == "cpu":
             # No core idles, and there are not many more members than cores.
-            cores = jax.local_device_count()
+            cores = jax.local_device_count() // (self._config.mesh.data or 1)
             return min(math.lcm(num_replicates, cores), 2 * max(num_replicates, cores))
         if self._halving.at_once is None:
-            room = _MEMORY_FRACTION * devices.free_memory_bytes()
-            fitting = int(room) // self._programs.bytes_per_member()
-            self._halving.at_once = min(max(1, fitting), _MOST_MEMBERS)
+            self._halving.at_once = min(max(1, self._fitting()), _MOST_MEMBERS)
         return self._halving.at_once
+
+    def _fitting(self) -> int:
+        """How many members fit the devices; where none does, batches are split for it."""
+        num_devices = jax.local_device_count()
+        room = _MEMORY_FRACTION * devices.free_memory_bytes() / num_devices
+        asked, batch_size = self._config.mesh.data, self._config.batch_size
+        shares = range(1, num_devices + 1) if asked is None else [asked]
+        for num_data in (share for share in shares if batch_size % share == 0):
+            if fitting := int(room // self._programs.bytes_per_member(num_data)):
+                self._programs.least_data = num_data
+                return fitting * (num_devices // num_data)
+        return 0
 
     def compile(self, begun: Sequence[Begun]) -> None:
         """Compiles what jobs of one program and step have yet to train by."""

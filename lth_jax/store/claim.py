@@ -15,8 +15,9 @@ from lth_jax.store.lock import Held, locked
 from lth_jax.store.workdir import Workdir, WorkdirError, differing, read_config
 
 # How names of fields begin that are no part of what the study is: where the bytes are
-# read from, what can be watched, how many nets share a call, how results are judged.
-_MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "verdict.")
+# read from, what can be watched, how many nets share a call or a device, how results are
+# judged.
+_MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "mesh.", "verdict.")
 
 
 class WorkdirInUse(WorkdirError):
@@ -64,7 +65,7 @@ def opened(
         for folder in workdir.folders:
             folder.mkdir(exist_ok=True)
             remove_unfinished(folder)
-        environment.note(workdir, data_note, is_other)
+        environment.note(workdir, config, data_note, is_other)
         yield workdir
 
 

@@ -1,5 +1,6 @@
 """Environment: where a study runs, with what software and data."""
 
+import dataclasses
 import importlib.metadata
 import itertools
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 
+from lth_jax.config import StudyConfig
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environment
 from lth_jax.version import VERSION
@@ -26,7 +28,9 @@ DECISIVE = ("data_note", *(f"settings.{name}" for name in _STREAMS))
 _log = logging.getLogger(__name__)
 
 
-def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
+def note(
+    workdir: Workdir, config: StudyConfig, data_note: str | None, is_other: bool
+) -> None:
     """Writes where the study runs; warns where a resumed one ran elsewhere.
 
     `is_other` says that another command than the one noted makes all of the study.
@@ -37,6 +41,7 @@ def note(workdir: Workdir, data_note: str | None, is_other: bool) -> None:
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
+        "mesh": dataclasses.asdict(config.mesh),
         "data_note": data_note,
         "settings": _settings(),
     }

@@ -184,6 +184,8 @@ BAD = [
     ("arms", "ticket", "a tuple"),
     ("member_axis", "pmap", "one of auto, vmap, map"),
     ("members_per_call", 0, "at least 1"),
+    ("mesh.data", 0, r"a positive divisor of batch_size \(60\)"),
+    ("mesh.data", 7, r"a positive divisor of batch_size \(60\)"),
     ("data.num_validation", 0, "at least 1"),
     ("model.name", "nope", "one of lenet"),
     ("model.hidden_sizes", (300, 0), "at least 1"),

@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from lth_jax.devices import members as parallel
+from lth_jax.devices import over_members
 from lth_jax.devices.halving import Halving
 
 
@@ -10,7 +10,7 @@ def test_parts_of_other_sizes_lie_on_other_devices():
 
     def make(num_members):
         sizes.append(num_members)
-        return parallel.over_members(lambda x, y: {"sum": x + y}, num_members)
+        return over_members(lambda x, y: {"sum": x + y}, num_members)
 
     x = jnp.arange(10.0).reshape(5, 2)
     found = Halving(2).run(make, x, jnp.ones(5))

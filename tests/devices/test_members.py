@@ -9,7 +9,8 @@ from flax import linen as nn
 from support.tiers import quick
 
 import lth_jax
-from lth_jax.devices.members import fastest, over_members
+from lth_jax.devices import over_members
+from lth_jax.devices.members import fastest
 from lth_jax.models import MODELS
 from lth_jax.training import sampling
 

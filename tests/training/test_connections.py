@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.sets import highest, indices
 
 from lth_jax import connections, masks
-from lth_jax.devices.members import over_members
+from lth_jax.devices import over_members
 
 SHAPES = {"a": {"kernel": (9, 7), "bias": (7,)}, "b": {"kernel": (2, 3, 4)}}
 

@@ -22,7 +22,7 @@ from lth_jax import (
     schedules,
     training,
 )
-from lth_jax.devices.members import over_members
+from lth_jax.devices import over_members
 from lth_jax.training.dynamic_training import Changing
 
 EVERY, END, NUM_STEPS = 5, 22, 30

@@ -9,7 +9,7 @@ from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import sampling, training
-from lth_jax.devices.members import over_members
+from lth_jax.devices import over_members
 from lth_jax.training import Best
 
 BATCHES = sampling.batch_indices(

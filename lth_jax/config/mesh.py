@@ -1,0 +1,28 @@
+"""Mesh: how members and their batches are split over the devices."""
+
+import dataclasses
+
+from lth_jax.config.requirements import Checks
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """How members and their batches are split over the devices."""
+
+    # So many devices share the batches of each member: its params lie whole on each, and
+    # losses, gradients and batch statistics are of the whole batch, up to rounding. A
+    # divisor of batch_size. None: 1 on CPU, where leaving cores idle is faster; elsewhere
+    # as many as the members leave idle, or as a member needs to fit their memory.
+    data: int | None = None
+
+    def check(self, batch_size: int) -> None:
+        """Raises a `ConfigError` on a value that is not allowed for such batches."""
+        ok = self.data is None or (self.data >= 1 and batch_size % self.data == 0)
+        allowed = f"a positive divisor of batch_size ({batch_size})"
+        Checks(self, "mesh.").require("data", ok, allowed)
+
+    def check_devices(self, num_devices: int) -> None:
+        """Raises a `ConfigError` where there are too few devices, as a study begins."""
+        ok = self.data is None or self.data <= num_devices
+        allowed = f"at most {num_devices}, the number of devices"
+        Checks(self, "mesh.").require("data", ok, allowed)

@@ -1,0 +1,87 @@
+"""Mesh: which devices train which members, and which share the batches of one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+
+def make_mesh(num_members: int, num_data: int = 1) -> Mesh:
+    """The axes "member" and "data" over local devices, for so many stacked members.
+
+    A member has `num_data` neighbouring devices, and each of these its share of every
+    batch. There are no more of them than shorten the work: 10 members on 8 single devices
+    take two rounds, and so 5.
+
+    Raises:
+      ValueError: if there are fewer devices than one member is to have.
+    """
+    devices = jax.local_devices()
+    if not 0 < num_data <= len(devices):
+        raise ValueError(f"num_data: {num_data}; must be from 1 to {len(devices)}")
+    rounds = -(-num_members // (len(devices) // num_data))
+    num_groups = -(-num_members // rounds)
+    return jax.make_mesh(
+        (num_groups, num_data),
+        ("member", "data"),
+        (AxisType.Auto, AxisType.Auto),
+        devices=devices[: num_groups * num_data],
+    )
+
+
+def idle_devices(num_members: int, batch_size: int) -> int:
+    """How many devices may share each member's batches, where they would idle else.
+
+    As many as so many members leave for each and divide the batch. On CPU 1: small nets
+    are slower on several cores than on one.
+    """
+    if jax.default_backend() == "cpu":
+        return 1
+    each = max(1, jax.local_device_count() // num_members)
+    return max(n for n in range(1, each + 1) if batch_size % n == 0)
+
+
+def replicated(tree: Any, num_members: int, num_data: int = 1) -> Any:
+    """A pytree put on every device that `over_members` uses for so many members."""
+    return jax.device_put(tree, NamedSharding(make_mesh(num_members, num_data), P()))
+
+
+def split_batch(batch: jax.Array, axis: int = 0) -> jax.Array:
+    """A batch whose axis of examples is split over "data", where a member has several."""
+    spec = [None] * batch.ndim
+    spec[axis] = "data"
+    return _constrained(batch, P(*spec))
+
+
+def by_data(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """A net (`lth_jax.training.Apply`) each of whose devices sees its share of a batch.
+
+    Params and statistics are whole on each. What is of the batch, such as its mean loss,
+    its gradients and its statistics, is of the whole batch: XLA adds up the shares.
+    """
+
+    def split(
+        params: Any, stats: Any, inputs: jax.Array, train: bool, key: Any = None
+    ) -> Any:
+        params, stats = jax.tree.map(_whole, (params, stats))
+        if train:
+            return apply(params, stats, split_batch(inputs), train, key)
+        # Each device has all examples, and measures all: only the pass between is split.
+        outputs, stats = apply(params, stats, split_batch(_whole(inputs)), train, key)
+        return _whole(outputs), stats
+
+    return split
+
+
+def _whole(x: jax.Array) -> jax.Array:
+    return _constrained(x, P())
+
+
+def _constrained(x: jax.Array, spec: P) -> jax.Array:
+    if jax.sharding.get_abstract_mesh().shape.get("data", 1) == 1:
+        return x
+    constrained: jax.Array = lax.with_sharding_constraint(x, spec)
+    return constrained

@@ -1,0 +1,123 @@
+"""Whole studies whose batches are split over devices, against one device a member."""
+
+import dataclasses
+import logging
+
+import jax
+import pytest
+from support.runs import Stop, assert_close, run, values
+from support.tiers import quick
+from support.trees import assert_trees_equal
+
+from lth_jax import config as lth_config
+from lth_jax import devices
+from lth_jax import run as runs
+from lth_jax.config import ConfigError, MeshConfig
+from lth_jax.lottery.programs import Programs
+from lth_jax.lottery.study import build
+from lth_jax.lottery.trainer import Trainer
+from lth_jax.store import tickets
+
+KINDS = {
+    "ticket": {"arms": ("ticket",)},
+    "changing masks": {
+        "arms": ("ticket", "rigl"),
+        "dynamic": lth_config.DynamicConfig(update_every_steps=5),
+    },
+    "frozen": {"arms": ("ticket", "freeze")},
+    "smaller nets": {
+        "arms": ("ticket",),
+        "compact_levels": True,
+        "prune": lth_config.PruneConfig(structure="units", fraction=0.5),
+    },
+    "one in turn": {"arms": ("ticket",), "members_per_call": 1},
+    "together": {"arms": ("ticket",), "member_axis": "vmap"},
+}
+
+
+def over(config, num_data, **changes):
+    return dataclasses.replace(config, mesh=MeshConfig(num_data), **changes)
+
+
+@pytest.mark.parametrize("kind", quick("ticket", of=KINDS))
+def test_a_study_of_split_batches_is_the_study(kind, tiny_config, tiny_study, tmp_path):
+    config = dataclasses.replace(tiny_config, num_levels=2, **KINDS[kind])
+    whole = tiny_study if kind == "ticket" else run(config, tmp_path / "whole")
+    split = run(over(config, 2), tmp_path / "split")
+    found = values(split)
+    assert_close(found, values(whole), found)
+    for replicate in range(2):
+        masks = [tickets.load(f.ticket(1), replicate)[1] for f in (split, whole)]
+        assert_trees_equal(*masks)
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_over_other_devices_with_a_warning(
+    tiny_config, tiny_study, tmp_path, caplog
+):
+    def stop():
+        raise Stop
+
+    config = dataclasses.replace(tiny_config, num_levels=2, arms=("ticket",))
+    with pytest.raises(Stop):
+        run(config, tmp_path, check_interrupted=stop)
+    with caplog.at_level(logging.WARNING):
+        files = run(over(config, 4), tmp_path)
+    assert "began elsewhere: mesh.data was None, is 4; what is still" in caplog.text
+    found = values(files)
+    assert_close(found, values(tiny_study), found)
+
+
+def test_more_devices_than_there_are_are_refused_before_anything_is_written(
+    tiny_config, tmp_path
+):
+    expected = r"mesh\.data: 5 is not allowed; must be at most 4, the number of devices"
+    with pytest.raises(ConfigError, match=expected):
+        runs.run(over(tiny_config, 5), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.fixture(scope="module")
+def built(tiny_config):
+    return build(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("asked", "room", "members", "shares"),
+    [
+        (None, 130, 4, {1: 3, 2: 2, 4: 1}),  # it fits, and what is idle helps
+        (None, 75, 2, {1: 3, 2: 2}),  # it fits over two
+        (None, 55, 1, {1: 3}),  # over three, since four do not divide 30
+        (None, 45, 1, {1: 3}),  # over none: it is tried, and told
+        (2, 130, 2, {1: 2, 2: 2}),
+        (1, 130, 4, {1: 1, 2: 1}),
+    ],
+)
+def test_off_the_cpu_a_member_has_the_devices_that_it_needs(
+    asked, room, members, shares, built, monkeypatch
+):
+    """Four devices with so much room each; a member takes 20, and 100 for its batch."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(
+        Programs, "bytes_per_member", lambda self, num_data=1: 20 + 100 / num_data
+    )
+    monkeypatch.setattr(devices, "free_memory_bytes", lambda: 4 * room / 0.8)
+    trainer = Trainer(dataclasses.replace(built, config=over(built.config, asked)))
+    assert trainer.members_per_call(2) == members
+    found = {n: trainer._programs._num_data(n) for n in shares}
+    assert found == shares
+
+
+def test_a_share_of_the_batch_takes_less_memory(built):
+    programs = Programs(built)
+    assert programs.bytes_per_member(3) < programs.bytes_per_member()
+
+
+@pytest.mark.parametrize(("asked", "members"), [(None, 4), (1, 4), (2, 2), (4, 2)])
+def test_on_the_cpu_calls_have_as_many_members_as_keep_devices_busy(
+    asked, members, built
+):
+    config = over(built.config, asked)
+    trainer = Trainer(dataclasses.replace(built, config=config))
+    assert trainer.members_per_call(2) == members
+    assert trainer._programs._num_data(1) == (asked or 1)
