@@ -8,8 +8,8 @@ than cores share these, and `ratio` is cores / devices at best; `cores` says how
 
 - `start`: seconds from the process's start to the end of its imports, to its devices, to
   data and init, and to the end of its first call, compiled anew.
-- `members`: member steps a second at fixed work per device, `per_device` members on each;
-  `ratio` is the time of one device's share alone, of that of all: 1 where nothing is lost.
+- `members`: member steps a second at fixed work per device, `per_device` members on
+  each; `ratio` is the time of one device's share alone, of that of all: 1 at best.
 - `data_axis`: one member whose batches are split over the devices: milliseconds a step,
   `ratio` to one device's, and the all-reduces in its program.
 """

@@ -51,7 +51,7 @@ def replicated(tree: Any, num_members: int, num_data: int = 1) -> Any:
 
 def split_batch(batch: jax.Array, axis: int = 0) -> jax.Array:
     """A batch whose axis of examples is split over "data", where a member has several."""
-    spec = [None] * batch.ndim
+    spec: list[str | None] = [None] * batch.ndim
     spec[axis] = "data"
     return _constrained(batch, P(*spec))
 
