@@ -57,7 +57,7 @@ def over_members(
     Where arguments lie is fixed, so that it compiles once whoever made them.
 
     Raises:
-      ValueError: on another `how`.
+      ValueError: on another `how`, or more devices for each than there are.
     """
     if how not in ("auto", "vmap", "map"):
         raise ValueError(f"how: {how!r}; must be 'auto', 'vmap' or 'map'")

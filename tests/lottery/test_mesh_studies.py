@@ -109,7 +109,8 @@ def test_off_the_cpu_a_member_has_the_devices_that_it_needs(
 
 
 def test_a_share_of_the_batch_takes_less_memory(built):
-    programs = Programs(built)
+    config = dataclasses.replace(built.config, batch_size=1500)
+    programs = Programs(dataclasses.replace(built, config=config))
     assert programs.bytes_per_member(3) < programs.bytes_per_member()
 
 
