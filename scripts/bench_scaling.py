@@ -10,8 +10,8 @@ than cores share these, and `ratio` is cores / devices at best; `cores` says how
   data and init, and to the end of its first call, compiled anew.
 - `members`: member steps a second at fixed work per device, `per_device` members on
   each; `ratio` is the time of one device's share alone, of that of all: 1 at best.
-- `data_axis`: one member whose batches are split over the devices: milliseconds a step,
-  `ratio` to one device's, and the all-reduces in its program.
+- `data_axis`, of numbers that divide the batch: one member whose batches are split over
+  the devices: milliseconds a step, `ratio` to one device's, and the all-reduces.
 """
 
 import argparse

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from cases import make_case
 
 import lth_jax
-from lth_jax.devices.members import over_members, replicated
+from lth_jax.devices import over_members, replicated
 
 
 def kernels(events: list[dict[str, Any]]) -> dict[str, list[float]]:

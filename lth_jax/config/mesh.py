@@ -12,7 +12,8 @@ class MeshConfig:
     # So many devices share the batches of each member: its params lie whole on each, and
     # losses, gradients and batch statistics are of the whole batch, up to rounding. A
     # divisor of batch_size. None: 1 on CPU, where leaving cores idle is faster; elsewhere
-    # as many as the members leave idle, or as a member needs to fit their memory.
+    # as many as the members of a call leave idle, or as one needs to fit their memory.
+    # The same mesh gives the same bits: set it where a resumed study must not differ.
     data: int | None = None
 
     def check(self, batch_size: int) -> None:

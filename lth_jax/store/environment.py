@@ -33,7 +33,8 @@ def note(
 ) -> None:
     """Writes where the study runs; warns where a resumed one ran elsewhere.
 
-    `is_other` says that another command than the one noted makes all of the study.
+    What is other there is added to "elsewhere", a list. `is_other` says that another
+    command than the one noted makes all of the study.
     """
     now = {
         **software(),
@@ -46,17 +47,22 @@ def note(
         "settings": _settings(),
     }
     noted = _noted(workdir)
-    before, after = dotted(noted or now), dotted(now)
-    changed = [name for name in after if after[name] != before.get(name)]
-    if changed:
+    written = noted or now
+    before, after = dotted(written), dotted(now)
+    other = {name: own for name, own in after.items() if own != before.get(name)}
+    if other:
         _log.warning(
             "the study began elsewhere: %s; what is still to run may differ from an"
-            " uninterrupted run in the last bits",
-            "; ".join(f"{n} was {before.get(n)}, is {after[n]}" for n in changed),
+            " uninterrupted run in the last bits, and masks where scores are as close",
+            "; ".join(f"{n} was {before.get(n)}, is {own}" for n, own in other.items()),
         )
+        places = written.get("elsewhere", [])
+        written = {**written, "elsewhere": [*places, *([other] * (other not in places))]}
     if is_other or not noted:
-        written = json.dumps({**(noted or now), "command": sys.argv}, indent=2) + "\n"
-        write_sealed(workdir.environment, written.encode())
+        written = {**written, "command": sys.argv}
+    if written != noted:
+        text = json.dumps(written, indent=2) + "\n"
+        write_sealed(workdir.environment, text.encode())
 
 
 def check_same(workdir: Workdir, data_note: str | None) -> None:

@@ -28,7 +28,14 @@ from lth_jax.store.workdir import (
 )
 
 # How names of fields begin that shards of a study may have of their own.
-_OWN = "first_replicate", "num_replicates", "data.raw_dir", "log.", "members_per_call"
+_OWN = (
+    "first_replicate",
+    "num_replicates",
+    "data.raw_dir",
+    "log.",
+    "members_per_call",
+    "mesh.",
+)
 _log = logging.getLogger(__name__)
 
 

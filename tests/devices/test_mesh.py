@@ -1,9 +1,6 @@
 """The mesh: members over devices, and the batches of one over what is left of them."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from support import meshes
-from support.paths import ROOT
+from support.commands import run_module
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -91,17 +88,9 @@ def test_devices_tell_one_another_sums_and_no_params(name, num_data, how):
 @pytest.mark.parametrize("num_data", [1, 2, 4, 8])
 @pytest.mark.parametrize("name", ["dense", "resnet", "convnet"])
 def test_eight_devices_give_what_one_gives(name, num_data):
-    flags = "--xla_force_host_platform_device_count=8"
-    tests = str(ROOT / "tests")
-    path = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "support.meshes", name, str(num_data)],
-        cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    """Meshes of 8x1, 4x2, 2x4 and 1x8, as many members as fill them."""
+    code, err = run_module(8, "support.meshes", name, num_data)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("num_data", [2, 4])

@@ -1,11 +1,13 @@
 """Whole studies whose batches are split over devices, against one device a member."""
 
 import dataclasses
-import logging
+import json
+import signal
 
 import jax
 import pytest
-from support.runs import Stop, assert_close, run, values
+from support.commands import run_module
+from support.runs import assert_close, run, texts, values
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -17,6 +19,7 @@ from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.study import build
 from lth_jax.lottery.trainer import Trainer
 from lth_jax.store import tickets
+from lth_jax.store.workdir import Workdir, read_environment
 
 KINDS = {
     "ticket": {"arms": ("ticket",)},
@@ -51,21 +54,80 @@ def test_a_study_of_split_batches_is_the_study(kind, tiny_config, tiny_study, tm
         assert_trees_equal(*masks)
 
 
-@pytest.mark.slow
-def test_a_study_goes_on_over_other_devices_with_a_warning(
-    tiny_config, tiny_study, tmp_path, caplog
-):
-    def stop():
-        raise Stop
+def run_on(num_devices, config, folder, kill_at=0):
+    """Runs a study, in `folder`/study, in a process of its own; gives its stderr."""
+    path = folder / "given.json"
+    path.write_text(json.dumps(dataclasses.asdict(config)))
+    code, err = run_module(num_devices, "support.runs", path, folder / "study", kill_at)
+    assert code == (-signal.SIGKILL if kill_at else 0), err
+    return err
 
-    config = dataclasses.replace(tiny_config, num_levels=2, arms=("ticket",))
-    with pytest.raises(Stop):
-        run(config, tmp_path, check_interrupted=stop)
-    with caplog.at_level(logging.WARNING):
-        files = run(over(config, 4), tmp_path)
-    assert "began elsewhere: mesh.data was None, is 4; what is still" in caplog.text
-    found = values(files)
-    assert_close(found, values(tiny_study), found)
+
+@pytest.fixture(scope="module")
+def small(tiny_config):
+    # Batches that any of the devices divide.
+    return dataclasses.replace(
+        tiny_config, num_levels=2, batch_size=32, arms=("ticket", "reinit")
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small, tmp_path_factory):
+    """That study on one device, never killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run_on(1, small, folder)
+    return Workdir(folder / "study")
+
+
+# Devices, and how many of them share a batch: killed there, and gone on here.
+MOVES = {
+    "from 8 to 1": ((8, 4), (1, None)),
+    "from 8 to 2": ((8, 8), (2, 2)),
+    "from 1 to 8": ((1, None), (8, 4)),
+    "from 2 to 8": ((2, 2), (8, 1)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("move", MOVES)
+def test_a_killed_study_goes_on_over_other_devices_and_says_so(
+    move, small, undisturbed, tmp_path
+):
+    (before, data_before), (after, data_after) = MOVES[move]
+    run_on(before, over(small, data_before), tmp_path, kill_at=4)
+    files = Workdir(tmp_path / "study")
+    assert files.all_in_training() and not files.level(1).exists()  # amid the last level
+    err = run_on(after, over(small, data_after), tmp_path)
+    moved = f"num_devices was {before}, is {after}; mesh.data was {data_before}, is"
+    assert f"the study began elsewhere: {moved} {data_after}; what is still to" in err
+    told = read_environment(files)
+    assert (told["num_devices"], told["mesh"]) == (before, {"data": data_before})
+    assert told["elsewhere"] == [{"num_devices": after, "mesh.data": data_after}]
+    assert_close(values(files), values(undisturbed))
+    for replicate in range(2):
+        masks = [tickets.load(f.ticket(1), replicate)[1] for f in (files, undisturbed)]
+        assert_trees_equal(*masks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_data", [1, 4])
+def test_a_study_killed_goes_on_over_the_same_mesh_to_the_last_bit(
+    num_data, small, undisturbed, tmp_path
+):
+    """And where members alone are split, as on one device."""
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "whole").mkdir()
+    run_on(8, over(small, num_data), tmp_path / "killed", kill_at=4)
+    assert "elsewhere" not in run_on(8, over(small, num_data), tmp_path / "killed")
+    whole = undisturbed
+    if num_data > 1:
+        run_on(8, over(small, num_data), tmp_path / "whole")
+        whole = Workdir(tmp_path / "whole" / "study")
+    killed = Workdir(tmp_path / "killed" / "study")
+    assert texts(killed) == texts(whole)
+    for replicate in range(2):
+        found, expected = (tickets.load(f.ticket(1), replicate) for f in (killed, whole))
+        assert_trees_equal(found[:2], expected[:2])
 
 
 def test_more_devices_than_there_are_are_refused_before_anything_is_written(

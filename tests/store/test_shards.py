@@ -114,8 +114,8 @@ def test_shards_of_no_one_study_are_refused_naming_why(make, tmp_path):
             if both[0] is first:
                 assert message in str(refused.value)
     # What they may have of their own.
-    log, data = {"tensorboard": True}, {"raw_dir": "/elsewhere"}
-    more = make(2, log=log, data=data, members_per_call=1)
+    log, data, mesh = {"tensorboard": True}, {"raw_dir": "/elsewhere"}, {"data": 2}
+    more = make(2, log=log, data=data, mesh=mesh, members_per_call=1)
     assert shards.read([first, more]).replicates == [range(4)]
 
 

@@ -35,15 +35,19 @@ def test_a_new_workdir_says_what_the_study_is_and_where_it_runs(tiny_config, tmp
 def test_the_same_study_goes_on_and_what_it_is_not_may_differ(
     tiny_config, tmp_path, caplog
 ):
-    with opened(tmp_path, tiny_config):
-        pass
+    with opened(tmp_path, tiny_config) as workdir:
+        began = read_environment(workdir)
     data = dataclasses.replace(tiny_config.data, raw_dir="/elsewhere")
     log = dataclasses.replace(tiny_config.log, tensorboard=True)
     mesh = dataclasses.replace(tiny_config.mesh, data=2)
     other = dataclasses.replace(tiny_config, data=data, log=log, mesh=mesh)
-    with caplog.at_level(logging.WARNING), opened(tmp_path, other):
+    for _ in range(2):  # the second time it is no news
+        with caplog.at_level(logging.WARNING), opened(tmp_path, other) as workdir:
+            pass
+    with opened(tmp_path, tiny_config):
         pass
-    assert "mesh.data was None, is 2; what is still to run may differ" in caplog.text
+    assert caplog.text.count("mesh.data was None, is 2; what is still to run may") == 2
+    assert read_environment(workdir) == {**began, "elsewhere": [{"mesh.data": 2}]}
 
 
 def test_another_config_is_refused_naming_the_fields(tiny_config, tmp_path):

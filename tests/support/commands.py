@@ -74,6 +74,20 @@ class Commands:
         self._server.wait()
 
 
+def run_module(num_devices: int, module: str, *arguments) -> tuple[int, str]:
+    """Runs a module of the tests on so many host devices; gives exit code, stderr."""
+    flags = f"--xla_force_host_platform_device_count={num_devices}"
+    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stderr
+
+
 def _serve() -> None:
     for name in IMPORTED:
         importlib.import_module(name)

@@ -1,6 +1,6 @@
 """Meshes: segments whose batches are split over devices, against one device alone.
 
-`python -m support.meshes dense 4` checks a net, with 4 devices for each member.
+`python -m support.meshes dense 4` checks a net over all devices, 4 for each member.
 """
 
 import functools
@@ -14,11 +14,15 @@ import optax
 from flax import linen as nn
 
 import lth_jax
-from lth_jax import devices, models
+from lth_jax import devices, models, pruning
 from lth_jax.data.augment import flip_and_crop
+from lth_jax.masks import prunable_leaves
+from lth_jax.removal import remove_lowest
 from lth_jax.training import Best
+from support.trees import assert_trees_equal
 
 NUM_MEMBERS, BATCH_SIZE, CHUNK_SIZE = 4, 24, 20  # 50 examples leave a chunk of 10
+PART = np.int32(0), np.int32(1)  # known when it runs
 COLLECTIVE = re.compile(
     r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective-permute"
     r"|reduce-scatter)(?:-start)?\("
@@ -67,7 +71,7 @@ def network(name):
     )
 
 
-def members(net):
+def members(net, number=NUM_MEMBERS):
     """State, half masks, best, one step's batches, and key of each."""
 
     def start(key):
@@ -82,29 +86,28 @@ def members(net):
         state = lth_jax.initial_state(params, TX, stats)
         return state, jax.tree.unflatten(tree, masks), Best.before(state)
 
-    keys = jax.random.split(jax.random.key(1), NUM_MEMBERS)
+    keys = jax.random.split(jax.random.key(1), number)
     state, masks, best = jax.jit(jax.vmap(start))(keys)
     rng = np.random.default_rng(2)
-    shape = NUM_MEMBERS, 1, 1, BATCH_SIZE
+    shape = number, 1, 1, BATCH_SIZE
     return state, masks, best, rng.integers(0, 50, shape).astype(np.int32), keys
 
 
 def segment_of(apply, split=lambda batches, axis: batches):
     """A segment of one step, as `lth_jax.lottery.programs` makes it."""
 
-    def segment(state, masks, best, indices, key, *data):
+    def segment(state, masks, best, indices, key, part, *data):
         train = lth_jax.make_segment(apply, TX, chunk_size=CHUNK_SIZE)
-        return train(state, best, masks, split(indices, axis=-1), *data, key)
+        batches = split(indices, axis=-1)
+        return train(state, best, masks, batches, *data, key, None, part)
 
     return segment
 
 
-def split_over(net, num_data, how="auto"):
+def split_over(net, num_data, how="auto", number=NUM_MEMBERS):
     """It, of all members, with so many devices for the batches of each."""
     segment = segment_of(devices.by_data(net.apply), devices.split_batch)
-    return devices.over_members(
-        segment, NUM_MEMBERS, num_shared=3, how=how, num_data=num_data
-    )
+    return devices.over_members(segment, number, num_shared=4, how=how, num_data=num_data)
 
 
 def collectives(program, *args) -> list[tuple[str, str]]:
@@ -113,19 +116,62 @@ def collectives(program, *args) -> list[tuple[str, str]]:
     return [(shape, kind) for shape, kind in COLLECTIVE.findall(text)]
 
 
-def check(name, num_data, how="auto"):
+def check(name, num_data, how="auto", number=NUM_MEMBERS):
     """Asserts that all that a segment gives is what one device alone gives."""
     net, data = network(name), splits()
-    own = members(net)
-    placed = devices.replicated(data, NUM_MEMBERS, num_data)
-    found = split_over(net, num_data, how)(*own, *placed)
+    own = members(net, number)
+    placed = devices.replicated(data, number, num_data)
+    found = split_over(net, num_data, how, number)(*own, PART, *placed)
     alone = jax.jit(segment_of(net.apply))
     num_devices = len(found[0].step.sharding.device_set)
-    assert num_devices == min(NUM_MEMBERS * num_data, jax.local_device_count())
-    for m in range(NUM_MEMBERS):
-        expected = alone(*jax.tree.map(lambda x, m=m: x[m], own), *data)
+    assert num_devices == min(number * num_data, jax.local_device_count())
+    for m in range(number):
+        expected = alone(*jax.tree.map(lambda x, m=m: x[m], own), PART, *data)
         for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(a[m], b, rtol=1e-4, atol=1e-5)
+    check_pruning(found[0].params, own[1], num_data)
+
+
+def check_pruning(params, masks, num_data):
+    """Asserts that members are pruned where they lie as in NumPy, bit for bit."""
+    number = len(jax.tree.leaves(params)[0])
+    removed = devices.over_members(remove_lowest, number, num_shared=1, num_data=num_data)
+    magnitudes = jax.tree.map(jnp.abs, params)
+    alike = jax.tree.map(lambda x: jnp.round(10 * x), magnitudes)
+    for scores in (magnitudes, alike):
+        in_program = removed(scores, masks, 9)
+        for m in range(number):
+            own, kept, left = jax.tree.map(
+                lambda x, m=m: x[m], (scores, masks, in_program)
+            )
+            assert_trees_equal(left, without_lowest(own, kept, 9))
+            score_of, mask_of = dict(prunable_leaves(own)), dict(prunable_leaves(kept))
+            counts = {path: round(0.3 * int(x.sum())) for path, x in mask_of.items()}
+            num_kept = sum(int(x.sum()) for x in mask_of.values())
+            expected = {
+                "layerwise": {
+                    path: without_lowest(score_of[path], mask_of[path], count)
+                    for path, count in counts.items()
+                },
+                "global": without_lowest(score_of, mask_of, round(0.3 * num_kept)),
+            }
+            for scope in expected:
+                found = pruning.prune(own, kept, 0.3, scope=scope)
+                assert_trees_equal(dict(prunable_leaves(found)), expected[scope])
+
+
+def without_lowest(scores, masks, count):
+    """The masks without the lowest survivors; of equals the last one goes first."""
+    leaves, structure = jax.tree.flatten(masks)
+    flat, kept = (
+        np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
+        for tree in (scores, masks)
+    )
+    ascending = np.lexsort((-np.arange(flat.size), flat))
+    kept[ascending[kept[ascending]][:count]] = False
+    parts = np.split(kept, np.cumsum([x.size for x in leaves])[:-1])
+    shaped = [part.reshape(x.shape) for part, x in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)
 
 
 def check_collectives(name, num_data, how="auto"):
@@ -133,7 +179,7 @@ def check_collectives(name, num_data, how="auto"):
     net = network(name)
     own = members(net)
     placed = devices.replicated(splits(), NUM_MEMBERS, num_data)
-    told = collectives(split_over(net, num_data, how), *own, *placed)
+    told = collectives(split_over(net, num_data, how), *own, PART, *placed)
     if num_data == 1:
         assert told == []
         return
@@ -146,4 +192,5 @@ def check_collectives(name, num_data, how="auto"):
 
 
 if __name__ == "__main__":
-    check(sys.argv[1], int(sys.argv[2]))
+    name, num_data = sys.argv[1], int(sys.argv[2])
+    check(name, num_data, number=jax.local_device_count() // num_data)

@@ -1,9 +1,19 @@
-"""Runs: whole studies of a second or two."""
+"""Runs: whole studies of a second or two.
 
+`python -m support.runs config.json folder 4` runs one that is killed where it could stop
+the fourth time; 0 is never.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
 from unittest import mock
 
 import numpy as np
 
+from lth_jax import config as lth_config
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.interruption import Interrupted as Stop
@@ -87,3 +97,20 @@ def assert_close(found, expected, keys=None):
     """Values agree within what another order of additions does."""
     for key in expected if keys is None else keys:
         np.testing.assert_allclose(found[key], expected[key], rtol=2e-3, atol=3e-3)
+
+
+def _kill_at(number):
+    """What kills this process when it is called that often."""
+    left = [number]
+
+    def check():
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return check
+
+
+if __name__ == "__main__":
+    config = lth_config.parse(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+    run(config, pathlib.Path(sys.argv[2]), check_interrupted=_kill_at(int(sys.argv[3])))
