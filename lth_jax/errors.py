@@ -9,7 +9,8 @@ class Exit(enum.IntEnum):
     """What a command's exit code says; 0 is success, 1 a defect of the program."""
 
     WRONG = 2  # used wrongly, or something that the user can mend
-    IN_USE = 75  # another process works there: try later (EX_TEMPFAIL of sysexits.h)
+    TRY_AGAIN = 75  # another job works there, or a process of this one is lost: the same
+    # command, later (EX_TEMPFAIL of sysexits.h)
     SAVED = 85  # stopped and saved: go on with the same command (as HTCondor has it)
 
 

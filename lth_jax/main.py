@@ -21,13 +21,16 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from lth_jax import config as lth_config
+from lth_jax import supervisor
 from lth_jax.config import command_line
+from lth_jax.devices.joining import job_of
 from lth_jax.errors import Exit, UserError, fail
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.interruption import Interrupted, Interruption, Signals
 from lth_jax.terminal import make_streams_last
 from lth_jax.version import VERSION
 
+_KEPT = "What was done before is kept, and the same command goes on"
 _OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study: a file, or a name of --list; a variant after a colon."
@@ -37,6 +40,14 @@ _VERSION = flags.DEFINE_bool("version", False, "Prints the version.")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where everything is written; by default runs/<config name>."
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "Several processes train one study together: host:port of the first of them. Under a"
+    " multi-task srun, and on a TPU, the three flags are found out.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
@@ -50,7 +61,18 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         config = lth_config.read(_CONFIG.value)
         check_arms(config)
         workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
-        return _run(config, workdir, interruption)
+        flag_values = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+        job = job_of(*flag_values, os.environ)
+        if job is None:
+            return _run(config, workdir, interruption)
+        if supervisor.is_child():
+            from lth_jax import together
+
+            return together.run(job, config, lambda: _run(config, workdir, interruption))
+        if isinstance(interruption, Signals):
+            interruption.close()
+        code, lost = supervisor.run_child(sys.argv[1:])
+        return fail(f"{lost}; {_KEPT}", Exit(code)) if lost else code
     except UserError as error:
         return fail(str(error), error.exit_code)
     except OSError as error:
@@ -59,8 +81,7 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
             raise
         return fail(
-            "the device's memory is full; a smaller members_per_call may help. What was"
-            " done before is kept, and the same command goes on"
+            "the device's memory is full; a smaller members_per_call may help. " + _KEPT
         )
 
 
@@ -78,8 +99,8 @@ def _run(
     devices.use_all_cores()
     devices.check()
     files = Workdir(root)
-    claim.check(files, config)
-    if results.is_finished(config, files):
+    devices.from_first(lambda: claim.check(files, config))
+    if devices.from_first(lambda: results.is_finished(config, files)):
         _say(f"{root}: this study is finished; nothing is left to run")
     else:
         _use_compilation_cache()
@@ -88,7 +109,9 @@ def _run(
         except Interrupted:
             _say(f"saved in {root}; go on with the same command")
             return Exit.SAVED
-    print(report.write(files, config.verdict))
+    text = devices.from_first(lambda: report.write(files, config.verdict))
+    if devices.is_first():
+        print(text)
     return 0
 
 
@@ -113,8 +136,11 @@ def _use_compilation_cache() -> None:
 
 
 def _say(text: str) -> None:
-    """Prints a line above the progress bar, where there is one."""
-    tqdm.write(text, file=sys.stderr)
+    """Prints a line above the progress bar, where there is one; in the first process."""
+    from lth_jax import devices
+
+    if devices.is_first():
+        tqdm.write(text, file=sys.stderr)
 
 
 class _Handler(logging.Handler):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
-import jax
 
 from lth_jax import config as lth_config
+from lth_jax import devices
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig
 from lth_jax.data import DATA_SETS
@@ -143,7 +143,7 @@ def run(
     Where an interruption asks it to stop, it saves, and raises `Interrupted`.
     """
     trackers.check(config)
-    config.mesh.check_devices(jax.local_device_count())
+    config.mesh.check_devices(devices.data_sizes())
     study = build(config)
     with opened(root, config, study.data_note) as workdir:
         Executor([Tickets(study, workdir)], interruption).run()

@@ -1,6 +1,7 @@
 """Mesh: how members and their batches are split over the devices."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from lth_jax.config.requirements import Checks
 
@@ -22,8 +23,8 @@ class MeshConfig:
         allowed = f"a positive divisor of batch_size ({batch_size})"
         Checks(self, "mesh.").require("data", ok, allowed)
 
-    def check_devices(self, num_devices: int) -> None:
-        """Raises a `ConfigError` where there are too few devices, as a study begins."""
-        ok = self.data is None or self.data <= num_devices
-        allowed = f"at most {num_devices}, the number of devices"
+    def check_devices(self, sizes: Sequence[int]) -> None:
+        """Raises a `ConfigError` unless so many devices can share a member."""
+        ok = self.data is None or self.data in sizes
+        allowed = f"one of {', '.join(map(str, sizes))} with these devices and processes"
         Checks(self, "mesh.").require("data", ok, allowed)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from lth_jax.devices.processes import on_host, readable
 from lth_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -51,10 +52,11 @@ def _run(make: _Make, members: Any, shared: tuple[Any, ...], num_parts: int) -> 
     num_members = len(jax.tree.leaves(members)[0])
     if num_parts == 1:
         return jax.block_until_ready(make(num_members)(*members, *shared))
+    members = readable(members)
     ends = [num_members * i // num_parts for i in range(num_parts + 1)]
     results = []
     for begin, end in itertools.pairwise(ends):
         part = jax.tree.map(lambda x, b=begin, e=end: x[b:e], members)
         # On the host: parts of other sizes lie on other devices.
-        results.append(jax.device_get(make(end - begin)(*part, *shared)))
+        results.append(on_host(make(end - begin)(*part, *shared)))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from lth_jax.devices.mesh import make_mesh
+from lth_jax.devices.processes import put
 
 
 def fastest(
@@ -50,7 +51,7 @@ def over_members(
     """Lifts a function of one member to M stacked members, under `jit`.
 
     Its last `num_shared` arguments are the same for all; the others and the results get a
-    leading axis M. Members are split over the local devices (the last one is repeated
+    leading axis M. Members are split over the devices (the last one is repeated
     where their number does not divide, and dropped from the results), and share a device
     by "vmap" (together) or "map" (one after the other), or "auto", as `fastest` says.
     Each has `num_data` devices; its function may split batches over them (`by_data`).
@@ -101,6 +102,6 @@ def over_members(
     def call(*args: Any) -> Any:
         first = len(args) - num_shared
         # Committed to the wrong devices they would be refused.
-        return jitted(jax.device_put(args[:first], by_member), args[first:])
+        return jitted(put(args[:first], by_member), put(args[first:], whole))
 
     return call

@@ -4,32 +4,43 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from lth_jax.devices.processes import put
+
 
 def make_mesh(num_members: int, num_data: int = 1) -> Mesh:
-    """The axes "member" and "data" over local devices, for so many stacked members.
+    """The axes "member" and "data" over all devices, for so many stacked members.
 
     A member has `num_data` neighbouring devices, and each of these its share of every
     batch. There are no more of them than shorten the work: 10 members on 8 single devices
-    take two rounds, and so 5.
+    take two rounds, and so 5. Every process has as many devices in it as any other.
 
     Raises:
-      ValueError: if there are fewer devices than one member is to have.
+      ValueError: if so many devices cannot share a member.
     """
-    devices = jax.local_devices()
-    if not 0 < num_data <= len(devices):
-        raise ValueError(f"num_data: {num_data}; must be from 1 to {len(devices)}")
-    rounds = -(-num_members // (len(devices) // num_data))
-    num_groups = -(-num_members // rounds)
-    return jax.make_mesh(
-        (num_groups, num_data),
-        ("member", "data"),
-        (AxisType.Auto, AxisType.Auto),
-        devices=devices[: num_groups * num_data],
-    )
+    if num_data not in data_sizes():
+        raise ValueError(f"num_data: {num_data}; must be one of {data_sizes()}")
+    own, num_processes = jax.local_device_count(), jax.process_count()
+    spanned = max(1, num_data // own)  # processes of a member
+    num_sites = num_processes // spanned  # that have members of their own
+    most = own // num_data if spanned == 1 else 1  # members at once on each
+    rounds = -(-num_members // (num_sites * most))
+    each = -(-num_members // (num_sites * rounds))
+    used = each * num_data if spanned == 1 else own  # devices of each process
+    devices = np.array(jax.devices()).reshape(num_processes, own)[:, :used]
+    mesh = devices.reshape(num_sites * each, num_data)
+    return Mesh(mesh, ("member", "data"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def data_sizes() -> list[int]:
+    """How many devices can share a member: of one process, or some processes' all."""
+    own, num_processes = jax.local_device_count(), jax.process_count()
+    across = [n * own for n in range(2, num_processes + 1) if num_processes % n == 0]
+    return [*range(1, own + 1), *across]
 
 
 def idle_devices(num_members: int, batch_size: int) -> int:
@@ -40,13 +51,13 @@ def idle_devices(num_members: int, batch_size: int) -> int:
     """
     if jax.default_backend() == "cpu":
         return 1
-    each = max(1, jax.local_device_count() // num_members)
-    return max(n for n in range(1, each + 1) if batch_size % n == 0)
+    each = max(1, jax.device_count() // num_members)
+    return max(n for n in data_sizes() if n <= each and batch_size % n == 0)
 
 
 def replicated(tree: Any, num_members: int, num_data: int = 1) -> Any:
     """A pytree put on every device that `over_members` uses for so many members."""
-    return jax.device_put(tree, NamedSharding(make_mesh(num_members, num_data), P()))
+    return put(tree, NamedSharding(make_mesh(num_members, num_data), P()))
 
 
 def split_batch(batch: jax.Array, axis: int = 0) -> jax.Array:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from lth_jax import devices
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.jobs import Job
 from lth_jax.masks import Masks
@@ -40,7 +41,7 @@ class Begun(NamedTuple):
     @property
     def step(self) -> int:
         """The step that its members are at."""
-        return int(self.training.state.step[0])
+        return int(devices.on_host(self.training.state.step)[0])
 
     @property
     def whole(self) -> Training:

@@ -7,10 +7,10 @@ running again is resuming. Nothing else batches members or knows of devices.
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
+from lth_jax import devices
 from lth_jax.lottery import loop, results
 from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
@@ -36,6 +36,7 @@ class Executor:
         self._trackers = {
             study: Trackers(study.config, tickets.workdir)
             for study, tickets in self._tickets.items()
+            if devices.is_first()
         }
         self._interruption = interruption or Interruption()
         self._trainers = {study.program: Trainer(study) for study in self._tickets}
@@ -63,8 +64,7 @@ class Executor:
                     if job.is_ticket:
                         self._restore(job)
         for own in self._tickets.values():  # left by a kill in the last instant
-            for folder in own.workdir.all_in_training():
-                shutil.rmtree(folder)
+            own.clear_training()
 
     def _next_ticket(
         self, jobs: Iterable[Job], waiting: dict[Hashable, list[Job]]
@@ -118,11 +118,13 @@ class Executor:
         tickets = self._tickets[job.study]
         while True:
             try:
-                start, goal = loop.start(job, tickets.find(job))
+                found = tickets.find(job)
                 break
             except Missing as missing:  # damaged: made again, like any other
                 self._progress.extend(missing.job.num_member_steps)
                 self._train([missing.job])
+        # Of one process: on a GPU two may prune otherwise, by the last bits of scores.
+        start, goal = devices.from_first(lambda: loop.start(job, found))
         if job.is_ticket and job.is_whole:
             results.write_ticket(tickets.workdir, job, start)
         return begin(job, start, goal, tickets.in_training(job))
@@ -159,9 +161,8 @@ class Executor:
         for one in reached:
             job, tickets = one.job, self._tickets[one.job.study]
             curves = results.by_tag(one.training.curves)
-            self._trackers[job.study].write(
-                job.arm, job.level, job.eval_steps.tolist(), curves
-            )
+            if watching := self._trackers.get(job.study):
+                watching.write(job.arm, job.level, job.eval_steps.tolist(), curves)
             if job.level == 0 and one.step == job.study.rewind_step:
                 tickets.keep_rewind_point(one.training.state)
         if reached[0].job.is_whole and reached[0].step < reached[0].job.last_step:
@@ -175,6 +176,7 @@ class Executor:
 
     def _finish(self, begun: list[Begun]) -> None:
         """Writes what came of jobs, and forgets how they got there."""
+        begun = [one._replace(training=devices.readable(one.training)) for one in begun]
         begun = [one._replace(training=one.whole, compact=None) for one in begun]
         measured = self._trainer(begun[0].job).measure(begun)
         for one, found in zip(begun, measured, strict=True):

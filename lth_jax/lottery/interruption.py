@@ -34,10 +34,16 @@ class Interruption:
     is_unsaved = False  # whether stopping at once would lose what was trained
 
     def is_asked(self) -> bool:
-        """Whether to stop now. It is called between any two compiled calls of training.
+        """Whether to stop now: any process of the study is told to, and all agree.
 
-        The one place that decides: several processes must agree here.
+        It is called between any two compiled calls of training.
         """
+        from lth_jax import devices  # late, so that signals are heard before
+
+        return devices.any_of(self.is_told())
+
+    def is_told(self) -> bool:
+        """Whether this process is told to stop."""
         return False
 
     def check(self) -> None:
@@ -92,7 +98,7 @@ class Signals(Interruption):
         self._thread.join()
         self._ours.close()
 
-    def is_asked(self) -> bool:
+    def is_told(self) -> bool:
         """Whether a signal came."""
         return self._asked_at is not None
 

@@ -4,6 +4,7 @@ import sys
 
 from tqdm import tqdm
 
+from lth_jax import devices
 from lth_jax.lottery.jobs import Job
 
 
@@ -13,6 +14,7 @@ class Progress(tqdm):
     def __init__(self, num_member_steps: int):
         super().__init__(
             total=num_member_steps,
+            disable=not devices.is_first(),
             unit=" steps",
             unit_scale=True,
             dynamic_ncols=True,
@@ -31,6 +33,8 @@ class Progress(tqdm):
 
     def skip(self, num_member_steps: int) -> None:
         """Counts steps that were done before, which say nothing of the speed."""
+        if self.disable:
+            return
         self.initial += num_member_steps
         self.last_print_n += num_member_steps
         self.n += num_member_steps

@@ -5,7 +5,7 @@ import itertools
 import jax
 import numpy as np
 
-from lth_jax import masks
+from lth_jax import devices, masks
 from lth_jax.config import StudyConfig, rewind_step
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.begun import Training
@@ -37,6 +37,7 @@ def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
     return are_there and not workdir.all_in_training()
 
 
+@devices.by_first
 def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
     """The tickets that a job trains, as a file of their own."""
     study = job.study
@@ -54,6 +55,7 @@ def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
     tickets.save(path, start.state.params, start.masks, provenance)
 
 
+@devices.by_first
 def write_histograms(workdir: Workdir, job: Job, start: Start, end: TrainState) -> None:
     """How the weights that survive are spread, when a job starts and when it ends."""
     path = workdir.weight_histograms(job.level)
@@ -61,6 +63,7 @@ def write_histograms(workdir: Workdir, job: Job, start: Start, end: TrainState) 
     histograms.save(path, start.state.params, end.params, start.masks, prunable)
 
 
+@devices.by_first
 def write_records(
     workdir: Workdir, job: Job, training: Training, measured: Measured
 ) -> None:
@@ -86,6 +89,7 @@ def write_records(
     records.write(records.path_of(workdir.records, job.arm, job.level), runs)
 
 
+@devices.by_first
 def write_correct(workdir: Workdir, job: Job, measured: Measured) -> None:
     """Which test examples the members of a job got right; before its records.
 

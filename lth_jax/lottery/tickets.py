@@ -3,11 +3,12 @@
 import functools
 import logging
 import pathlib
+import shutil
 from typing import NamedTuple
 
 import jax
 
-from lth_jax import masks
+from lth_jax import devices, masks
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks
@@ -58,6 +59,7 @@ class Tickets:
         self.workdir = workdir
         self._kept = Kept(workdir.checkpoints)
 
+    @devices.by_first
     def is_done(self, job: Job) -> bool:
         """Whether a job's records are there, and the nets that its tickets came to.
 
@@ -74,6 +76,7 @@ class Tickets:
             _log.warning(told, gone, job.arm, job.level)
         return not lost
 
+    @devices.by_first
     def lost_files(self, level: int) -> list[pathlib.Path]:
         """What is gone of where a level starts, and of what its tickets leave to read.
 
@@ -85,6 +88,12 @@ class Tickets:
             points.append(workdir.rewind)
         gone = [path for path in points if not path.is_dir()]
         return gone + [p for p in workdir.side_files(level) if not is_sealed(p)]
+
+    @devices.by_first
+    def clear_training(self) -> None:
+        """Removes the checkpoints of all jobs that train; none must."""
+        for folder in self.workdir.all_in_training():
+            shutil.rmtree(folder)
 
     def in_training(self, job: Job) -> Newest:
         """The checkpoints of a job that trains."""

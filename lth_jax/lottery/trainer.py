@@ -65,23 +65,23 @@ class Trainer:
         """How many members a call should have: as the config says, or the memory."""
         if self._halving.at_once is None and jax.default_backend() == "cpu":
             # No core idles, and there are not many more members than cores.
-            cores = jax.local_device_count() // (self._config.mesh.data or 1)
+            cores = jax.device_count() // (self._config.mesh.data or 1)
             return min(math.lcm(num_replicates, cores), 2 * max(num_replicates, cores))
         if self._halving.at_once is None:
-            self._halving.at_once = min(max(1, self._fitting()), _MOST_MEMBERS)
+            fitting, self._programs.least_data = devices.from_first(self._fitting)
+            self._halving.at_once = min(max(1, fitting), _MOST_MEMBERS)
         return self._halving.at_once
 
-    def _fitting(self) -> int:
-        """How many members fit the devices; where none does, batches are split for it."""
-        num_devices = jax.local_device_count()
-        room = _MEMORY_FRACTION * devices.free_memory_bytes() / num_devices
+    def _fitting(self) -> tuple[int, int]:
+        """How many members fit the devices, and how many devices each needs for that."""
+        free = devices.free_memory_bytes() / jax.local_device_count()
         asked, batch_size = self._config.mesh.data, self._config.batch_size
-        shares = range(1, num_devices + 1) if asked is None else [asked]
+        shares = devices.data_sizes() if asked is None else [asked]
         for num_data in (share for share in shares if batch_size % share == 0):
-            if fitting := int(room // self._programs.bytes_per_member(num_data)):
-                self._programs.least_data = num_data
-                return fitting * (num_devices // num_data)
-        return 0
+            needed = self._programs.bytes_per_member(num_data)
+            if fitting := int(_MEMORY_FRACTION * free // needed):
+                return fitting * (jax.device_count() // num_data), num_data
+        return 0, 1
 
     def compile(self, begun: Sequence[Begun]) -> None:
         """Compiles what jobs of one program and step have yet to train by."""
@@ -114,7 +114,8 @@ class Trainer:
                 drawn = [host.submit(_indices, jobs, s) for s in following]
                 done = max(0, at - segment.start_step) // segment.num_steps
                 while done < segment.num_evals:
-                    part = done, pace.stop(done, segment)
+                    stop = functools.partial(pace.stop, done, segment)
+                    part = done, devices.from_first(stop)  # each has its own clock
                     with pace.measured(part, segment):
                         training = self._call(
                             begun, fixed, segment, batches, training, part
@@ -145,7 +146,7 @@ class Trainer:
             *(state, masks, best, own, batches, draw_keys),
             shared=(due, tuple(map(np.int32, part))),
         )
-        found = jax.tree.map(lambda x: x[:, slice(*part)], jax.device_get(found))
+        found = jax.tree.map(lambda x: x[:, slice(*part)], devices.on_host(found))
         at = slice(first + part[0], first + part[1])
         self._check_finite(begun, job.eval_steps[at], found)
         curves = jax.tree.map(lambda x, new: _written(x, new, at), curves, found)
@@ -220,7 +221,7 @@ class Trainer:
         """What `Programs.evaluate` has of so many members, on the host."""
         make = functools.partial(self._programs.evaluate, split)
         state = dataclasses.replace(state, opt_state=())  # nothing reads the moments
-        found: tuple[Metrics, Any] = jax.device_get(
+        found: tuple[Metrics, Any] = devices.on_host(
             self._halving.run(make, state, frozen)
         )
         return found
@@ -234,7 +235,7 @@ def _stacked(trees: Sequence[Any]) -> Any:
     if len(trees) == 1:
         return trees[0]
     # On the host, since jobs may lie on different devices.
-    parts = jax.device_get(list(trees))
+    parts = devices.on_host(list(trees))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
@@ -244,7 +245,7 @@ def _split(tree: Any, number: int) -> list[Any]:
         return [tree]
     # On the host: members lie on several devices, and slicing there makes these wait for
     # one another, which on CPU can deadlock.
-    tree = jax.device_get(tree)
+    tree = devices.on_host(tree)
     return [
         jax.tree.map(lambda x, i=i: np.split(x, number)[i], tree) for i in range(number)
     ]

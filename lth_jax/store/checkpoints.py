@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from lth_jax import devices
 from lth_jax.store.files import whole
 
 _MANIFEST = "sha256.json"
@@ -36,12 +37,16 @@ def save(path: pathlib.Path, tree: Any) -> None:
     Raises:
       WriteError: if it cannot.
     """
-    tree = jax.device_get(tree)
+    _write(path, devices.on_host(tree))
+
+
+@devices.by_first
+def _write(path: pathlib.Path, tree: Any) -> None:
     num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
     with whole(path) as unfinished:
         _check_room(unfinished.parent, num_bytes)
         try:
-            with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            with _checkpointer() as checkpointer:
                 args = ocp.args.StandardSave(tree)
                 checkpointer.save(unfinished.absolute(), args=args)
         except (ValueError, RuntimeError) as error:  # tensorstore's, of a limit or quota
@@ -76,12 +81,13 @@ def load(path: pathlib.Path, like: Any) -> Any:
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
     args = ocp.args.StandardRestore(abstract)
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        with _checkpointer() as checkpointer:
             return checkpointer.restore(path.absolute(), args=args)
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedCheckpoint(f"{path}: of another structure ({error})") from error
 
 
+@devices.by_first
 def load_or_none(path: pathlib.Path, like: Any) -> Any:
     """As `load`; None if there is none, or, with a warning, if it is damaged."""
     try:
@@ -101,16 +107,22 @@ class Newest:
 
     def save(self, step: int, tree: Any) -> None:
         """Writes the checkpoint of a step, and removes the third newest."""
+        self._write(step, devices.on_host(tree))
+
+    @devices.by_first
+    def _write(self, step: int, tree: Any) -> None:
         self._folder.mkdir(exist_ok=True)
         save(self._folder / f"step_{step:09d}", tree)
         for old in self._steps()[:-2]:
             shutil.rmtree(old)
 
+    @devices.by_first
     def newest(self, like: Any) -> Any:
         """The newest that is whole; None if there is none."""
         found = (load_or_none(path, like) for path in reversed(self._steps()))
         return next((tree for tree in found if tree is not None), None)
 
+    @devices.by_first
     def clear(self) -> None:
         """Removes all of them."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -137,6 +149,7 @@ class Kept:
 
     def keep(self, name: str, tree: Any) -> None:
         """Writes a tree, whole or not at all, over one of the same name."""
+        tree = devices.readable(tree)
         save(self._folder / name, tree)
         self._remember(name, tree)
 
@@ -145,6 +158,15 @@ class Kept:
         self._in_memory[name] = tree
         if len(self._in_memory) > _MOST_IN_MEMORY:
             del self._in_memory[next(iter(self._in_memory))]
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    """Of the first process alone: it has all arrays on the host, and no other writes."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+    )
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _check_room(folder: pathlib.Path, num_bytes: int) -> None:

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from lth_jax import devices
 from lth_jax.config import StudyConfig
 from lth_jax.errors import Exit
 from lth_jax.store import environment
@@ -23,7 +24,7 @@ _MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "mesh.", "verdict.")
 class WorkdirInUse(WorkdirError):
     """A workdir that another process works in."""
 
-    exit_code = Exit.IN_USE
+    exit_code = Exit.TRY_AGAIN
 
 
 @contextlib.contextmanager
@@ -42,6 +43,16 @@ def opened(
       WorkdirError: if it cannot be written, is no study's, or is that of another study
         (naming the fields that differ) or of other data.
     """
+    with contextlib.ExitStack() as stack:
+        claimed = _claimed(root, config, data_note)
+        # Of several processes the first has the lock, and tells the others.
+        yield devices.from_first(lambda: stack.enter_context(claimed))
+
+
+@contextlib.contextmanager
+def _claimed(
+    root: pathlib.Path, config: StudyConfig, data_note: str | None
+) -> Iterator[Workdir]:
     workdir = Workdir(root)
     check(workdir, config)
     with contextlib.ExitStack() as stack:

@@ -71,7 +71,7 @@ class Inside:
         """Trains the study until its second level has two checkpoints, and stops."""
 
         class Cut(Interruption):
-            def is_asked(self) -> bool:
+            def is_told(self) -> bool:
                 saved = root.glob("checkpoints/in_training_01-ticket/step_*")
                 return len(list(saved)) == 2
 

@@ -157,7 +157,7 @@ def test_two_processes_cannot_share_a_workdir(tiny_config, tmp_path, monkeypatch
         opened(tmp_path, tiny_config),
     ):
         pass
-    assert raised.value.exit_code == Exit.IN_USE == 75
+    assert raised.value.exit_code == Exit.TRY_AGAIN == 75
 
 
 def test_a_study_that_comes_second_does_not_take_over(tiny_config, tmp_path, monkeypatch):

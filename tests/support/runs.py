@@ -32,7 +32,7 @@ class Asked(Interruption):
     def __init__(self, check):
         self._check = check
 
-    def is_asked(self):
+    def is_told(self):
         try:
             self._check()
         except Stop:

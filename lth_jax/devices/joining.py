@@ -1,0 +1,121 @@
+"""Joining: how the processes of a job find each other, by `jax.distributed`.
+
+Once, before anything else of JAX, and only where there is a job of several: the flags
+say so, or a multi-task step of Slurm, or a TPU. Everywhere else nothing is done.
+"""
+
+import glob
+import importlib.util
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+
+from lth_jax.errors import UserError
+
+# Of a process that is dead or out of reach the others know after so long, and end.
+_HEARTBEAT_SECONDS = 30
+_START_SECONDS = 300  # within which all must have come
+_SHUTDOWN_SECONDS = 20
+
+
+class Job(NamedTuple):
+    """The processes that are to train together; None: JAX finds out."""
+
+    coordinator: str | None = None  # host:port of the first process
+    num_processes: int | None = None
+    process_id: int | None = None
+    local_device_ids: tuple[int, ...] | None = None
+
+
+def job_of(
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    variables: Mapping[str, str],
+) -> Job | None:
+    """The job that flags, Slurm or a TPU say that this process is part of; None: none.
+
+    Raises:
+      UserError: if some of the flags are given, or what they say cannot be.
+    """
+    given = coordinator, num_processes, process_id
+    if None not in given:
+        assert num_processes is not None and process_id is not None
+        if not 0 <= process_id < num_processes:
+            raise UserError(
+                f"--process_id: {process_id}; must be from 0 to {num_processes - 1},"
+                " one less than --num_processes"
+            )
+        if ":" not in str(coordinator):
+            raise UserError(
+                f"--coordinator: {coordinator!r}; must be host:port, such as node1:8476"
+            )
+        return Job(*given) if num_processes > 1 else None
+    if given != (None, None, None):
+        names = "--coordinator", "--num_processes", "--process_id"
+        missing = [n for n, v in zip(names, given, strict=True) if v is None]
+        raise UserError(f"{missing[0]}: missing; the three flags belong together")
+    if int(variables.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return Job(local_device_ids=_slurm_device_ids(variables))
+    return Job() if _is_tpu(variables) else None
+
+
+def join(job: Job) -> None:
+    """Joins the other processes of a job, and waits until all are there.
+
+    Raises:
+      UserError: if they do not come, or bring different numbers of devices.
+    """
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM from us
+    given = job.coordinator is not None
+    try:
+        jax.distributed.initialize(
+            *job,
+            cluster_detection_method="deactivate" if given else None,
+            initialization_timeout=_START_SECONDS,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise UserError(f"the processes of this job do not meet ({what})") from None
+    counts = {
+        process: sum(d.process_index == process for d in jax.devices())
+        for process in range(jax.process_count())
+    }
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{count} of process {p}" for p, count in counts.items())
+        raise UserError(f"every process must have as many devices as any other; {told}")
+
+
+def _slurm_device_ids(variables: Mapping[str, str]) -> tuple[int, ...] | None:
+    """Which of the GPUs that it sees a task takes; None: the one of its number.
+
+    All of them where it is alone on its node, or where Slurm shows each task its own.
+    """
+    visible = variables.get("CUDA_VISIBLE_DEVICES")
+    if not visible:
+        return None
+    number = len(visible.split(","))
+    local, tasks = int(variables["SLURM_LOCALID"]), _tasks_on_node(variables)
+    if tasks > 1 and number >= tasks:
+        return tuple(range(local, number, tasks))
+    return tuple(range(number))
+
+
+def _tasks_on_node(variables: Mapping[str, str]) -> int:
+    """How many tasks of a step run on this node, of a list such as "2(x3),1"."""
+    counts: list[int] = []
+    for part in variables["SLURM_STEP_TASKS_PER_NODE"].split(","):
+        count, _, times = part.rstrip(")").partition("(x")
+        counts += [int(count)] * int(times or 1)
+    return counts[int(variables["SLURM_NODEID"])]
+
+
+def _is_tpu(variables: Mapping[str, str]) -> bool:
+    """Whether JAX will train on this machine's TPU."""
+    asked = variables.get("JAX_PLATFORMS", "tpu").split(",")
+    has_device = glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
+    return "tpu" in asked and bool(has_device and importlib.util.find_spec("libtpu"))

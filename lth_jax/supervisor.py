@@ -1,0 +1,63 @@
+"""Supervisor: a process that tells how one of several ended, since that one cannot.
+
+When a process of a job is lost, JAX ends the others inside C++, with a long text and
+whatever code an abort has. So each runs as the child of a process that only waits.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from lth_jax.errors import Exit
+from lth_jax.lottery.interruption import SIGNALS
+
+_PARENT = "LTH_JAX_SUPERVISOR"  # an environment variable: the process that waits
+_SET_PARENT_DEATH_SIGNAL = 1  # of prctl, in linux/prctl.h
+
+
+def is_child() -> bool:
+    """Whether this process is waited for; then it ends when the one that waits does."""
+    parent = os.environ.get(_PARENT)
+    if parent is None:
+        return False
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
+        if os.getppid() != int(parent):
+            os._exit(Exit.TRY_AGAIN)
+    return True
+
+
+def run_child(arguments: Sequence[str]) -> tuple[int, str]:
+    """Runs the command as a child; returns its exit code, and what it cannot say.
+
+    Signals that ask to stop are handed on.
+    """
+    command = [sys.executable, "-m", "lth_jax.main", *arguments]
+    environment = {**os.environ, _PARENT: str(os.getpid())}
+    is_asked = False
+    child: subprocess.Popen[bytes] | None = None
+
+    def hand_on(signum: int, frame: FrameType | None) -> None:
+        nonlocal is_asked
+        is_asked = True
+        if child is not None:
+            child.send_signal(signum)
+
+    for each in SIGNALS:
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, hand_on)
+    child = subprocess.Popen(command, env=environment)
+    if is_asked:
+        child.send_signal(signal.SIGTERM)
+    code = child.wait()
+    if code >= 0:
+        return code, ""
+    name = signal.Signals(-code).name
+    if is_asked:
+        return Exit.SAVED, f"ended by {name} when asked to stop"
+    why = "another process of this job is lost" if code == -signal.SIGABRT else "killed"
+    return Exit.TRY_AGAIN, f"{why} ({name})"
