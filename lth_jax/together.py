@@ -24,6 +24,7 @@ def run(job: Job, config: StudyConfig, command: Callable[[], int]) -> int:
       UserError: if they do not meet, or were started with different configs; and what
         the command raises for all of them.
     """
+    _keep_stdout_to_ourselves()
     devices.use_all_cores()
     join(job)
     try:
@@ -38,6 +39,14 @@ def run(job: Job, config: StudyConfig, command: Callable[[], int]) -> int:
         code = 1
     sys.stderr.flush()
     os._exit(code)
+
+
+def _keep_stdout_to_ourselves() -> None:
+    """Moves to stderr what C++ prints: Gloo tells of each connection on stdout."""
+    ours = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    sys.stdout.flush()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = ours
 
 
 def _check_same(config: StudyConfig) -> None:

@@ -30,6 +30,7 @@ from faults.outcomes import Case, Outcome, Trial
 _COUNTS = {
     "kills": 6,
     "signals": 4,
+    "several": 2,
     "damaged": 60,
     "disks": 3,
     "together": 2,

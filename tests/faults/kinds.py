@@ -50,6 +50,14 @@ KINDS = {
     "signals": Kind(
         "interrupted by signals", "signals", _of("kills", "Killer", "signal")
     ),
+    "lost": Kind(
+        "one of two processes killed", "several", _of("several", "Several", "kill")
+    ),
+    "preempted": Kind(
+        "one of two processes sent a signal",
+        "several",
+        _of("several", "Several", "signal"),
+    ),
     "damaged": Kind(
         "files damaged", "damaged", _of("damaged", "Damager", "damage"), batch=10
     ),
