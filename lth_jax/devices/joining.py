@@ -42,6 +42,8 @@ def job_of(
     given = coordinator, num_processes, process_id
     if None not in given:
         assert num_processes is not None and process_id is not None
+        if num_processes < 1:
+            raise UserError(f"--num_processes: {num_processes}; must be at least 1")
         if not 0 <= process_id < num_processes:
             raise UserError(
                 f"--process_id: {process_id}; must be from 0 to {num_processes - 1},"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from support import meshes
-from support.commands import run_module
+from support.commands import run_module, run_several
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -40,7 +40,8 @@ def test_members_come_first_and_no_device_is_taken_for_nothing(num_members, num_
 
 @pytest.mark.parametrize("num_data", [0, -1, 5])
 def test_more_devices_than_there_are_make_no_mesh(num_data):
-    with pytest.raises(ValueError, match=f"num_data: {num_data}; must be from 1 to 4"):
+    expected = rf"num_data: {num_data}; must be one of \[1, 2, 3, 4\]"
+    with pytest.raises(ValueError, match=expected):
         make_mesh(1, num_data)
 
 
@@ -91,6 +92,14 @@ def test_eight_devices_give_what_one_gives(name, num_data):
     """Meshes of 8x1, 4x2, 2x4 and 1x8, as many members as fill them."""
     code, err = run_module(8, "support.meshes", name, num_data)
     assert code == 0, err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dense", "dropped", "resnet"])
+def test_two_processes_of_four_devices_give_what_one_gives(name):
+    """The same meshes; in that of 1x8 both processes share a member's batches."""
+    for code, err in run_several(2, 4, "support.meshes", name, 1, 2, 4, 8):
+        assert code == 0, err
 
 
 @pytest.mark.parametrize("num_data", [2, 4])

@@ -6,6 +6,7 @@ import os
 import pathlib
 import resource
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
@@ -76,16 +77,42 @@ class Commands:
 
 def run_module(num_devices: int, module: str, *arguments) -> tuple[int, str]:
     """Runs a module of the tests on so many host devices; gives exit code, stderr."""
+    started = _start_module(num_devices, module, *arguments)
+    _, err = started.communicate()
+    return started.returncode, err
+
+
+def run_several(
+    num_processes: int, num_devices: int, module: str, *arguments
+) -> list[tuple[int, str]]:
+    """Runs it in several processes that know each other, of so many devices each."""
+    job = f"localhost:{free_port()}", num_processes
+    started = [
+        _start_module(num_devices, "support.several", *job, rank, module, *arguments)
+        for rank in range(num_processes)
+    ]
+    errors = [process.communicate()[1] for process in started]
+    return [(p.returncode, err) for p, err in zip(started, errors, strict=True)]
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def _start_module(num_devices: int, module: str, *arguments) -> subprocess.Popen:
     flags = f"--xla_force_host_platform_device_count={num_devices}"
     path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path},
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    return done.returncode, done.stderr
 
 
 def _serve() -> None:

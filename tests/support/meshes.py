@@ -1,6 +1,7 @@
 """Meshes: segments whose batches are split over devices, against one device alone.
 
-`python -m support.meshes dense 4` checks a net over all devices, 4 for each member.
+`python -m support.meshes dense 4` checks a net over all devices, 4 for each member;
+with several numbers, one after the other.
 """
 
 import functools
@@ -121,15 +122,16 @@ def check(name, num_data, how="auto", number=NUM_MEMBERS):
     net, data = network(name), splits()
     own = members(net, number)
     placed = devices.replicated(data, number, num_data)
-    found = split_over(net, num_data, how, number)(*own, PART, *placed)
+    spread = split_over(net, num_data, how, number)(*own, PART, *placed)
+    found = devices.on_host(spread)
     alone = jax.jit(segment_of(net.apply))
-    num_devices = len(found[0].step.sharding.device_set)
-    assert num_devices == min(number * num_data, jax.local_device_count())
+    num_devices = len(spread[0].step.sharding.device_set)
+    assert num_devices == min(number * num_data, jax.device_count())
     for m in range(number):
         expected = alone(*jax.tree.map(lambda x, m=m: x[m], own), PART, *data)
         for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(a[m], b, rtol=1e-4, atol=1e-5)
-    check_pruning(found[0].params, own[1], num_data)
+    check_pruning(spread[0].params, own[1], num_data)
 
 
 def check_pruning(params, masks, num_data):
@@ -139,7 +141,8 @@ def check_pruning(params, masks, num_data):
     magnitudes = jax.tree.map(jnp.abs, params)
     alike = jax.tree.map(lambda x: jnp.round(10 * x), magnitudes)
     for scores in (magnitudes, alike):
-        in_program = removed(scores, masks, 9)
+        in_program = devices.on_host(removed(scores, masks, np.int32(9)))
+        scores = devices.on_host(scores)
         for m in range(number):
             own, kept, left = jax.tree.map(
                 lambda x, m=m: x[m], (scores, masks, in_program)
@@ -192,5 +195,5 @@ def check_collectives(name, num_data, how="auto"):
 
 
 if __name__ == "__main__":
-    name, num_data = sys.argv[1], int(sys.argv[2])
-    check(name, num_data, number=jax.local_device_count() // num_data)
+    for num_data in map(int, sys.argv[2:]):
+        check(sys.argv[1], num_data, number=jax.device_count() // num_data)
