@@ -97,6 +97,7 @@ def test_a_small_run_finds_nothing_that_falls_short():
     counts = {
         "kills": 2,
         "signals": 0,
+        "several": 0,  # as tests/command/test_together.py
         "damaged": 6,
         "disks": 1,
         "together": 1,

@@ -82,8 +82,6 @@ def undisturbed(small, tmp_path_factory):
 # Devices, and how many of them share a batch: killed there, and gone on here.
 MOVES = {
     "from 8 to 1": ((8, 4), (1, None)),
-    "from 8 to 2": ((8, 8), (2, 2)),
-    "from 1 to 8": ((1, None), (8, 4)),
     "from 2 to 8": ((2, 2), (8, 1)),
 }
 
@@ -133,9 +131,7 @@ def test_a_study_killed_goes_on_over_the_same_mesh_to_the_last_bit(
 def test_more_devices_than_there_are_are_refused_before_anything_is_written(
     tiny_config, tmp_path
 ):
-    expected = (
-        r"mesh\.data: 5 is not allowed; must be one of 1, 2, 3, 4 with"
-    )
+    expected = r"mesh\.data: 5 is not allowed; must be one of 1, 2, 3, 4 with"
     with pytest.raises(ConfigError, match=expected):
         runs.run(over(tiny_config, 5), tmp_path / "study")
     assert not (tmp_path / "study").exists()

@@ -30,21 +30,26 @@ COLLECTIVE = re.compile(
 )
 
 
-class Dropped(nn.Module):
-    """Batch normalisation and dropout, without a convolution: it compiles at once."""
+class Small(nn.Module):
+    """Batch normalisation or dropout, without a convolution: it compiles at once."""
+
+    has_norm: bool
+    dropout_rate: float
 
     @nn.compact
     def __call__(self, inputs, train=False):
         hidden = nn.Dense(7)(inputs.reshape(len(inputs), -1))
-        hidden = nn.relu(nn.BatchNorm(use_running_average=not train)(hidden))
-        hidden = nn.Dropout(0.5, deterministic=not train)(hidden)
+        if self.has_norm:
+            hidden = nn.BatchNorm(use_running_average=not train)(hidden)
+        hidden = nn.Dropout(self.dropout_rate, deterministic=not train)(nn.relu(hidden))
         return nn.Dense(4)(hidden)
 
 
 # A net, and whether it is augmented.
 NETS = {
     "dense": (models.LeNet(num_classes=4, hidden_sizes=(8, 6)), False),
-    "dropped": (Dropped(), True),
+    "normed": (Small(has_norm=True, dropout_rate=0.0), True),
+    "dropped": (Small(has_norm=False, dropout_rate=0.5), True),
     "resnet": (models.ResNet(num_classes=4, channels=(4, 6), num_blocks=1), True),
     "convnet": (
         models.ConvNet(
