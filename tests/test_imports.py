@@ -35,6 +35,7 @@ FLOORS = {
     "report": 9,
     "run": 10,
     "main": 11,
+    "launch": 12,
     "__main__": 12,
     "lth_jax": 13,
 }

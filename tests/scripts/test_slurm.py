@@ -1,0 +1,115 @@
+"""The scripts for Slurm, under a real one: what is stopped queues again, and ends well.
+
+A job that is queued again waits two minutes; here it is told to start at once.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from support import slurm as real
+from support.paths import ROOT
+from support.processes import wait_for
+from support.runs import texts
+
+from lth_jax.store.workdir import Workdir
+
+pytestmark = pytest.mark.slow
+TINY = (
+    "--config=configs/mnist1d.py:smoke",
+    "--config.num_levels=2",
+    "--config.arms=ticket",
+    "--config.num_replicates=1",
+    "--config.num_steps=1500",
+    "--config.eval_every_steps=50",
+    "--config.checkpoint_every_steps=50",
+)
+SCRIPTS = ROOT / "scripts/slurm"
+
+
+@pytest.fixture(scope="module")
+def slurm(user_environment, tmp_path_factory):
+    """A Slurm whose jobs run this Python; skips where it is not installed."""
+    path = f"{pathlib.Path(sys.executable).parent}:{user_environment['PATH']}"
+    env = {**user_environment, "PATH": path}
+    with real.running(tmp_path_factory.mktemp("slurm"), env) as found:
+        if found is None:
+            pytest.skip("Slurm needs root, and Debian's packages slurm-wlm and munge")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(user_environment, tmp_path_factory):
+    """The records of the tiny study."""
+    workdir = tmp_path_factory.mktemp("undisturbed") / "study"
+    command = [sys.executable, "-m", "lth_jax.main", *TINY, f"--workdir={workdir}"]
+    subprocess.run(command, cwd=ROOT, env=user_environment, check=True)
+    return texts(Workdir(workdir))
+
+
+def submit(slurm, tmp_path, script, *flags, options=()):
+    """Submits a script; gives the job's number."""
+    log = tmp_path / "%j.log"
+    return slurm.submit(f"--output={log}", *options, SCRIPTS / script, *flags)
+
+
+def has_saved(workdir: pathlib.Path) -> bool:
+    """Whether a study is in the middle of a level."""
+    return any(workdir.glob("checkpoints/in_training*/*"))
+
+
+def goes_on(slurm, number) -> None:
+    """Waits until a job is queued again, and starts it."""
+    wait_for(lambda: slurm.job(number)["Restarts"] != "0", every=0.2)
+    slurm.wait_until(number, "PENDING")
+    slurm.start_now(number)
+
+
+def test_a_job_that_is_told_to_stop_is_queued_again_and_one_cancelled_is_not(
+    slurm, undisturbed, tmp_path
+):
+    one, other = tmp_path / "one", tmp_path / "other"
+    number = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={one}")
+    cancelled = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={other}")
+    wait_for(lambda: has_saved(one) and has_saved(other))
+    slurm.call("scancel", "--signal=TERM", number)
+    slurm.call("scancel", cancelled)
+    goes_on(slurm, number)
+    slurm.wait_until(number, "COMPLETED", "FAILED")
+    log = (tmp_path / f"{number}.log").read_text()
+    assert slurm.job(number)["JobState"] == "COMPLETED", log
+    assert "saved in" in log
+    assert texts(Workdir(one)) == undisturbed
+    after = slurm.job(cancelled)
+    assert (after["JobState"], after["Restarts"]) == ("CANCELLED", "0")
+
+
+def test_a_job_whose_time_is_over_saves_and_is_queued_again(slurm, tmp_path):
+    workdir = tmp_path / "study"
+    flags = *TINY, f"--workdir={workdir}", "--config.num_steps=1000000"
+    options = "--time=1", "--signal=TERM@30"
+    number = submit(slurm, tmp_path, "one_node.sh", *flags, options=options)
+    wait_for(lambda: slurm.job(number)["Restarts"] != "0", every=0.2)
+    saved = set(workdir.glob("checkpoints/in_training*/*"))
+    assert saved, (tmp_path / f"{number}.log").read_text()
+    slurm.call("scancel", number)
+
+
+def test_each_task_of_an_array_trains_its_point(slurm, undisturbed, tmp_path):
+    points = tmp_path / "points.txt"
+    lines = [f"--workdir={tmp_path / str(s)} --config.seed={s}\n" for s in (0, 1)]
+    points.write_text("".join(lines))
+    options = ("--array=1-3",)
+    number = submit(slurm, tmp_path, "array.sh", points, *TINY, options=options)
+    for task, state in ((1, "COMPLETED"), (2, "COMPLETED"), (3, "FAILED")):
+        slurm.wait_until(f"{number}_{task}", state)
+    assert texts(Workdir(tmp_path / "0")) == undisturbed
+    assert texts(Workdir(tmp_path / "1")) != undisturbed
+
+
+@pytest.mark.parametrize("script", ["one_node.sh", "several_nodes.sh", "array.sh"])
+def test_a_script_is_bash_and_asks_for_nothing_that_slurm_does_not_know(slurm, script):
+    subprocess.run(["bash", "-n", SCRIPTS / script], check=True)
+    options = ["--test-only", "--nodes=1", "--array=1"]
+    slurm.call("sbatch", *options[: 3 if script == "array.sh" else 2], SCRIPTS / script)
