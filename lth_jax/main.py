@@ -8,10 +8,10 @@
 The same command again goes on where it was left, also to more levels and arms.
 """
 
+import functools
 import logging
 import os
 import pathlib
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from lth_jax import config as lth_config
 from lth_jax.config import command_line
-from lth_jax.errors import UserError, fail
+from lth_jax.errors import Exit, UserError, fail
 from lth_jax.lottery.checks import check_arms
+from lth_jax.lottery.interruption import Interrupted, Interruption, Signals
 from lth_jax.terminal import make_streams_last
 from lth_jax.version import VERSION
 
@@ -48,7 +49,7 @@ def workdir() -> pathlib.Path:
     return pathlib.Path("runs", f"{name}_{variant}" if variant else name)
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     """Runs the study that the flags describe; returns the exit code."""
     # In place of absl's own handler; orbax tells every step at INFO.
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = lth_config.read(CONFIG.value)
         check_arms(config)
-        return _run(config, workdir())
+        return _run(config, workdir(), interruption)
     except UserError as error:
         return fail(str(error), error.exit_code)
     except OSError as error:
@@ -72,10 +73,14 @@ def main(argv: Sequence[str]) -> int:
         )
 
 
-def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
+def _run(
+    config: lth_config.StudyConfig,
+    root: pathlib.Path,
+    interruption: Interruption | None,
+) -> int:
     # Imported here, so that a wrong flag is told at once.
     from lth_jax import devices, report, run
-    from lth_jax.lottery import interruption, results
+    from lth_jax.lottery import results
     from lth_jax.store import claim
     from lth_jax.store.workdir import Workdir
 
@@ -88,11 +93,10 @@ def _run(config: lth_config.StudyConfig, root: pathlib.Path) -> int:
     else:
         _use_compilation_cache()
         try:
-            with interruption.deferred(_say) as check_interrupted:
-                run.run(config, root, check_interrupted)
-        except interruption.Interrupted as interrupted:
+            run.run(config, root, interruption)
+        except Interrupted:
             _say(f"saved in {root}; go on with the same command")
-            return 128 + interrupted.signum
+            return Exit.SAVED
     print(report.write(files, config.verdict))
     return 0
 
@@ -144,13 +148,15 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 def run() -> None:
     """The entry point."""
     make_streams_last()
-    # Until a study runs there is nothing to save: stop at once, and quietly.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signals = Signals(_say)
+    # Never closed: a signal is answered to the end. One that comes before this, while
+    # Python starts and JAX is imported, acts as signals do by default, and loses nothing.
+    signals.listen()
     # --help tells of what was started, which may be `lth-jax` or `python -m lth_jax`.
     sys.modules["__main__"].__doc__ = __doc__
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(main, flags_parser=parse_flags)
+    app.run(functools.partial(main, interruption=signals), flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

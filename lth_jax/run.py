@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
@@ -15,6 +15,7 @@ from lth_jax.data import DATA_SETS
 from lth_jax.lottery.arms import ARMS
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.executor import Executor
+from lth_jax.lottery.interruption import Interruption
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.masks import Masks, Params
@@ -134,14 +135,14 @@ def _described(model: Any) -> str | None:
 def run(
     config: StudyConfig,
     root: pathlib.Path,
-    check_interrupted: Callable[[], None] = lambda: None,
+    interruption: Interruption | None = None,
 ) -> Workdir:
     """Trains what of a study is not done yet; of a checked config, in this folder.
 
-    `check_interrupted` is called where the study can stop; what it raises passes through.
+    Where an interruption asks it to stop, it saves, and raises `Interrupted`.
     """
     trackers.check(config)
     study = build(config)
     with opened(root, config, study.data_note) as workdir:
-        Executor([Tickets(study, workdir)], check_interrupted).run()
+        Executor([Tickets(study, workdir)], interruption).run()
     return workdir

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from lth_jax.lottery import loop, results
 from lth_jax.lottery.begun import Begun, begin
+from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.progress import Progress
 from lth_jax.lottery.tickets import Missing, Tickets, Trained
@@ -29,14 +30,14 @@ class Executor:
     def __init__(
         self,
         studies: Sequence[Tickets],
-        check_interrupted: Callable[[], None] = lambda: None,
+        interruption: Interruption | None = None,
     ):
         self._tickets = {tickets.study: tickets for tickets in studies}
         self._trackers = {
             study: Trackers(study.config, tickets.workdir)
             for study, tickets in self._tickets.items()
         }
-        self._check_interrupted = check_interrupted
+        self._interruption = interruption or Interruption()
         self._trainers = {study.program: Trainer(study) for study in self._tickets}
 
     def run(self) -> None:
@@ -127,32 +128,50 @@ class Executor:
         return begin(job, start, goal, tickets.in_training(job))
 
     def _train_together(self, begun: list[Begun]) -> None:
-        """Trains jobs that reached the same step, saving at every segment's end."""
-        job, step = begun[0].job, begun[0].step
-        for one in begun:
-            self._progress.skip((step - job.first_step) * len(one.job.members))
-        for reached in self._trainer(job).train(begun):
-            for one in reached:
-                self._progress.advance((one.step - step) * len(one.job.members), one.job)
-                self._save(one)
-            step = reached[0].step
-            if step < job.last_step:
-                self._check_interrupted()
-        if job.is_whole:
-            self._finish(reached)
-            self._check_interrupted()
+        """Trains jobs that reached the same step, saving at every segment's end.
 
-    def _save(self, begun: Begun) -> None:
-        """Saves a job at a segment's end, and what others need of it there."""
-        job, tickets = begun.job, self._tickets[begun.job.study]
-        curves = results.by_tag(begun.training.curves)
-        self._trackers[job.study].write(
-            job.arm, job.level, job.eval_steps.tolist(), curves
-        )
-        if job.level == 0 and begun.step == job.study.rewind_step:
-            tickets.keep_rewind_point(begun.training.state)
-        if job.is_whole and begun.step < job.last_step:
-            tickets.in_training(job).save(begun.step, begun.training)
+        Asked to stop they are saved where they are, and `Interrupted` is raised.
+        """
+        job, reached, trainer = begun[0].job, begun, self._trainer(begun[0].job)
+        for one in begun:
+            done = one.step - job.first_step
+            self._progress.skip(done * len(one.job.members))
+        trainer.compile(begun)
+        ends = {segment.stop_step for segment in job.segments}
+        with self._interruption.unsaved():
+            for now in trainer.train(begun):
+                for before, one in zip(reached, now, strict=True):
+                    steps = (one.step - before.step) * len(one.job.members)
+                    self._progress.advance(steps, one.job)
+                reached, step = now, now[0].step
+                is_saved = step in ends
+                if is_saved:
+                    self._save(reached)
+                if self._interruption.is_asked():
+                    if job.is_whole and not (is_saved and step < job.last_step):
+                        self._checkpoint(reached)
+                    raise Interrupted
+            if job.is_whole:
+                self._finish(reached)
+
+    def _save(self, reached: list[Begun]) -> None:
+        """Saves jobs at a segment's end, and what others need of them there."""
+        for one in reached:
+            job, tickets = one.job, self._tickets[one.job.study]
+            curves = results.by_tag(one.training.curves)
+            self._trackers[job.study].write(
+                job.arm, job.level, job.eval_steps.tolist(), curves
+            )
+            if job.level == 0 and one.step == job.study.rewind_step:
+                tickets.keep_rewind_point(one.training.state)
+        if reached[0].job.is_whole and reached[0].step < reached[0].job.last_step:
+            self._checkpoint(reached)
+
+    def _checkpoint(self, reached: list[Begun]) -> None:
+        """Writes all that jobs need to go on."""
+        for one in reached:
+            in_training = self._tickets[one.job.study].in_training(one.job)
+            in_training.save(one.step, one.training)
 
     def _finish(self, begun: list[Begun]) -> None:
         """Writes what came of jobs, and forgets how they got there."""

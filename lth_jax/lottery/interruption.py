@@ -1,51 +1,126 @@
-"""Interruption: SIGINT, SIGTERM and SIGHUP wait for the next segment boundary."""
+"""Interruption: signals that ask a study to stop once what it trained is saved.
+
+A scheduler that takes a machine away sends a signal, waits some 30 s, and kills. All that
+it may send is one request: save, and exit with a code that says to go on.
+"""
 
 import contextlib
+import os
 import signal
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
-from types import FrameType
+
+from lth_jax.errors import Exit
+
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_ONE_REQUEST_SECONDS = 1.0  # Slurm sends two SIGTERMs 10 ms apart
 
 
 class Interrupted(Exception):
     """The study was asked to stop, and has saved its state."""
 
-    def __init__(self, signum: int):
-        super().__init__(signal.Signals(signum).name)
-        self.signum = signum
+
+class Interruption:
+    """Asks a study to stop; by itself it never does."""
+
+    is_unsaved = False  # whether stopping at once would lose what was trained
+
+    def is_asked(self) -> bool:
+        """Whether to stop now. It is called between any two compiled calls of training.
+
+        The one place that decides: several processes must agree here.
+        """
+        return False
+
+    def check(self) -> None:
+        """Raises `Interrupted` if the study is asked to stop; all must be saved."""
+        if self.is_asked():
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def unsaved(self) -> Iterator[None]:
+        """While nets train: a request waits for `is_asked`, and at the end is checked."""
+        self.is_unsaved = True
+        try:
+            yield
+        finally:
+            self.is_unsaved = False
+        self.check()
 
 
-@contextlib.contextmanager
-def deferred(announce: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Defers signals; gives a function that raises `Interrupted` if one came.
+class Signals(Interruption):
+    """Asked by signals, from `listen` to `close`, both called in the main thread.
 
-    A second signal acts at once, as if nothing were deferred.
+    What comes within a second of the first is the same request. While all is saved the
+    first ends the process at once; a later one does so always. A thread acts on them,
+    since the main thread may compile or compute for long. A hangup that is ignored, as
+    under nohup, stays so.
     """
-    received: list[int] = []
-    # Before any is replaced: a signal may come between the two.
-    signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    previous = {s: signal.getsignal(s) for s in signals}
-    if previous[signal.SIGHUP] == signal.SIG_IGN:  # as under nohup: it stays so
-        del previous[signal.SIGHUP]
 
-    def restore() -> None:
-        for s, handler in previous.items():
+    def __init__(self, announce: Callable[[str], None]):
+        self._announce = announce
+        self._asked_at: float | None = None
+
+    def listen(self) -> None:
+        """Begins; signals before it act as they did."""
+        self._ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._theirs = theirs
+        self._thread = threading.Thread(target=self._receive_all, daemon=True)
+        self._thread.start()
+        self._fd_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._before = {
+            s: signal.signal(s, _leave_to_the_thread)
+            for s in SIGNALS
+            if (s, signal.getsignal(s)) != (signal.SIGHUP, signal.SIG_IGN)
+        }
+
+    def close(self) -> None:
+        """Ends; signals act as they did before."""
+        for s, handler in self._before.items():
             signal.signal(s, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        self._theirs.close()
+        self._thread.join()
+        self._ours.close()
 
-    def receive(signum: int, frame: FrameType | None) -> None:
-        received.append(signum)
-        announce(
-            f"{signal.Signals(signum).name}: saving at the end of this segment; once more"
-            " stops at once, and loses the segment"
-        )
-        restore()
+    def is_asked(self) -> bool:
+        """Whether a signal came."""
+        return self._asked_at is not None
 
-    def check() -> None:
-        if received:
-            raise Interrupted(received[0])
+    def _receive_all(self) -> None:
+        while numbers := self._ours.recv(64):
+            for number in numbers:
+                if number in SIGNALS:
+                    self._receive(signal.Signals(number))
 
-    try:
-        for s in previous:
-            signal.signal(s, receive)
-        yield check
-    finally:
-        restore()
+    def _receive(self, received: signal.Signals) -> None:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now  # before the look: `unsaved` looks in the other order
+            if not self.is_unsaved:
+                self._end(f"{received.name}: all is saved; go on with the same command")
+            self._announce(
+                f"{received.name}: saving as soon as this compiled call ends; once more"
+                " stops at once, and loses what is not saved"
+            )
+        elif now - self._asked_at > _ONE_REQUEST_SECONDS:
+            self._end(f"{received.name}: stopping at once", 128 + received)
+
+    def _end(self, text: str, code: int = Exit.SAVED) -> None:
+        try:
+            self._announce(text)
+        finally:
+            os._exit(code)
+
+
+def _leave_to_the_thread(signum: int, frame: object) -> None:
+    """Python tells the thread of a signal that has a handler."""

@@ -32,8 +32,8 @@ class Programs:
     """The compiled functions of a study, each made once for every number of members.
 
     A segment takes state, masks, best, what is its members' own, batch indices and keys,
-    each with a leading axis of so many, and at which evaluations test is due; it returns
-    (state, masks, best) and curves.
+    each with a leading axis of so many; then at which evaluations test is due, and the
+    part of the segment to train. It returns (state, masks, best) and curves.
     """
 
     def __init__(self, study: Study):
@@ -73,14 +73,14 @@ class Programs:
         def segment(
             state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
-            indices, key, test_due, *splits = others
+            indices, key, test_due, part, *splits = others
             train = make_segment(apply_of(own), *self._how)
             state, best, curves = train(
-                state, best, masks, indices, *splits, key, test_due
+                state, best, masks, indices, *splits, key, test_due, part
             )
             return (state, masks, best), curves
 
-        return self._over_members(segment, num_members, num_more=1)
+        return self._over_members(segment, num_members, num_more=2)
 
     def _changing(self, dynamics: str, num_members: int) -> Callable[..., Any]:
         """The segment of members whose masks change.
@@ -95,13 +95,14 @@ class Programs:
         def segment(
             state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
-            (goal, mask_key), (indices, key, test_due, *splits) = own, others
+            (goal, mask_key), (indices, key, test_due, part, *splits) = own, others
+            keys = key, mask_key
             (state, masks), best, curves = train(
-                state, best, masks, goal, indices, *splits, key, mask_key, test_due
+                state, best, masks, goal, indices, *splits, *keys, test_due, part
             )
             return (state, masks, best), curves
 
-        return self._over_members(segment, num_members, num_more=1)
+        return self._over_members(segment, num_members, num_more=2)
 
     def _evaluate(self, split: str, num_members: int) -> Callable[..., Any]:
         """Metrics on a whole split, of state and what pruned weights stay at.

@@ -1,10 +1,11 @@
 """Trainer: stacked jobs of one program, segment by segment."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from lth_jax.devices.halving import Halving
 from lth_jax.errors import UserError
 from lth_jax.lottery.begun import Begun, Training
 from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.pace import Pace
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.segments import Segment
 from lth_jax.lottery.study import Study
@@ -37,6 +39,14 @@ class Measured(NamedTuple):
     accuracies: tuple[np.ndarray, np.ndarray] | None
 
 
+class _Fixed(NamedTuple):
+    """What is the same in all calls that train some jobs."""
+
+    segment_of: Callable[[int], Callable[..., Any]]  # compiled, of so many members
+    own: Any  # what is theirs in it
+    draw_keys: jax.Array  # key[M]
+
+
 class TrainingDiverged(UserError):
     """A loss that is not finite, at the start or later."""
 
@@ -47,6 +57,8 @@ class Trainer:
     def __init__(self, study: Study):
         self._programs = Programs(study)
         self._halving = Halving(study.config.members_per_call)
+        self._compiled: set[Hashable] = set()
+        self._paces: dict[Hashable, Pace] = collections.defaultdict(Pace)
 
     def members_per_call(self, num_replicates: int) -> int:
         """How many members a call should have: as the config says, or the memory."""
@@ -60,55 +72,94 @@ class Trainer:
             self._halving.at_once = min(max(1, fitting), _MOST_MEMBERS)
         return self._halving.at_once
 
+    def compile(self, begun: Sequence[Begun]) -> None:
+        """Compiles what jobs of one program and step have yet to train by."""
+        job, training = begun[0].job, _stacked([one.training for one in begun])
+        fixed, program = self._fixed(begun), self._program(begun)
+        for segment in job.segments:
+            name = program, segment.num_evals, segment.num_steps
+            if segment.stop_step > begun[0].step and name not in self._compiled:
+                shape = segment.num_evals, segment.num_steps, job.study.config.batch_size
+                batches = np.zeros((_num_members(begun), *shape), np.int32)
+                self._call(begun, fixed, segment, batches, training, (0, 0))
+                self._compiled.add(name)
+
     def train(self, begun: Sequence[Begun]) -> Iterator[list[Begun]]:
-        """Trains jobs of one program and step to their last, yielding after each segment.
+        """Trains jobs of one program and step to their last, yielding after each call.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
         """
-        jobs, (program, own) = [one.job for one in begun], self._program(begun)
-        todo = [s for s in jobs[0].segments if s.start_step >= begun[0].step]
-        state, masks, best, curves = _stacked([one.training for one in begun])
-        draw_keys = jnp.concatenate([job.keys("draws") for job in jobs])
+        jobs, at = [one.job for one in begun], begun[0].step
+        todo = [s for s in jobs[0].segments if s.stop_step > at]
+        fixed, training = self._fixed(begun), _stacked([one.training for one in begun])
+        pace = self._paces[self._program(begun)]
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
             drawn = [host.submit(_indices, jobs, s) for s in todo[:1]]
-            for segment, following in zip(todo, [*todo[1:], None], strict=True):
-                members = state, masks, best, own, drawn.pop().result(), draw_keys
-                if following:
-                    drawn.append(host.submit(_indices, jobs, following))
-                evaluated = _evaluated(jobs[0], segment)
-                due = jobs[0].test_due[evaluated]
-                (state, masks, best), found = self._halving.run(
-                    program, *members, shared=(due,)
-                )
-                found = jax.device_get(found)
-                self._check_finite(begun, jobs[0].eval_steps[evaluated], found)
-                curves = jax.tree.map(
-                    lambda whole, part, at=evaluated: _written(whole, part, at),
-                    curves,
-                    found,
-                )
-                reached = _split(Training(state, masks, best, curves), len(jobs))
-                yield [
-                    one._replace(training=training)
-                    for one, training in zip(begun, reached, strict=True)
-                ]
+            for number, segment in enumerate(todo, start=1):
+                batches = drawn.pop().result()
+                following = todo[number : number + 1]
+                drawn = [host.submit(_indices, jobs, s) for s in following]
+                done = max(0, at - segment.start_step) // segment.num_steps
+                while done < segment.num_evals:
+                    part = done, pace.stop(done, segment)
+                    with pace.measured(part, segment):
+                        training = self._call(
+                            begun, fixed, segment, batches, training, part
+                        )
+                    done = part[1]
+                    reached = _split(training, len(jobs))
+                    yield [
+                        one._replace(training=training)
+                        for one, training in zip(begun, reached, strict=True)
+                    ]
 
-    def _program(
-        self, begun: Sequence[Begun]
-    ) -> tuple[Callable[[int], Callable[..., Any]], Any]:
-        """The segment by the number of members, and what is these jobs' own in it."""
+    def _call(
+        self,
+        begun: Sequence[Begun],
+        fixed: _Fixed,
+        segment: Segment,
+        batches: np.ndarray,
+        training: Training,
+        part: tuple[int, int],
+    ) -> Training:
+        """Trains to some of a segment's evaluations, all members together."""
+        job, (segment_of, own, draw_keys) = begun[0].job, fixed
+        state, masks, best, curves = training
+        first = _first_evaluation(job, segment)
+        due = job.test_due[first : first + segment.num_evals]
+        (state, masks, best), found = self._halving.run(
+            segment_of,
+            *(state, masks, best, own, batches, draw_keys),
+            shared=(due, tuple(map(np.int32, part))),
+        )
+        found = jax.tree.map(lambda x: x[:, slice(*part)], jax.device_get(found))
+        at = slice(first + part[0], first + part[1])
+        self._check_finite(begun, job.eval_steps[at], found)
+        curves = jax.tree.map(lambda x, new: _written(x, new, at), curves, found)
+        return Training(state, masks, best, curves)
+
+    def _program(self, begun: Sequence[Begun]) -> Hashable:
+        """What jobs train by: those with the same share compiled calls and their pace."""
         job, compact = begun[0].job, begun[0].compact
+        small = compact and (compact.module, compact.is_flat)
+        return job.how.dynamics, small, _num_members(begun)
+
+    def _fixed(self, begun: Sequence[Begun]) -> _Fixed:
+        """What stays the same in all calls that train these jobs."""
+        job, compact = begun[0].job, begun[0].compact
+        draw_keys = jnp.concatenate([one.job.keys("draws") for one in begun])
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
             own: Any = _stacked([one.goal for one in begun]), mask_keys
             changing = functools.partial(self._programs.changing, job.how.dynamics)
-            return changing, own
+            return _Fixed(changing, own, draw_keys)
         if compact is not None:
             small = compact.module, compact.is_flat
-            return functools.partial(self._programs.compact, *small), compact.kept
-        return self._programs.static, _frozen(begun)
+            segment_of = functools.partial(self._programs.compact, *small)
+            return _Fixed(segment_of, compact.kept, draw_keys)
+        return _Fixed(self._programs.static, _frozen(begun), draw_keys)
 
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """What was not measured while jobs trained, of the large nets."""
@@ -164,6 +215,10 @@ class Trainer:
         return found
 
 
+def _num_members(begun: Sequence[Begun]) -> int:
+    return sum(len(one.job.members) for one in begun)
+
+
 def _stacked(trees: Sequence[Any]) -> Any:
     if len(trees) == 1:
         return trees[0]
@@ -202,10 +257,9 @@ def _indices(jobs: Sequence[Job], segment: Segment) -> np.ndarray:
     return np.concatenate([job.batch_indices(segment) for job in jobs])
 
 
-def _evaluated(job: Job, segment: Segment) -> slice:
-    """Which of a job's evaluations a segment makes."""
-    first = int(np.searchsorted(job.eval_steps, segment.start_step, side="right"))
-    return slice(first, first + segment.num_evals)
+def _first_evaluation(job: Job, segment: Segment) -> int:
+    """Which of a job's evaluations is a segment's first."""
+    return int(np.searchsorted(job.eval_steps, segment.start_step, side="right"))
 
 
 def _written(whole: np.ndarray, part: np.ndarray, at: slice) -> np.ndarray:

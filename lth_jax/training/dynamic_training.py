@@ -14,7 +14,7 @@ from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate, scan_in_chunks
 from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.segment import Best, Curves, curves_at
+from lth_jax.training.segment import Best, Curves, Part, curves_at, over_evaluations
 from lth_jax.training.state import Apply, Array, Optimizer, TrainState, project
 from lth_jax.training.steps import make_steps
 
@@ -88,8 +88,8 @@ def make_dynamic_segment(
     """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
 
     Its arguments: `(state, best, masks, goal, batch_indices, train, validation, test,
-    key, mask_key, test_due)`, the others as there. What comes of it is `Changing`, the
-    `Best` from `dynamics.goal_step` on, and the `Curves`.
+    key, mask_key, test_due, part)`, the others as there. Returns `Changing`, the `Best`
+    from `dynamics.goal_step` on, and the `Curves`.
     """
     steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)
@@ -106,20 +106,21 @@ def make_dynamic_segment(
         key: jax.Array | None = None,
         mask_key: jax.Array | None = None,
         test_due: Bool[Array, " evaluations"] | None = None,
+        part: Part | None = None,
     ) -> tuple[Changing, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
 
         def interval(
-            carry: tuple[Changing, Best], at: tuple[Array, Array | None]
+            carry: tuple[Changing, Best], indices: Array, due: Array | None
         ) -> tuple[tuple[Changing, Best], Curves]:
-            (now, best), (indices, due) = carry, at
+            now, best = carry
             now, losses = steps(*now, goal, indices, train, key, mask_key)
             found = curves_at(evaluate, now.state, losses, validation, test, due)
             loss = found.validation["loss"]
             return (now, best.or_better(now.state, loss, dynamics.goal_step)), found
 
         begin = Changing(state, masks), best
-        carry, found = jax.lax.scan(interval, begin, (batch_indices, test_due))
+        carry, found = over_evaluations(interval, begin, batch_indices, test_due, part)
         return *carry, found
 
     return segment

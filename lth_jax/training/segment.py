@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -14,6 +14,8 @@ from lth_jax.training.evaluation import Evaluate, make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, Metrics
 from lth_jax.training.state import Apply, Array, BatchStats, Optimizer, TrainState
 from lth_jax.training.steps import make_steps
+
+Part = tuple[Int[Array, ""], Int[Array, ""]]
 
 
 class Curves(NamedTuple):
@@ -72,17 +74,52 @@ def curves_at(
     return Curves(losses.mean(), evaluate(state, validation), tested)
 
 
+def over_evaluations(
+    interval: Callable[..., tuple[Any, Curves]],
+    now: Any,
+    batch_indices: Int[Array, "evaluations steps batch"],
+    test_due: Bool[Array, " evaluations"] | None,
+    part: Part | None,
+) -> tuple[Any, Curves]:
+    """Takes what trains through the intervals that end in a segment's evaluations.
+
+    `interval` takes what trains, an evaluation's int32[T, B] and bool[], and returns what
+    trains and the curves there. `part` is as for `make_segment`. A segment is cut by
+    numbers that are known when it runs, so that all its parts are one compiled program:
+    wherever it is cut, each step is the same instructions on the same bits.
+    """
+    batch_indices = jnp.asarray(batch_indices)
+    first, stop = (0, len(batch_indices)) if part is None else part
+
+    def step(v: Array, carry: tuple[Any, Curves]) -> tuple[Any, Curves]:
+        now, curves = carry
+        due = None if test_due is None else jnp.asarray(test_due)[v]
+        now, found = interval(now, batch_indices[v], due)
+        return now, jax.tree.map(lambda all, one: all.at[v].set(one), curves, found)
+
+    due = None if test_due is None else jnp.asarray(test_due)[0]
+    shapes = jax.eval_shape(interval, now, batch_indices[0], due)[1]
+    missing = jax.tree.map(
+        lambda x: jnp.full((len(batch_indices), *x.shape), jnp.nan, x.dtype), shapes
+    )
+    result: tuple[Any, Curves] = jax.lax.fori_loop(first, stop, step, (now, missing))
+    return result
+
+
 def make_segment(
     apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY, chunk_size: int = 250
 ) -> Callable[..., tuple[TrainState, Best, Curves]]:
     """Makes a segment, which trains and evaluates in one compiled call.
 
     Its arguments: `(state, best, masks, batch_indices, train, validation, test, key,
-    test_due)`, with `batch_indices` int32[V, T, B] and `test_due` bool[V]. After every T
-    steps the validation split is evaluated, and the test split where it is due (None:
-    always). Under `vmap` the members share `test_due`, so that what is not due takes no
-    time. `best` is `Best.before(state)` at first; the key is as for `make_steps`. What
-    comes of it is the state at the end, the `Best`, and the `Curves`.
+    test_due, part)`, with `batch_indices` int32[V, T, B] and `test_due` bool[V]. After
+    every T steps the validation split is evaluated, and the test split where it is due
+    (None: always). Under `vmap` the members share `test_due`, so that what is not due
+    takes no time. `best` is `Best.before(state)` at first; the key is as for
+    `make_steps`. `part` is the evaluations to come to, from the first to before the
+    second, int32[] each (None: all). Parts one after the other return the bits of the
+    whole. Returns the state at the end, the `Best`, and the `Curves`, NaN at the
+    evaluations of other parts.
     """
     steps = make_steps(apply_fn, tx, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)
@@ -97,18 +134,21 @@ def make_segment(
         test: Examples,
         key: jax.Array | None = None,
         test_due: Bool[Array, " evaluations"] | None = None,
+        part: Part | None = None,
     ) -> tuple[TrainState, Best, Curves]:
         chex.assert_rank(batch_indices, 3)
 
         def interval(
-            now: tuple[TrainState, Best], at: tuple[Array, Array | None]
+            now: tuple[TrainState, Best], indices: Array, due: Array | None
         ) -> tuple[tuple[TrainState, Best], Curves]:
-            (state, best), (indices, due) = now, at
+            state, best = now
             state, losses = steps(state, masks, indices, train, key)
             found = curves_at(evaluate, state, losses, validation, test, due)
             return (state, best.or_better(state, found.validation["loss"])), found
 
-        now, found = jax.lax.scan(interval, (state, best), (batch_indices, test_due))
+        now, found = over_evaluations(
+            interval, (state, best), batch_indices, test_due, part
+        )
         return *now, found
 
     return segment

@@ -14,6 +14,7 @@ from support.paths import ROOT
 from support.runs import texts
 
 import lth_jax
+from lth_jax.errors import Exit
 from lth_jax.store import records
 from lth_jax.store.workdir import Workdir
 
@@ -147,19 +148,23 @@ def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_says_how_to_go_on_and_exits_with_its_code(
-    signum, start, run, uninterrupted, tmp_path
+@pytest.mark.parametrize(  # Slurm sends SIGTERM twice; test_interruption has all five
+    ("signum", "times"), [(signal.SIGINT, 1), (signal.SIGUSR1, 1), (signal.SIGTERM, 2)]
+)
+def test_a_signal_or_two_at_once_save_and_exit_with_a_code_that_says_to_go_on(
+    signum, times, start, run, uninterrupted, tmp_path
 ):
     workdir = tmp_path / "interrupted"
     process = start(*KILLABLE, f"--workdir={workdir}")
     while not list(workdir.glob("checkpoints/in_training_01-reinit/step_*")):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signum)
+    for _ in range(times):
+        process.send_signal(signum)
+        time.sleep(0.01)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signum
-    assert f"{signum.name}: saving at the end of this segment" in err
+    assert process.returncode == Exit.SAVED == 85
+    assert f"{signum.name}: " in err
     assert "go on with the same command" in err
     assert "Traceback" not in err
     done = texts(Workdir(workdir))

@@ -24,6 +24,7 @@ from lth_jax import devices, main, report, run
 from lth_jax.deploy import __main__ as deploy
 from lth_jax.deploy import measures
 from lth_jax.errors import UserError, fail
+from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.store.workdir import Workdir
 
 _MOST_SECONDS = 120
@@ -69,14 +70,15 @@ class Inside:
     def cut(self, root: pathlib.Path) -> None:
         """Trains the study until its second level has two checkpoints, and stops."""
 
-        def stop() -> None:
-            if len(list(root.glob("checkpoints/in_training_01-ticket/step_*"))) == 2:
-                raise InterruptedError
+        class Cut(Interruption):
+            def is_asked(self) -> bool:
+                saved = root.glob("checkpoints/in_training_01-ticket/step_*")
+                return len(list(saved)) == 2
 
         parsed(self._bench.flags(root))
         config = lth_config.read(flags.FLAGS.config)
-        with contextlib.suppress(InterruptedError):
-            run.run(config, root, stop)
+        with contextlib.suppress(Interrupted):
+            run.run(config, root, Cut())
             raise AssertionError(f"{root} was never cut")
 
 

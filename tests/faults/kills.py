@@ -8,8 +8,9 @@ import time
 
 from faults.outcomes import Case, Outcome, Said, Trial, judge
 from faults.study import Bench, commands_of, content, differing
+from lth_jax.errors import Exit
+from lth_jax.lottery.interruption import SIGNALS
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 KILLS_A_CASE = 2
 
 
@@ -52,16 +53,17 @@ class Killer:
         _ = self.seconds
         self._empty()
         first = rng.uniform(0, self.seconds)
-        sent = [(first, rng.choice(_SIGNALS))]
+        sent = [(first, rng.choice(SIGNALS))]
         if rng.random() < 0.4:
-            sent.append((first + rng.uniform(0, 0.3), rng.choice(_SIGNALS)))
+            sent.append((first + rng.uniform(0, 2), rng.choice(SIGNALS)))
         did = "sent " + ", ".join(f"{s.name} at {t:.2f} s" for t, s in sent)
         said = self._run(*sent)
-        codes = {0, *(128 + s for _, s in sent), *(-s for _, s in sent)}
+        # Before Python reaches the command a signal acts by default; and a second one.
+        codes = {0, Exit.SAVED, -sent[0][1], *(128 + s for _, s in sent[1:])}
         if said.code not in codes or "Traceback" in said.err:
             told = f"exit code {said.code}: {said.last_line}"
             return Trial(Outcome.FELL_SHORT, did, told)
-        if said.code > 128 and "go on with the same command" not in said.err:
+        if said.code == Exit.SAVED and "go on with the same command" not in said.err:
             return Trial(Outcome.FELL_SHORT, did, "it does not say how to go on")
         return self._to_the_end(did)
 

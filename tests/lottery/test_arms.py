@@ -56,7 +56,7 @@ def test_every_arm_goes_on_bit_for_bit(every_arm, whole, tmp_path):
     boundaries = iter(range(100))
 
     def stop():
-        if next(boundaries) in (4, 6):  # within two calls of controls
+        if next(boundaries) in (6, 9):  # within two calls of controls
             raise Stop
 
     for _ in range(2):

@@ -135,7 +135,7 @@ def test_interrupted_at_every_boundary_equals_uninterrupted(
             break
         except Stop:
             interruptions += 1
-    assert interruptions == 5 * 2  # five calls of two segments
+    assert interruptions == 5 * 3  # five calls, two segments each and then their records
     assert texts(files) == texts(finished)
     assert not list(files.checkpoints.glob("in_training*"))
     for level in range(3):
@@ -152,7 +152,7 @@ def test_a_study_goes_on_where_calls_hold_other_members(
     boundaries = iter(range(100))
 
     def stop():
-        if next(boundaries) == 4:  # in the first control's call
+        if next(boundaries) == 6:  # in the first control's call
             raise Stop
 
     with pytest.raises(Stop):
@@ -293,7 +293,7 @@ def test_what_trained_under_other_masks_trains_again(
     boundaries = iter(range(100))
 
     def stop():
-        if next(boundaries) == 2:  # within level 1
+        if next(boundaries) == 3:  # within level 1
             raise Stop
 
     with pytest.raises(Stop):
@@ -550,7 +550,8 @@ def test_masks_that_change_end_at_the_tickets_counts(dynamic_config, tmp_path, c
             break
         except Stop:
             interruptions += 1
-    # Four segments of the dense nets, two of each level's tickets and of each other arm.
-    assert interruptions == 4 + 2 * 2 + 3 * 2
+    # Four segments of the dense nets, two of each level's tickets and of each other arm;
+    # and after each one's records.
+    assert interruptions == 5 + 2 * 3 + 3 * 3
     assert texts(files) == texts(workdir.Workdir(whole))
     assert not list(files.checkpoints.glob("in_training*"))

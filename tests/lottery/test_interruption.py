@@ -1,57 +1,108 @@
+"""Signals, each to a process of its own or handled in this one."""
+
+import contextlib
 import signal
+import subprocess
+import threading
+import time
 
 import pytest
+from support import bare
 
+from lth_jax.errors import Exit
 from lth_jax.lottery import interruption
+from lth_jax.lottery.interruption import SIGNALS, Interrupted, Interruption, Signals
+
+# What sends itself signals, seconds after one another, while nets train, for so many
+# seconds, or while all is saved; which signals are one request is told it too.
+PROGRAM = """
+import os, signal, sys, threading, time
+from lth_jax.lottery import interruption
+from lth_jax.lottery.interruption import Interrupted, Signals
+unsaved, interruption._ONE_REQUEST_SECONDS = map(float, sys.argv[1:3])
+sent = [x.split(":") for x in sys.argv[3:]]
+signals = Signals(lambda text: print(text, flush=True))
+signals.listen()
+def send():
+    for seconds, number in sent:
+        time.sleep(float(seconds))
+        os.kill(os.getpid(), int(number))
+threading.Thread(target=send).start()
+if unsaved:
+    try:
+        with signals.unsaved():
+            time.sleep(unsaved)
+            print("saved")
+    except Interrupted:
+        sys.exit(85)
+time.sleep(60)
+"""
 
 
-def test_a_signal_that_comes_while_handlers_are_set_is_deferred(monkeypatch):
-    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    real, announced = signal.signal, []
+def sent(unsaved, within, *signals):
+    """How it ends: exit code and output."""
+    arguments = [f"{seconds}:{int(number)}" for seconds, number in signals]
+    command = bare.command(PROGRAM, unsaved, within, *arguments)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return ran.returncode, ran.stdout
 
-    def set_and_receive(signum, handler):
-        previous = real(signum, handler)
-        if not announced:
+
+def test_two_signals_at_once_are_one_and_wait_for_what_is_unsaved():
+    term = signal.SIGTERM
+    code, out = sent(0.5, 9, (0.1, term), (0.01, term), (0.05, signal.SIGUSR1))
+    assert code == Exit.SAVED
+    first, last = out.splitlines()
+    assert first.startswith("SIGTERM: saving as soon as") and last == "saved"
+
+
+def test_a_later_one_stops_at_once():
+    code, out = sent(30, 0.1, (0.1, signal.SIGTERM), (0.2, signal.SIGINT))
+    assert code == 128 + signal.SIGINT
+    assert out.splitlines()[1:] == ["SIGINT: stopping at once"]
+
+
+def test_while_all_is_saved_one_ends_the_process():
+    code, out = sent(0, 1, (0.1, signal.SIGUSR2))
+    assert code == Exit.SAVED
+    assert out == "SIGUSR2: all is saved; go on with the same command\n"
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_each_signal_asks_and_handlers_are_put_back(signum):
+    before = {s: signal.getsignal(s) for s in SIGNALS}
+    told = threading.Event()
+    signals = Signals(lambda text: told.set())
+    signals.listen()
+    with contextlib.closing(signals):
+        assert not signals.is_asked()
+        with pytest.raises(Interrupted), signals.unsaved():
             signal.raise_signal(signum)
-        return previous
-
-    monkeypatch.setattr(signal, "signal", set_and_receive)
-    with interruption.deferred(announced.append) as check:
-        assert announced[0].startswith("SIGINT: saving")
-        with pytest.raises(interruption.Interrupted, match="SIGINT"):
-            check()
-    monkeypatch.undo()
-    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+            assert told.wait(10) and signals.is_asked()
+    assert {s: signal.getsignal(s) for s in SIGNALS} == before
 
 
-def test_an_interrupt_saves_where_a_shell_has_it_ignored():
-    """As of a job that a script starts in the background."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def test_an_interrupt_asks_where_a_shell_has_it_ignored_but_no_hangup():
+    """As of a job that a script starts in the background, and under nohup."""
+    ignored = signal.SIGINT, signal.SIGHUP
+    before = [signal.signal(s, signal.SIG_IGN) for s in ignored]
+    told = threading.Event()
+    signals = Signals(lambda text: told.set())
+    signals.is_unsaved = True
     try:
-        with interruption.deferred(lambda text: None) as check:
+        signals.listen()
+        with contextlib.closing(signals):
+            signal.raise_signal(signal.SIGHUP)
+            time.sleep(0.05)
+            assert not signals.is_asked()
             signal.raise_signal(signal.SIGINT)
-            with pytest.raises(interruption.Interrupted, match="SIGINT"):
-                check()
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+            assert told.wait(10) and signals.is_asked()
+        assert all(signal.getsignal(s) == signal.SIG_IGN for s in ignored)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for s, handler in zip(ignored, before, strict=True):
+            signal.signal(s, handler)
 
 
-def test_a_hangup_saves_too_but_not_where_it_is_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-    try:
-        check_hangups()
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def check_hangups():
-    with interruption.deferred(lambda text: None) as check:
-        check()
-        signal.raise_signal(signal.SIGHUP)
-        with pytest.raises(interruption.Interrupted, match="SIGHUP"):
-            check()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
-    with interruption.deferred(lambda text: None) as check:
-        signal.raise_signal(signal.SIGHUP)
-        check()
+def test_what_nobody_asks_goes_on():
+    with Interruption().unsaved():
+        pass
+    assert interruption.Interruption().is_asked() is False

@@ -139,7 +139,7 @@ def test_what_is_evaluated_can_be_seen_at_every_boundary(config, built, tmp_path
         seen.append([step for step, _ in pairs])
 
     run(config, tmp_path, dataclasses.replace(built, config=config), look)
-    assert seen == [[10, 20], [10, 20, 30, 40]]
+    assert seen == [[10, 20], [10, 20, 30, 40], [10, 20, 30, 40]]
 
 
 def test_interrupted_at_every_boundary_each_step_is_there_once(
@@ -148,7 +148,7 @@ def test_interrupted_at_every_boundary_each_step_is_there_once(
     def stop():
         raise Stop
 
-    for _ in range(5 * 2):  # five calls of two segments
+    for _ in range(5 * 3):  # five calls, two segments each and then their records
         with pytest.raises(Stop):
             run(config, tmp_path, built, stop)
     files = run(config, tmp_path, built, stop)
@@ -188,7 +188,7 @@ def test_turned_on_on_the_way_it_shows_what_trains_then(
     boundaries = iter(range(100))
 
     def stop():
-        if next(boundaries) == 2:  # in the first segment of level 1
+        if next(boundaries) == 3:  # in the first segment of level 1
             raise Stop
 
     with pytest.raises(Stop):
@@ -214,7 +214,7 @@ def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_p
     late = lth_config.RewindConfig("late_rewind", "15")
     config = dataclasses.replace(config, rewind=late, num_levels=2)
     built = build(config)
-    done = iter([False, False, False, True])  # after steps 10, 15, 20; at the level's end
+    done = iter([False] * 4 + [True])  # after steps 10, 15, 20, 40; at the level's end
 
     def stop():
         if next(done):

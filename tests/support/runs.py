@@ -1,19 +1,48 @@
 """Runs: whole studies of a second or two."""
 
+from unittest import mock
+
 import numpy as np
 
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.executor import Executor
+from lth_jax.lottery.interruption import Interrupted as Stop
+from lth_jax.lottery.interruption import Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.loop import find_tickets, start
+from lth_jax.lottery.pace import Pace
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.store import claim, records
 
 
-def train(built, files, check_interrupted=lambda: None) -> None:
-    """Trains what is not done yet of a study."""
-    Executor([Tickets(built, files)], check_interrupted).run()
+class Asked(Interruption):
+    """Asks to stop where a function raises `Stop`."""
+
+    def __init__(self, check):
+        self._check = check
+
+    def is_asked(self):
+        try:
+            self._check()
+        except Stop:
+            return True
+        return False
+
+
+def whole_segments(self, first, segment):
+    """In place of `Pace.stop`: no segment is cut."""
+    return segment.num_evals
+
+
+def train(built, files, check_interrupted=None, cut=whole_segments) -> None:
+    """Trains what is not done yet of a study.
+
+    `check_interrupted` is called after each compiled call, and at the end of a job.
+    """
+    with mock.patch.object(Pace, "stop", cut):
+        asked = check_interrupted and Asked(check_interrupted)
+        Executor([Tickets(built, files)], asked).run()
 
 
 def job(built, arm, level) -> Job:
@@ -32,15 +61,11 @@ def started_with_goal(tickets, arm, level):
     return start(own, tickets.find(own))
 
 
-class Stop(Exception):
-    """Stands for an interruption."""
-
-
-def run(config, root, built=None, check_interrupted=lambda: None):
+def run(config, root, built=None, check_interrupted=None, cut=whole_segments):
     """Runs a study; returns its workdir."""
     built = build(config) if built is None else built
     with claim.opened(root, config, built.data_note) as files:
-        train(built, files, check_interrupted)
+        train(built, files, check_interrupted, cut)
     return files
 
 

@@ -1,0 +1,50 @@
+"""Pace: how many evaluations a compiled call comes to, so that a study can stop soon."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lth_jax.lottery.segments import Segment
+
+# Of one call. A signal is answered at its end, and a cluster grants about 30 s.
+MOST_SECONDS = 10.0
+_GRACE_SECONDS = 30.0
+_MOST_GROWTH = 10  # from one call to the next, which may be the first that tests
+_log = logging.getLogger(__name__)
+
+
+class Pace:
+    """How much of a segment fits `MOST_SECONDS`, as the calls of its program took.
+
+    Nothing that is trained, drawn or evaluated depends on it: see
+    `training.segment.over_evaluations`.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0  # that the next call may have; before any, as few as can be
+        self._is_told = False
+
+    def stop(self, first: int, segment: Segment) -> int:
+        """Before which of a segment's evaluations a call ends that begins at `first`."""
+        return min(first + max(1, self._steps // segment.num_steps), segment.num_evals)
+
+    @contextmanager
+    def measured(self, part: tuple[int, int], segment: Segment) -> Iterator[None]:
+        """Around a call of these evaluations of a segment."""
+        began = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        first, stop = part
+        steps = (stop - first) * segment.num_steps
+        fitting = steps * MOST_SECONDS / max(seconds, 1e-9)
+        self._steps = int(min(fitting, max(self._steps, _MOST_GROWTH * steps)))
+        if stop - first == 1 and seconds > _GRACE_SECONDS and not self._is_told:
+            self._is_told = True
+            _log.warning(
+                "the shortest call, %d steps and an evaluation of all its nets, takes"
+                " %.0f s, and a signal to stop waits for its end; a lower"
+                " eval_every_steps or members_per_call makes it shorter",
+                segment.num_steps,
+                seconds,
+            )

@@ -1,0 +1,102 @@
+"""Studies whose segments are cut in seconds have the records of studies left whole."""
+
+import dataclasses
+
+import pytest
+from support.runs import Stop, run, texts
+from support.tiers import quick
+
+from lth_jax.config import DynamicConfig, PruneConfig, RewindConfig
+from lth_jax.lottery import pace
+from lth_jax.lottery.pace import Pace
+from lth_jax.lottery.study import build
+from lth_jax.lottery.trainer import Trainer
+
+SHORT = {"num_levels": 2, "num_steps": 60, "eval_every_steps": 20}
+SHORT |= {"checkpoint_every_steps": 60, "arms": ("ticket",)}
+# Nets so small have layers of which hardly a weight is left.
+pytestmark = pytest.mark.filterwarnings("ignore:the floor of 1 keeps")
+
+STUDIES = {
+    "static": {},
+    "late": {
+        "rewind": RewindConfig("late_rewind", "31"),
+        "num_steps": 80,
+        "eval_test_every_steps": 40,
+        "checkpoint_every_steps": 80,
+    },
+    "dynamic": {
+        "arms": ("ticket", "set", "rigl", "gradual"),
+        "dynamic": DynamicConfig(update_every_steps=15),
+    },
+    "vmap": {
+        "arms": ("ticket", "rigl"),
+        "dynamic": DynamicConfig(update_every_steps=30),
+        "member_axis": "vmap",
+    },
+    "compact": {
+        "compact_levels": True,
+        "prune": PruneConfig(scope="global", fraction=0.85),
+    },
+}
+
+
+@pytest.fixture
+def few_seconds(monkeypatch):
+    """Each call is as short as can be; gives the evaluations of each."""
+    calls, real = [], Trainer._call
+    monkeypatch.setattr(pace, "MOST_SECONDS", 1e-9)
+    monkeypatch.setattr(
+        Trainer, "_call", lambda *args: calls.append(args[-1]) or real(*args)
+    )
+    return calls
+
+
+@pytest.mark.parametrize("name", quick("static", of=STUDIES))
+def test_cut_and_stopped_at_every_cut_they_are_the_same(
+    name, tiny_config, tmp_path, few_seconds
+):
+    config = dataclasses.replace(tiny_config, **SHORT | STUDIES[name])
+    built = build(config)
+    whole = texts(run(config, tmp_path / "whole", built))
+    del few_seconds[:]
+    cut = run(config, tmp_path / "cut", built, cut=Pace.stop)
+    assert texts(cut) == whole
+    assert max(stop - first for first, stop in few_seconds) == 1
+    assert any(first > 0 for first, _ in few_seconds)  # within a segment
+    count = 0
+
+    def stop():
+        nonlocal count
+        count += 1
+        if count % 3:
+            raise Stop
+
+    for _ in range(200):
+        try:
+            stopped = run(config, tmp_path / "stopped", built, stop, cut=Pace.stop)
+            break
+        except Stop:
+            pass
+    assert count > 5
+    assert texts(stopped) == whole
+    assert not list(stopped.checkpoints.glob("in_training*"))
+
+
+@pytest.mark.slow
+def test_no_more_is_written_for_what_is_cut(
+    tiny_config, tmp_path, few_seconds, monkeypatch
+):
+    from lth_jax.store.checkpoints import Newest
+
+    steps, real = [], Newest.save
+    monkeypatch.setattr(
+        Newest, "save", lambda *args: steps.append(args[1]) or real(*args)
+    )
+    config = dataclasses.replace(tiny_config, **SHORT)
+    config = dataclasses.replace(
+        config, num_levels=1, num_steps=80, checkpoint_every_steps=40
+    )
+    run(config, tmp_path, cut=Pace.stop)
+    assert steps == [40]
+    assert [stop for _, stop in few_seconds] == [0, 1, 2, 1, 2]
