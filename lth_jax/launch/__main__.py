@@ -39,9 +39,6 @@ _NUM_WORKERS = flags.DEFINE_integer(
 _OPTIONS = flags.DEFINE_multi_string(
     "option", [], "Of Parsl's provider or HighThroughputExecutor: walltime=04:00:00."
 )
-flags.register_validator(
-    "option", lambda given: all("=" in x for x in given), "must be NAME=VALUE"
-)
 _SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 

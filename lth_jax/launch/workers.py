@@ -42,12 +42,14 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
     is_local = backend == "local"
     num_jobs = 1 if is_local else num_workers
     of_provider = {"init_blocks": num_jobs, "max_blocks": num_jobs, **defaults}
-    # What lets a process end with this one, also if this is killed; workers follow.
-    bound = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    # The engine must not get what Ctrl-C sends to all, or nobody ends the workers; but it
+    # ends with this process, also where that is killed.
+    own = ["setsid", "setpriv", "--pdeathsig", "TERM"]
+    own = own if all(map(shutil.which, own[:2])) else []
     of_executor = {
         "max_workers_per_node": num_workers if is_local else 1,
         "cores_per_worker": 1e-3,  # no bound on their number
-        "interchange_launch_cmd": [*bound, "interchange.py"],
+        "interchange_launch_cmd": [*own, "interchange.py"],
         "heartbeat_period": 5,  # seconds after which a dead worker is found
         "heartbeat_threshold": 30,  # and a dead node
         "block_error_handler": windowed_error_handler,  # three jobs that never worked
@@ -61,7 +63,9 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
     os.environ["PATH"] = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"
     try:
         for option in options:
-            name, _, text = option.partition("=")
+            name, equals, text = option.partition("=")
+            if not equals:
+                raise ValueError(f"{option!r} must be NAME=VALUE")
             is_its = name in inspect.signature(provider).parameters
             (of_provider if is_its else of_executor)[name] = _parsed(text)
         return HighThroughputExecutor(provider=provider(**of_provider), **of_executor)
