@@ -5,8 +5,8 @@
 #   sbatch --array=1-4%2 scripts/slurm/array.sh scripts/slurm/seeds.txt --config=mnist1d
 #   sbatch --array=1-4 scripts/slurm/array.sh scripts/slurm/shards.txt --config=mnist1d
 #
-# Task N has the flags of line N of the file, with a workdir of its own, and those that
-# follow. Each task is preempted, queued again and goes on alone, as in one_node.sh. One
+# Task N has the flags that follow, and those of line N of the file, with a workdir of its
+# own. Each task is preempted, queued again and goes on alone, as in one_node.sh. One
 # page of them, once all have ended:
 #
 #   sbatch --dependency=afterany:JOB --wrap 'python -m lth_jax.report --workdir=…'
@@ -29,7 +29,7 @@ fi
 shift
 
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
-srun python -m lth_jax.main "${point[@]}" "$@"
+srun python -m lth_jax.main "$@" "${point[@]}"
 code=$?
 
 # As in one_node.sh; of the array this task alone.

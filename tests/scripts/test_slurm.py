@@ -59,6 +59,16 @@ def has_saved(workdir: pathlib.Path) -> bool:
     return any(workdir.glob("checkpoints/in_training*/*"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def timed(slurm, undisturbed, tmp_path_factory):
+    """A job that has a minute, and needs hours; other tests run meanwhile."""
+    folder = tmp_path_factory.mktemp("timed")
+    flags = *TINY, f"--workdir={folder / 'study'}", "--config.num_steps=1000000"
+    # Slurm tells up to half a minute earlier than it is asked to.
+    options = "--time=1", "--signal=TERM@1"
+    return submit(slurm, folder, "one_node.sh", *flags, options=options), folder
+
+
 def goes_on(slurm, number) -> None:
     """Waits until a job is queued again, and starts it."""
     wait_for(lambda: slurm.job(number)["Restarts"] != "0", every=0.2)
@@ -66,35 +76,18 @@ def goes_on(slurm, number) -> None:
     slurm.start_now(number)
 
 
-def test_a_job_that_is_told_to_stop_is_queued_again_and_one_cancelled_is_not(
+def test_a_job_that_is_told_to_stop_is_queued_again_and_ends_as_if_undisturbed(
     slurm, undisturbed, tmp_path
 ):
-    one, other = tmp_path / "one", tmp_path / "other"
-    number = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={one}")
-    cancelled = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={other}")
-    wait_for(lambda: has_saved(one) and has_saved(other))
-    slurm.call("scancel", "--signal=TERM", number)
-    slurm.call("scancel", cancelled)
-    goes_on(slurm, number)
-    slurm.wait_until(number, "COMPLETED", "FAILED")
-    log = (tmp_path / f"{number}.log").read_text()
-    assert slurm.job(number)["JobState"] == "COMPLETED", log
-    assert "saved in" in log
-    assert texts(Workdir(one)) == undisturbed
-    after = slurm.job(cancelled)
-    assert (after["JobState"], after["Restarts"]) == ("CANCELLED", "0")
-
-
-def test_a_job_whose_time_is_over_saves_and_is_queued_again(slurm, tmp_path):
     workdir = tmp_path / "study"
-    flags = *TINY, f"--workdir={workdir}", "--config.num_steps=1000000"
-    # Slurm tells up to half a minute earlier than it is asked to.
-    options = "--time=1", "--signal=TERM@1"
-    number = submit(slurm, tmp_path, "one_node.sh", *flags, options=options)
-    wait_for(lambda: slurm.job(number)["Restarts"] != "0", every=0.2)
-    saved = set(workdir.glob("checkpoints/in_training*/*"))
-    assert saved, (tmp_path / f"{number}.log").read_text()
-    slurm.call("scancel", number)
+    number = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={workdir}")
+    wait_for(lambda: has_saved(workdir))
+    slurm.call("scancel", "--signal=TERM", number)
+    goes_on(slurm, number)
+    end = slurm.wait_until(number, "COMPLETED", "FAILED")
+    log = (tmp_path / f"{number}.log").read_text()
+    assert end == "COMPLETED" and "saved in" in log, log
+    assert texts(Workdir(workdir)) == undisturbed
 
 
 def test_each_task_of_an_array_trains_its_point(slurm, undisturbed, tmp_path):
@@ -104,9 +97,21 @@ def test_each_task_of_an_array_trains_its_point(slurm, undisturbed, tmp_path):
     options = ("--array=1-3",)
     number = submit(slurm, tmp_path, "array.sh", points, *TINY, options=options)
     for task, state in ((1, "COMPLETED"), (2, "COMPLETED"), (3, "FAILED")):
-        slurm.wait_until(f"{number}_{task}", state)
+        assert slurm.wait_until(f"{number}_{task}", "COMPLETED", "FAILED") == state
     assert texts(Workdir(tmp_path / "0")) == undisturbed
     assert texts(Workdir(tmp_path / "1")) != undisturbed
+
+
+def test_a_job_whose_time_is_over_is_queued_again_and_one_cancelled_is_not(slurm, timed):
+    number, folder = timed
+    goes_on(slurm, number)
+    log = (folder / f"{number}.log").read_text()
+    assert "saved in" in log, log
+    assert has_saved(folder / "study")
+    slurm.wait_until(number, "RUNNING")
+    slurm.call("scancel", number)
+    slurm.wait_until(number, "CANCELLED")
+    assert slurm.job(number)["Restarts"] == "1"
 
 
 @pytest.mark.parametrize("script", ["one_node.sh", "several_nodes.sh", "array.sh"])

@@ -69,9 +69,14 @@ class Slurm:
         shown = self.call("scontrol", "show", "job", number)
         return dict(re.findall(r"(\S+?)=(\S*)", shown))
 
-    def wait_until(self, number: str, *states: str, seconds: float = 600.0) -> None:
-        """Waits for a job to be in one of these states."""
-        wait_for(lambda: self.job(number)["JobState"] in states, seconds, every=0.2)
+    def wait_until(self, number: str, *states: str) -> str:
+        """Waits for a job to be in one of these states; gives which."""
+
+        def found() -> str:
+            state = self.job(number)["JobState"]
+            return state if state in states else ""
+
+        return wait_for(found, every=0.2)
 
     def start_now(self, number: str) -> None:
         """Starts a job that was requeued, which Slurm else holds for two minutes."""
@@ -135,7 +140,11 @@ def running(folder: pathlib.Path, env: dict[str, str]):
         for daemon in reversed(started):
             daemon.send_signal(signal.SIGTERM)
         for daemon in started:
-            daemon.wait(30)
+            try:
+                daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
 
 
 _DAEMONS = "munged", "slurmctld", "slurmd"
