@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from support.jobs import TINY, has_saved
 from support.paths import ROOT
 from support.processes import kill, parent, running, wait_for
 from support.runs import texts
@@ -18,16 +19,6 @@ from lth_jax.config import StudyConfig
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir
 
-# A study of a second once it trains, in many segments.
-TINY = (
-    "--config=configs/mnist1d.py:smoke",
-    "--config.num_levels=2",
-    "--config.arms=ticket",
-    "--config.num_replicates=1",
-    "--config.num_steps=400",
-    "--config.eval_every_steps=20",
-    "--config.checkpoint_every_steps=20",
-)
 SEEDS = "--sweep=configs/sweeps/seeds.py"
 needs_parsl = pytest.mark.skipif(
     importlib.util.find_spec("parsl") is None, reason="Parsl is not installed"
@@ -68,8 +59,8 @@ def launch(user_environment, tmp_path):
 
 def training(root) -> list[int]:
     """A study that has saved something, its shell, and the worker that waits for both."""
-    is_saved = any((root / "checkpoints").glob("in_training*/*"))
-    shells = running("/bin/bash", "while ", f"--workdir={root}") if is_saved else []
+    words = "/bin/bash", "while ", f"--workdir={root}"
+    shells = running(*words) if has_saved(root) else []
     found = running("lth_jax.main", f"--workdir={root}") if shells else []
     return [*map(parent, shells), *found]
 
@@ -140,17 +131,17 @@ def test_a_backend_or_an_option_that_is_none_is_told(flags, told, say, tmp_path)
 @needs_parsl
 @pytest.mark.slow
 def test_four_studies_on_two_workers_survive_a_stop_and_the_loss_of_one(
-    launch, user_environment, tmp_path
+    launch, undisturbed_study, tmp_path
 ):
     root = tmp_path / "seeds"
-    flags = SEEDS, "--num_workers=2", f"--workdir={root}"
+    flags = SEEDS, f"--workdir={root}"
     process, out = launch(*flags)
     wait_for(lambda: training(root / "seed=0"))
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does, also to processes of Parsl
     assert process.wait(100) == 85, out.read_text()
     wait_for(lambda: not running(f"{root}/"), 60)
 
-    process, out = launch(*flags)
+    process, out = launch(*flags, "--num_workers=2")
     kill(*wait_for(lambda: training(root / "seed=0")))
     assert process.wait(500) == 0, out.read_text()
     told = out.read_text()
@@ -159,9 +150,7 @@ def test_four_studies_on_two_workers_survive_a_stop_and_the_loss_of_one(
     assert f"page     {root}/comparison.html" in told
     page = (root / "comparison.html").read_text()
     assert all(f"seed={seed}" in page for seed in range(4))
-    alone = ["-m", "lth_jax.main", *TINY, f"--workdir={tmp_path / 'alone'}"]
-    subprocess.run([sys.executable, *alone], cwd=ROOT, env=user_environment, check=True)
-    assert texts(Workdir(root / "seed=0")) == texts(Workdir(tmp_path / "alone"))
+    assert texts(Workdir(root / "seed=0")) == texts(undisturbed_study.files)
 
 
 @needs_parsl

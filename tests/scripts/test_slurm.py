@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from support import slurm as real
+from support.jobs import TINY, has_saved
 from support.paths import ROOT
 from support.processes import wait_for
 from support.runs import texts
@@ -16,15 +17,6 @@ from support.runs import texts
 from lth_jax.store.workdir import Workdir
 
 pytestmark = pytest.mark.slow
-TINY = (
-    "--config=configs/mnist1d.py:smoke",
-    "--config.num_levels=2",
-    "--config.arms=ticket",
-    "--config.num_replicates=1",
-    "--config.num_steps=400",
-    "--config.eval_every_steps=20",
-    "--config.checkpoint_every_steps=20",
-)
 SCRIPTS = ROOT / "scripts/slurm"
 
 
@@ -39,28 +31,14 @@ def slurm(user_environment, tmp_path_factory):
         yield found
 
 
-@pytest.fixture(scope="module")
-def undisturbed(user_environment, tmp_path_factory):
-    """The records of the tiny study."""
-    workdir = tmp_path_factory.mktemp("undisturbed") / "study"
-    command = [sys.executable, "-m", "lth_jax.main", *TINY, f"--workdir={workdir}"]
-    subprocess.run(command, cwd=ROOT, env=user_environment, check=True)
-    return texts(Workdir(workdir))
-
-
 def submit(slurm, tmp_path, script, *flags, options=()):
     """Submits a script; gives the job's number."""
     log = tmp_path / "%j.log"
     return slurm.submit(f"--output={log}", *options, SCRIPTS / script, *flags)
 
 
-def has_saved(workdir: pathlib.Path) -> bool:
-    """Whether a study is in the middle of a level."""
-    return any(workdir.glob("checkpoints/in_training*/*"))
-
-
 @pytest.fixture(scope="module", autouse=True)
-def timed(slurm, undisturbed, tmp_path_factory):
+def timed(slurm, undisturbed_study, tmp_path_factory):
     """A job that has a minute, and needs hours; other tests run meanwhile."""
     folder = tmp_path_factory.mktemp("timed")
     flags = *TINY, f"--workdir={folder / 'study'}", "--config.num_steps=1000000"
@@ -77,7 +55,7 @@ def goes_on(slurm, number) -> None:
 
 
 def test_a_job_that_is_told_to_stop_is_queued_again_and_ends_as_if_undisturbed(
-    slurm, undisturbed, tmp_path
+    slurm, undisturbed_study, tmp_path
 ):
     workdir = tmp_path / "study"
     number = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={workdir}")
@@ -87,10 +65,10 @@ def test_a_job_that_is_told_to_stop_is_queued_again_and_ends_as_if_undisturbed(
     end = slurm.wait_until(number, "COMPLETED", "FAILED")
     log = (tmp_path / f"{number}.log").read_text()
     assert end == "COMPLETED" and "saved in" in log, log
-    assert texts(Workdir(workdir)) == undisturbed
+    assert texts(Workdir(workdir)) == texts(undisturbed_study.files)
 
 
-def test_each_task_of_an_array_trains_its_point(slurm, undisturbed, tmp_path):
+def test_each_task_of_an_array_trains_its_point(slurm, undisturbed_study, tmp_path):
     points = tmp_path / "points.txt"
     lines = [f"--workdir={tmp_path / str(s)} --config.seed={s}\n" for s in (0, 1)]
     points.write_text("".join(lines))
@@ -98,8 +76,8 @@ def test_each_task_of_an_array_trains_its_point(slurm, undisturbed, tmp_path):
     number = submit(slurm, tmp_path, "array.sh", points, *TINY, options=options)
     for task, state in ((1, "COMPLETED"), (2, "COMPLETED"), (3, "FAILED")):
         assert slurm.wait_until(f"{number}_{task}", "COMPLETED", "FAILED") == state
-    assert texts(Workdir(tmp_path / "0")) == undisturbed
-    assert texts(Workdir(tmp_path / "1")) != undisturbed
+    assert texts(Workdir(tmp_path / "0")) == texts(undisturbed_study.files)
+    assert texts(Workdir(tmp_path / "1")) != texts(undisturbed_study.files)
 
 
 def test_a_job_whose_time_is_over_is_queued_again_and_one_cancelled_is_not(slurm, timed):
