@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from lth_jax.devices import num_cores
 from lth_jax.errors import UserError
 
 # Parsl's provider, and what of its defaults is too little for a study, or too much.
@@ -56,8 +57,9 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
     }
     if is_local:
         of_executor["address"] = "127.0.0.1"  # nobody else is to connect
-        if num_workers <= len(os.sched_getaffinity(0)):
-            of_executor["cpu_affinity"] = "block"  # a study uses all cores that it may
+        # A study uses all cores that it may; only Linux can give it some of them.
+        if sys.platform == "linux" and num_workers <= num_cores():
+            of_executor["cpu_affinity"] = "block"
     # Parsl's commands are there, also of an environment that is not activated.
     bin_folder = pathlib.Path(sys.executable).parent
     os.environ["PATH"] = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"
