@@ -32,12 +32,12 @@ from lth_jax.version import VERSION
 
 _KEPT = "What was done before is kept, and the same command goes on"
 _OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
-_CONFIG = config_flags.DEFINE_config_file(
+CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study: a file, or a name of --list; a variant after a colon."
 )
 _LIST = flags.DEFINE_bool("list", False, "Lists the configs of the package.")
 _VERSION = flags.DEFINE_bool("version", False, "Prints the version.")
-_WORKDIR = flags.DEFINE_string(
+WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where everything is written; by default runs/<config name>."
 )
 _COORDINATOR = flags.DEFINE_string(
@@ -50,6 +50,16 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 
 
+def workdir() -> pathlib.Path:
+    """The folder that the flags give the study, or that of its config's name."""
+    if WORKDIR.value:
+        return pathlib.Path(WORKDIR.value)
+    filename = config_flags.get_config_filename(flags.FLAGS["config"])
+    path, _, variant = filename.partition(":")
+    name = pathlib.Path(path).stem
+    return pathlib.Path("runs", f"{name}_{variant}" if variant else name)
+
+
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     """Runs the study that the flags describe; returns the exit code."""
     # In place of absl's own handler; orbax tells every step at INFO.
@@ -58,17 +68,17 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     if len(argv) > 1:
         return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     try:
-        config = lth_config.read(_CONFIG.value)
+        config = lth_config.read(CONFIG.value)
         check_arms(config)
-        workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
-        flag_values = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-        job = job_of(*flag_values, os.environ)
+        command = functools.partial(_run, config, workdir(), interruption)
+        given = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+        job = job_of(*given, os.environ)
         if job is None:
-            return _run(config, workdir, interruption)
+            return command()
         if supervisor.is_child():
             from lth_jax import together
 
-            return together.run(job, config, lambda: _run(config, workdir, interruption))
+            return together.run(job, config, command)
         if isinstance(interruption, Signals):
             interruption.close()
         code, lost = supervisor.run_child(sys.argv[1:])
@@ -115,13 +125,6 @@ def _run(
     return 0
 
 
-def _default_workdir() -> str:
-    filename = config_flags.get_config_filename(flags.FLAGS["config"])
-    path, _, variant = filename.partition(":")
-    name = pathlib.Path(path).stem
-    return f"runs/{name}_{variant}" if variant else f"runs/{name}"
-
-
 def _use_compilation_cache() -> None:
     """Compiled programs are kept in the user's cache folder between runs."""
     import jax
@@ -153,12 +156,12 @@ class _Handler(logging.Handler):
         _say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses flags; what is wrong with them is told in one line."""
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses flags, for `app.run`; what is wrong with them is told in one line."""
     try:
         rest: list[str] = flags.FLAGS(command_line.prepare(argv))
         asked = _LIST.value or _VERSION.value
-        if _CONFIG.value is None and not asked:
+        if CONFIG.value is None and not asked:
             raise UserError("--config: missing; such as --config=mnist1d; see --list")
     # ml_collections raises many types, and what Python's parser of values raises.
     except (flags.Error, UserError, OSError, *_OF_VALUES) as error:
@@ -180,7 +183,7 @@ def run() -> None:
     sys.modules["__main__"].__doc__ = __doc__
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(functools.partial(main, interruption=signals), flags_parser=_parse_flags)
+    app.run(functools.partial(main, interruption=signals), flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

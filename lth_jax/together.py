@@ -1,6 +1,7 @@
 """Together: what a command does as one of several processes of a job."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,10 @@ from lth_jax.config import StudyConfig
 from lth_jax.devices.joining import Job, join
 from lth_jax.errors import Exit, UserError, fail
 from lth_jax.store.workdir import differing
+
+# How errors of JAX's runtime begin, whatever their type: one that waits for a process
+# which is lost gets such. Out of memory is the command's own to tell.
+_OF_RUNTIME = re.compile("(UNKNOWN|UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED|ABORTED): ")
 
 
 def run(job: Job, config: StudyConfig, command: Callable[[], int]) -> int:
@@ -32,11 +37,12 @@ def run(job: Job, config: StudyConfig, command: Callable[[], int]) -> int:
         return command()
     except UserError:
         raise
-    except jax.errors.JaxRuntimeError as error:
-        code = fail(_lost(error), Exit.TRY_AGAIN)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
+    except BaseException as error:
+        if _OF_RUNTIME.match(str(error)):
+            code = fail(_lost(error), Exit.TRY_AGAIN)
+        else:
+            traceback.print_exc()
+            code = 1
     sys.stderr.flush()
     os._exit(code)
 
@@ -60,7 +66,7 @@ def _check_same(config: StudyConfig) -> None:
         )
 
 
-def _lost(error: Exception) -> str:
+def _lost(error: BaseException) -> str:
     what = str(error).splitlines()[0]
     return (
         f"process {jax.process_index()}: another process of this job is lost ({what});"

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from support import browsing
 from support.commands import Commands
+from support.jobs import TINY
 from support.paths import ROOT
 from support.runs import train
 
@@ -254,6 +255,12 @@ def smoke_study(shared_folder, user_environment) -> Finished:
     """The small variant of configs/mnist1d.py, of three replicates."""
     flags = ("--config=configs/mnist1d.py:smoke", "--config.num_replicates=3")
     return run_study(shared_folder, user_environment, "smoke", *flags)
+
+
+@pytest.fixture(scope="session")
+def undisturbed_study(shared_folder, user_environment) -> Finished:
+    """The study of `support.jobs`, which no one stopped."""
+    return run_study(shared_folder, user_environment, "undisturbed", *TINY)
 
 
 @pytest.fixture(scope="session")

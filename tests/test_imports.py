@@ -37,6 +37,7 @@ FLOORS = {
     "run": 10,
     "together": 10,
     "main": 11,
+    "launch": 12,
     "__main__": 12,
     "lth_jax": 13,
 }

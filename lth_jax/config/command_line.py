@@ -5,6 +5,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from lth_jax.config.reading import flag_type
 from lth_jax.config.requirements import ConfigError
@@ -29,6 +30,16 @@ def prepare(argv: Sequence[str]) -> list[str]:
             argument = f"--{name}={change(value)}"
         prepared.append(argument)
     return prepared
+
+
+def set_flag(field: str, value: Any) -> str:
+    """The flag that sets a field to a value, as `prepare` and `config_flags` read it.
+
+    Raises a `ConfigError` of None, which no flag can set.
+    """
+    if value is None:
+        raise ConfigError(f"{field}: None; no flag can set it, but the config's file can")
+    return f"--config.{field}={value}"
 
 
 def listing() -> str:

@@ -1,0 +1,1 @@
+"""Launch: studies of a sweep as jobs of an existing engine, Parsl."""

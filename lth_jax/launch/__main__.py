@@ -1,0 +1,124 @@
+"""Runs a study, or all of a sweep, as jobs here or on a cluster, and follows them.
+
+  python -m lth_jax.launch --config=mnist1d --sweep=configs/sweeps/seeds.py
+  python -m lth_jax.launch --config=conv6 --backend=slurm --option=partition=gpu
+
+What died is tried again. The same command goes on: what is finished is left alone.
+"""
+
+import logging
+import operator
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from lth_jax import config as lth_config
+from lth_jax import main as of_a_study
+from lth_jax.config import command_line, sweep
+from lth_jax.errors import Exit, UserError, fail
+from lth_jax.launch import engine, workers
+from lth_jax.lottery.checks import check_arms
+from lth_jax.lottery.results import is_finished
+from lth_jax.store import claim
+from lth_jax.store.workdir import Workdir, read_config
+from lth_jax.terminal import make_streams_last
+
+flags.adopt_module_key_flags(of_a_study)
+_SWEEP = flags.DEFINE_string(
+    "sweep", None, "A Python file whose sweep(add) adds points, a folder each in workdir."
+)
+_BACKEND = flags.DEFINE_enum("backend", "local", list(workers.BACKENDS), "What trains.")
+_NUM_WORKERS = flags.DEFINE_integer(
+    "num_workers", 1, "How many studies train at once.", lower_bound=1
+)
+_OPTIONS = flags.DEFINE_multi_string(
+    "option", [], "Of Parsl's provider or HighThroughputExecutor: walltime=04:00:00."
+)
+_SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
+
+def main(argv: Sequence[str]) -> int:
+    """Launches what the flags describe; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", force=True)
+    if len(argv) > 1:
+        return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
+    try:
+        return _launch()
+    except (UserError, OSError) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        _say("stopped; studies that were training save. Go on with the same command")
+        return Exit.SAVED
+
+
+def _launch() -> int:
+    root, points = _points()
+    folder = root.with_name(f"{root.name}.launch").absolute()
+    jobs = []
+    for point, workdir in points:
+        check_arms(point.study)
+        claim.check(workdir, point.study)
+        if not is_finished(point.study, workdir):
+            jobs.append(_job(point, workdir, folder / f"{point.name}.log"))
+    failed = set()
+    if jobs:
+        num_workers = min(_NUM_WORKERS.value, len(jobs))
+        executor = workers.executor(_BACKEND.value, num_workers, _OPTIONS.value)
+        _say(f"to train: {len(jobs)} of {len(points)} studies; logs: {folder}/*.log")
+        for signum in _SIGNALS:
+            signal.signal(signum, _stop)
+        failed = engine.run(jobs, executor, folder / "engine")
+    done = [workdir for point, workdir in points if point.name not in failed]
+    _say(f"{len(done)} of {len(points)} studies are finished, in {root}")
+    if len(done) > 1:
+        from lth_jax import report  # takes seconds
+
+        settings = [read_config(workdir).verdict for workdir in done]
+        try:
+            print(report.compare(done, root / "comparison.html", settings))
+        except UserError as error:  # more studies than one page can tell apart
+            _say(f"no page of all: {error}")
+    return 1 if failed else 0
+
+
+def _points() -> tuple[pathlib.Path, list[tuple[sweep.Point, Workdir]]]:
+    """The folder of all, and the points with theirs."""
+    config, root = of_a_study.CONFIG.value, of_a_study.workdir()
+    if _SWEEP.value is None:
+        point = sweep.Point(root.name, {}, lth_config.read(config))
+        return root, [(point, Workdir(root))]
+    path = pathlib.Path(_SWEEP.value)
+    if not of_a_study.WORKDIR.value:
+        root = root.with_name(f"{root.name}-{path.stem}")
+    points = sweep.read_points(path, config.to_dict())
+    return root, [(point, Workdir(root / point.name)) for point in points]
+
+
+def _job(point: sweep.Point, workdir: Workdir, log: pathlib.Path) -> engine.Job:
+    config = flags.FLAGS["config"]
+    command = ["lth_jax.main", f"--config={config_flags.get_config_filename(config)}"]
+    for field in {**config_flags.get_override_values(config), **point.changes}:
+        value = operator.attrgetter(field)(point.study)
+        command.append(command_line.set_flag(field, value))
+    root = workdir.root.absolute()
+    return engine.Job(point.name, [*command, f"--workdir={root}"], root, log)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    for each in _SIGNALS:  # another must not break off how Parsl ends its workers
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    make_streams_last()
+    app.run(main, flags_parser=of_a_study.parse_flags)
