@@ -54,11 +54,12 @@ def goes_on(slurm, number) -> None:
     slurm.start_now(number)
 
 
-def test_a_job_that_is_told_to_stop_is_queued_again_and_ends_as_if_undisturbed(
+def test_two_processes_told_to_stop_are_queued_again_and_end_as_if_undisturbed(
     slurm, undisturbed_study, tmp_path
 ):
-    workdir = tmp_path / "study"
-    number = submit(slurm, tmp_path, "one_node.sh", *TINY, f"--workdir={workdir}")
+    flags = *TINY, f"--workdir={(workdir := tmp_path / 'study')}"
+    options = "--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=2"
+    number = submit(slurm, tmp_path, "several_nodes.sh", *flags, options=options)
     wait_for(lambda: has_saved(workdir))
     slurm.call("scancel", "--signal=TERM", number)
     goes_on(slurm, number)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 
+from support.commands import free_port
 from support.paths import ROOT
 from support.processes import wait_for
 
@@ -79,14 +80,11 @@ class Slurm:
         return wait_for(found, every=0.2)
 
     def start_now(self, number: str) -> None:
-        """Starts a job that was requeued, which Slurm else holds for two minutes."""
-        self.call("scontrol", "update", f"jobid={number}", "StartTime=now")
+        """Starts a job that was requeued, which Slurm else holds for two minutes.
 
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+        Not in the same second: credentials of the run before are revoked by seconds.
+        """
+        self.call("scontrol", "update", f"jobid={number}", "StartTime=now+2")
 
 
 @contextlib.contextmanager
@@ -99,8 +97,8 @@ def running(folder: pathlib.Path, env: dict[str, str]):
     settings = {
         "folder": folder,
         "host": socket.gethostname(),
-        "controller": _free_port(),
-        "daemon": _free_port(),
+        "controller": free_port(),
+        "daemon": free_port(),
     }
     for name in ("state", "spool"):
         (folder / name).mkdir()
