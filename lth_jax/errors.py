@@ -18,6 +18,7 @@ class UserError(Exception):
     """Names what is wrong, the value, and what is allowed."""
 
     exit_code = Exit.WRONG
+    is_told = False  # whether another process, which it happened to, says it
 
 
 def name_of(thing: Any) -> str:

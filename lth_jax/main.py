@@ -84,7 +84,7 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         code, lost = supervisor.run_child(sys.argv[1:])
         return fail(f"{lost}; {_KEPT}", Exit(code)) if lost else code
     except UserError as error:
-        return fail(str(error), error.exit_code)
+        return error.exit_code if error.is_told else fail(str(error), error.exit_code)
     except OSError as error:
         return fail(str(error))
     except RuntimeError as error:

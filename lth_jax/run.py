@@ -3,16 +3,19 @@
 import dataclasses
 import pathlib
 import re
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
+import jax
+import numpy as np
 
 from lth_jax import config as lth_config
 from lth_jax import devices
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig
-from lth_jax.data import DATA_SETS
+from lth_jax.data import DATA_SETS, DataError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.executor import Executor
@@ -133,6 +136,16 @@ def _described(model: Any) -> str | None:
     return f"{type(model).__name__}({where.sub('', values)})"
 
 
+def _digest(tree: Any) -> int:
+    """A checksum of arrays."""
+    leaves = map(np.asarray, jax.tree.leaves(tree))
+    return zlib.crc32(
+        b"".join(
+            zlib.crc32(np.ascontiguousarray(x).data).to_bytes(4, "big") for x in leaves
+        )
+    )
+
+
 def run(
     config: StudyConfig,
     root: pathlib.Path,
@@ -145,6 +158,10 @@ def run(
     trackers.check(config)
     config.mesh.check_devices(devices.data_sizes())
     study = build(config)
+    if devices.are_several() and devices.differ(_digest(study.splits)):
+        raise DataError(
+            f"{config.data.name}: the processes of this job have different data"
+        )
     with opened(root, config, study.data_note) as workdir:
         Executor([Tickets(study, workdir)], interruption).run()
     return workdir

@@ -21,7 +21,7 @@ _SET_PARENT_DEATH_SIGNAL = 1  # of prctl, in linux/prctl.h
 
 def is_child() -> bool:
     """Whether this process is waited for; then it ends when the one that waits does."""
-    parent = os.environ.get(_PARENT)
+    parent = os.environ.pop(_PARENT, None)  # what it starts is nobody's child
     if parent is None:
         return False
     if sys.platform == "linux":

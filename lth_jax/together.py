@@ -69,6 +69,6 @@ def _check_same(config: StudyConfig) -> None:
 def _lost(error: BaseException) -> str:
     what = str(error).splitlines()[0]
     return (
-        f"process {jax.process_index()}: another process of this job is lost ({what});"
-        " what was saved is kept, and the same command goes on"
+        f"process {jax.process_index()}: another process of this job is lost, or JAX's"
+        f" runtime failed ({what}); what was saved is kept, and the same command goes on"
     )

@@ -12,7 +12,9 @@ from lth_jax.devices.mesh import (
 )
 from lth_jax.devices.processes import (
     any_of,
+    are_several,
     by_first,
+    differ,
     from_first,
     is_first,
     on_host,
@@ -21,10 +23,12 @@ from lth_jax.devices.processes import (
 
 __all__ = [
     "any_of",
+    "are_several",
     "by_data",
     "by_first",
     "check",
     "data_sizes",
+    "differ",
     "free_memory_bytes",
     "from_first",
     "idle_devices",

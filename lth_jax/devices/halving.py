@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lth_jax.devices.processes import on_host, readable
+from lth_jax.devices.processes import are_several, on_host, readable
 from lth_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,11 @@ class Halving:
                     raise UserError(
                         "one member alone does not fit the device's memory; a smaller"
                         " batch_size or model.width may, or a larger mesh.data"
+                    ) from error
+                if are_several():  # the others have begun, and wait
+                    raise UserError(
+                        f"{at_once} members at once do not fit the devices' memory; set"
+                        " members_per_call"
                     ) from error
             self.at_once = -(-at_once // 2)
             told = "%d members at once do not fit the device's memory; going on with %d"

@@ -16,6 +16,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
+from lth_jax.errors import UserError
+
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
 _LEAST_BYTES = 1024  # of a message; its length is padded, as each length is compiled
@@ -53,6 +55,8 @@ def from_first(make: Callable[[], T]) -> T:
             _is_deciding = False
     found, told = _broadcast(value, error)
     if told is not None:
+        if isinstance(told, UserError):
+            told.is_told = True
         raise error or told
     result: T = found
     return result
@@ -66,6 +70,11 @@ def by_first(function: Callable[Arguments, T]) -> Callable[Arguments, T]:
         return from_first(lambda: function(*args, **kwargs))
 
     return call
+
+
+def differ(value: Any) -> bool:
+    """Whether a process has another value than the first; all come to the same answer."""
+    return any_of(from_first(lambda: value) != value)
 
 
 def any_of(flag: bool) -> bool:
@@ -99,6 +108,9 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
         return jax.device_put(tree, sharding)
 
     def one(x: Any) -> jax.Array:
+        if isinstance(x, jax.core.Tracer):
+            traced: jax.Array = jax.device_put(x, sharding)
+            return traced
         if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             data = one(jax.random.key_data(x))
             key: jax.Array = jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))

@@ -42,12 +42,16 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
     provider = getattr(providers, name)
     is_local = backend == "local"
     num_jobs = 1 if is_local else num_workers
-    of_provider = {"init_blocks": num_jobs, "max_blocks": num_jobs, **defaults}
+    of_provider: dict[str, Any] = {
+        "init_blocks": num_jobs,
+        "max_blocks": num_jobs,
+        **defaults,
+    }
     # The engine must not get what Ctrl-C sends to all, or nobody ends the workers; but it
     # ends with this process, also where that is killed.
     own = ["setsid", "setpriv", "--pdeathsig", "TERM"]
     own = own if all(map(shutil.which, own[:2])) else []
-    of_executor = {
+    of_executor: dict[str, Any] = {
         "max_workers_per_node": num_workers if is_local else 1,
         "cores_per_worker": 1e-3,  # no bound on their number
         "interchange_launch_cmd": [*own, "interchange.py"],

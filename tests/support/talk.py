@@ -41,9 +41,11 @@ def main():
     assert (found["own"], found["none"], calls) == (0, None, [0] if is_first else [])
     assert found["text"] == "ß" * 5000
     np.testing.assert_array_equal(found["x"], [0, 1, 2])
+    assert devices.differ(own) and not devices.differ("alike")
     assert devices.any_of(own == 1) and not devices.any_of(False)
-    with pytest.raises(ConfigError, match="of the first"):
+    with pytest.raises(ConfigError, match="of the first") as raised:
         devices.from_first(raising(ConfigError(f"of {'the first' if is_first else own}")))
+    assert raised.value.is_told != is_first
     with pytest.raises(Unpicklable if is_first else RuntimeError, match="odd"):
         devices.from_first(raising(Unpicklable()))
     with pytest.raises(ZeroDivisionError):
