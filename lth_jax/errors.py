@@ -9,16 +9,17 @@ class Exit(enum.IntEnum):
     """What a command's exit code says; 0 is success, 1 a defect of the program."""
 
     WRONG = 2  # used wrongly, or something that the user can mend
-    TRY_AGAIN = 75  # another job works there, or a process of this one is lost: the same
-    # command, later (EX_TEMPFAIL of sysexits.h)
+    TRY_AGAIN = 75  # another job works there: try later (EX_TEMPFAIL of sysexits.h)
     SAVED = 85  # stopped and saved: go on with the same command (as HTCondor has it)
+    LOST = 86  # of several processes one is lost: the same command may go on
 
 
 class UserError(Exception):
     """Names what is wrong, the value, and what is allowed."""
 
     exit_code = Exit.WRONG
-    is_told = False  # whether another process, which it happened to, says it
+    is_common = False  # whether every process of a job raises it
+    is_told = False  # whether another process says it
 
 
 def name_of(thing: Any) -> str:
@@ -26,7 +27,7 @@ def name_of(thing: Any) -> str:
     return str(getattr(thing, "__name__", type(thing).__name__))
 
 
-def fail(text: str, code: Exit = Exit.WRONG) -> int:
+def fail(text: str, code: int = Exit.WRONG) -> int:
     """Prints what is wrong; returns the exit code."""
     print(f"error: {text}", file=sys.stderr)
     return code

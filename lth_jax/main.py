@@ -21,7 +21,7 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from lth_jax import config as lth_config
-from lth_jax import supervisor
+from lth_jax import devices, supervisor
 from lth_jax.config import command_line
 from lth_jax.devices.joining import job_of
 from lth_jax.errors import Exit, UserError, fail
@@ -78,21 +78,26 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         if supervisor.is_child():
             from lth_jax import together
 
-            return together.run(job, config, command)
+            return together.run(job, config, command, _failed)
         if isinstance(interruption, Signals):
             interruption.close()
         code, lost = supervisor.run_child(sys.argv[1:])
-        return fail(f"{lost}; {_KEPT}", Exit(code)) if lost else code
-    except UserError as error:
+        return fail(f"{lost}; {_KEPT}", code) if lost else code
+    except (UserError, OSError, RuntimeError) as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Tells an error that the user can mend; raises any other."""
+    if isinstance(error, UserError):
         return error.exit_code if error.is_told else fail(str(error), error.exit_code)
-    except OSError as error:
+    if isinstance(error, OSError):
         return fail(str(error))
-    except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
-            raise
-        return fail(
-            "the device's memory is full; a smaller members_per_call may help. " + _KEPT
-        )
+    if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
+        raise error
+    return fail(
+        "the device's memory is full; a smaller members_per_call may help. " + _KEPT
+    )
 
 
 def _run(
@@ -101,7 +106,7 @@ def _run(
     interruption: Interruption | None,
 ) -> int:
     # Imported here, so that a wrong flag is told at once.
-    from lth_jax import devices, report, run
+    from lth_jax import report, run
     from lth_jax.lottery import results
     from lth_jax.store import claim
     from lth_jax.store.workdir import Workdir
@@ -140,10 +145,13 @@ def _use_compilation_cache() -> None:
 
 def _say(text: str) -> None:
     """Prints a line above the progress bar, where there is one; in the first process."""
-    from lth_jax import devices
-
     if devices.is_first():
-        tqdm.write(text, file=sys.stderr)
+        _announce(text)
+
+
+def _announce(text: str) -> None:
+    """The same in every process, and in any thread."""
+    tqdm.write(text, file=sys.stderr)
 
 
 class _Handler(logging.Handler):
@@ -175,7 +183,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 def run() -> None:
     """The entry point."""
     make_streams_last()
-    signals = Signals(_say)
+    signals = Signals(_announce)
     # Never closed: a signal is answered to the end. One that comes before this, while
     # Python starts and JAX is imported, acts as signals do by default, and loses nothing.
     signals.listen()

@@ -157,11 +157,11 @@ def run(
     """
     trackers.check(config)
     config.mesh.check_devices(devices.data_sizes())
-    study = build(config)
+    study = devices.by_all(lambda: build(config))
     if devices.are_several() and devices.differ(_digest(study.splits)):
-        raise DataError(
-            f"{config.data.name}: the processes of this job have different data"
-        )
+        error = DataError(f"{config.data.name}: processes of this job have other data")
+        error.is_common = True
+        raise error
     with opened(root, config, study.data_note) as workdir:
         Executor([Tickets(study, workdir)], interruption).run()
     return workdir

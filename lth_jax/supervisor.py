@@ -1,4 +1,4 @@
-"""Supervisor: a process that tells how one of several ended, since that one cannot.
+"""Supervisor: the parent of a process that trains with others; it tells how that ended.
 
 When a process of a job is lost, JAX ends the others inside C++, with a long text and
 whatever code an abort has. So each runs as the child of a process that only waits.
@@ -20,14 +20,14 @@ _SET_PARENT_DEATH_SIGNAL = 1  # of prctl, in linux/prctl.h
 
 
 def is_child() -> bool:
-    """Whether this process is waited for; then it ends when the one that waits does."""
+    """Whether this process has a supervisor; if so, it is killed when that one dies."""
     parent = os.environ.pop(_PARENT, None)  # what it starts is nobody's child
     if parent is None:
         return False
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
         if os.getppid() != int(parent):
-            os._exit(Exit.TRY_AGAIN)
+            os._exit(Exit.LOST)
     return True
 
 
@@ -59,5 +59,6 @@ def run_child(arguments: Sequence[str]) -> tuple[int, str]:
     name = signal.Signals(-code).name
     if is_asked:
         return Exit.SAVED, f"ended by {name} when asked to stop"
-    why = "another process of this job is lost" if code == -signal.SIGABRT else "killed"
-    return Exit.TRY_AGAIN, f"{why} ({name})"
+    if code == -signal.SIGABRT:
+        return Exit.LOST, f"another process of this job is lost ({name})"
+    return 128 - code, f"killed ({name})"

@@ -12,39 +12,64 @@ from lth_jax import devices
 from lth_jax.config import StudyConfig
 from lth_jax.devices.joining import Job, join
 from lth_jax.errors import Exit, UserError, fail
+from lth_jax.store import environment
 from lth_jax.store.workdir import differing
+from lth_jax.terminal import make_streams_last
 
-# How errors of JAX's runtime begin, whatever their type: one that waits for a process
-# which is lost gets such. Out of memory is the command's own to tell.
-_OF_RUNTIME = re.compile("(UNKNOWN|UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED|ABORTED): ")
+# How errors of JAX's runtime begin, whatever their type; a process that waits for a lost
+# one gets one of these. Out of memory is the command's own to tell.
+_OF_RUNTIME = re.compile(
+    "(UNKNOWN|UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
+    "|FAILED_PRECONDITION): "
+)
 
 
-def run(job: Job, config: StudyConfig, command: Callable[[], int]) -> int:
+def run(
+    job: Job,
+    config: StudyConfig,
+    command: Callable[[], int],
+    tell: Callable[[Exception], int],
+) -> int:
     """Joins the other processes, and runs the command; returns its exit code.
 
-    Where only this process fails the others wait for it; so it ends at once, for good,
-    and they learn of that.
+    Where only this process fails, the others would wait for it. So it tells the error,
+    which gives the exit code, and ends at once; the others learn of that.
 
     Raises:
-      UserError: if they do not meet, or were started with different configs; and what
-        the command raises for all of them.
+      UserError: what all processes raise.
     """
     _keep_stdout_to_ourselves()
     devices.use_all_cores()
-    join(job)
     try:
+        join(job)
         _check_same(config)
         return command()
-    except UserError:
-        raise
-    except BaseException as error:
-        if _OF_RUNTIME.match(str(error)):
-            code = fail(_lost(error), Exit.TRY_AGAIN)
-        else:
-            traceback.print_exc()
-            code = 1
+    except Exception as error:
+        if isinstance(error, UserError) and error.is_common:
+            raise
+        code = _told(error, tell)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _told(error: Exception, tell: Callable[[Exception], int]) -> int:
+    if _OF_RUNTIME.match(str(error)):
+        what = str(error).splitlines()[0]
+        return fail(
+            f"process {jax.process_index()}: another process of this job is lost, or"
+            f" JAX's runtime failed ({what}); what was saved is kept, and the same"
+            " command goes on",
+            Exit.LOST,
+        )
+    try:
+        return tell(error)
+    except Exception:
+        traceback.print_exc()
+        return 1
 
 
 def _keep_stdout_to_ourselves() -> None:
@@ -53,22 +78,24 @@ def _keep_stdout_to_ourselves() -> None:
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.stdout = ours
+    make_streams_last()
 
 
 def _check_same(config: StudyConfig) -> None:
-    """Raises a `UserError` in every process if one has another config than the first."""
+    """Raises a `UserError` in every process if one has another config or software."""
     first = devices.from_first(lambda: config)
     names = differing(first, config, may_differ=("data.raw_dir",))
     if devices.any_of(bool(names)):
         told = f"this one differs in {', '.join(names)}" if names else "others differ"
-        raise UserError(
-            f"--config: all processes of a job must have the same; {told} from the first"
+        _refuse(f"--config: all processes of a job must have the same; {told}")
+    if devices.differ(environment.of_computing()):
+        _refuse(
+            "all processes of a job must have the same versions, commit and settings of"
+            " JAX as the first"
         )
 
 
-def _lost(error: BaseException) -> str:
-    what = str(error).splitlines()[0]
-    return (
-        f"process {jax.process_index()}: another process of this job is lost, or JAX's"
-        f" runtime failed ({what}); what was saved is kept, and the same command goes on"
-    )
+def _refuse(told: str) -> None:
+    error = UserError(told)
+    error.is_common = True
+    raise error

@@ -13,6 +13,7 @@ from lth_jax.devices.mesh import (
 from lth_jax.devices.processes import (
     any_of,
     are_several,
+    by_all,
     by_first,
     differ,
     from_first,
@@ -24,6 +25,7 @@ from lth_jax.devices.processes import (
 __all__ = [
     "any_of",
     "are_several",
+    "by_all",
     "by_data",
     "by_first",
     "check",

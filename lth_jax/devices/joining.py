@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import jax
 
-from lth_jax.errors import UserError
+from lth_jax.devices.environment import check
+from lth_jax.errors import Exit, UserError
 
-# Of a process that is dead or out of reach the others know after so long, and end.
+# After so long the others take a silent process for dead, and end.
 _HEARTBEAT_SECONDS = 30
+_TPU_WORKERS = "TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"
 _START_SECONDS = 300  # within which all must have come
-_SHUTDOWN_SECONDS = 20
+_SHUTDOWN_SECONDS = 120  # for the slowest exit of a process
 
 
 class Job(NamedTuple):
@@ -26,6 +28,13 @@ class Job(NamedTuple):
     num_processes: int | None = None
     process_id: int | None = None
     local_device_ids: tuple[int, ...] | None = None
+    may_be_alone: bool = False
+
+
+class NotMet(UserError):
+    """Processes that do not find each other."""
+
+    exit_code = Exit.LOST
 
 
 def job_of(
@@ -60,7 +69,13 @@ def job_of(
         raise UserError(f"{missing[0]}: missing; the three flags belong together")
     if int(variables.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return Job(local_device_ids=_slurm_device_ids(variables))
-    return Job() if _is_tpu(variables) else None
+    if not _is_tpu(variables):
+        return None
+    workers = [variables[name] for name in _TPU_WORKERS if name in variables]
+    slices = int(variables.get("MEGASCALE_NUM_SLICES", "1"))
+    if workers and slices == 1 and not any("," in names for names in workers):
+        return None
+    return Job(may_be_alone=not workers)
 
 
 def join(job: Job) -> None:
@@ -71,18 +86,24 @@ def join(job: Job) -> None:
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM from us
+    # One process may find in its cache what another has to compile, and would wait for it
+    # in vain: Gloo waits 30 s, and a GPU's autotuning for ever.
+    jax.config.update("jax_enable_compilation_cache", False)
     given = job.coordinator is not None
     try:
         jax.distributed.initialize(
-            *job,
+            *job[:4],
             cluster_detection_method="deactivate" if given else None,
             initialization_timeout=_START_SECONDS,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
+        if job.may_be_alone and isinstance(error, ValueError):
+            return  # a TPU that names no other hosts
         what = " ".join(str(error).split())
-        raise UserError(f"the processes of this job do not meet ({what})") from None
+        raise NotMet(f"the processes of this job do not meet ({what})") from None
+    check()
     counts = {
         process: sum(d.process_index == process for d in jax.devices())
         for process in range(jax.process_count())
@@ -93,16 +114,18 @@ def join(job: Job) -> None:
 
 
 def _slurm_device_ids(variables: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Which of the GPUs that it sees a task takes; None: the one of its number.
+    """The GPUs that a task takes, by position among those it sees.
 
-    All of them where it is alone on its node, or where Slurm shows each task its own.
+    All of them if it is alone on its node or sees only its own, otherwise every n-th of
+    those that n tasks share. None: JAX takes one, by the task's number.
     """
     visible = variables.get("CUDA_VISIBLE_DEVICES")
     if not visible:
         return None
     number = len(visible.split(","))
     local, tasks = int(variables["SLURM_LOCALID"]), _tasks_on_node(variables)
-    if tasks > 1 and number >= tasks:
+    on_node = int(variables.get("SLURM_GPUS_ON_NODE", number))
+    if 1 < tasks <= number and number * tasks > on_node:
         return tuple(range(local, number, tasks))
     return tuple(range(number))
 

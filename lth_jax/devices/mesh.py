@@ -16,7 +16,7 @@ def make_mesh(num_members: int, num_data: int = 1) -> Mesh:
     """The axes "member" and "data" over all devices, for so many stacked members.
 
     A member has `num_data` neighbouring devices, and each of these its share of every
-    batch. There are no more of them than shorten the work: 10 members on 8 single devices
+    batch. It uses no more devices than shorten the work: 10 members on 8 single devices
     take two rounds, and so 5. Every process has as many devices in it as any other.
 
     Raises:
@@ -24,16 +24,23 @@ def make_mesh(num_members: int, num_data: int = 1) -> Mesh:
     """
     if num_data not in data_sizes():
         raise ValueError(f"num_data: {num_data}; must be one of {data_sizes()}")
-    own, num_processes = jax.local_device_count(), jax.process_count()
-    spanned = max(1, num_data // own)  # processes of a member
-    num_sites = num_processes // spanned  # that have members of their own
-    most = own // num_data if spanned == 1 else 1  # members at once on each
-    rounds = -(-num_members // (num_sites * most))
-    each = -(-num_members // (num_sites * rounds))
-    used = each * num_data if spanned == 1 else own  # devices of each process
-    devices = np.array(jax.devices()).reshape(num_processes, own)[:, :used]
-    mesh = devices.reshape(num_sites * each, num_data)
+    sites = _sites(num_data)
+    rounds = -(-num_members // _at_once(num_data))
+    each = -(-num_members // (len(sites) * rounds))
+    mesh = sites[:, : each * num_data].reshape(-1, num_data)
     return Mesh(mesh, ("member", "data"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def _sites(num_data: int) -> np.ndarray:
+    """The devices of each process, or of as many processes as share a member."""
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    return np.array(devices).reshape(-1, max(jax.local_device_count(), num_data))
+
+
+def _at_once(num_data: int) -> int:
+    """How many members train at once, of so many devices each."""
+    num_sites, num_devices = _sites(num_data).shape
+    return int(num_sites * (num_devices // num_data))
 
 
 def data_sizes() -> list[int]:
@@ -51,8 +58,8 @@ def idle_devices(num_members: int, batch_size: int) -> int:
     """
     if jax.default_backend() == "cpu":
         return 1
-    each = max(1, jax.device_count() // num_members)
-    return max(n for n in data_sizes() if n <= each and batch_size % n == 0)
+    fitting = [n for n in data_sizes() if batch_size % n == 0]
+    return max(n for n in fitting if n == 1 or _at_once(n) >= num_members)
 
 
 def replicated(tree: Any, num_members: int, num_data: int = 1) -> Any:

@@ -1,8 +1,8 @@
 """Processes: several that train one study together, each on its own devices.
 
 All run the same program and come to the same calls in the same order. The first alone
-reads and writes the workdir, and the others get what it found. So nothing need be shared
-but the network, and every process decides alike. One process alone pays nothing for it.
+reads and writes the workdir, and the others get what it found. So no file system need be
+shared, and all decide alike. One process alone pays nothing for it.
 """
 
 import functools
@@ -13,14 +13,16 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from lth_jax.errors import UserError
 
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
-_LEAST_BYTES = 1024  # of a message; its length is padded, as each length is compiled
+# Of what is sent at once: each size is compiled, and more would fill a device's memory.
+_LEAST_BYTES, _MOST_BYTES = 2**10, 2**24
+_HEAD = 8  # bytes of a message's length
 _is_deciding = False  # whether this process, the first, does what others wait for
 
 
@@ -37,8 +39,8 @@ def is_first() -> bool:
 def from_first(make: Callable[[], T]) -> T:
     """What a function returns in the first process, on the host, in every process.
 
-    What it raises there is raised in every process. Others do not call it. It must not
-    wait for other processes; calls of `from_first` within it are plain calls.
+    What it raises there is raised in every process. Others do not call it. Inside it,
+    arrays must not be gathered nor flags compared; a `from_first` there is a plain call.
     """
     global _is_deciding
     if not are_several() or _is_deciding:
@@ -53,23 +55,47 @@ def from_first(make: Callable[[], T]) -> T:
             error = raised
         finally:
             _is_deciding = False
-    found, told = _broadcast(value, error)
-    if told is not None:
-        if isinstance(told, UserError):
-            told.is_told = True
-        raise error or told
-    result: T = found
-    return result
+    found, told = pickle.loads(_sent(_pickled(value, error) if is_first() else b""))
+    if told is None:
+        result: T = found
+        return result
+    error = error or told
+    if isinstance(error, UserError):
+        error.is_common, error.is_told = True, not is_first()
+    raise error
 
 
 def by_first(function: Callable[Arguments, T]) -> Callable[Arguments, T]:
-    """A function of which every call is `from_first`."""
+    """A function of which every call is `from_first`, with arguments that it can read."""
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
+        if not _is_deciding:
+            args, kwargs = readable((args, kwargs))
         return from_first(lambda: function(*args, **kwargs))
 
     return call
+
+
+def by_all(make: Callable[[], T]) -> T:
+    """What a function returns in this process, of its own; fails if any process fails.
+
+    Raises:
+      UserError: in the processes where all went well.
+    """
+    error: Exception | None = None
+    try:
+        value = make()
+    except Exception as raised:
+        if not are_several():
+            raise
+        error = raised
+    if any_of(error is not None):
+        error = error or UserError("another process of this job failed")
+        if isinstance(error, UserError):
+            error.is_common = True
+        raise error
+    return value
 
 
 def differ(value: Any) -> bool:
@@ -79,22 +105,12 @@ def differ(value: Any) -> bool:
 
 def any_of(flag: bool) -> bool:
     """Whether a flag is set in any process."""
-    if not are_several():
-        return flag
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+    return bool(_total(np.array([flag], np.int32))[0]) if are_several() else flag
 
 
 def readable(tree: Any) -> Any:
     """A pytree of which this process can read all: gathered where others have a part."""
-
-    def own(x: Any) -> Any:
-        if not isinstance(x, jax.Array) or x.is_fully_addressable:
-            return x
-        if x.is_fully_replicated:
-            return np.asarray(x.addressable_data(0))
-        return multihost_utils.process_allgather(x, tiled=True)
-
-    return jax.tree.map(own, tree)
+    return jax.tree.map(_gathered, tree) if are_several() else tree
 
 
 def on_host(tree: Any) -> Any:
@@ -117,28 +133,80 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
             return key
         if isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim):
             return x
-        values = np.asarray(readable(x))
+        values = np.asarray(_gathered(x))
         return jax.make_array_from_callback(values.shape, sharding, values.__getitem__)
 
     return jax.tree.map(one, tree)
 
 
-def _broadcast(value: Any, error: Exception | None) -> tuple[Any, Exception | None]:
-    """What the first process has, in all."""
-    content = _pickled(value, error) if is_first() else b""
-    size = int(multihost_utils.broadcast_one_to_all(np.int64(len(content))))
-    padded = np.zeros(max(_LEAST_BYTES, 1 << (size - 1).bit_length()), np.uint8)
+def _gathered(x: Any) -> Any:
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
+        return x
+    if x.is_fully_replicated:
+        return np.asarray(x.addressable_data(0))
+    own = np.zeros(x.shape, x.dtype)
+    for shard in x.addressable_shards:
+        if shard.replica_id == 0:  # of what several devices have, one gives it
+            own[shard.index] = np.asarray(shard.data)
+    # As bytes: every place is 0 but in one process, and a sum of -0.0 and 0.0 were 0.0.
+    content = _total_bytes(own.reshape(-1).view(np.uint8))
+    return content.view(own.dtype).reshape(own.shape)
+
+
+def _sent(message: bytes) -> bytes:
+    """What the first process sends, in all; the messages of the others are not read."""
+    content = np.frombuffer(len(message).to_bytes(_HEAD, "big") + message, np.uint8)
+    start = _of_first(content[:_LEAST_BYTES], _LEAST_BYTES)
+    length = _HEAD + int.from_bytes(start[:_HEAD].tobytes(), "big")
+    rest = _of_first(content[_LEAST_BYTES:], max(0, length - _LEAST_BYTES))
+    return np.concatenate([start, rest])[_HEAD:length].tobytes()
+
+
+def _of_first(content: np.ndarray, size: int) -> np.ndarray:
+    """The first process's bytes in all, padded to a size."""
+    padded = np.zeros(size, np.uint8)
     if is_first():
-        padded[:size] = np.frombuffer(content, np.uint8)
-    received = multihost_utils.broadcast_one_to_all(padded)
-    result: tuple[Any, Exception | None] = pickle.loads(received[:size].tobytes())
-    return result
+        padded[: content.size] = content
+    return _total_bytes(padded)
+
+
+def _total_bytes(content: np.ndarray) -> np.ndarray:
+    """The sum over processes of bytes, of which all but one process's are 0."""
+    totals = [np.zeros(0, np.uint8)]
+    for part in np.split(content, range(_MOST_BYTES, content.size, _MOST_BYTES)):
+        size = max(_LEAST_BYTES, 1 << (part.size - 1).bit_length()) if part.size else 0
+        padded = np.zeros(size, np.uint8)
+        padded[: part.size] = part
+        if size:
+            totals.append(_total(padded)[: part.size])
+    return np.concatenate(totals)
+
+
+def _total(values: np.ndarray) -> np.ndarray:
+    """The sum over processes of arrays of one shape."""
+    mesh, sum_up = _summing()
+    own = jax.device_put(values[None], mesh.local_devices[0])
+    spread = jax.make_array_from_single_device_arrays(
+        (mesh.size, *values.shape), NamedSharding(mesh, P("process")), [own]
+    )
+    return np.asarray(sum_up(spread).addressable_data(0))
+
+
+@functools.cache
+def _summing() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
+    """A device of each process, and what sums over them."""
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    mesh = Mesh(np.array(devices).reshape(jax.process_count(), -1)[:, 0], ("process",))
+    whole = NamedSharding(mesh, P())
+    return mesh, jax.jit(lambda x: x.sum(0, dtype=x.dtype), out_shardings=whole)
 
 
 def _pickled(value: Any, error: Exception | None) -> bytes:
+    """Both; an error that cannot be read back is told as another."""
     try:
-        return pickle.dumps((value, error))
+        pickle.loads(content := pickle.dumps((value, error)))
     except Exception:
         if error is None:
             raise
         return pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}")))
+    return content

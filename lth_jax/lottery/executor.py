@@ -36,7 +36,6 @@ class Executor:
         self._trackers = {
             study: Trackers(study.config, tickets.workdir)
             for study, tickets in self._tickets.items()
-            if devices.is_first()
         }
         self._interruption = interruption or Interruption()
         self._trainers = {study.program: Trainer(study) for study in self._tickets}
@@ -134,35 +133,35 @@ class Executor:
 
         Asked to stop they are saved where they are, and `Interrupted` is raised.
         """
-        job, reached, trainer = begun[0].job, begun, self._trainer(begun[0].job)
+        job, at, now = begun[0].job, begun[0].step, begun
+        trainer = self._trainer(job)
         for one in begun:
-            done = one.step - job.first_step
-            self._progress.skip(done * len(one.job.members))
+            self._progress.skip((at - job.first_step) * len(one.job.members))
         trainer.compile(begun)
         ends = {segment.stop_step for segment in job.segments}
         with self._interruption.unsaved():
-            for now in trainer.train(begun):
-                for before, one in zip(reached, now, strict=True):
-                    steps = (one.step - before.step) * len(one.job.members)
-                    self._progress.advance(steps, one.job)
-                reached, step = now, now[0].step
-                is_saved = step in ends
-                if is_saved:
-                    self._save(reached)
+            for step, reached in trainer.train(begun):
+                for one in begun:
+                    self._progress.advance((step - at) * len(one.job.members), one.job)
+                at = step
+                if step in ends:
+                    now = reached()
+                    self._save(now)
                 if self._interruption.is_asked():
-                    if job.is_whole and not (is_saved and step < job.last_step):
-                        self._checkpoint(reached)
+                    if job.is_whole and not (step in ends and step < job.last_step):
+                        self._checkpoint(reached())
                     raise Interrupted
             if job.is_whole:
-                self._finish(reached)
+                self._finish(now)
 
     def _save(self, reached: list[Begun]) -> None:
         """Saves jobs at a segment's end, and what others need of them there."""
         for one in reached:
             job, tickets = one.job, self._tickets[one.job.study]
             curves = results.by_tag(one.training.curves)
-            if watching := self._trackers.get(job.study):
-                watching.write(job.arm, job.level, job.eval_steps.tolist(), curves)
+            self._trackers[job.study].write(
+                job.arm, job.level, job.eval_steps.tolist(), curves
+            )
             if job.level == 0 and one.step == job.study.rewind_step:
                 tickets.keep_rewind_point(one.training.state)
         if reached[0].job.is_whole and reached[0].step < reached[0].job.last_step:

@@ -12,6 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import jax
+
+from lth_jax import devices
 from lth_jax.errors import Exit
 
 SIGNALS = (
@@ -38,8 +41,6 @@ class Interruption:
 
         It is called between any two compiled calls of training.
         """
-        from lth_jax import devices  # late, so that signals are heard before
-
         return devices.any_of(self.is_told())
 
     def is_told(self) -> bool:
@@ -66,9 +67,9 @@ class Signals(Interruption):
     """Asked by signals, from `listen` to `close`, both called in the main thread.
 
     What comes within a second of the first is the same request. While all is saved the
-    first ends the process at once; a later one does so always. A thread acts on them,
-    since the main thread may compile or compute for long. A hangup that is ignored, as
-    under nohup, stays so.
+    first ends a process that is alone at once; a later one ends any. A thread acts on
+    them, since the main thread may compile or compute for long. A hangup that is ignored,
+    as under nohup, stays so.
     """
 
     def __init__(self, announce: Callable[[str], None]):
@@ -112,7 +113,8 @@ class Signals(Interruption):
         now = time.monotonic()
         if self._asked_at is None:
             self._asked_at = now  # before the look: `unsaved` looks in the other order
-            if not self.is_unsaved:
+            # One of several processes that ended alone would take the others down.
+            if not self.is_unsaved and not jax.distributed.is_initialized():
                 self._end(f"{received.name}: all is saved; go on with the same command")
             self._announce(
                 f"{received.name}: saving as soon as this compiled call ends; once more"

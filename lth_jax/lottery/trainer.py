@@ -50,6 +50,8 @@ class _Fixed(NamedTuple):
 class TrainingDiverged(UserError):
     """A loss that is not finite, at the start or later."""
 
+    is_common = True  # every process has all losses
+
 
 class Trainer:
     """Trains members of studies that share their programs with one study."""
@@ -95,8 +97,12 @@ class Trainer:
                 self._call(begun, fixed, segment, batches, training, (0, 0))
                 self._compiled.add(name)
 
-    def train(self, begun: Sequence[Begun]) -> Iterator[list[Begun]]:
-        """Trains jobs of one program and step to their last, yielding after each call.
+    def train(
+        self, begun: Sequence[Begun]
+    ) -> Iterator[tuple[int, Callable[[], list[Begun]]]]:
+        """Trains jobs of one program and step to their last.
+
+        After each call it yields the step, and what makes the jobs as they are then.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
@@ -121,11 +127,8 @@ class Trainer:
                             begun, fixed, segment, batches, training, part
                         )
                     done = part[1]
-                    reached = _split(training, len(jobs))
-                    yield [
-                        one._replace(training=training)
-                        for one, training in zip(begun, reached, strict=True)
-                    ]
+                    step = segment.start_step + done * segment.num_steps
+                    yield step, functools.partial(_reached, begun, training)
 
     def _call(
         self,
@@ -225,6 +228,12 @@ class Trainer:
             self._halving.run(make, state, frozen)
         )
         return found
+
+
+def _reached(begun: Sequence[Begun], training: Training) -> list[Begun]:
+    """Jobs at what all of them together have come to."""
+    parts = zip(begun, _split(training, len(begun)), strict=True)
+    return [one._replace(training=part) for one, part in parts]
 
 
 def _num_members(begun: Sequence[Begun]) -> int:

@@ -31,17 +31,14 @@ class DamagedCheckpoint(Exception):
     """A checkpoint whose files are not what was written."""
 
 
+@devices.by_first
 def save(path: pathlib.Path, tree: Any) -> None:
     """Writes a pytree of arrays, whole or not at all, over what is at the path.
 
     Raises:
       WriteError: if it cannot.
     """
-    _write(path, devices.on_host(tree))
-
-
-@devices.by_first
-def _write(path: pathlib.Path, tree: Any) -> None:
+    tree = jax.device_get(tree)
     num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
     with whole(path) as unfinished:
         _check_room(unfinished.parent, num_bytes)
@@ -105,12 +102,9 @@ class Newest:
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
 
+    @devices.by_first
     def save(self, step: int, tree: Any) -> None:
         """Writes the checkpoint of a step, and removes the third newest."""
-        self._write(step, devices.on_host(tree))
-
-    @devices.by_first
-    def _write(self, step: int, tree: Any) -> None:
         self._folder.mkdir(exist_ok=True)
         save(self._folder / f"step_{step:09d}", tree)
         for old in self._steps()[:-2]:

@@ -42,13 +42,14 @@ def note(
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
+        "num_processes": jax.process_count(),
         "mesh": dataclasses.asdict(config.mesh),
         "data_note": data_note,
         "settings": _settings(),
     }
     noted = _noted(workdir)
     written = noted or now
-    before, after = dotted(written), dotted(now)
+    before, after = {"num_processes": 1, **dotted(written)}, dotted(now)
     other = {name: own for name, own in after.items() if own != before.get(name)}
     if other:
         _log.warning(
@@ -107,6 +108,11 @@ def _noted(workdir: Workdir) -> dict[str, Any]:
 
 def _settings() -> dict[str, Any]:
     return {name: getattr(jax.config, name) for name in _SETTINGS}
+
+
+def of_computing() -> dict[str, Any]:
+    """All that processes which train together must have alike."""
+    return {**software(), "settings": _settings()}
 
 
 def software() -> dict[str, Any]:

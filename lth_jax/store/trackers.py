@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lth_jax import devices
 from lth_jax.config import StudyConfig
 from lth_jax.errors import UserError
 from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
@@ -134,6 +135,7 @@ class Trackers:
         self._root = workdir.root
         self._open: dict[tuple[str, str], Tracker] = {}
 
+    @devices.by_first
     def write(
         self, arm: str, level: int, steps: Sequence[int], curves: Mapping[str, np.ndarray]
     ) -> None:

@@ -26,8 +26,9 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 srun --wait=60 python -m lth_jax.main "$@"
 code=$?
 
-# As in one_node.sh; srun gives the highest code of all processes.
+# As in one_node.sh; srun gives the highest code of all processes. 86: one was lost.
 case $code in
   85 | 143 | 75) scontrol requeue "$SLURM_JOB_ID" ;;
+  86) [ "${SLURM_RESTART_COUNT:-0}" -ge 20 ] || scontrol requeue "$SLURM_JOB_ID" ;;
 esac
 exit "$code"

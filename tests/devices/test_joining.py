@@ -68,4 +68,27 @@ def test_a_tpu_finds_its_own_job(files, package, platforms, joins, monkeypatch):
     monkeypatch.setattr(joining.glob, "glob", found)
     monkeypatch.setattr(joining.importlib.util, "find_spec", lambda name: package or None)
     variables = {} if platforms is None else {"JAX_PLATFORMS": platforms}
-    assert job_of(None, None, None, variables) == (Job() if joins else None)
+    expected = Job(may_be_alone=True) if joins else None
+    assert job_of(None, None, None, variables) == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, Job()),
+        ({"TPU_WORKER_HOSTNAMES": "a"}, None),
+        ({"TPU_PROCESS_ADDRESSES": "local"}, None),
+        ({"TPU_WORKER_HOSTNAMES": "a", "MEGASCALE_NUM_SLICES": "2"}, Job()),
+    ],
+)
+def test_a_tpu_of_one_host_trains_alone(variables, expected, monkeypatch):
+    monkeypatch.setattr(joining, "_is_tpu", lambda variables: True)
+    assert job_of(None, None, None, variables) == expected
+
+
+def test_gpus_that_slurm_gave_each_task_are_all_its_own():
+    variables = NODE | {"SLURM_LOCALID": "1", "SLURM_NODEID": "0"}
+    variables |= {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}
+    for on_node, expected in (("8", (0, 1, 2, 3)), ("4", (1, 3))):
+        job = job_of(None, None, None, variables | {"SLURM_GPUS_ON_NODE": on_node})
+        assert job == Job(local_device_ids=expected)

@@ -48,7 +48,7 @@ class Said(NamedTuple):
         """The one line that says what is wrong, if it ended with that alone."""
         lines = [x for x in self.err.replace("\r", "\n").splitlines() if x.strip()]
         errors = [line for line in lines if line.startswith("error: ")]
-        is_told = self.code in (Exit.WRONG, Exit.TRY_AGAIN)
+        is_told = self.code in (Exit.WRONG, Exit.TRY_AGAIN, Exit.LOST)
         is_clear = is_told and len(errors) == 1 and lines[-1] == errors[0]
         return errors[0] if is_clear and "Traceback" not in self.err else None
 

@@ -48,7 +48,7 @@ class Several:
         said = self._run((rank, instant, signal.SIGKILL))
         took = time.monotonic() - began - instant
         for other in (one for i, one in enumerate(said) if i != rank):
-            is_told = other.code == Exit.TRY_AGAIN and other.error
+            is_told = other.code == Exit.LOST and other.error
             if said[rank].code == -signal.SIGKILL and not is_told and other.code:
                 told = f"exit code {other.code}: {other.last_line}"
                 return Trial(Outcome.FELL_SHORT, did, told)
@@ -66,10 +66,9 @@ class Several:
         began = time.monotonic()
         said = self._run((rank, instant, signum))
         took = time.monotonic() - began - instant
-        # Early it acts by default. Where all was saved the process that was told ends
-        # at once, and the other learns of it.
+        # Before Python reaches the command it acts by default; the other learns of that.
         early = {-signum, Exit.SAVED} if said[rank].code != 0 else {0}
-        others = {Exit.SAVED, Exit.TRY_AGAIN} if said[rank].code != 0 else {0}
+        others = {Exit.SAVED, Exit.LOST} if said[rank].code != 0 else {0}
         for i, one in enumerate(said):
             if one.code not in (early if i == rank else others) or "Traceback" in one.err:
                 told = f"process {i}: exit code {one.code}: {one.last_line}"

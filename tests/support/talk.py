@@ -10,14 +10,14 @@ from lth_jax import devices
 from lth_jax.config import ConfigError
 from lth_jax.devices.mesh import make_mesh
 from lth_jax.devices.processes import put
+from lth_jax.errors import UserError
 
 
 class Unpicklable(Exception):
-    """An error that cannot be told as it is."""
+    """An error that cannot be read back."""
 
-    def __init__(self):
+    def __init__(self, more, than_one):
         super().__init__("odd")
-        self.lock = lambda: None
 
 
 def raising(error):
@@ -46,8 +46,18 @@ def main():
     with pytest.raises(ConfigError, match="of the first") as raised:
         devices.from_first(raising(ConfigError(f"of {'the first' if is_first else own}")))
     assert raised.value.is_told != is_first
+    for failing in (0, 1):
+        local = raising(ConfigError("mine")) if own == failing else lambda: own
+        told = "mine" if own == failing else "another process of this job failed"
+        with pytest.raises(UserError, match=told) as raised:
+            devices.by_all(local)
+        assert raised.value.is_common
+    assert devices.by_all(lambda: own) == own
+    large = np.arange(2**25 + 3, dtype=np.uint8)  # more than is sent at once
+    heard = devices.from_first(lambda: large)
+    np.testing.assert_array_equal(heard, large)
     with pytest.raises(Unpicklable if is_first else RuntimeError, match="odd"):
-        devices.from_first(raising(Unpicklable()))
+        devices.from_first(raising(Unpicklable(1, 2)))
     with pytest.raises(ZeroDivisionError):
         devices.by_first(lambda x: 1 / x)(0)
     assert devices.by_first(lambda x: x + own)(5) == 5  # and they talk on
@@ -58,6 +68,8 @@ def main():
         spread = put(tree, NamedSharding(mesh, spec))
         assert not spread["a"].is_fully_addressable
         again = put(spread, NamedSharding(mesh, P()))
+        zeros = put(np.full(8, -0.0)[: mesh.size], NamedSharding(mesh, P("member")))
+        assert np.signbit(devices.on_host(zeros)).all()
         np.testing.assert_array_equal(devices.on_host(spread["a"]), tree["a"])
         np.testing.assert_array_equal(devices.on_host(again["a"]), tree["a"])
         data = jax.random.key_data(spread["keys"])
