@@ -19,7 +19,7 @@ STUDY = (
     f"--config={ROOT / 'configs' / 'mnist1d.py'}:smoke",
     "--config.num_levels=2",
     "--config.arms=ticket,",
-    "--config.num_steps=1000",
+    "--config.num_steps=600",
     "--config.checkpoint_every_steps=200",
 )
 TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
