@@ -44,7 +44,7 @@ _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
     "Several processes train one study together: host:port of the first of them. Under a"
-    " multi-task srun, and on a TPU, the three flags are found out.",
+    " multi-task srun and on a TPU none of the three flags is needed.",
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")

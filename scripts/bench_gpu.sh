@@ -99,6 +99,7 @@ part conv_members_bf16 75 $(models --models=$conv --how=$how --members=$few \
   --steps=$steps --repeats=$repeats --compute_dtype=bfloat16)
 more resnet_members 100 $(models --models=resnet20 --how=$how --members=$few \
   --steps=$steps --repeats=$repeats)
+more scaling 30 python3 scripts/bench_scaling.py --devices=1 --per_device=100 --steps=100
 part conv_study_bf16 60 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
 
 (cd "$work" && tar czf "$out/records.tgz" ./*/records)

@@ -12,7 +12,8 @@ at best; `cores` says how many.
   compiled anew.
 - `members`: member steps a second at fixed work per device, `per_device` members on
   each; `ratio` is the time of one device's share alone (of one device in each process),
-  of that of all: 1 at best.
+  of that of all: 1 at best. `peak_megabytes` is what a device has had in use; None: it
+  does not tell.
 - `data_axis`, of numbers that divide the batch: one member whose batches are split over
   the devices: milliseconds a step, `ratio` to one device's, and the all-reduces.
 - `checkpoint`: seconds to gather and save the state of all members, and to restore it
@@ -93,6 +94,7 @@ def measure(args: argparse.Namespace, num_devices: int, num_processes: int) -> N
         members=many,
         member_steps_per_s=round(rate, 1),
         ratio=ratio(taken["device"], taken["members"]),
+        peak_megabytes=peak_megabytes(),
     )
     if case.indices.shape[1] % num_devices == 0:
         split = calls["split"]
@@ -105,6 +107,13 @@ def measure(args: argparse.Namespace, num_devices: int, num_processes: int) -> N
             all_reduces=text.count(" all-reduce("),
         )
     report("checkpoint", **told, **checkpoint(calls["members"]()[0], args.repeats))
+
+
+def peak_megabytes() -> float | None:
+    """The most memory that the first device has had in use."""
+    told = jax.local_devices()[0].memory_stats() or {}
+    peak = told.get("peak_bytes_in_use")
+    return None if peak is None else round(peak / 1e6, 1)
 
 
 def checkpoint(state: Any, repeats: int) -> dict[str, float]:
