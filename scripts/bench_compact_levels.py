@@ -63,8 +63,9 @@ def measure(job: Job, start: Start, repeats: int) -> None:
 
     def train(name: str) -> Callable[[], None]:
         def run() -> None:
-            for (reached,) in trainer.train([begun[name]]):
-                trained[name] = reached.training
+            for _, reached in trainer.train([begun[name]]):
+                pass
+            trained[name] = reached()[0].training
 
         return run
 

@@ -91,7 +91,7 @@ def parsed(arguments: Sequence[str]) -> list[str]:
     flags.FLAGS["config"].unparse()
     # As typed: config_flags looks there for the fields that are set.
     sys.argv = [str(ROOT / "lth_jax" / "main.py"), *arguments]
-    return main._parse_flags(sys.argv)
+    return main.parse_flags(sys.argv)
 
 
 def said(command: Callable[[], int]) -> Said:
