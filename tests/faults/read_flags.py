@@ -103,6 +103,6 @@ def _read(argv: list[str]) -> StudyConfig:
         raise RuntimeError(f"exit code {stop.code}: {line}") from None
     if len(rest) > 1:
         raise UserError(f"unknown argument {rest[1]!r}")
-    config = lth_config.read(main._CONFIG.value)
+    config = lth_config.read(main.CONFIG.value)
     check_arms(config)
     return config
