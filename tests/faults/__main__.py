@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     began = time.monotonic()
     chosen = args.only or list(KINDS)
     os.environ["GIT_DIR"] = os.devnull  # studies note the commit, which may change
+    os.environ.pop("XLA_FLAGS", None)  # and the devices, which tests force
     with contextlib.ExitStack() as stack:
         memory = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
         temporary = tempfile.TemporaryDirectory(prefix="faults-", dir=memory)
