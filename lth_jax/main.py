@@ -23,7 +23,7 @@ from tqdm import tqdm
 from lth_jax import config as lth_config
 from lth_jax import devices, supervisor
 from lth_jax.config import command_line
-from lth_jax.devices.joining import job_of
+from lth_jax.devices.joining import peers_of
 from lth_jax.errors import Exit, UserError, fail
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.interruption import Interrupted, Interruption, Signals
@@ -72,13 +72,13 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         check_arms(config)
         command = functools.partial(_run, config, workdir(), interruption)
         given = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-        job = job_of(*given, os.environ)
-        if job is None:
+        peers = peers_of(*given, os.environ)
+        if peers is None:
             return command()
         if supervisor.is_child():
             from lth_jax import together
 
-            return together.run(job, config, command, _failed)
+            return together.run(peers, config, command, _failed)
         if isinstance(interruption, Signals):
             interruption.close()
         code, lost = supervisor.run_child(sys.argv[1:])

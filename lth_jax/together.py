@@ -10,7 +10,7 @@ import jax
 
 from lth_jax import devices
 from lth_jax.config import StudyConfig
-from lth_jax.devices.joining import Job, join
+from lth_jax.devices.joining import Peers, join
 from lth_jax.errors import Exit, UserError, fail
 from lth_jax.store import environment
 from lth_jax.store.workdir import differing
@@ -25,7 +25,7 @@ _OF_RUNTIME = re.compile(
 
 
 def run(
-    job: Job,
+    peers: Peers,
     config: StudyConfig,
     command: Callable[[], int],
     tell: Callable[[Exception], int],
@@ -41,7 +41,7 @@ def run(
     _keep_stdout_to_ourselves()
     devices.use_all_cores()
     try:
-        join(job)
+        join(peers)
         _check_same(config)
         return command()
     except Exception as error:
@@ -67,7 +67,7 @@ def _told(error: Exception, tell: Callable[[Exception], int]) -> int:
         )
     try:
         return tell(error)
-    except Exception:
+    except Exception:  # it is none that the user can mend: a defect, or a library's
         traceback.print_exc()
         return 1
 

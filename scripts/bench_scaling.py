@@ -41,7 +41,7 @@ from timing import ratio, timed
 
 import lth_jax
 from lth_jax import devices
-from lth_jax.devices.joining import Job, join
+from lth_jax.devices.joining import Peers, join
 from lth_jax.store import checkpoints
 
 IMPORTED = time.time()
@@ -64,7 +64,7 @@ def program(case: Case, num_members: int, num_data: int) -> functools.partial[An
 def measure(args: argparse.Namespace, num_devices: int, num_processes: int) -> None:
     """All measurements of one number of devices and processes, in one of these."""
     if num_processes > 1:
-        join(Job(args.coordinator, num_processes, args.rank))
+        join(Peers(args.coordinator, num_processes, args.rank))
     if (num_found := jax.device_count()) != num_devices:
         sys.exit(f"--devices: {num_devices}; there are {num_found}")
     moments = {"imports_s": IMPORTED, "devices_s": time.time()}

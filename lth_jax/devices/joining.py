@@ -21,7 +21,7 @@ _START_SECONDS = 300  # within which all must have come
 _SHUTDOWN_SECONDS = 120  # for the slowest exit of a process
 
 
-class Job(NamedTuple):
+class Peers(NamedTuple):
     """The processes that are to train together; None: JAX finds out."""
 
     coordinator: str | None = None  # host:port of the first process
@@ -37,13 +37,13 @@ class NotMet(UserError):
     exit_code = Exit.LOST
 
 
-def job_of(
+def peers_of(
     coordinator: str | None,
     num_processes: int | None,
     process_id: int | None,
     variables: Mapping[str, str],
-) -> Job | None:
-    """The job that flags, Slurm or a TPU say that this process is part of; None: none.
+) -> Peers | None:
+    """Who this process is to train with, by flags, Slurm or a TPU; None: nobody.
 
     Raises:
       UserError: if some of the flags are given, or what they say cannot be.
@@ -62,24 +62,24 @@ def job_of(
             raise UserError(
                 f"--coordinator: {coordinator!r}; must be host:port, such as node1:8476"
             )
-        return Job(*given) if num_processes > 1 else None
+        return Peers(*given) if num_processes > 1 else None
     if given != (None, None, None):
         names = "--coordinator", "--num_processes", "--process_id"
         missing = [n for n, v in zip(names, given, strict=True) if v is None]
         raise UserError(f"{missing[0]}: missing; the three flags belong together")
     if int(variables.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return Job(local_device_ids=_slurm_device_ids(variables))
+        return Peers(local_device_ids=_slurm_device_ids(variables))
     if not _is_tpu(variables):
         return None
     workers = [variables[name] for name in _TPU_WORKERS if name in variables]
     slices = int(variables.get("MEGASCALE_NUM_SLICES", "1"))
     if workers and slices == 1 and not any("," in names for names in workers):
         return None
-    return Job(may_be_alone=not workers)
+    return Peers(may_be_alone=not workers)
 
 
-def join(job: Job) -> None:
-    """Joins the other processes of a job, and waits until all are there.
+def join(peers: Peers) -> None:
+    """Joins the peers, and waits until all are there.
 
     Raises:
       UserError: if they do not come, or bring different numbers of devices.
@@ -89,17 +89,17 @@ def join(job: Job) -> None:
     # One process may find in its cache what another has to compile, and would wait for it
     # in vain: Gloo waits 30 s, and a GPU's autotuning for ever.
     jax.config.update("jax_enable_compilation_cache", False)
-    given = job.coordinator is not None
+    given = peers.coordinator is not None
     try:
         jax.distributed.initialize(
-            *job[:4],
+            *peers[:4],
             cluster_detection_method="deactivate" if given else None,
             initialization_timeout=_START_SECONDS,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
-        if job.may_be_alone and isinstance(error, ValueError):
+        if peers.may_be_alone and isinstance(error, ValueError):
             return  # a TPU that names no other hosts
         what = " ".join(str(error).split())
         raise NotMet(f"the processes of this job do not meet ({what})") from None

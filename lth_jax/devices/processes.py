@@ -205,7 +205,7 @@ def _pickled(value: Any, error: Exception | None) -> bytes:
     """Both; an error that cannot be read back is told as another."""
     try:
         pickle.loads(content := pickle.dumps((value, error)))
-    except Exception:
+    except Exception:  # of any type: what classes raise that cannot be made again
         if error is None:
             raise
         return pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}")))

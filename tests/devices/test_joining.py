@@ -3,21 +3,23 @@
 import pytest
 
 from lth_jax.devices import joining
-from lth_jax.devices.joining import Job, job_of
+from lth_jax.devices.joining import Peers, peers_of
 from lth_jax.errors import UserError
 
 NODE = {"SLURM_STEP_NUM_TASKS": "5", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1"}
 
 
 def test_one_process_joins_nobody():
-    assert job_of(None, None, None, {}) is None
-    assert job_of("a:1", 1, 0, {}) is None
-    assert job_of(None, None, None, {"SLURM_STEP_NUM_TASKS": "1"}) is None
-    assert job_of(None, None, None, {"SLURM_JOB_ID": "7"}) is None  # sbatch without srun
+    assert peers_of(None, None, None, {}) is None
+    assert peers_of("a:1", 1, 0, {}) is None
+    assert peers_of(None, None, None, {"SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert (
+        peers_of(None, None, None, {"SLURM_JOB_ID": "7"}) is None
+    )  # sbatch without srun
 
 
 def test_flags_name_the_job():
-    assert job_of("a:1", 3, 2, NODE) == Job("a:1", 3, 2)
+    assert peers_of("a:1", 3, 2, NODE) == Peers("a:1", 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_flags_name_the_job():
 )
 def test_flags_that_cannot_be_are_refused(flags, told):
     with pytest.raises(UserError, match=told):
-        job_of(*flags, {})
+        peers_of(*flags, {})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_flags_that_cannot_be_are_refused(flags, told):
 def test_tasks_of_slurm_share_the_gpus_of_their_node(local, node, visible, expected):
     variables = NODE | {"SLURM_LOCALID": str(local), "SLURM_NODEID": str(node)}
     variables |= {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-    assert job_of(None, None, None, variables) == Job(local_device_ids=expected)
+    assert peers_of(None, None, None, variables) == Peers(local_device_ids=expected)
 
 
 @pytest.mark.parametrize(
@@ -68,27 +70,27 @@ def test_a_tpu_finds_its_own_job(files, package, platforms, joins, monkeypatch):
     monkeypatch.setattr(joining.glob, "glob", found)
     monkeypatch.setattr(joining.importlib.util, "find_spec", lambda name: package or None)
     variables = {} if platforms is None else {"JAX_PLATFORMS": platforms}
-    expected = Job(may_be_alone=True) if joins else None
-    assert job_of(None, None, None, variables) == expected
+    expected = Peers(may_be_alone=True) if joins else None
+    assert peers_of(None, None, None, variables) == expected
 
 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({"TPU_WORKER_HOSTNAMES": "a,b"}, Job()),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, Peers()),
         ({"TPU_WORKER_HOSTNAMES": "a"}, None),
         ({"TPU_PROCESS_ADDRESSES": "local"}, None),
-        ({"TPU_WORKER_HOSTNAMES": "a", "MEGASCALE_NUM_SLICES": "2"}, Job()),
+        ({"TPU_WORKER_HOSTNAMES": "a", "MEGASCALE_NUM_SLICES": "2"}, Peers()),
     ],
 )
 def test_a_tpu_of_one_host_trains_alone(variables, expected, monkeypatch):
     monkeypatch.setattr(joining, "_is_tpu", lambda variables: True)
-    assert job_of(None, None, None, variables) == expected
+    assert peers_of(None, None, None, variables) == expected
 
 
 def test_gpus_that_slurm_gave_each_task_are_all_its_own():
     variables = NODE | {"SLURM_LOCALID": "1", "SLURM_NODEID": "0"}
     variables |= {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}
     for on_node, expected in (("8", (0, 1, 2, 3)), ("4", (1, 3))):
-        job = job_of(None, None, None, variables | {"SLURM_GPUS_ON_NODE": on_node})
-        assert job == Job(local_device_ids=expected)
+        job = peers_of(None, None, None, variables | {"SLURM_GPUS_ON_NODE": on_node})
+        assert job == Peers(local_device_ids=expected)

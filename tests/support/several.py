@@ -6,10 +6,10 @@
 import runpy
 import sys
 
-from lth_jax.devices.joining import Job, join
+from lth_jax.devices.joining import Peers, join
 
 if __name__ == "__main__":
     coordinator, number, process_id, module, *arguments = sys.argv[1:]
-    join(Job(coordinator, int(number), int(process_id)))
+    join(Peers(coordinator, int(number), int(process_id)))
     sys.argv[1:] = arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)
