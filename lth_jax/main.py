@@ -82,7 +82,7 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         if isinstance(interruption, Signals):
             interruption.close()
         code, lost = supervisor.run_child(sys.argv[1:])
-        return fail(f"{lost}; {_KEPT}", code) if lost else code
+        return fail(f"{lost}. {_KEPT}", code) if lost else code
     except (UserError, OSError, RuntimeError) as error:
         return _failed(error)
 

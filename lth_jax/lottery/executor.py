@@ -143,13 +143,13 @@ class Executor:
             for step, reached in trainer.train(begun):
                 for one in begun:
                     self._progress.advance((step - at) * len(one.job.members), one.job)
-                at = step
-                if step in ends:
+                at, is_end = step, step in ends
+                if is_end:
                     now = reached()
                     self._save(now)
                 if self._interruption.is_asked():
-                    if job.is_whole and not (step in ends and step < job.last_step):
-                        self._checkpoint(reached())
+                    if job.is_whole and not (is_end and step < job.last_step):
+                        self._checkpoint(now if is_end else reached())
                     raise Interrupted
             if job.is_whole:
                 self._finish(now)
