@@ -15,8 +15,8 @@ Expected:  dense test accuracy at early stop 97.7 to 98.4, early stop near step 
            noise: its tickets of 80% to 33% are 0.1 to 0.3 points below dense, and at 80%,
            64% and 51% its fresh inits stop earlier than its tickets.
 Time:      about 1 ms a step and net on 2 CPU cores, evaluations included, nearly all of
-           it matrix products: 50 s a net, 4 hours in all. On an H100 7 to 8 minutes in
-           all, by its first 100 s.
+           it matrix products: 50 s a net, 4 hours in all. On an H100 4 to 5 minutes in
+           all, by its first 208 s.
 Variant:   ":smoke", 4 levels of 1,000 steps, halving the weights: 40 s on 2 CPU cores;
            dense 96.7 ± 0.2, at 25% the ticket 97.6 ± 0.5, a fresh init 96.0 ± 0.4.
 """

@@ -71,7 +71,7 @@ if [ -n "${LTH_GPU_TINY:-}" ]; then
   twin+=" --config.num_levels=2 --config.arms=ticket,reinit"
   conv_study="--config=configs/mnist1d.py:smoke --config.num_levels=1"
 else
-  how=vmap,map together=vmap steps=50 repeats=3 seconds=60 many=1,10,100,400 few=1,5
+  how=vmap,map together=vmap steps=50 repeats=3 seconds=60 many=1,5,15,100 few=1,5
   conv=conv6
   lenet="--config=configs/lenet.py --config.data.raw_dir=.gpu/mnist"
   twin="--config=configs/lenet.py:smoke --config.data.raw_dir=.gpu/mnist"
@@ -99,7 +99,9 @@ part conv_members_bf16 75 $(models --models=$conv --how=$how --members=$few \
   --steps=$steps --repeats=$repeats --compute_dtype=bfloat16)
 more resnet_members 100 $(models --models=resnet20 --how=$how --members=$few \
   --steps=$steps --repeats=$repeats)
-more scaling 30 python3 scripts/bench_scaling.py --devices=1 --per_device=100 --steps=100
+more scaling 60 python3 scripts/bench_scaling.py --devices=1 --per_device=100 --steps=100
+more torch_compiled 60 $(models --models=lenet,conv6 --members=1 --how=vmap \
+  --steps=$steps --repeats=$repeats --torch=graph,compiled)
 part conv_study_bf16 60 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
 
 (cd "$work" && tar czf "$out/records.tgz" ./*/records)

@@ -1,6 +1,7 @@
 """Times the masked training step of the paper's nets, one JSON line a measurement.
 
   python scripts/bench_models.py [--models=conv2,resnet20] [--steps=10] [--repeats=5]
+      [--torch=eager,graph,compiled]
       [--members=1,2] [--how=map] [--compute_dtype=bfloat16] [--segment] [--collapsed]
 
 Every ratio is between things timed in turn in this run, and is the median over the
@@ -25,18 +26,20 @@ pruned.
 - `members`: M members in one call of `over_members`, against one alone, not batched:
   the whole call's time, and the time a member. A call spreads its members over all
   devices (cores). On CPU only `map` runs by default.
-- `vs_pytorch`: against the same net in eager PyTorch on the same kind of device, in the
-  fastest of its two memory formats, on CPU each with one thread and with all, with fused
-  optimizers, TF32 and tuned convolutions on a GPU, and autocast for bfloat16. PyTorch
-  trains on one ready batch, and neither gathers, augments, normalises nor masks. Its
-  threads sleep while they wait, since spinning on shared cores takes them 50 times as
-  long; on a machine of one's own, set OMP_WAIT_POLICY=active.
+- `vs_pytorch`: against the same net in PyTorch on the same kind of device, in the
+  fastest of its two memory formats: on CPU eager, with one thread and with all; on a GPU
+  eager, as a CUDA graph of a step, and that compiled by `torch.compile`, with fused
+  optimizers, TF32 and tuned convolutions, and autocast for bfloat16; `--torch` chooses.
+  PyTorch trains on one ready batch, and neither gathers, augments, normalises nor masks.
+  Its threads sleep while they wait, since spinning on shared cores takes them 50 times
+  as long; on a machine of one's own, set OMP_WAIT_POLICY=active.
 
 On a GPU: --models=conv6 --members=1,5 --how=vmap,map --steps=100
           --models=lenet --members=1,100 --steps=1000
 """
 
 import argparse
+import functools
 import os
 import statistics
 from collections.abc import Callable
@@ -118,8 +121,8 @@ def segments(case: Case, loop: Callable[[], Any]) -> Functions:
     }
 
 
-def torch_loops(case: Case) -> Functions:
-    """The same training in eager PyTorch, by memory format and threads.
+def torch_loops(case: Case, ways: list[str]) -> Functions:
+    """The same training in PyTorch, by memory format, and threads or how it runs.
 
     Raises:
       ValueError: where PyTorch cannot be compared with; says why.
@@ -136,8 +139,10 @@ def torch_loops(case: Case) -> Functions:
     if case.name != "lenet":
         formats["channels_last"] = torch.channels_last
     counts = [None] if on_gpu else sorted({1, jax.local_device_count()})
-    return {
-        f"torch {name}" + (f" threads_{threads}" if threads else ""): training_loop(
+    found: Functions = {}
+    for name, memory_format in formats.items():
+        make = functools.partial(
+            training_loop,
             case.name,
             case.indices.shape[1],
             len(case.indices),
@@ -145,14 +150,21 @@ def torch_loops(case: Case) -> Functions:
             memory_format=memory_format,
             bfloat16=case.dtype == "bfloat16",
             on_gpu=on_gpu,
-            threads=threads,
         )
-        for name, memory_format in formats.items()
-        for threads in counts
-    }
+        for threads in counts if "eager" in ways else ():
+            suffix = f" threads_{threads}" if threads else ""
+            found[f"torch {name}{suffix}"] = make(threads=threads)
+        for how in [way for way in ways if way != "eager"]:
+            try:
+                found[f"torch {name} {how}"] = make(threads=None, how=how)
+            except Exception as error:  # whatever a compiler that is missing raises
+                print(f"torch {name} {how}: skipped: {error!r}"[:300], flush=True)
+    return found
 
 
-def measure_alone(case: Case, repeats: int, with_segment: bool) -> None:
+def measure_alone(
+    case: Case, repeats: int, with_segment: bool, torch_ways: list[str]
+) -> None:
     """One member: the step, and what it is compared with."""
     product, flops = matrix_product()
     loop = python_loop(case, case.apply)
@@ -163,7 +175,7 @@ def measure_alone(case: Case, repeats: int, with_segment: bool) -> None:
         functions |= segments(case, loop)
     skipped = None
     try:
-        functions |= torch_loops(case)
+        functions |= torch_loops(case, torch_ways)
     except ValueError as error:
         skipped = str(error)
     seconds = timed(functions, repeats)
@@ -196,10 +208,10 @@ def measure_alone(case: Case, repeats: int, with_segment: bool) -> None:
             segment_ms=round(1e3 * statistics.median(seconds["segment"]), 1),
             loop_ms=round(1e3 * statistics.median(seconds["evaluated loop"]), 1),
         )
-    if skipped:
-        case.report("vs_pytorch", skipped=skipped)
-        return
     by_format = {n: s for n, s in seconds.items() if n.startswith("torch ")}
+    if not by_format:
+        case.report("vs_pytorch", skipped=skipped or "nothing of it ran")
+        return
     fastest = min(by_format, key=lambda name: statistics.median(by_format[name]))
     case.report(
         "vs_pytorch",
@@ -293,6 +305,11 @@ def main() -> None:
     parser.add_argument(
         "--compute_dtype", choices=("float32", "bfloat16"), default="float32"
     )
+    parser.add_argument(
+        "--torch",
+        type=several_of("eager", "graph", "compiled"),
+        help="eager on CPU, else eager,graph",
+    )
     parser.add_argument("--segment", action="store_true", help="slow on CPU")
     parser.add_argument("--collapsed", action="store_true", help="very slow on CPU")
     args = parser.parse_args()
@@ -302,9 +319,10 @@ def main() -> None:
     on_cpu = jax.default_backend() == "cpu"
     ways = args.how or (["map"] if on_cpu else ["vmap", "map"])
     counts = args.members or ([1, 2] if on_cpu else [1, 2, 5])
+    torch_ways = args.torch or (["eager"] if on_cpu else ["eager", "graph"])
     for name in args.models:
         case = make_case(name, args.steps, args.compute_dtype)
-        measure_alone(case, args.repeats, args.segment)
+        measure_alone(case, args.repeats, args.segment, torch_ways)
         if args.collapsed and name == "conv2":
             measure_collapsed(case)
         measure_members(case, args.repeats, ways, counts)

@@ -1,4 +1,4 @@
-"""The nets of `lth_jax.models` in eager PyTorch, and their training loops."""
+"""The nets of `lth_jax.models` in PyTorch, and their training loops."""
 
 import contextlib
 import itertools
@@ -104,8 +104,13 @@ def training_loop(
     bfloat16: bool,
     on_gpu: bool,
     threads: int | None,
+    how: str = "eager",
 ) -> Callable[[], None]:
-    """A function that trains for so many steps, on a batch already on the device."""
+    """A function that trains for so many steps, on a batch already on the device.
+
+    `how` is "eager", or on a GPU "graph", which replays one step as a CUDA graph, or
+    "compiled", which does so with the net compiled by `torch.compile`.
+    """
     if on_gpu:  # XLA may use TF32 too, and tunes its convolutions
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
@@ -115,28 +120,50 @@ def training_loop(
     inputs = torch.randn(batch_size, *shape, device=device)
     inputs = inputs.to(memory_format=memory_format)
     labels = torch.randint(10, (batch_size,), device=device)
+    params, is_captured = list(net.parameters()), how != "eager"
     opt: torch.optim.Optimizer
     if optimizer == "adam":
-        opt = torch.optim.Adam(net.parameters(), 2e-4, fused=True)
+        opt = torch.optim.Adam(params, 2e-4, fused=True, capturable=is_captured)
     else:
-        opt = torch.optim.SGD(
-            net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4, fused=True
-        )
+        opt = torch.optim.SGD(params, 0.01, momentum=0.9, weight_decay=1e-4, fused=True)
+    if how == "compiled":
+        net = torch.compile(net)
+
+    def step() -> None:
+        opt.zero_grad()
+        with (
+            torch.autocast(device.type, torch.bfloat16, cache_enabled=not is_captured)
+            if bfloat16
+            else contextlib.nullcontext()
+        ):
+            loss = F.cross_entropy(net(inputs), labels)
+        loss.backward()
+        opt.step()
+
+    if is_captured:
+        step = _captured(step)
 
     def train() -> None:
         if threads:
             torch.set_num_threads(threads)
         for _ in range(steps):
-            opt.zero_grad()
-            with (
-                torch.autocast(device.type, torch.bfloat16)
-                if bfloat16
-                else contextlib.nullcontext()
-            ):
-                loss = F.cross_entropy(net(inputs), labels)
-            loss.backward()
-            opt.step()
+            step()
         if on_gpu:
             torch.cuda.synchronize()
 
     return train
+
+
+def _captured(step: Callable[[], None]) -> Callable[[], None]:
+    """A step as one CUDA graph; before that it runs a few times, to tune and compile."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(5):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    # The graph reads memory that the step's own tensors hold.
+    return lambda _step=step: graph.replay()  # type: ignore[misc]

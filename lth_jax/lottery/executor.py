@@ -16,6 +16,7 @@ from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.progress import Progress
+from lth_jax.lottery.spacing import Spacing
 from lth_jax.lottery.tickets import Missing, Tickets, Trained
 from lth_jax.lottery.trainer import Trainer
 from lth_jax.store.trackers import Trackers
@@ -38,6 +39,7 @@ class Executor:
             for study, tickets in self._tickets.items()
         }
         self._interruption = interruption or Interruption()
+        self._spacing = Spacing()
         self._trainers = {study.program: Trainer(study) for study in self._tickets}
 
     def run(self) -> None:
@@ -129,7 +131,7 @@ class Executor:
         return begin(job, start, goal, tickets.in_training(job))
 
     def _train_together(self, begun: list[Begun]) -> None:
-        """Trains jobs that reached the same step, saving at every segment's end.
+        """Trains jobs that reached the same step, saving at segments' ends.
 
         Asked to stop they are saved where they are, and `Interrupted` is raised.
         """
@@ -146,16 +148,17 @@ class Executor:
                 at, is_end = step, step in ends
                 if is_end:
                     now = reached()
-                    self._save(now)
-                if self._interruption.is_asked():
-                    if job.is_whole and not (is_end and step < job.last_step):
-                        self._checkpoint(now if is_end else reached())
+                    self._keep(now)
+                asked = self._interruption.is_asked()
+                if asked or (is_end and step < job.last_step and self._is_due()):
+                    self._checkpoint(now if is_end else reached())
+                if asked:
                     raise Interrupted
             if job.is_whole:
                 self._finish(now)
 
-    def _save(self, reached: list[Begun]) -> None:
-        """Saves jobs at a segment's end, and what others need of them there."""
+    def _keep(self, reached: list[Begun]) -> None:
+        """Keeps what others need of jobs at a segment's end."""
         for one in reached:
             job, tickets = one.job, self._tickets[one.job.study]
             curves = results.by_tag(one.training.curves)
@@ -164,14 +167,20 @@ class Executor:
             )
             if job.level == 0 and one.step == job.study.rewind_step:
                 tickets.keep_rewind_point(one.training.state)
-        if reached[0].job.is_whole and reached[0].step < reached[0].job.last_step:
-            self._checkpoint(reached)
+
+    def _is_due(self) -> bool:
+        """Whether to write a checkpoint; each process has its own clock."""
+        is_due: bool = devices.from_first(self._spacing.is_due)
+        return is_due
 
     def _checkpoint(self, reached: list[Begun]) -> None:
-        """Writes all that jobs need to go on."""
-        for one in reached:
-            in_training = self._tickets[one.job.study].in_training(one.job)
-            in_training.save(one.step, one.training)
+        """Writes all that whole jobs need to go on."""
+        if not reached[0].job.is_whole:
+            return
+        with self._spacing.measured():
+            for one in reached:
+                in_training = self._tickets[one.job.study].in_training(one.job)
+                in_training.save(one.step, one.training)
 
     def _finish(self, begun: list[Begun]) -> None:
         """Writes what came of jobs, and forgets how they got there."""
