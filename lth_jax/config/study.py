@@ -40,10 +40,10 @@ class StudyConfig:
     # The test set for the learning curves, a multiple of eval_every_steps; None: as
     # often. Accuracy at early stop is exact all the same.
     eval_test_every_steps: int | None = None
-    # The length of a segment, a multiple of eval_every_steps. At its end a checkpoint is
-    # written, unless writing would take more than a twentieth of the time. One that takes
-    # over ten seconds is cut into several compiled calls, after each of which the study
-    # can be stopped and saved; results are the same.
+    # The most that is trained in one compiled call, a multiple of eval_every_steps. What
+    # would take over ten seconds is cut into several; results are the same. After each
+    # the study can be stopped and saved, and a checkpoint is written, unless writing
+    # would take more than a twentieth of the time.
     checkpoint_every_steps: int = 5_000
     # "ticket", and the controls trained beside it at every level but the first: "reinit",
     # "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",

@@ -131,7 +131,7 @@ class Executor:
         return begin(job, start, goal, tickets.in_training(job))
 
     def _train_together(self, begun: list[Begun]) -> None:
-        """Trains jobs that reached the same step, saving at segments' ends.
+        """Trains jobs that reached the same step, with checkpoints between calls.
 
         Asked to stop they are saved where they are, and `Interrupted` is raised.
         """
@@ -150,7 +150,7 @@ class Executor:
                     now = reached()
                     self._keep(now)
                 asked = self._interruption.is_asked()
-                if asked or (is_end and step < job.last_step and self._is_due()):
+                if asked or (step < job.last_step and self._is_due()):
                     self._checkpoint(now if is_end else reached())
                 if asked:
                     raise Interrupted

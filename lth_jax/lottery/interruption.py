@@ -24,6 +24,7 @@ SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+ANSWER_SECONDS = 25.0  # within which a study stops; most schedulers kill after 30
 _ONE_REQUEST_SECONDS = 1.0  # Slurm sends two SIGTERMs 10 ms apart
 
 
@@ -67,14 +68,16 @@ class Signals(Interruption):
     """Asked by signals, from `listen` to `close`, both called in the main thread.
 
     What comes within a second of the first is the same request. While all is saved the
-    first ends a process that is alone at once; a later one ends any. A thread acts on
-    them, since the main thread may compile or compute for long. A hangup that is ignored,
-    as under nohup, stays so.
+    first ends a process that is alone at once; a later one ends any, and so does a call
+    that goes on for `ANSWER_SECONDS` after the first: what it trained is lost. A thread
+    acts on them, since the main thread may compile or compute for long. A hangup that is
+    ignored, as under nohup, stays so.
     """
 
     def __init__(self, announce: Callable[[str], None]):
         self._announce = announce
         self._asked_at: float | None = None
+        self._is_heard = False  # by the main thread, between two calls
 
     def listen(self) -> None:
         """Begins; signals before it act as they did."""
@@ -103,11 +106,32 @@ class Signals(Interruption):
         """Whether a signal came."""
         return self._asked_at is not None
 
+    def is_asked(self) -> bool:
+        """As of any interruption; what is asked later waits for the next call to end."""
+        self._is_heard = self.is_told()
+        return super().is_asked()
+
     def _receive_all(self) -> None:
-        while numbers := self._ours.recv(64):
+        while True:
+            try:
+                numbers = self._ours.recv(64)
+            except TimeoutError:
+                self._give_up()
+                continue
+            if not numbers:
+                return
             for number in numbers:
                 if number in SIGNALS:
                     self._receive(signal.Signals(number))
+
+    def _give_up(self) -> None:
+        """Ends the process, unless it is saving; its scheduler would kill it soon."""
+        self._ours.settimeout(None)
+        if not self._is_heard:
+            self._end(
+                f"the compiled call goes on after {ANSWER_SECONDS:.0f} s; what was"
+                " trained since the last checkpoint is lost; go on with the same command"
+            )
 
     def _receive(self, received: signal.Signals) -> None:
         now = time.monotonic()
@@ -120,6 +144,7 @@ class Signals(Interruption):
                 f"{received.name}: saving as soon as this compiled call ends; once more"
                 " stops at once, and loses what is not saved"
             )
+            self._ours.settimeout(ANSWER_SECONDS)
         elif now - self._asked_at > _ONE_REQUEST_SECONDS:
             self._end(f"{received.name}: stopping at once", 128 + received)
 

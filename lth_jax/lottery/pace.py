@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lth_jax.lottery.interruption import ANSWER_SECONDS
 from lth_jax.lottery.segments import Segment
 
-# Of one call. A signal is answered at its end, and a cluster grants about 30 s.
-MOST_SECONDS = 10.0
-_GRACE_SECONDS = 30.0
+MOST_SECONDS = 10.0  # of one call; a signal is answered at its end
 _MOST_GROWTH = 10  # from one call to the next, which may be the first that tests
 _log = logging.getLogger(__name__)
 
@@ -39,11 +38,11 @@ class Pace:
         steps = (stop - first) * segment.num_steps
         fitting = steps * MOST_SECONDS / max(seconds, 1e-9)
         self._steps = int(min(fitting, max(self._steps, _MOST_GROWTH * steps)))
-        if stop - first == 1 and seconds > _GRACE_SECONDS and not self._is_told:
+        if stop - first == 1 and seconds > ANSWER_SECONDS and not self._is_told:
             self._is_told = True
             _log.warning(
                 "the shortest call, %d steps and an evaluation of all its nets, takes"
-                " %.0f s, and a signal to stop waits for its end; a lower"
+                " %.0f s, and a signal to stop may lose what it trained; a lower"
                 " eval_every_steps or members_per_call makes it shorter",
                 segment.num_steps,
                 seconds,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Of the time. Small nets on a GPU end a segment in a second, and writing takes as long.
+# Of the time. On a GPU small nets end a call in a second, and writing takes as long.
 _MOST_SHARE = 0.05
 
 

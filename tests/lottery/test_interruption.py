@@ -13,14 +13,16 @@ from lth_jax.errors import Exit
 from lth_jax.lottery import interruption
 from lth_jax.lottery.interruption import SIGNALS, Interrupted, Interruption, Signals
 
-# What sends itself signals, seconds after one another, while nets train, for so many
-# seconds, or while all is saved; which signals are one request is told it too.
+# What sends itself signals, seconds after one another, while a call trains for so many
+# seconds and then is saved for so many, or while all is saved. It is told too which
+# signals are one request, and how long it waits for a call.
 PROGRAM = """
 import os, signal, sys, threading, time
 from lth_jax.lottery import interruption
 from lth_jax.lottery.interruption import Interrupted, Signals
-unsaved, interruption._ONE_REQUEST_SECONDS = map(float, sys.argv[1:3])
-sent = [x.split(":") for x in sys.argv[3:]]
+call, save, within, answer = map(float, sys.argv[1:5])
+interruption._ONE_REQUEST_SECONDS, interruption.ANSWER_SECONDS = within, answer
+sent = [x.split(":") for x in sys.argv[5:]]
 signals = Signals(lambda text: print(text, flush=True))
 signals.listen()
 def send():
@@ -28,10 +30,12 @@ def send():
         time.sleep(float(seconds))
         os.kill(os.getpid(), int(number))
 threading.Thread(target=send).start()
-if unsaved:
+if call:
     try:
         with signals.unsaved():
-            time.sleep(unsaved)
+            time.sleep(call)
+            signals.is_asked()
+            time.sleep(save)
             print("saved")
     except Interrupted:
         sys.exit(85)
@@ -39,10 +43,10 @@ time.sleep(60)
 """
 
 
-def sent(unsaved, within, *signals):
+def sent(call, within, *signals, save=0, answer=60):
     """How it ends: exit code and output."""
     arguments = [f"{seconds}:{int(number)}" for seconds, number in signals]
-    command = bare.command(PROGRAM, unsaved, within, *arguments)
+    command = bare.command(PROGRAM, call, save, within, answer, *arguments)
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return ran.returncode, ran.stdout
 
@@ -59,6 +63,20 @@ def test_a_later_one_stops_at_once():
     code, out = sent(30, 0.1, (0.1, signal.SIGTERM), (0.2, signal.SIGINT))
     assert code == 128 + signal.SIGINT
     assert out.splitlines()[1:] == ["SIGINT: stopping at once"]
+
+
+def test_a_call_that_goes_on_is_not_waited_for():
+    code, out = sent(30, 9, (0.1, signal.SIGTERM), (0.1, signal.SIGTERM), answer=0.5)
+    assert code == Exit.SAVED
+    assert out.splitlines()[1:] == [
+        "the compiled call goes on after 0 s; what was trained since the last"
+        " checkpoint is lost; go on with the same command"
+    ]
+
+
+def test_what_is_being_saved_is_waited_for():
+    code, out = sent(0.3, 9, (0.1, signal.SIGTERM), save=1, answer=0.5)
+    assert (code, out.splitlines()[-1]) == (Exit.SAVED, "saved")
 
 
 def test_while_all_is_saved_one_ends_the_process():

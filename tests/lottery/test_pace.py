@@ -63,6 +63,6 @@ def test_what_cannot_be_cut_to_the_grace_is_told_once(clock, caplog):
     assert [n for n, _ in calls] == [1, 1, 1]
     assert [r.getMessage() for r in caplog.records] == [
         "the shortest call, 100 steps and an evaluation of all its nets, takes 42 s, and"
-        " a signal to stop waits for its end; a lower eval_every_steps or"
+        " a signal to stop may lose what it trained; a lower eval_every_steps or"
         " members_per_call makes it shorter"
     ]
