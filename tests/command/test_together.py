@@ -81,7 +81,7 @@ def test_told_to_stop_one_process_saves_with_the_other_and_all_goes_on(
     start, whole, tmp_path
 ):
     processes = start(tmp_path / "study", 2)
-    wait_for("checkpoints/in_training_01*/step_*", tmp_path / "study", processes)
+    wait_for("records/level_00-ticket.csv", tmp_path / "study", processes)
     processes[1].send_signal(signal.SIGTERM)
     processes[1].send_signal(signal.SIGTERM)  # as Slurm does
     began = time.monotonic()
@@ -101,7 +101,7 @@ def test_a_lost_process_takes_the_other_down_with_a_message_and_one_goes_on(
     start, whole, tmp_path
 ):
     processes = start(tmp_path / "study", 2)
-    wait_for("checkpoints/in_training_01*/step_*", tmp_path / "study", processes)
+    wait_for("records/level_00-ticket.csv", tmp_path / "study", processes)
     subprocess.run(["kill", "-KILL", str(child_of(processes[1]))], check=True)
     began = time.monotonic()
     said = ends(processes)

@@ -21,7 +21,7 @@ from lth_jax import config as lth_config
 from lth_jax import data, report
 from lth_jax.analysis.outcomes import early_stop
 from lth_jax.devices.halving import Halving
-from lth_jax.lottery import loop, spacing
+from lth_jax.lottery import loop
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.results import is_finished
 from lth_jax.lottery.study import build
@@ -262,9 +262,8 @@ def test_a_control_has_the_tickets_mask_though_its_level_is_damaged(
 
 @pytest.mark.slow
 def test_a_damaged_segment_goes_back_to_the_one_before(
-    tiny_config, built, finished, copy, caplog, monkeypatch
+    tiny_config, built, finished, copy, caplog
 ):
-    monkeypatch.setattr(spacing, "_MOST_SHARE", 1.0)  # a checkpoint each segment
     config = dataclasses.replace(tiny_config, checkpoint_every_steps=10)
     root = copy.root.with_name("segments")
     boundaries = iter(range(100))

@@ -17,7 +17,6 @@ from support.tiers import quick
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from lth_jax import config as lth_config
-from lth_jax.lottery import spacing
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
@@ -163,8 +162,6 @@ def test_killed_before_it_is_saved_each_step_is_there_once(
 ):
     config = dataclasses.replace(config, checkpoint_every_steps=10, num_levels=1)
     built = build(config)
-    monkeypatch.setattr(spacing, "_MOST_SHARE", 1.0)  # a checkpoint each segment
-
     real = Newest.save
 
     def save(self, step, tree):
