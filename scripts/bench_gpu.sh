@@ -102,7 +102,7 @@ more resnet_members 100 $(models --models=resnet20 --how=$how --members=$few \
 more scaling 60 python3 scripts/bench_scaling.py --devices=1 --per_device=100 --steps=100
 more torch_compiled 60 $(models --models=lenet,conv6 --members=1 --how=vmap \
   --steps=$steps --repeats=$repeats --torch=graph,compiled)
-part conv_study_bf16 60 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
+more conv_study_bf16 60 $(study bf16 $conv_study --config.compute_dtype=bfloat16)
 
 (cd "$work" && tar czf "$out/records.tgz" ./*/records)
 echo "=== all: $SECONDS s; failed:${failed:- none}"

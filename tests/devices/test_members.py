@@ -34,10 +34,8 @@ def stacked(network, half_masks, adam):
 @pytest.mark.parametrize(
     ("how", "num_members"),
     quick(
-        ("vmap", 1),
         ("vmap", 5),
         ("map", 5),
-        ("auto", 5),
         of=[*itertools.product(("vmap", "map"), (1, 3, 5, 8)), ("auto", 1), ("auto", 5)],
     ),
 )

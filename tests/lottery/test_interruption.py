@@ -87,16 +87,20 @@ def test_while_all_is_saved_one_ends_the_process():
 
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_each_signal_asks_and_handlers_are_put_back(signum):
-    before = {s: signal.getsignal(s) for s in SIGNALS}
-    told = threading.Event()
-    signals = Signals(lambda text: told.set())
-    signals.listen()
-    with contextlib.closing(signals):
-        assert not signals.is_asked()
-        with pytest.raises(Interrupted), signals.unsaved():
-            signal.raise_signal(signum)
-            assert told.wait(10) and signals.is_asked()
-    assert {s: signal.getsignal(s) for s in SIGNALS} == before
+    ours = signal.signal(signum, signal.SIG_DFL)  # under nohup a hangup is ignored
+    try:
+        before = {s: signal.getsignal(s) for s in SIGNALS}
+        told = threading.Event()
+        signals = Signals(lambda text: told.set())
+        signals.listen()
+        with contextlib.closing(signals):
+            assert not signals.is_asked()
+            with pytest.raises(Interrupted), signals.unsaved():
+                signal.raise_signal(signum)
+                assert told.wait(10) and signals.is_asked()
+        assert {s: signal.getsignal(s) for s in SIGNALS} == before
+    finally:
+        signal.signal(signum, ours)
 
 
 def test_an_interrupt_asks_where_a_shell_has_it_ignored_but_no_hangup():

@@ -1,11 +1,13 @@
 """The command that makes reports again, as a user types it."""
 
 import functools
+import itertools
 import json
 import shutil
 
 import pytest
 from support.shards import shard
+from support.tiers import quick
 
 from lth_jax import report
 from lth_jax.analysis.verdict import as_json
@@ -136,8 +138,12 @@ def test_bad_input_is_told_in_one_line(flags, message, run, study, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("folder", ["tickets", "weights"])
-@pytest.mark.parametrize("how", ["cut", "gone"])
+@pytest.mark.parametrize(
+    ("how", "folder"),
+    quick(
+        ("cut", "tickets"), of=itertools.product(("cut", "gone"), ("tickets", "weights"))
+    ),
+)
 def test_a_damaged_side_file_costs_its_own_figures(run, study, folder, how):
     path = study.root / folder / "level_01.npz"
     if how == "cut":

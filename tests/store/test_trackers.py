@@ -142,6 +142,7 @@ def test_what_is_evaluated_can_be_seen_at_every_boundary(config, built, tmp_path
     assert seen == [[10, 20], [10, 20, 30, 40], [10, 20, 30, 40]]
 
 
+@pytest.mark.slow
 def test_interrupted_at_every_boundary_each_step_is_there_once(
     config, built, finished, tmp_path
 ):
@@ -156,6 +157,7 @@ def test_interrupted_at_every_boundary_each_step_is_there_once(
     assert points(files) == points(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [0, 30])
 def test_killed_before_it_is_saved_each_step_is_there_once(
     cut, config, tmp_path, monkeypatch
@@ -209,6 +211,7 @@ def test_a_level_that_is_made_again_is_there_once(config, built, copy):
     assert_complete(copy)
 
 
+@pytest.mark.slow
 def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_path):
     late = lth_config.RewindConfig("late_rewind", "15")
     config = dataclasses.replace(config, rewind=late, num_levels=2)
@@ -229,6 +232,7 @@ def test_remaking_the_rewind_point_leaves_the_dense_nets_run_whole(config, tmp_p
     assert steps["ticket/level_01"] == [20, 30, 40]
 
 
+@pytest.mark.slow
 def test_groups_that_train_together_have_runs_of_their_own(config, tmp_path):
     files = run(dataclasses.replace(config, members_per_call=8), tmp_path)
     assert_complete(files)
