@@ -8,6 +8,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lth_jax import data, masks, models
@@ -23,6 +24,8 @@ from lth_jax.pruning.weights import Fraction
 from lth_jax.training import keys, optimizers, sampling, schedules
 from lth_jax.training.dynamics import Dynamics, make_dynamics
 from lth_jax.training.losses import LOSSES, Examples, Loss
+from lth_jax.training.optimizers import OPTIMIZERS, Rates
+from lth_jax.training.schedules import SCHEDULES
 from lth_jax.training.state import TrainState, initial_state
 
 
@@ -71,12 +74,35 @@ class Study:
 
         All that their compiled programs and their data depend on.
         """
-        plain = StudyConfig()
-        replicates = "first_replicate", "num_replicates"
+        plain, optimizer = StudyConfig(), self.config.optimizer
+        members = "first_replicate", "num_replicates", "init"
         others = "arms", "num_levels", "compact_levels", "rewind", "verdict", "log"
-        same = {name: getattr(plain, name) for name in (*replicates, *others)}
+        same = {name: getattr(plain, name) for name in (*members, *others)}
         prune = dataclasses.replace(plain.prune, exclude=self.config.prune.exclude)
-        return dataclasses.replace(self.config, prune=prune, **same)
+        if self.rates is not None:
+            decays = float(optimizer.weight_decay > 0)
+            optimizer = dataclasses.replace(
+                optimizer, learning_rate=1.0, weight_decay=decays
+            )
+        return dataclasses.replace(self.config, prune=prune, optimizer=optimizer, **same)
+
+    @functools.cached_property
+    def rates(self) -> Rates | None:
+        """What its programs are given beside the state, float32[]; None: they have it.
+
+        So studies of other rates share a program. One's own optimizers and schedules may
+        need Python's numbers, and params of fewer bits would get too many from an array.
+        """
+        spec = self.config.optimizer
+        params, _ = jax.eval_shape(self.network.init, jax.random.key(0))
+        are_floats = all(x.dtype == jnp.float32 for x in jax.tree.leaves(params))
+        if spec.name in OPTIMIZERS and spec.schedule in SCHEDULES and are_floats:
+            return Rates(np.float32(spec.learning_rate), np.float32(spec.weight_decay))
+        return None
+
+    def tx_at(self, rates: Rates | None) -> optax.GradientTransformation:
+        """The optimizer with such rates, which may be traced; its own if None."""
+        return self.tx if rates is None else _optimizer(self.config, rates)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -106,27 +132,53 @@ class Study:
         return make_dynamics(name, prunable=self.prunable, **arguments)
 
 
-def build(config: StudyConfig) -> Study:
-    """Loads the data and makes the net and the optimizer.
+class Loaded(NamedTuple):
+    """The data of a study: on the host what it trains on, and all on the device."""
+
+    train: data.Split
+    normalization: data.Normalization
+    splits: Splits
+    num_outputs: int
+    note: str | None
+
+
+def load(config: StudyConfig) -> Loaded:
+    """Reads and splits the data.
 
     Raises:
-      ConfigError: if the config does not fit the data.
-      DataError: if the data cannot be had.
+      DataError: if they cannot be had.
     """
     source = data.load(config.data.name, config.data.raw_dir)
     order = sampling.epoch_order(
         keys.study_key(config.seed, "split"), 0, len(source.train.labels)
     )
     train, validation = data.hold_out(source.train, order, config.data.num_validation)
+    return Loaded(
+        train=train,
+        normalization=data.channel_statistics(train.inputs),
+        splits=Splits(*map(_on_device, (train, validation, source.test))),
+        num_outputs=source.num_outputs,
+        note=source.note,
+    )
+
+
+def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
+    """Makes the net and the optimizer for the data, which are loaded if not given.
+
+    Raises:
+      ConfigError: if the config does not fit the data.
+      DataError: if the data cannot be had.
+    """
+    loaded = loaded or load(config)
+    train = loaded.train
     if config.batch_size > len(train.labels):
         raise ConfigError(
             f"batch_size: {config.batch_size} is not allowed; must be at most"
             f" {len(train.labels)}, the number of training examples"
         )
     check_sample(config, train)
-    module = _module(config, source.num_outputs)
-    normalization = data.channel_statistics(train.inputs)
-    network = _network(config, module, normalization, train)
+    module = _module(config, loaded.num_outputs)
+    network = _network(config, module, loaded.normalization, train)
     loss = LOSSES.find(config.loss.name)
     check_loss(config, loss, network, train)
     if config.prune.structure == "units":
@@ -137,15 +189,15 @@ def build(config: StudyConfig) -> Study:
     prunable = masks.excluding(config.prune.exclude)
     return Study(
         config=config,
-        normalization=normalization,
+        normalization=loaded.normalization,
         network=network,
         loss=loss,
         tx=_optimizer(config),
         prunable=prunable,
         fraction=_fraction(config, network, prunable),
         rewind_step=rewind_step(config.rewind, steps_per_epoch, config.num_steps),
-        splits=Splits(*map(_on_device, (train, validation, source.test))),
-        data_note=source.note,
+        splits=loaded.splits,
+        data_note=loaded.note,
     )
 
 
@@ -194,18 +246,23 @@ def _network(
     return network
 
 
-def _optimizer(config: StudyConfig) -> optax.GradientTransformation:
+def _optimizer(
+    config: StudyConfig, rates: Rates | None = None
+) -> optax.GradientTransformation:
+    """The optimizer; whether it decays weights at all is the config's to say."""
     spec = config.optimizer
+    own = rates or Rates(spec.learning_rate, spec.weight_decay)
     schedule = schedules.make_schedule(
         spec.schedule,
-        spec.learning_rate,
+        own.learning_rate,
         num_steps=config.num_steps,
         warmup_steps=spec.warmup_steps,
         drop_steps=spec.drop_steps,
         drop_factor=spec.drop_factor,
     )
+    decay = own.weight_decay if spec.weight_decay else 0.0
     return optimizers.make_optimizer(
-        spec.name, schedule, momentum=spec.momentum, weight_decay=spec.weight_decay
+        spec.name, schedule, momentum=spec.momentum, weight_decay=decay
     )
 
 
