@@ -128,6 +128,7 @@ class StudyConfig:
         default, takes = StudyConfig(), model_fields(self.model.name)
         for field, value, untold, argument in (
             ("init.name", self.init.name, default.init.name, "kernel_init"),
+            ("init.scale", self.init.scale, default.init.scale, "kernel_init"),
             ("compute_dtype", self.compute_dtype, default.compute_dtype, "dtype"),
         ):
             allowed = f"{untold!r}, since {self.model.name!r} takes no {argument}"

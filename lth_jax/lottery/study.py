@@ -203,6 +203,7 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
 
 def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     model = config.model
+    initializer = models.INITIALIZERS.find(config.init.name)
     # Where left out, an own model's field of the name keeps its own default.
     given = {
         "hidden_sizes": model.hidden_sizes,
@@ -212,7 +213,7 @@ def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     return models.make_module(
         model.name,
         num_classes=num_classes,
-        kernel_init=models.INITIALIZERS.find(config.init.name),
+        kernel_init=models.times(config.init.scale, initializer),
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},
     )
