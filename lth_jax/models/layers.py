@@ -62,7 +62,7 @@ def times(scale: float, init: Draw) -> Draw:
 
 # "normal" is the untruncated Gaussian, as in the paper (figure 2); jax's own
 # `glorot_normal` and its kin truncate theirs. "signs" are plus or minus one number. Names
-# without a scale have standard deviation 1, orthogonal apart. One of your own is a `Draw`.
+# without a scale have standard deviation 1, orthogonal apart. Your own are `Draw`s too.
 INITIALIZERS: Registry[Draw] = Registry(
     "initializer",
     {

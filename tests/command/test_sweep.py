@@ -89,6 +89,24 @@ def test_a_point_of_another_study_is_told_before_any_trains(say, tmp_path):
     assert not (tmp_path / "root" / "seed=0").exists()
 
 
+def test_a_sweep_has_a_folder_beside_that_of_its_config(own, say, tmp_path):
+    of_file = tmp_path / "runs" / "mnist1d_smoke-seeds" / "seed=0"
+    of_own = tmp_path / "runs" / "own-sweep" / POINTS[1]
+    flags = {
+        of_file: (
+            "--config=mnist1d:smoke",
+            f"--sweep={ROOT / 'configs/sweeps/seeds.py'}",
+        ),
+        of_own: (own,),
+    }
+    for folder, given in flags.items():
+        folder.mkdir(parents=True)
+        (folder / "something").touch()
+        code, _, err = say(*given, cwd=tmp_path, PYTHONPATH=str(ROOT))
+        assert code == 2
+        assert f"{folder.relative_to(tmp_path)} is not empty and holds no study" in err
+
+
 @pytest.mark.slow
 def test_each_point_has_the_records_that_it_has_by_itself(own, say, commands, tmp_path):
     root = tmp_path / "root"

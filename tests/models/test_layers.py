@@ -107,7 +107,8 @@ QR = """
 import jax
 from lth_jax.models import INITIALIZERS
 draw = INITIALIZERS["orthogonal"]
-many = jax.jit(jax.vmap(lambda k: [draw(x, (100, 100)) for x in jax.random.split(k)]))
+six = lambda key: [draw(x, (100, 100)) for x in jax.random.split(key, 6)]
+many = jax.jit(jax.vmap(six))
 for i in range(60):
     jax.block_until_ready(many(jax.random.split(jax.random.key(i), 10)))
 """
