@@ -8,6 +8,9 @@ deviations. Everything else is configs/mnist1d.py, with a smaller budget.
 Command:   python -m lth_jax.sweep --config=configs/sweeps/init.py
            python -m lth_jax.sweep --config=configs/sweeps/init.py --config.seed=1 --workdir=runs/init-seed1
 Expected:  see docs/findings.md.
+Time:      6 to 7 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Variants:  ":noise", for `python -m lth_jax.main`: Glorot alone, and tickets with noise
+           (appendix F.7); ":smoke", 3 levels of 200 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
 from collections.abc import Callable
@@ -31,8 +34,8 @@ DEVIATIONS = {"normal": (0.03, 0.1, 0.3), "uniform": (0.03, 0.3)}
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study that the points are of, or its small variant "smoke"."""
-    chosen = lth_config.variants(variant, ("smoke",))
+    """The study that the points are of, or its variants "noise" and "smoke"."""
+    chosen = lth_config.variants(variant, ("noise", "smoke"))
     config = lth_config.default()
     config.arms = ("ticket", "reinit")
     config.num_replicates = 10
@@ -49,6 +52,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 4e-3
     config.prune.fraction = 0.4
     config.prune.output_fraction = 0.2
+    if "noise" in chosen:
+        config.arms += ("noise_half", "noise_1", "noise_2", "noise_3")
     if "smoke" in chosen:
         config.num_replicates = 2
         config.num_levels = 3

@@ -47,9 +47,10 @@ class StudyConfig:
     # "ticket", and the controls trained beside it at every level but the first: "reinit",
     # "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
     # "freeze_moved_away", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
-    # "constant_signs"; "gradual", "set", "rigl", which train the whole budget from the
-    # original init; or `package.module:name`. With prune.densities also criteria: each
-    # has its own masks of these densities, and starts as the ticket.
+    # "constant_signs"; "noise_half", "noise_1", "noise_2", "noise_3"; "gradual", "set",
+    # "rigl", which train the whole budget from the original init; or
+    # `package.module:name`. With prune.densities also criteria: each has its own masks of
+    # these densities, and starts as the ticket.
     arms: tuple[str, ...] = ("ticket", "reinit", "shuffle")
     # Of the forward and backward pass, "float32" or "bfloat16"; params, moments, batch
     # statistics and losses are float32 all the same.
