@@ -22,7 +22,8 @@ from lth_jax.lottery.arms import ARMS
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.interruption import Interruption
-from lth_jax.lottery.study import Loaded, Study, build, load
+from lth_jax.lottery.loading import Loaded, load
+from lth_jax.lottery.study import Study, build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.masks import Masks, Params
 from lth_jax.models import MODELS

@@ -64,9 +64,11 @@ def _run(
         of_a_study.say(f"{folder.name}: {error}")
     done = [folder for folder in studies if folder not in failed]
     of_a_study.say(f"{len(done)} of {len(studies)} studies are finished, in {root}")
-    text = devices.from_first(lambda: _report(root, done, todo))
-    if devices.is_first() and text:
-        print(text)
+    if len(done) > 1:
+        compared = list(map(Workdir, done))
+        text = devices.from_first(lambda: points.compare(root, compared))
+        if devices.is_first():
+            print(text)
     return Exit.WRONG if failed else 0
 
 
@@ -83,20 +85,6 @@ def _unfinished(
         for folder, config in studies.items()
         if not is_finished(config, Workdir(folder))
     }
-
-
-def _report(
-    root: pathlib.Path,
-    done: Sequence[pathlib.Path],
-    trained: Mapping[pathlib.Path, StudyConfig],
-) -> str:
-    """Writes the pages of studies, and one of all; returns what to print."""
-    from lth_jax import report  # takes seconds
-
-    for workdir in map(Workdir, done):
-        if workdir.root in trained or not workdir.page.exists():
-            report.write(workdir, with_files=False)
-    return points.compare(root, list(map(Workdir, done))) if len(done) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The sweep is 12 studies of configs/mnist1d.py with so many replicates, another init each;
 the study has them all as replicates. Both are commands of their own, in turn, each with
-an empty cache of compiled programs, pages included.
+an empty cache of compiled programs, its page included.
 
 - `seconds`: of the sweep and the study; `ratio` is the one over the other.
 - `training_programs`: what is compiled to train and evaluate members; `programs`: with

@@ -10,7 +10,8 @@ import numpy as np
 
 from lth_jax import devices
 from lth_jax import masks as masks_lib
-from lth_jax.lottery.study import Splits, Study
+from lth_jax.lottery.loading import Splits
+from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.selection import InputSelection
 from lth_jax.training import (

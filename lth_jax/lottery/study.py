@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,24 +17,17 @@ from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
 from lth_jax.lottery.fit import check_counts, check_loss, check_sample
+from lth_jax.lottery.loading import Loaded, Splits, load
 from lth_jax.masks import Params, Prunable
 from lth_jax.models import Network
 from lth_jax.pruning.criteria import Criterion, Evidence
 from lth_jax.pruning.weights import Fraction
-from lth_jax.training import keys, optimizers, sampling, schedules
+from lth_jax.training import keys, optimizers, schedules
 from lth_jax.training.dynamics import Dynamics, make_dynamics
-from lth_jax.training.losses import LOSSES, Examples, Loss
+from lth_jax.training.losses import LOSSES, Loss
 from lth_jax.training.optimizers import OPTIMIZERS, Rates
 from lth_jax.training.schedules import SCHEDULES
 from lth_jax.training.state import TrainState, initial_state
-
-
-class Splits(NamedTuple):
-    """The three splits on the device; inputs as they are stored."""
-
-    train: Examples
-    validation: Examples
-    test: Examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,15 +46,49 @@ class Study:
     data_note: str | None  # what a reader of results must know of the data
 
     @functools.cached_property
+    def init_members(self) -> Callable[[jax.Array], tuple[Params, Any]]:
+        """The compiled fresh params and batch statistics by keys, axis R.
+
+        Nothing else that is compiled of a study depends on how its weights are drawn, as
+        long as arms draw with the key that they are given.
+        """
+        return jax.jit(jax.vmap(self.network.init))
+
     def start_members(
-        self,
-    ) -> Callable[[Callable[[Origin, Rules], Start], Origin], Start]:
-        """The compiled `(arm's start, origin) -> Start` of all replicates, axis R."""
-        rules = Rules(self.tx, self.network.init, self.config.rewind.what, self.prunable)
+        self, start: Callable[[Origin, Rules], Start], origin: Origin
+    ) -> Start:
+        """Where an arm's function starts all replicates, axis R."""
+        draws: list[bool] = []
+
+        def look(one: Origin) -> Start:
+            def init(key: jax.Array) -> Any:
+                draws.append(key is one.init_key)
+                return self.network.init(key)
+
+            return start(one, self._rules(init))
+
+        jax.eval_shape(jax.vmap(look), origin)
+        fresh = self.init_members(origin.init_key) if any(draws) else None
+        return self._started(start, origin, fresh)
+
+    @functools.cached_property
+    def _started(self) -> Callable[..., Start]:
+        """The compiled start of all, with what the key of fresh weights draws."""
+
+        def started(start: Callable[..., Start], one: Origin, fresh: Any) -> Start:
+            def init(key: jax.Array) -> Any:
+                is_drawn = fresh is not None and key is one.init_key
+                return fresh if is_drawn else self.network.init(key)
+
+            return start(one, self._rules(init))
+
         return jax.jit(
-            lambda start, origin: jax.vmap(lambda one: start(one, rules))(origin),
+            lambda start, *members: jax.vmap(functools.partial(started, start))(*members),
             static_argnums=0,
         )
+
+    def _rules(self, init: Callable[[jax.Array], Any]) -> Rules:
+        return Rules(self.tx, init, self.config.rewind.what, self.prunable)
 
     @functools.cached_property
     def score(self) -> Callable[[Criterion, Evidence], Params]:
@@ -126,40 +153,19 @@ class Study:
         params, batch_stats = self.network.init(key)
         return initial_state(params, self.tx, batch_stats)
 
+    def initial_states(self, keys: jax.Array) -> TrainState:
+        """The original inits of all replicates, at step 0."""
+
+        def state(params: Params, batch_stats: Any) -> TrainState:
+            return initial_state(params, self.tx, batch_stats)
+
+        states: TrainState = jax.jit(jax.vmap(state))(*self.init_members(keys))
+        return states
+
     def dynamics(self, name: str) -> Dynamics:
         """How masks change, as the config has it."""
         arguments = self.config.dynamic.arguments(self.config.num_steps)
         return make_dynamics(name, prunable=self.prunable, **arguments)
-
-
-class Loaded(NamedTuple):
-    """The data of a study: on the host what it trains on, and all on the device."""
-
-    train: data.Split
-    normalization: data.Normalization
-    splits: Splits
-    num_outputs: int
-    note: str | None
-
-
-def load(config: StudyConfig) -> Loaded:
-    """Reads and splits the data.
-
-    Raises:
-      DataError: if they cannot be had.
-    """
-    source = data.load(config.data.name, config.data.raw_dir)
-    order = sampling.epoch_order(
-        keys.study_key(config.seed, "split"), 0, len(source.train.labels)
-    )
-    train, validation = data.hold_out(source.train, order, config.data.num_validation)
-    return Loaded(
-        train=train,
-        normalization=data.channel_statistics(train.inputs),
-        splits=Splits(*map(_on_device, (train, validation, source.test))),
-        num_outputs=source.num_outputs,
-        note=source.note,
-    )
 
 
 def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
@@ -265,10 +271,6 @@ def _optimizer(
     return optimizers.make_optimizer(
         spec.name, schedule, momentum=spec.momentum, weight_decay=decay
     )
-
-
-def _on_device(split: data.Split) -> Examples:
-    return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels))
 
 
 def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Fraction:

@@ -58,12 +58,8 @@ def write(
     workdir: Workdir,
     settings: VerdictConfig | None = None,
     shards: Sequence[Workdir] = (),
-    *,
-    with_files: bool = True,
 ) -> str:
     """Writes page, figures, table and verdict of a study, or of what of it is finished.
-
-    Figures are on the page, and in files of their own unless these are not wanted.
 
     It is judged as its own config says if no settings are given. What is written is of
     shards, if there are any, in place of the workdir's own study. Returns what to print.
@@ -87,7 +83,7 @@ def write(
         }
     )
     workdir.figures.mkdir(exist_ok=True)
-    plots = [i for section in shown for i in section.plots.items() if with_files]
+    plots = [item for section in shown for item in section.plots.items()]
     for (name, plot), suffix in itertools.product(plots, ("png", "pdf")):
         with whole(workdir.figures / f"{name}.{suffix}") as unfinished:
             plot.figure.savefig(unfinished, dpi=200)

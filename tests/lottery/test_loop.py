@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from lth_jax.lottery.loading import load
 from lth_jax.lottery.loop import find_tickets
-from lth_jax.lottery.study import build, load
+from lth_jax.lottery.study import build
 
 
 @pytest.fixture(scope="module")
