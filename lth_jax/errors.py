@@ -20,6 +20,7 @@ class UserError(Exception):
     exit_code = Exit.WRONG
     is_common = False  # whether every process of a job raises it
     is_told = False  # whether another process says it
+    study: Any = None  # which of several that train together it is of; None: of all
 
 
 def name_of(thing: Any) -> str:

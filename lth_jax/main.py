@@ -13,7 +13,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -31,6 +31,8 @@ from lth_jax.terminal import make_streams_last
 from lth_jax.version import VERSION
 
 _KEPT = "What was done before is kept, and the same command goes on"
+# Configs of all studies that a command is to train, and what does so to an exit code.
+Prepared = tuple[Sequence[lth_config.StudyConfig], Callable[[], int]]
 _OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The study: a file, or a name of --list; a variant after a colon."
@@ -62,15 +64,32 @@ def workdir() -> pathlib.Path:
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     """Runs the study that the flags describe; returns the exit code."""
+
+    def prepared() -> Prepared:
+        config = lth_config.read(CONFIG.value)
+        check_arms(config)
+        return [config], functools.partial(_run, config, workdir(), interruption)
+
+    return carry_out("lth_jax.main", argv, prepared, interruption)
+
+
+def carry_out(
+    module: str,
+    argv: Sequence[str],
+    prepare: Callable[[], Prepared],
+    interruption: Interruption | None,
+) -> int:
+    """Does what a command prepares, alone or as one of several processes.
+
+    `python -m module` is the command. Returns the exit code; tells errors in a line.
+    """
     # In place of absl's own handler; orbax tells every step at INFO.
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
     absl_logging.set_verbosity(absl_logging.WARNING)
     if len(argv) > 1:
         return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
     try:
-        config = lth_config.read(CONFIG.value)
-        check_arms(config)
-        command = functools.partial(_run, config, workdir(), interruption)
+        configs, command = prepare()
         given = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
         peers = peers_of(*given, os.environ)
         if peers is None:
@@ -78,10 +97,10 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
         if supervisor.is_child():
             from lth_jax import together
 
-            return together.run(peers, config, command, _failed)
+            return together.run(peers, configs, command, _failed)
         if isinstance(interruption, Signals):
             interruption.close()
-        code, lost = supervisor.run_child(sys.argv[1:])
+        code, lost = supervisor.run_child(module, sys.argv[1:])
         return fail(f"{lost}. {_KEPT}", code) if lost else code
     except (UserError, OSError, RuntimeError) as error:
         return _failed(error)
@@ -116,13 +135,13 @@ def _run(
     files = Workdir(root)
     devices.from_first(lambda: claim.check(files, config))
     if devices.from_first(lambda: results.is_finished(config, files)):
-        _say(f"{root}: this study is finished; nothing is left to run")
+        say(f"{root}: this study is finished; nothing is left to run")
     else:
-        _use_compilation_cache()
+        use_compilation_cache()
         try:
             run.run(config, root, interruption)
         except Interrupted:
-            _say(f"saved in {root}; go on with the same command")
+            say(f"saved in {root}; go on with the same command")
             return Exit.SAVED
     text = devices.from_first(lambda: report.write(files, config.verdict))
     if devices.is_first():
@@ -130,7 +149,7 @@ def _run(
     return 0
 
 
-def _use_compilation_cache() -> None:
+def use_compilation_cache() -> None:
     """Compiled programs are kept in the user's cache folder between runs."""
     import jax
 
@@ -143,7 +162,7 @@ def _use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """Prints a line above the progress bar, where there is one; in the first process."""
     if devices.is_first():
         _announce(text)
@@ -161,7 +180,7 @@ class _Handler(logging.Handler):
         """Prints one; orbax raises what it also logs."""
         if "orbax" in record.pathname:
             return
-        _say(f"{record.levelname.lower()}: {record.getMessage()}")
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
@@ -182,16 +201,21 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 def run() -> None:
     """The entry point."""
+    start(main, __doc__)
+
+
+def start(command: Callable[..., int], doc: str | None) -> None:
+    """Runs a command that takes `argv` and an `interruption`; `doc` is for --help."""
     make_streams_last()
     signals = Signals(_announce)
     # Never closed: a signal is answered to the end. One that comes before this, while
     # Python starts and JAX is imported, acts as signals do by default, and loses nothing.
     signals.listen()
     # --help tells of what was started, which may be `lth-jax` or `python -m lth_jax`.
-    sys.modules["__main__"].__doc__ = __doc__
+    sys.modules["__main__"].__doc__ = doc
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(functools.partial(main, interruption=signals), flags_parser=parse_flags)
+    app.run(functools.partial(command, interruption=signals), flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Run: a study from a config to its verdict, with anyone's net, data and loss."""
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
@@ -16,11 +17,13 @@ from lth_jax import devices
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig
 from lth_jax.data import DATA_SETS, DataError
+from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.interruption import Interruption
-from lth_jax.lottery.study import build
+from lth_jax.lottery.loading import Loaded, load
+from lth_jax.lottery.study import Study, build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.masks import Masks, Params
 from lth_jax.models import MODELS
@@ -155,13 +158,77 @@ def run(
 
     Where an interruption asks it to stop, it saves, and raises `Interrupted`.
     """
+    _train({root: _built(config, {})}, interruption)
+    return Workdir(root)
+
+
+def run_several(
+    configs: Mapping[pathlib.Path, StudyConfig],
+    interruption: Interruption | None = None,
+) -> dict[pathlib.Path, UserError]:
+    """As `run`, of several studies by their folders; gives why some could not go on.
+
+    Those that share a program train together (see `lottery.study.Study.program`), each
+    to the records that it has by itself; one that cannot go on leaves the others alone.
+
+    Raises:
+      UserError: before any trains, if one does not fit its data.
+    """
+    groups = _by_program(configs)
+    failed: dict[pathlib.Path, UserError] = {}
+    while groups:
+        studies = groups.pop(next(iter(groups)))  # what it had on the devices goes
+        while studies:
+            try:
+                _train(studies, interruption)
+                break
+            except UserError as error:
+                mine = [root for root, study in studies.items() if study is error.study]
+                if not mine:
+                    raise
+                failed[mine[0]] = error
+                del studies[mine[0]]
+    return failed
+
+
+def _by_program(
+    configs: Mapping[pathlib.Path, StudyConfig],
+) -> dict[Hashable, dict[pathlib.Path, Study]]:
+    """Studies by what those have in common that train together."""
+    groups: dict[Hashable, dict[pathlib.Path, Study]] = {}
+    loaded: dict[Hashable, Loaded] = {}
+    for root, config in configs.items():
+        try:
+            study = _built(config, loaded)
+        except UserError as error:
+            error.args = (f"{root.name}: {error}",)
+            raise
+        groups.setdefault(study.program, {})[root] = study
+    return groups
+
+
+def _built(config: StudyConfig, loaded: dict[Hashable, Loaded]) -> Study:
+    """A study, for which every process has the same data; of those that are loaded."""
     trackers.check(config)
     config.mesh.check_devices(devices.data_sizes())
-    study = devices.by_all(lambda: build(config))
+    of_data = config.data, config.seed
+    if of_data not in loaded:
+        loaded[of_data] = devices.by_all(lambda: load(config))
+    study = devices.by_all(lambda: build(config, loaded[of_data]))
     if devices.are_several() and devices.differ(_digest(study.splits)):
         error = DataError(f"{config.data.name}: processes of this job have other data")
         error.is_common = True
         raise error
-    with opened(root, config, study.data_note) as workdir:
-        Executor([Tickets(study, workdir)], interruption).run()
-    return workdir
+    return study
+
+
+def _train(
+    studies: Mapping[pathlib.Path, Study], interruption: Interruption | None
+) -> None:
+    """Trains what is not done yet of studies by their folders."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for root, study in studies.items():
+            opening = opened(root, study.config, study.data_note)
+            found.append(Tickets(study, stack.enter_context(opening)))
+        Executor(found, interruption).run()

@@ -31,12 +31,12 @@ def is_child() -> bool:
     return True
 
 
-def run_child(arguments: Sequence[str]) -> tuple[int, str]:
-    """Runs the command as a child; returns its exit code, and what it cannot say.
+def run_child(module: str, arguments: Sequence[str]) -> tuple[int, str]:
+    """Runs a command as a child; returns its exit code, and what it cannot say.
 
     Signals that ask to stop are handed on.
     """
-    command = [sys.executable, "-m", "lth_jax.main", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     environment = {**os.environ, _PARENT: str(os.getpid())}
     is_asked = False
     child: subprocess.Popen[bytes] | None = None

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 
@@ -26,11 +26,13 @@ _OF_RUNTIME = re.compile(
 
 def run(
     peers: Peers,
-    config: StudyConfig,
+    configs: Sequence[StudyConfig],
     command: Callable[[], int],
     tell: Callable[[Exception], int],
 ) -> int:
     """Joins the other processes, and runs the command; returns its exit code.
+
+    The configs are of all studies that it is to train.
 
     Where only this process fails, the others would wait for it. So it tells the error,
     which gives the exit code, and ends at once; the others learn of that.
@@ -42,7 +44,7 @@ def run(
     devices.use_all_cores()
     try:
         join(peers)
-        _check_same(config)
+        _check_same(configs)
         return command()
     except Exception as error:
         if isinstance(error, UserError) and error.is_common:
@@ -81,10 +83,13 @@ def _keep_stdout_to_ourselves() -> None:
     make_streams_last()
 
 
-def _check_same(config: StudyConfig) -> None:
-    """Raises a `UserError` in every process if one has another config or software."""
-    first = devices.from_first(lambda: config)
-    names = differing(first, config, may_differ=("data.raw_dir",))
+def _check_same(configs: Sequence[StudyConfig]) -> None:
+    """Raises a `UserError` in every process if one has other configs or software."""
+    firsts = devices.from_first(lambda: configs)
+    pairs = zip(firsts, configs, strict=False)
+    found = [differing(*pair, may_differ=("data.raw_dir",)) for pair in pairs]
+    names = list(dict.fromkeys(name for names in found for name in names))
+    names += ["the number of studies"] * (len(firsts) != len(configs))
     if devices.any_of(bool(names)):
         told = f"this one differs in {', '.join(names)}" if names else "others differ"
         _refuse(f"--config: all processes of a job must have the same; {told}")

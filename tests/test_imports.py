@@ -37,9 +37,11 @@ FLOORS = {
     "run": 10,
     "together": 10,
     "main": 11,
-    "launch": 12,
     "__main__": 12,
-    "lth_jax": 13,
+    "points": 12,
+    "sweep": 13,
+    "launch": 13,
+    "lth_jax": 14,
 }
 PURE = ("masks", "models", "pruning", "removal", "training")
 FORBIDDEN_IN_PURE = {

@@ -35,7 +35,10 @@ class InitConfig:
 
     # In `lth_jax.models.INITIALIZERS`, or `package.module:name`.
     name: str = "glorot_normal"
+    scale: float = 1.0  # factor of what is drawn; the deviation of "normal", "uniform"
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""
-        Checks(self, "init.").registered("name", INITIALIZERS)
+        check = Checks(self, "init.")
+        check.registered("name", INITIALIZERS)
+        check.are("above 0", "scale")

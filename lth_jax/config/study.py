@@ -48,9 +48,10 @@ class StudyConfig:
     # "ticket", and the controls trained beside it at every level but the first: "reinit",
     # "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
     # "freeze_moved_away", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
-    # "constant_signs"; "gradual", "set", "rigl", which train the whole budget from the
-    # original init; or `package.module:name`. With prune.densities also criteria: each
-    # has its own masks of these densities, and starts as the ticket.
+    # "constant_signs"; "noise_half", "noise_1", "noise_2", "noise_3"; "gradual", "set",
+    # "rigl", which train the whole budget from the original init; or
+    # `package.module:name`. With prune.densities also criteria: each has its own masks of
+    # these densities, and starts as the ticket.
     arms: tuple[str, ...] = ("ticket", "reinit", "shuffle")
     # Of the forward and backward pass, "float32" or "bfloat16"; params, moments, batch
     # statistics and losses are float32 all the same.
@@ -129,6 +130,7 @@ class StudyConfig:
         default, takes = StudyConfig(), model_fields(self.model.name)
         for field, value, untold, argument in (
             ("init.name", self.init.name, default.init.name, "kernel_init"),
+            ("init.scale", self.init.scale, default.init.scale, "kernel_init"),
             ("compute_dtype", self.compute_dtype, default.compute_dtype, "dtype"),
         ):
             allowed = f"{untold!r}, since {self.model.name!r} takes no {argument}"

@@ -17,21 +17,18 @@ from types import FrameType
 from absl import app, flags
 from ml_collections import config_flags
 
-from lth_jax import config as lth_config
 from lth_jax import main as of_a_study
+from lth_jax import points
 from lth_jax.config import command_line, sweep
 from lth_jax.errors import Exit, UserError, fail
 from lth_jax.launch import engine, workers
-from lth_jax.lottery.checks import check_arms
 from lth_jax.lottery.results import is_finished
 from lth_jax.store import claim
-from lth_jax.store.workdir import Workdir, read_config
+from lth_jax.store.workdir import Workdir
 from lth_jax.terminal import make_streams_last
 
 flags.adopt_module_key_flags(of_a_study)
-_SWEEP = flags.DEFINE_string(
-    "sweep", None, "A Python file whose sweep(add) adds points, a folder each in workdir."
-)
+flags.adopt_module_key_flags(points)
 _BACKEND = flags.DEFINE_enum("backend", "local", list(workers.BACKENDS), "What trains.")
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", 1, "How many studies train at once.", lower_bound=1
@@ -57,11 +54,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _launch() -> int:
-    root, points = _points()
+    file = points.SWEEP.value
+    root, found = points.described(pathlib.Path(file) if file else None)
     folder = root.with_name(f"{root.name}.launch").absolute()
     jobs = []
-    for point, workdir in points:
-        check_arms(point.study)
+    for point, workdir in found:
         claim.check(workdir, point.study)
         if not is_finished(point.study, workdir):
             jobs.append(_job(point, workdir, folder / f"{point.name}.log"))
@@ -69,34 +66,15 @@ def _launch() -> int:
     if jobs:
         num_workers = min(_NUM_WORKERS.value, len(jobs))
         executor = workers.executor(_BACKEND.value, num_workers, _OPTIONS.value)
-        _say(f"to train: {len(jobs)} of {len(points)} studies; logs: {folder}/*.log")
+        _say(f"to train: {len(jobs)} of {len(found)} studies; logs: {folder}/*.log")
         for signum in _SIGNALS:
             signal.signal(signum, _stop)
         failed = engine.run(jobs, executor, folder / "engine")
-    done = [workdir for point, workdir in points if point.name not in failed]
-    _say(f"{len(done)} of {len(points)} studies are finished, in {root}")
+    done = [workdir for point, workdir in found if point.name not in failed]
+    _say(f"{len(done)} of {len(found)} studies are finished, in {root}")
     if len(done) > 1:
-        from lth_jax import report  # takes seconds
-
-        settings = [read_config(workdir).verdict for workdir in done]
-        try:
-            print(report.compare(done, root / "comparison.html", settings))
-        except UserError as error:  # more studies than one page can tell apart
-            _say(f"no page of all: {error}")
+        print(points.compare(root, done))
     return 1 if failed else 0
-
-
-def _points() -> tuple[pathlib.Path, list[tuple[sweep.Point, Workdir]]]:
-    """The folder of all, and the points with theirs."""
-    config, root = of_a_study.CONFIG.value, of_a_study.workdir()
-    if _SWEEP.value is None:
-        point = sweep.Point(root.name, {}, lth_config.read(config))
-        return root, [(point, Workdir(root))]
-    path = pathlib.Path(_SWEEP.value)
-    if not of_a_study.WORKDIR.value:
-        root = root.with_name(f"{root.name}-{path.stem}")
-    points = sweep.read_points(path, config.to_dict())
-    return root, [(point, Workdir(root / point.name)) for point in points]
 
 
 def _job(point: sweep.Point, workdir: Workdir, log: pathlib.Path) -> engine.Job:

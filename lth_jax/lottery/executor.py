@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from lth_jax import devices
+from lth_jax.errors import UserError
 from lth_jax.lottery import loop, results
 from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
@@ -43,7 +44,11 @@ class Executor:
         self._trainers = {study.program: Trainer(study) for study in self._tickets}
 
     def run(self) -> None:
-        """Trains every job that is not done."""
+        """Trains every job that is not done.
+
+        Raises:
+          UserError: the first; its `study` is the one it is of. Others can go on.
+        """
         loops = [loop.find_tickets(study) for study in self._tickets]
         total = sum(
             j.num_member_steps for s in self._tickets for j in loop.find_tickets(s)
@@ -124,8 +129,12 @@ class Executor:
             except Missing as missing:  # damaged: made again, like any other
                 self._progress.extend(missing.job.num_member_steps)
                 self._train([missing.job])
-        # Of one process: on a GPU two may prune otherwise, by the last bits of scores.
-        start, goal = devices.from_first(lambda: loop.start(job, found))
+        try:
+            # Of one process: on a GPU two may prune otherwise, by scores' last bits.
+            start, goal = devices.from_first(lambda: loop.start(job, found))
+        except UserError as error:
+            error.study = job.study
+            raise
         if job.is_ticket and job.is_whole:
             results.write_ticket(tickets.workdir, job, start)
         return begin(job, start, goal, tickets.in_training(job))

@@ -16,6 +16,7 @@ from lth_jax.pruning.criteria import CRITERIA, Criterion
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES, shapes_of
 from lth_jax.pruning.weights import Density
 from lth_jax.training import keys, sampling
+from lth_jax.training.optimizers import Rates
 
 
 class Member(NamedTuple):
@@ -158,6 +159,15 @@ class Job:
         alone = id(self) if self.study.config.compact_levels else None
         together = tuple(self.segments), len(self.members)
         return self.study.program, self.how.dynamics, together, alone
+
+    @property
+    def rates(self) -> Rates | None:
+        """The members' rates, float32[R]; None where their program has them."""
+        number = len(self.members)
+        rates: Rates | None = jax.tree.map(
+            lambda rate: np.full(number, rate), self.study.rates
+        )
+        return rates
 
     def keys(self, purpose: str) -> jax.Array:
         """The members' keys for one purpose, key[R]."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from lth_jax import devices
 from lth_jax import masks as masks_lib
-from lth_jax.lottery.study import Splits, Study
+from lth_jax.lottery.loading import Splits
+from lth_jax.lottery.study import Study
 from lth_jax.masks import Masks, Params
 from lth_jax.shrinking.selection import InputSelection
 from lth_jax.training import (
@@ -31,9 +32,10 @@ _STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
 class Programs:
     """The compiled functions of a study, each made once for every number of members.
 
-    A segment takes state, masks, best, what is its members' own, batch indices and keys,
-    each with a leading axis of so many; then at which evaluations test is due, and the
-    part of the segment to train. It returns (state, masks, best) and curves.
+    A segment takes state, masks, best, what is its members' own, their rates (see
+    `Study.rates`), batch indices and keys, each with a leading axis of so many; then at
+    which evaluations test is due, and the part of the segment to train. It returns
+    (state, masks, best) and curves.
     """
 
     def __init__(self, study: Study):
@@ -75,8 +77,9 @@ class Programs:
         def segment(
             state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
         ) -> Any:
-            indices, key, test_due, part, *splits = others
-            train = make_segment(devices.by_data(apply_of(own)), *self._how)
+            rates, indices, key, test_due, part, *splits = others
+            how = self._study.tx_at(rates), *self._how
+            train = make_segment(devices.by_data(apply_of(own)), *how)
             batches = devices.split_batch(indices, axis=-1)
             state, best, curves = train(
                 state, best, masks, batches, *splits, key, test_due, part
@@ -90,13 +93,16 @@ class Programs:
 
         Their own are the counts that masks come to, and keys of the masks.
         """
-        (tx, *how), apply = self._how, devices.by_data(self._study.network.apply)
-        train = make_dynamic_segment(apply, tx, self._study.dynamics(dynamics), *how)
+        apply = devices.by_data(self._study.network.apply)
+        changes = self._study.dynamics(dynamics)
 
         def segment(
-            state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
+            state: TrainState, masks: Masks, best: Best, own: Any, *more: Any
         ) -> Any:
-            (goal, mask_key), (indices, key, test_due, part, *splits) = own, others
+            (goal, mask_key), (rates, indices, key, *others) = own, more
+            test_due, part, *splits = others
+            tx = self._study.tx_at(rates)
+            train = make_dynamic_segment(apply, tx, changes, *self._how)
             keys, batches = (key, mask_key), devices.split_batch(indices, axis=-1)
             (state, masks), best, curves = train(
                 state, best, masks, goal, batches, *splits, *keys, test_due, part
@@ -110,7 +116,7 @@ class Programs:
 
         With them, of test, the accuracy on each example; None for losses without.
         """
-        _, loss, chunk_size = self._how
+        loss, chunk_size = self._how
         each = "accuracy" if split == "test" and "accuracy" in loss.metrics else None
 
         def evaluate(
@@ -123,9 +129,9 @@ class Programs:
         return self._over_members(evaluate, num_members)
 
     @property
-    def _how(self) -> tuple[Any, Any, int]:
-        """Optimizer, loss, and how many examples are evaluated at once."""
-        return self._study.tx, self._study.loss, _evaluation_chunk()
+    def _how(self) -> tuple[Any, int]:
+        """The loss, and how many examples are evaluated at once."""
+        return self._study.loss, _evaluation_chunk()
 
     def _over_members(
         self, function: Callable[..., Any], num_members: int, num_more: int = 0
@@ -171,8 +177,8 @@ class Programs:
 
         state, masks, best, key = jax.eval_shape(start, jax.random.key(0))
         indices = jax.ShapeDtypeStruct(batch, np.int32)
-        tx, loss, chunk_size = self._how
-        how = tx, loss, max(1, chunk_size // num_data)
+        loss, chunk_size = self._how
+        how = self._study.tx, loss, max(1, chunk_size // num_data)
         segment = jax.jit(make_segment(self._study.network.apply, *how))
         lowered = segment.lower(state, best, masks, indices, *splits, key)
         memory: Any = lowered.compile().memory_analysis()

@@ -3,11 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lth_jax import data, masks, models
@@ -16,22 +17,17 @@ from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
 from lth_jax.lottery.fit import check_counts, check_loss, check_sample
+from lth_jax.lottery.loading import Loaded, Splits, load
 from lth_jax.masks import Params, Prunable
 from lth_jax.models import Network
 from lth_jax.pruning.criteria import Criterion, Evidence
 from lth_jax.pruning.weights import Fraction
-from lth_jax.training import keys, optimizers, sampling, schedules
+from lth_jax.training import keys, optimizers, schedules
 from lth_jax.training.dynamics import Dynamics, make_dynamics
-from lth_jax.training.losses import LOSSES, Examples, Loss
+from lth_jax.training.losses import LOSSES, Loss
+from lth_jax.training.optimizers import OPTIMIZERS, Rates
+from lth_jax.training.schedules import SCHEDULES
 from lth_jax.training.state import TrainState, initial_state
-
-
-class Splits(NamedTuple):
-    """The three splits on the device; inputs as they are stored."""
-
-    train: Examples
-    validation: Examples
-    test: Examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,15 +46,49 @@ class Study:
     data_note: str | None  # what a reader of results must know of the data
 
     @functools.cached_property
+    def init_members(self) -> Callable[[jax.Array], tuple[Params, Any]]:
+        """The compiled fresh params and batch statistics by keys, axis R.
+
+        Nothing else that is compiled of a study depends on how its weights are drawn, as
+        long as arms draw with the key that they are given.
+        """
+        return jax.jit(jax.vmap(self.network.init))
+
     def start_members(
-        self,
-    ) -> Callable[[Callable[[Origin, Rules], Start], Origin], Start]:
-        """The compiled `(arm's start, origin) -> Start` of all replicates, axis R."""
-        rules = Rules(self.tx, self.network.init, self.config.rewind.what, self.prunable)
+        self, start: Callable[[Origin, Rules], Start], origin: Origin
+    ) -> Start:
+        """Where an arm's function starts all replicates, axis R."""
+        draws: list[bool] = []
+
+        def look(one: Origin) -> Start:
+            def init(key: jax.Array) -> Any:
+                draws.append(key is one.init_key)
+                return self.network.init(key)
+
+            return start(one, self._rules(init))
+
+        jax.eval_shape(jax.vmap(look), origin)
+        fresh = self.init_members(origin.init_key) if any(draws) else None
+        return self._started(start, origin, fresh)
+
+    @functools.cached_property
+    def _started(self) -> Callable[..., Start]:
+        """The compiled start of all, with what the key of fresh weights draws."""
+
+        def started(start: Callable[..., Start], one: Origin, fresh: Any) -> Start:
+            def init(key: jax.Array) -> Any:
+                is_drawn = fresh is not None and key is one.init_key
+                return fresh if is_drawn else self.network.init(key)
+
+            return start(one, self._rules(init))
+
         return jax.jit(
-            lambda start, origin: jax.vmap(lambda one: start(one, rules))(origin),
+            lambda start, *members: jax.vmap(functools.partial(started, start))(*members),
             static_argnums=0,
         )
+
+    def _rules(self, init: Callable[[jax.Array], Any]) -> Rules:
+        return Rules(self.tx, init, self.config.rewind.what, self.prunable)
 
     @functools.cached_property
     def score(self) -> Callable[[Criterion, Evidence], Params]:
@@ -71,12 +101,35 @@ class Study:
 
         All that their compiled programs and their data depend on.
         """
-        plain = StudyConfig()
-        replicates = "first_replicate", "num_replicates"
+        plain, optimizer = StudyConfig(), self.config.optimizer
+        members = "first_replicate", "num_replicates", "init"
         others = "arms", "num_levels", "compact_levels", "rewind", "verdict", "log"
-        same = {name: getattr(plain, name) for name in (*replicates, *others)}
+        same = {name: getattr(plain, name) for name in (*members, *others)}
         prune = dataclasses.replace(plain.prune, exclude=self.config.prune.exclude)
-        return dataclasses.replace(self.config, prune=prune, **same)
+        if self.rates is not None:
+            decays = float(optimizer.weight_decay > 0)
+            optimizer = dataclasses.replace(
+                optimizer, learning_rate=1.0, weight_decay=decays
+            )
+        return dataclasses.replace(self.config, prune=prune, optimizer=optimizer, **same)
+
+    @functools.cached_property
+    def rates(self) -> Rates | None:
+        """What its programs are given beside the state, float32[]; None: they have it.
+
+        So studies of other rates share a program. One's own optimizers and schedules may
+        need Python's numbers, and params of fewer bits would get too many from an array.
+        """
+        spec = self.config.optimizer
+        params, _ = jax.eval_shape(self.network.init, jax.random.key(0))
+        are_floats = all(x.dtype == jnp.float32 for x in jax.tree.leaves(params))
+        if spec.name in OPTIMIZERS and spec.schedule in SCHEDULES and are_floats:
+            return Rates(np.float32(spec.learning_rate), np.float32(spec.weight_decay))
+        return None
+
+    def tx_at(self, rates: Rates | None) -> optax.GradientTransformation:
+        """The optimizer with such rates, which may be traced; its own if None."""
+        return self.tx if rates is None else _optimizer(self.config, rates)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -100,33 +153,38 @@ class Study:
         params, batch_stats = self.network.init(key)
         return initial_state(params, self.tx, batch_stats)
 
+    def initial_states(self, keys: jax.Array) -> TrainState:
+        """The original inits of all replicates, at step 0."""
+
+        def state(params: Params, batch_stats: Any) -> TrainState:
+            return initial_state(params, self.tx, batch_stats)
+
+        states: TrainState = jax.jit(jax.vmap(state))(*self.init_members(keys))
+        return states
+
     def dynamics(self, name: str) -> Dynamics:
         """How masks change, as the config has it."""
         arguments = self.config.dynamic.arguments(self.config.num_steps)
         return make_dynamics(name, prunable=self.prunable, **arguments)
 
 
-def build(config: StudyConfig) -> Study:
-    """Loads the data and makes the net and the optimizer.
+def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
+    """Makes the net and the optimizer for the data, which are loaded if not given.
 
     Raises:
       ConfigError: if the config does not fit the data.
       DataError: if the data cannot be had.
     """
-    source = data.load(config.data.name, config.data.raw_dir)
-    order = sampling.epoch_order(
-        keys.study_key(config.seed, "split"), 0, len(source.train.labels)
-    )
-    train, validation = data.hold_out(source.train, order, config.data.num_validation)
+    loaded = loaded or load(config)
+    train = loaded.train
     if config.batch_size > len(train.labels):
         raise ConfigError(
             f"batch_size: {config.batch_size} is not allowed; must be at most"
             f" {len(train.labels)}, the number of training examples"
         )
     check_sample(config, train)
-    module = _module(config, source.num_outputs)
-    normalization = data.channel_statistics(train.inputs)
-    network = _network(config, module, normalization, train)
+    module = _module(config, loaded.num_outputs)
+    network = _network(config, module, loaded.normalization, train)
     loss = LOSSES.find(config.loss.name)
     check_loss(config, loss, network, train)
     if config.prune.structure == "units":
@@ -137,20 +195,21 @@ def build(config: StudyConfig) -> Study:
     prunable = masks.excluding(config.prune.exclude)
     return Study(
         config=config,
-        normalization=normalization,
+        normalization=loaded.normalization,
         network=network,
         loss=loss,
         tx=_optimizer(config),
         prunable=prunable,
         fraction=_fraction(config, network, prunable),
         rewind_step=rewind_step(config.rewind, steps_per_epoch, config.num_steps),
-        splits=Splits(*map(_on_device, (train, validation, source.test))),
-        data_note=source.note,
+        splits=loaded.splits,
+        data_note=loaded.note,
     )
 
 
 def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     model = config.model
+    initializer = models.INITIALIZERS.find(config.init.name)
     # Where left out, an own model's field of the name keeps its own default.
     given = {
         "hidden_sizes": model.hidden_sizes,
@@ -160,7 +219,7 @@ def _module(config: StudyConfig, num_classes: int) -> nn.Module:
     return models.make_module(
         model.name,
         num_classes=num_classes,
-        kernel_init=models.INITIALIZERS.find(config.init.name),
+        kernel_init=models.times(config.init.scale, initializer),
         dtype=jnp.dtype(config.compute_dtype),
         **{name: value for name, value in given.items() if value},
     )
@@ -194,23 +253,24 @@ def _network(
     return network
 
 
-def _optimizer(config: StudyConfig) -> optax.GradientTransformation:
+def _optimizer(
+    config: StudyConfig, rates: Rates | None = None
+) -> optax.GradientTransformation:
+    """The optimizer; whether it decays weights at all is the config's to say."""
     spec = config.optimizer
+    own = rates or Rates(spec.learning_rate, spec.weight_decay)
     schedule = schedules.make_schedule(
         spec.schedule,
-        spec.learning_rate,
+        own.learning_rate,
         num_steps=config.num_steps,
         warmup_steps=spec.warmup_steps,
         drop_steps=spec.drop_steps,
         drop_factor=spec.drop_factor,
     )
+    decay = own.weight_decay if spec.weight_decay else 0.0
     return optimizers.make_optimizer(
-        spec.name, schedule, momentum=spec.momentum, weight_decay=spec.weight_decay
+        spec.name, schedule, momentum=spec.momentum, weight_decay=decay
     )
-
-
-def _on_device(split: data.Split) -> Examples:
-    return Examples(jnp.asarray(split.inputs), jnp.asarray(split.labels))
 
 
 def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Fraction:

@@ -135,8 +135,8 @@ class Tickets:
         name, like = self.workdir.init.name, self._like.state
         state: TrainState | None = self._kept.find(name, like)
         if state is None:
-            derive = jax.jit(jax.vmap(self.study.initial_state))
-            state = derive(self.study.member_keys("ticket", 0, "init"))
+            keys = self.study.member_keys("ticket", 0, "init")
+            state = self.study.initial_states(keys)
             self._kept.keep(name, state)
         return state
 

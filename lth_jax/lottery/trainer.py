@@ -23,6 +23,7 @@ from lth_jax.lottery.segments import Segment
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Params
 from lth_jax.training import Curves, Metrics, TrainState
+from lth_jax.training.optimizers import Rates
 
 _MEMORY_FRACTION = 0.8  # the rest for what XLA and others keep
 _MOST_MEMBERS = 1024  # beyond, a device is busy all the same
@@ -44,6 +45,7 @@ class _Fixed(NamedTuple):
 
     segment_of: Callable[[int], Callable[..., Any]]  # compiled, of so many members
     own: Any  # what is theirs in it
+    rates: Rates | None  # float32[M]; None where their program has them
     draw_keys: jax.Array  # key[M]
 
 
@@ -140,13 +142,13 @@ class Trainer:
         part: tuple[int, int],
     ) -> Training:
         """Trains to some of a segment's evaluations, all members together."""
-        job, (segment_of, own, draw_keys) = begun[0].job, fixed
+        job, (segment_of, own, rates, draw_keys) = begun[0].job, fixed
         state, masks, best, curves = training
         first = _first_evaluation(job, segment)
         due = job.test_due[first : first + segment.num_evals]
         (state, masks, best), found = self._halving.run(
             segment_of,
-            *(state, masks, best, own, batches, draw_keys),
+            *(state, masks, best, own, rates, batches, draw_keys),
             shared=(due, tuple(map(np.int32, part))),
         )
         found = jax.tree.map(lambda x: x[:, slice(*part)], devices.on_host(found))
@@ -165,16 +167,17 @@ class Trainer:
         """What stays the same in all calls that train these jobs."""
         job, compact = begun[0].job, begun[0].compact
         draw_keys = jnp.concatenate([one.job.keys("draws") for one in begun])
+        rates = _stacked([one.job.rates for one in begun])
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
             own: Any = _stacked([one.goal for one in begun]), mask_keys
             changing = functools.partial(self._programs.changing, job.how.dynamics)
-            return _Fixed(changing, own, draw_keys)
+            return _Fixed(changing, own, rates, draw_keys)
         if compact is not None:
             small = compact.module, compact.is_flat
             segment_of = functools.partial(self._programs.compact, *small)
-            return _Fixed(segment_of, compact.kept, draw_keys)
-        return _Fixed(self._programs.static, _frozen(begun), draw_keys)
+            return _Fixed(segment_of, compact.kept, rates, draw_keys)
+        return _Fixed(self._programs.static, _frozen(begun), rates, draw_keys)
 
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """What was not measured while jobs trained, of the large nets."""
@@ -201,17 +204,19 @@ class Trainer:
         if finite.all():
             return
         v, m = min((v, m) for m, v in np.argwhere(~finite))
-        member = [member for one in begun for member in one.job.members][m]
+        job, member = [(one.job, x) for one in begun for x in one.job.members][m]
         if np.isfinite(self._at_start("validation", begun)["loss"][m]):
             when = f"is no longer finite at step {steps[v]}"
             why = "a lower optimizer.learning_rate may help"
         else:
             when = "is not finite before its first step"
             why = "the net as it starts, or its data, are the cause"
-        raise TrainingDiverged(
+        error = TrainingDiverged(
             f"the loss of replicate {member.replicate}, arm {member.arm}, level"
             f" {member.level} {when}; {why}. What was done before is kept"
         )
+        error.study = job.study
+        raise error
 
     def _at_start(self, split: str, begun: Sequence[Begun]) -> Metrics:
         """Metrics of what jobs start from, float32[M]."""

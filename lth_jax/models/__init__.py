@@ -1,7 +1,7 @@
 """Models: linen modules, one family a file, and what turns them into functions."""
 
 from lth_jax.models.conv import ConvNet
-from lth_jax.models.layers import INITIALIZERS
+from lth_jax.models.layers import INITIALIZERS, times
 from lth_jax.models.lenet import LeNet
 from lth_jax.models.making import MODELS, make_module, model_fields
 from lth_jax.models.network import OUTPUT_LAYER, Network, from_linen
@@ -22,4 +22,5 @@ __all__ = [
     "from_nnx",
     "make_module",
     "model_fields",
+    "times",
 ]

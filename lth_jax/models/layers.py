@@ -1,29 +1,78 @@
 """Layers that several families share, and how their weights are drawn."""
 
 import functools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer, variance_scaling
+from jax.nn.initializers import orthogonal, variance_scaling
 
 from lth_jax.models.convolution import convolve
 from lth_jax.registry import Registry
 
+Draw = Callable[..., jax.Array]  # (key, shape, dtype) to an array
 _SCALES: Any = {"glorot": (1, "fan_avg"), "he": (2, "fan_in"), "lecun": (1, "fan_in")}
 _SHAPES: Any = ("normal", "uniform", "truncated_normal")
 
+
+def _signs(scale: float, fan: str) -> Draw:
+    """As `variance_scaling`, of plus or minus the standard deviation."""
+
+    def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        fan_in, fan_out = (math.prod(shape[:-2]) * size for size in shape[-2:])
+        fans = {"fan_in": fan_in, "fan_avg": (fan_in + fan_out) / 2}
+        deviation = math.sqrt(scale / fans[fan])
+        return deviation * jax.random.rademacher(key, shape, dtype)
+
+    return init
+
+
+def _plain(shape: Any) -> Draw:
+    """Of standard deviation 1, whatever the shape of what is drawn."""
+
+    def init(key: jax.Array, size: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        drawn = variance_scaling(1, "fan_in", shape)(key, (1, math.prod(size)), dtype)
+        return drawn.reshape(size)
+
+    return init
+
+
+def _orthogonal(key: jax.Array, *shape_and_dtype: Any) -> jax.Array:
+    """As jax's; members one after the other.
+
+    On CPU, with jax 0.10, two batched QR decompositions in one program can wait for each
+    other for ever, where there are as few threads.
+    """
+    one_by_one: Any = jax.custom_batching.sequential_vmap
+    drawn: jax.Array = one_by_one(lambda k: orthogonal()(k, *shape_and_dtype))(key)
+    return drawn
+
+
+def times(scale: float, init: Draw) -> Draw:
+    """An init with what it draws times a factor; the same one for 1."""
+
+    def scaled(*args: Any) -> jax.Array:
+        return scale * init(*args)
+
+    return init if scale == 1 else scaled
+
+
 # "normal" is the untruncated Gaussian, as in the paper (figure 2); jax's own
-# `glorot_normal` and its kin truncate theirs. One of your own is (key, shape, dtype) to
-# an array.
-INITIALIZERS: Registry[Initializer] = Registry(
+# `glorot_normal` and its kin truncate theirs. "signs" are plus or minus one number. Names
+# without a scale have standard deviation 1, orthogonal apart. Your own are `Draw`s too.
+INITIALIZERS: Registry[Draw] = Registry(
     "initializer",
     {
         f"{name}_{shape}": variance_scaling(scale, fan, shape)
         for name, (scale, fan) in _SCALES.items()
         for shape in _SHAPES
-    },
+    }
+    | {f"{name}_signs": _signs(scale, fan) for name, (scale, fan) in _SCALES.items()}
+    | {shape: _plain(shape) for shape in _SHAPES}
+    | {"orthogonal": _orthogonal},
 )
 # 3x3, "SAME", with our own gradients.
 Conv = functools.partial(

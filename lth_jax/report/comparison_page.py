@@ -1,6 +1,5 @@
 """Comparison page: the tickets of several studies side by side."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,21 +7,33 @@ from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.outcomes import Summary
+from lth_jax.analysis.overview import overview
 from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
-from lth_jax.report import page
+from lth_jax.report import density_plots, overview_plots, page
+from lth_jax.report.axes_of_studies import (
+    MOST_LINES,
+    NumericAxis,
+    differing,
+    numeric_axis,
+    short_names,
+)
 from lth_jax.report.density_plots import Series, draw, series
 from lth_jax.report.material import Material
-from lth_jax.report.palette import Shown
+from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
 from lth_jax.report.verdict_table import Cell
 
-_MOST_LETTERS = 22
+_MOST_LETTERS = 24
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
-    """One page of several studies, a colour each; raises as `report.compare` does."""
+    """One page of several studies; raises as `report.compare` does.
+
+    Few have a colour each. Of more each has a row or, along a field of numbers, a point,
+    and a panel.
+    """
     metric = materials[0].verdict.metric
     for material, name in zip(materials, names, strict=True):
         if (other := material.verdict.metric).name != metric.name:
@@ -30,27 +41,96 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
                 f"--workdir: {name} is judged by {other.name}, {names[0]} by"
                 f" {metric.name}; studies on one page must share a metric"
             )
-    colours = [arm.colour for arm in ARMS.values() if arm.colour]
-    if len(materials) > len(colours):
-        raise UserError(
-            f"--workdir: {len(materials)} studies; at most {len(colours)} can be"
-            " told apart on one page"
-        )
-    studies = {
-        Shown(f"study{i}", name, colours[i]): material
-        for i, (name, material) in enumerate(zip(names, materials, strict=True))
-    }
-    all_notes = ((looks, page.notes(material)) for looks, material in studies.items())
+    configs = [material.config for material in materials]
+    fields = differing(configs)
+    are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
+    studies = _shown("study", names if are_few else [])
+    lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
+    arms = [] if are_few else list(shown(["ticket", "reinit"]).values())
+    tickets = dict(zip(studies, materials, strict=False))
+    sections = [
+        _overview(materials, names, axis, {looks.label: looks for looks in lines}),
+        _section(tickets, metric) if are_few else _small_multiples(materials, names),
+    ]
     return page.render(
         "comparison.html",
-        [_section(studies, metric)],
-        list(studies),
-        verdict={looks.label: as_json(m.verdict) for looks, m in studies.items()},
+        sections,
+        [*studies, *lines, *arms],
+        title=" · ".join(names) if are_few else _title(names, fields),
+        verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
-        rows=[(looks, _cells(material.verdict)) for looks, material in studies.items()],
-        differing=_differing(materials),
-        notes=[f"{looks.label}: {note}" for looks, found in all_notes for note in found],
+        rows=[
+            (name, studies[i].key if are_few else "", _cells(material.verdict))
+            for i, (name, material) in enumerate(zip(names, materials, strict=True))
+        ],
+        differing=_table(fields, names, are_few),
+        are_few=are_few,
+        notes=[
+            f"{name}: {note}"
+            for name, material in zip(names, materials, strict=True)
+            for note in page.notes(material)
+        ],
     )
+
+
+def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
+    """Looks of things by their names, from one of the palette's colours on."""
+    colours = [arm.colour for arm in ARMS.values() if arm.colour][first:]
+    return [
+        Shown(f"{kind}{i}", name, colours[i % len(colours)])
+        for i, name in enumerate(names)
+    ]
+
+
+def _title(names: Sequence[str], fields: Mapping[str, Any]) -> str:
+    return f"{len(names)} studies" + (f" by {', '.join(fields)}" if fields else "")
+
+
+def _table(
+    fields: Mapping[str, Sequence[Any]], names: Sequence[str], are_few: bool
+) -> list[list[str]]:
+    """What differs: a row for each field or, of many studies, for each study."""
+    if not fields:
+        return []
+    texts = [["field", *names]]
+    texts += [[name, *map(page.text, values)] for name, values in fields.items()]
+    if are_few:
+        return texts
+    texts[0][0] = "study"
+    return [list(row) for row in zip(*texts, strict=True)]
+
+
+def _overview(
+    materials: Sequence[Material],
+    names: Sequence[str],
+    axis: NumericAxis | None,
+    looks: Mapping[str, Shown],
+) -> Section:
+    found = [overview(material.runs, material.verdict) for material in materials]
+    short = [_short(name) for name in short_names(names)]
+    plots = overview_plots.draw(found, short, materials[0].verdict.metric, axis, looks)
+    each = "Each row" if axis is None else "Each point"
+    lead = (
+        f"{each} is a study: the mean over its replicates, with a 95% interval. Tickets"
+        " are compared at early stop, over all levels after the first. Where a ticket"
+        " matches dense, the dot is the sparsest level that is shown to, and the line or"
+        " band goes on to the sparsest that is not shown to fall below."
+    )
+    return Section("What do they come to?", lead, plots, "wide")
+
+
+def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Section:
+    """A panel for each study, on shared axes."""
+    metric = materials[0].verdict.metric
+    plots = density_plots.small_multiples(
+        short_names(names), [material.verdict.summaries for material in materials], metric
+    )
+    lead = (
+        f"Test {metric.name} at early stop{metric.axis}, a panel for each study, all on"
+        " the same axes: the ticket, a fresh init of its mask, and the dense net as a"
+        " dashed line. The mean over the replicates, with a 95% band."
+    )
+    return Section("How sparse can each get?", lead, plots, "small")
 
 
 def _cells(verdict: Verdict) -> list[Cell]:
@@ -73,17 +153,6 @@ def _density(place: Place | Choice | None) -> str:
     return "not shown" if place is None else words.percent(place.density)
 
 
-def _differing(materials: Sequence[Material]) -> list[tuple[str, list[str]]]:
-    """The config fields in which the studies differ, with the value of each."""
-    configs = [dict(page.flat(dataclasses.asdict(m.config))) for m in materials]
-    return [
-        (name, values)
-        for name in configs[0]
-        if len(set(values := [config[name] for config in configs])) > 1
-        and not name.startswith("verdict.")
-    ]
-
-
 def _tickets(verdict: Verdict) -> list[Summary]:
     return [s for s in verdict.summaries if s.arm == "ticket"]
 
@@ -94,7 +163,10 @@ def _against_dense(verdict: Verdict) -> list[Comparison]:
 
 def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
     def lines(of: Callable[[Verdict], Sequence[Any]], measure: str) -> list[Series]:
-        named = ((_short(looks), of(m.verdict)) for looks, m in studies.items())
+        named = (
+            (looks._replace(label=_short(looks.label)), of(m.verdict))
+            for looks, m in studies.items()
+        )
         return [series(looks, found, measure) for looks, found in named if found]
 
     plots = {
@@ -131,9 +203,7 @@ def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
     )
 
 
-def _short(looks: Shown) -> Shown:
-    """With a name that leaves room for the figure that it stands in."""
-    name, half = looks.label, _MOST_LETTERS // 2
-    if len(name) > _MOST_LETTERS:
-        name = f"{name[:half]}…{name[-half:]}"
-    return looks._replace(label=name)
+def _short(name: str) -> str:
+    """A name that leaves room for the figure that it stands in."""
+    half = _MOST_LETTERS // 2
+    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half:]}"

@@ -123,6 +123,38 @@ def arms_against_density(
     return draw(title, lines, scale, reference=reference, from_zero=from_zero, text=text)
 
 
+def small_multiples(
+    names: Sequence[str], of_studies: Sequence[Sequence[Summary]], metric: Metric
+) -> dict[str, Plot]:
+    """The metric at early stop of ticket and fresh init, a panel a study, alike axes."""
+    everything = [
+        s.early_stop_metric
+        for study in of_studies
+        for s in study
+        if s.arm in ("ticket", "reinit")
+    ]
+    limits = _limits(metric.scale * np.array(everything), None)
+    densities = [s.density for study in of_studies for s in study]
+    plots = {}
+    for i, (name, summaries) in enumerate(zip(names, of_studies, strict=True)):
+        figure, axes = style.panel(name, style.SMALL)
+        dense = next(s for s in summaries if s.level == 0)
+        for arm, looks in shown(["reinit", "ticket"]).items():
+            found = [s for s in summaries if s is dense or s.arm == arm]
+            if len(found) > 1 or arm == "ticket":
+                x = [100 * s.density for s in found]
+                y = metric.scale * np.array([s.early_stop_metric for s in found])
+                on_line = {"linewidth": 1.5, **style.DOTS}
+                colour = looks.colour.figure
+                style.banded_line(axes, (x, y), colour, looks.key, alpha=0.16, **on_line)
+        style.density_axis(axes, densities)
+        axes.set_ylim(*limits)
+        style.reference_line(axes, metric.scale * dense.early_stop_metric.value, "dense")
+        axes.set_xlabel("weights kept, %")
+        plots[f"study_{i:02d}"] = Plot(figure)
+    return plots
+
+
 def differences_against_density(
     title: str,
     comparisons: Sequence[Comparison],

@@ -127,5 +127,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += flat(value, f"{prefix}{name}.")
         else:
-            rows.append((f"{prefix}{name}", json.dumps(value, default=str)))
+            rows.append((f"{prefix}{name}", text(value)))
     return rows
+
+
+def text(value: Any) -> str:
+    """A config's value."""
+    return json.dumps(value, default=str)

@@ -30,12 +30,14 @@ class Plot(NamedTuple):
 
 
 def panel(
-    title: str, size: tuple[float, float] = WIDE, colour: str = INK
+    title: str,
+    size: tuple[float, float] = WIDE,
+    colour: str = INK,
 ) -> tuple[Figure, Axes]:
     """An empty figure with one pair of axes, and its title, in a colour, at the left."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    large = _FONT_SIZE * (1 if size == WIDE else 0.85)
+    large = _FONT_SIZE * (1 if size[0] == WIDE[0] else 0.85)
     axes.set_title(title, loc="left", fontsize=large, color=colour)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[:].set_color(FAINT)

@@ -5,7 +5,7 @@ schedule steps and `with_schedule_step` can set where on the schedule it stands.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,21 @@ from lth_jax.registry import Registry, callables
 from lth_jax.training.schedules import accepted
 from lth_jax.training.state import Array, Optimizer
 
+Number = float | jax.Array
+
+
+class Rates(NamedTuple):
+    """Numbers of an optimizer that change no program: float32[] each, or [M]."""
+
+    learning_rate: Any  # the schedule's peak
+    weight_decay: Any
+
 
 def _heavy_ball(
-    schedule: optax.Schedule, momentum: float | None, weight_decay: float
+    schedule: optax.Schedule, momentum: float | None, weight_decay: Number
 ) -> Optimizer:
     inner = optax.sgd(schedule, momentum)
-    if not weight_decay:
+    if _is_none(weight_decay):
         return inner
     return optax.chain(optax.add_decayed_weights(weight_decay), inner)
 
@@ -45,14 +54,14 @@ def make_optimizer(
     schedule: optax.Schedule,
     *,
     momentum: float = 0.9,
-    weight_decay: float = 0.0,
+    weight_decay: Number = 0.0,
 ) -> Optimizer:
     """An optax optimizer by name; the schedule is of the learning rate.
 
     The name is "sgd", "momentum" (heavy ball; it alone takes momentum), "adam", "adamw",
     or one's own, of `OPTIMIZERS.find`. Weight decay is coupled for "sgd" and "momentum"
     (added to the gradient, as in the paper's ResNet and VGG), decoupled for "adamw", and
-    not for "adam".
+    not for "adam". It may be traced, and is then never taken for none.
 
     Raises:
       ValueError: on a name that finds nothing (an UnknownName), or weight decay for an
@@ -60,12 +69,16 @@ def make_optimizer(
     """
     make = OPTIMIZERS.find(name)
     settings = accepted(make, momentum=momentum, weight_decay=weight_decay)
-    if weight_decay and "weight_decay" not in settings:
+    if not _is_none(weight_decay) and "weight_decay" not in settings:
         hint = "; use 'adamw'" if name == "adam" else ""
         raise ValueError(
             f"weight_decay: {weight_decay} is not allowed; must be 0 for {name!r}{hint}"
         )
     return make(schedule, **settings)
+
+
+def _is_none(weight_decay: Number) -> bool:
+    return not isinstance(weight_decay, jax.Array) and not weight_decay
 
 
 def with_schedule_step(

@@ -20,7 +20,7 @@ def accepted(factory: Callable[..., Any], **settings: Any) -> dict[str, Any]:
 
 
 def _step_drops(
-    learning_rate: float, drop_steps: tuple[int, ...], drop_factor: float
+    learning_rate: float | jax.Array, drop_steps: tuple[int, ...], drop_factor: float
 ) -> optax.Schedule:
     drops = dict.fromkeys(drop_steps, drop_factor)
     return optax.piecewise_constant_schedule(learning_rate, drops)
@@ -43,7 +43,7 @@ SCHEDULES: Registry[Callable[..., optax.Schedule]] = Registry(
 
 def make_schedule(
     name: str,
-    learning_rate: float,
+    learning_rate: float | jax.Array,
     *,
     num_steps: int,
     warmup_steps: int = 0,

@@ -64,6 +64,19 @@ def test_constants_are_the_std_of_the_whole_layer_with_either_sign(moved):
     assert 0.3 < (a == b).mean() < 0.7
 
 
+def test_noise_has_a_factor_of_the_deviation_at_the_init(moved):
+    initial = jax.tree.map(lambda x: 3 * x, moved)
+    found = jax.jit(actions.noise)(KEY, moved, initial, 0.5)
+    for name in KERNELS:
+        trained, noisy = (np.asarray(x[name]["kernel"]) for x in (moved, found))
+        expected = 0.5 * np.asarray(initial[name]["kernel"]).std()
+        drawn = (noisy - trained) / expected
+        # Of n normal numbers; four standard errors.
+        np.testing.assert_allclose(drawn.mean(), 0, atol=4 / np.sqrt(drawn.size))
+        np.testing.assert_allclose(drawn.std(), 1, atol=4 / np.sqrt(2 * drawn.size))
+    assert_others_equal(found, moved)
+
+
 def test_signs_are_taken_from_one_and_magnitudes_from_the_other():
     magnitudes = {"kernel": jnp.array([[1.0, -2, 3, -4, 5, 6]]), "bias": jnp.ones(2)}
     signs = {"kernel": jnp.array([[-1.0, 1, 2, -2, 0, -0.0]]), "bias": -jnp.ones(2)}

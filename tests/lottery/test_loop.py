@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from lth_jax.lottery.loading import load
 from lth_jax.lottery.loop import find_tickets
 from lth_jax.lottery.study import build
 
@@ -58,3 +59,36 @@ def test_a_job_knows_its_steps_and_where_test_is_due(built):
     assert [s.stop_step for s in until.segments] == [10, 13]
     assert not until.is_whole
     assert dense.program == dataclasses.replace(dense).program != ticket.program
+
+
+@pytest.fixture(scope="module")
+def program(built):
+    """The program of the study with changes in a group of its config."""
+    loaded = load(built.config)
+
+    def program(group, **changes):
+        own = dataclasses.replace(getattr(built.config, group), **changes)
+        config = dataclasses.replace(built.config, **{group: own}, num_levels=1)
+        return build(config, loaded).program
+
+    return program
+
+
+def test_studies_share_a_program_where_numbers_alone_differ(program):
+    mine = program("optimizer")
+    assert program("optimizer", learning_rate=0.5) == mine
+    assert program("init", name="he_uniform") == mine
+    assert program("prune", criterion="movement", fraction=0.5) == mine
+    assert program("optimizer", name="sgd") != mine
+    assert program("model", hidden_sizes=(9,)) != mine
+
+
+def test_whether_weights_decay_is_part_of_a_program_and_how_much_is_not(program):
+    decaying = program("optimizer", name="adamw", weight_decay=0.1)
+    assert decaying != program("optimizer", name="adamw")
+    assert decaying == program("optimizer", name="adamw", weight_decay=0.2)
+
+
+def test_rates_are_part_of_a_program_with_an_optimizer_of_ones_own(program):
+    own = program("optimizer", name="optax:lion")
+    assert own != program("optimizer", name="optax:lion", learning_rate=0.5)

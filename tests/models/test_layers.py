@@ -1,4 +1,6 @@
 import functools
+import subprocess
+import sys
 
 import flax.linen as nn
 import jax
@@ -6,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import oracles
+from support.paths import ROOT
 
 from lth_jax import models
 from lth_jax.models import layers
@@ -76,3 +79,46 @@ def test_a_compiled_gradient_through_max_pool_is_xlas_own(monkeypatch):
         expected = jax.jit(jax.grad(loss))(variables["params"])
     for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("name", ["normal", "uniform", "truncated_normal"])
+def test_plain_inits_have_deviation_1_whatever_the_shape(name):
+    for shape in ((400, 100), (3, 3, 20, 200)):
+        drawn = models.INITIALIZERS[name](jax.random.key(0), shape)
+        assert drawn.shape == shape
+        np.testing.assert_allclose([drawn.mean(), drawn.std()], [0, 1], atol=0.015)
+        scaled = models.times(0.25, models.INITIALIZERS[name])
+        np.testing.assert_array_equal(scaled(jax.random.key(0), shape), drawn / 4)
+
+
+@pytest.mark.parametrize("name", ["glorot", "he", "lecun"])
+def test_signs_are_plus_or_minus_the_deviation_of_the_normal(name):
+    shape, key = (3, 3, 40, 200), jax.random.key(1)
+    signs, normal = (
+        np.array(models.INITIALIZERS[f"{name}_{how}"](key, shape))
+        for how in ("signs", "normal")
+    )
+    (size,) = set(np.abs(signs).ravel().tolist())
+    np.testing.assert_allclose(size, normal.std(), rtol=0.01)
+    assert abs((signs > 0).mean() - 0.5) < 0.01
+
+
+QR = """
+import jax
+from lth_jax.models import INITIALIZERS
+draw = INITIALIZERS["orthogonal"]
+six = lambda key: [draw(x, (100, 100)) for x in jax.random.split(key, 6)]
+many = jax.jit(jax.vmap(six))
+for i in range(60):
+    jax.block_until_ready(many(jax.random.split(jax.random.key(i), 10)))
+"""
+
+
+@pytest.mark.slow
+def test_many_orthogonal_inits_at_once_do_not_wait_for_each_other():
+    draw = models.INITIALIZERS["orthogonal"]
+    keys = jax.random.split(jax.random.key(0), 3)
+    expected = [jax.nn.initializers.orthogonal()(key, (30, 20)) for key in keys]
+    found = jax.jit(jax.vmap(lambda key: draw(key, (30, 20))))(keys)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    subprocess.run([sys.executable, "-c", QR], cwd=ROOT, timeout=100, check=True)

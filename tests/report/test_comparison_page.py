@@ -11,8 +11,6 @@ from lth_jax import report
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.verdict import as_json
-from lth_jax.errors import UserError
-from lth_jax.lottery.arms import ARMS
 from lth_jax.report.material import gather
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir
@@ -70,7 +68,7 @@ def test_studies_stand_side_by_side(studies, visit, tmp_path):
 
 def test_a_study_has_its_colour_and_can_be_hidden(studies, visit, tmp_path):
     page = visit(compare(studies, tmp_path / "both.html")).page
-    assert page.locator("figure svg").count() == 4
+    assert page.locator("figure svg").count() == 4 + 4
     assert browsing.texts(page, ".legend button") == ["first", "second"]
     colours = page.evaluate(
         "[...document.querySelectorAll('[data-series] path[style*=stroke]')].map(path =>"
@@ -112,18 +110,56 @@ def test_long_names_leave_room_for_the_figures(tiny_study, visit, tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_more_studies_than_colours_are_refused(tiny_study, tmp_path):
-    most = len(ARMS)
-    path = tmp_path / "page.html"
-    studies = []
-    for i in range(most + 1):
-        (tmp_path / f"study{i}").symlink_to(tiny_study.root)
-        studies.append(Workdir(tmp_path / f"study{i}"))
-    with pytest.raises(
-        UserError, match=rf"--workdir: {most + 1} studies; at most {most}"
-    ):
-        compare(studies, path)
-    assert not path.exists()
+def test_of_many_studies_each_has_a_row_and_a_panel(tiny_study, visit, tmp_path):
+    names = [f"init.name=init{i},seed={i % 2}" for i in range(18)]
+    studies = [
+        make(tiny_study, tmp_path / name, seed=i % 2, init={"name": f"init{i}"})
+        for i, name in enumerate(names)
+    ]
+    found = visit(compare(studies, tmp_path / "many.html"))
+    page = found.page
+    assert (found.complaints, found.requests) == ([], [])
+    assert page.locator("h1").text_content() == "18 studies by seed, init.name"
+    assert [row[0] for row in browsing.rows(page, "#studies")[1:]] == names
+    assert page.locator("figure svg").count() == 4 + 18
+    rows = page.locator("#overview_over_reinit text").all_text_contents()
+    assert {"init0, 0", "init17, 1"} <= set(rows)
+    # No panel has more than a ticket, its fresh init, and the dense net.
+    for i in range(18):
+        lines = page.locator(f"#study_{i:02d} [data-series]")
+        keys = {line.get_attribute("data-series") for line in lines.all()}
+        assert keys == {"ticket", "reinit"}
+    assert page.locator("#differing").is_hidden()
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_field_of_numbers_is_the_axis_and_another_the_colour(
+    tiny_study, visit, tmp_path
+):
+    studies = [
+        make(
+            tiny_study,
+            tmp_path / f"{rate}-{name}",
+            optimizer={"learning_rate": rate},
+            init={"name": name},
+        )
+        for name in ("he_normal", "glorot_normal")
+        for rate in (0.1, 0.001, 0.01)
+    ]
+    page = visit(compare(studies, tmp_path / "rates.html")).page
+    assert browsing.texts(page, ".legend button") == [
+        "name he_normal",
+        "name glorot_normal",
+        "ticket",
+        "fresh init",
+    ]
+    for name in ("dense", "over_dense", "over_reinit", "matching"):
+        texts = page.locator(f"#overview_{name} text").all_text_contents()
+        ticks = [t for t in texts if t in ("0.001", "0.01", "0.1")]
+        assert ticks == ["0.001", "0.01", "0.1"]
+        assert "optimizer.learning_rate" in texts
 
 
 def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path):
@@ -139,7 +175,7 @@ def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path
     assert partial.startswith("second: Partial: 3 of 4 arms and levels are finished.")
     assert odd == "second: <b>odd"
     assert browsing.texts(found.page, ".legend button") == [name, "second"]
-    figure = found.page.locator("figure").first
+    figure = found.page.locator("#accuracy")
     assert name[:11] in figure.text_content()
     assert name[-11:] in figure.text_content()
 
@@ -151,4 +187,4 @@ def test_dense_nets_alone_can_be_compared(studies, visit, tmp_path):
                 path.unlink()
     found = visit(compare(studies, tmp_path / "both.html"))
     assert found.complaints == []
-    assert found.page.locator("figure svg").count() == 2
+    assert found.page.locator("figure svg").count() == 1 + 2

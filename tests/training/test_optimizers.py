@@ -148,3 +148,38 @@ def test_own_optimizers_and_schedules_are_found_by_name(tmp_path, monkeypatch):
 def test_what_is_unknown_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make(optax.constant_schedule(0.1))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step_drops", "cosine"])
+@pytest.mark.parametrize(
+    ("name", "decay"),
+    [
+        *((name, 0.0) for name in optimizers.OPTIMIZERS),
+        *((name, 0.013) for name in ("sgd", "momentum", "adamw")),
+    ],
+)
+def test_rates_that_are_traced_give_the_bits_of_constants(name, decay, schedule):
+    def make(rate, decay):
+        drops = (4,) if schedule == "step_drops" else ()
+        rates = schedules.make_schedule(
+            schedule, rate, num_steps=9, warmup_steps=3, drop_steps=drops
+        )
+        return optimizers.make_optimizer(name, rates, weight_decay=decay)
+
+    def train(tx, params):
+        def step(carry, _):
+            params, state = carry
+            gradients = jax.tree.map(jnp.sin, params)
+            updates, state = tx.update(gradients, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, tx.init(params)), length=7)[0]
+
+    params = {"w": jax.random.normal(jax.random.key(0), (7, 5))}
+    constant = jax.jit(lambda p: train(make(0.37, decay), p))(params)
+    given = jax.jit(lambda r, d, p: train(make(r, d if decay else 0.0), p))
+    traced = given(jnp.float32(0.37), jnp.float32(decay), params)
+    jax.tree.map(np.testing.assert_array_equal, traced, constant)
+    other = given(jnp.float32(0.1), jnp.float32(decay), params)
+    assert not np.array_equal(other[0]["w"], traced[0]["w"])
+    assert given._cache_size() == 1

@@ -9,14 +9,14 @@ the rewinding would keep what was trained, with fresh moments and the schedule o
 | ticket | rewound | rewound | rewound |
 | continue | of the trained net | rewound | rewound |
 | shuffle, freeze | rewound, never kept | the same | the same |
-| reshuffle, constant, *_signs | the same, then changed | the same | the same |
+| reshuffle, constant, *_signs, noise_* | the same, then changed | the same | the same |
 | reinit, random | fresh | fresh | rewound, never constant |
 | gradual, set, rigl | of the init | fresh | from step 0 |
 """
 
 from typing import Any
 
-from lth_jax.lottery.arms import changing, rewound, zhou
+from lth_jax.lottery.arms import changing, noisy, rewound, zhou
 from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules, Start
 from lth_jax.lottery.arms.rewound import shuffle_masks
 from lth_jax.pruning.criteria import CRITERIA
@@ -35,7 +35,7 @@ def _made(found: Any, name: str | None = None) -> Arm:
 
 
 # Okabe and Ito's palette, and colours of Tol's kind, told apart by colour-blind readers.
-ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | changing.ARMS, _made)
+ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | noisy.ARMS | changing.ARMS, _made)
 
 __all__ = [
     "ARMS",

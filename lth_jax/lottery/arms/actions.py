@@ -44,6 +44,25 @@ def constant(
     return masks_lib.map_prunable(act, prunable, params)
 
 
+def noise(
+    key: jax.Array,
+    params: Params,
+    initial: Params,
+    factor: float,
+    prunable: Prunable = default_prunable,
+) -> Params:
+    """Weights plus Gaussian noise (Frankle & Carbin 2019, appendix F.7).
+
+    Its deviation is a factor of that of all weights of the leaf, at the original init.
+    """
+
+    def act(i: int, p: jax.Array, at_init: jax.Array) -> jax.Array:
+        drawn = jax.random.normal(jax.random.fold_in(key, i), p.shape, p.dtype)
+        return p + factor * jnp.std(at_init) * drawn
+
+    return masks_lib.map_prunable(act, prunable, params, initial)
+
+
 def with_signs(
     params: Params, signs: Params, prunable: Prunable = default_prunable
 ) -> Params:

@@ -44,7 +44,7 @@ def _constant(origin: Origin, rules: Rules) -> Params:
     return actions.constant(origin.init_key, origin.initial.params, rules.prunable)
 
 
-def _acting(
+def acting(
     act: Callable[[Origin, Rules], Params], *, same_signs: bool
 ) -> Callable[[Origin, Rules], Start]:
     """How an arm starts whose prunable leaves an action makes, otherwise rewound."""
@@ -79,31 +79,31 @@ ARMS = {
         needs_dense=True,
     ),
     "reshuffle": Arm(
-        _acting(_reshuffled, same_signs=False),
+        acting(_reshuffled, same_signs=False),
         "shuffled weights",
         "its weights shuffled within its mask",
         Colour("#b8a800", "#8a7d00", "#d9cc4a"),
     ),
     "constant": Arm(
-        _acting(_constant, same_signs=False),
+        acting(_constant, same_signs=False),
         "random signs",
         "constants of random signs in its mask",
         Colour("#8f79d6", "#7d64cc", "#ae9bee"),
     ),
     "reinit_signs": Arm(
-        _acting(_redrawn, same_signs=True),
+        acting(_redrawn, same_signs=True),
         "fresh init, signs kept",
         "a fresh init of its mask with its signs",
         Colour("#8c3b00", "#8c3b00", "#ffcba6"),
     ),
     "reshuffle_signs": Arm(
-        _acting(_reshuffled, same_signs=True),
+        acting(_reshuffled, same_signs=True),
         "shuffled, signs kept",
         "its weights shuffled within its mask, the signs kept",
         Colour("#665d00", "#554d00", "#f3eeb4"),
     ),
     "constant_signs": Arm(
-        _acting(_constant, same_signs=True),
+        acting(_constant, same_signs=True),
         "signs alone",
         "constants of its signs in its mask",
         Colour("#4b2e91", "#4b2e91", "#ddd3ff"),

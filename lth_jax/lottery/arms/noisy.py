@@ -1,0 +1,32 @@
+"""Noisy: tickets whose rewound weights have noise, to see how exact an init must be."""
+
+import functools
+
+from lth_jax.lottery.arms import actions
+from lth_jax.lottery.arms.arm import Arm, Colour, Origin, Rules
+from lth_jax.lottery.arms.rewound import rewound_params
+from lth_jax.lottery.arms.zhou import acting
+from lth_jax.masks import Params
+
+
+def _noisy(factor: float, origin: Origin, rules: Rules) -> Params:
+    params, initial = rewound_params(origin, rules), origin.initial.params
+    return actions.noise(origin.init_key, params, initial, factor, rules.prunable)
+
+
+def _arm(factor: float, *colours: str) -> Arm:
+    return Arm(
+        acting(functools.partial(_noisy, factor), same_signs=False),
+        f"noise of {factor:g} sd",
+        f"its weights with noise of {factor:g} standard deviations",
+        Colour(*colours),
+    )
+
+
+# Frankle & Carbin 2019, appendix F.7. Darker with more noise; by night, lighter.
+ARMS = {
+    "noise_half": _arm(0.5, "#8fae3c", "#7d9a2e", "#5f7a1c"),
+    "noise_1": _arm(1, "#6c8a1f", "#64801c", "#86a53a"),
+    "noise_2": _arm(2, "#4c6610", "#4c6610", "#adca66"),
+    "noise_3": _arm(3, "#2f4206", "#2f4206", "#d6ecaa"),
+}

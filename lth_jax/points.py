@@ -1,0 +1,64 @@
+"""Points: the studies that a sweep's flags describe, a folder each, and their page."""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from lth_jax import config as lth_config
+from lth_jax import main as of_a_study
+from lth_jax.config import sweep
+from lth_jax.errors import UserError
+from lth_jax.lottery.checks import check_arms
+from lth_jax.store.workdir import Workdir, read_config
+
+SWEEP = flags.DEFINE_string(
+    "sweep", None, "A Python file whose sweep(add) adds points, a folder each in workdir."
+)
+
+
+def config_file() -> pathlib.Path:
+    """The file of the config."""
+    name = config_flags.get_config_filename(flags.FLAGS["config"])
+    return pathlib.Path(name.partition(":")[0])
+
+
+def described(
+    path: pathlib.Path | None,
+) -> tuple[pathlib.Path, list[tuple[sweep.Point, Workdir]]]:
+    """The folder of all, and the points that a file adds, each with its own folder.
+
+    The study of the config alone if there is no file.
+
+    Raises:
+      ConfigError: naming the point, its field, its value and what is allowed.
+    """
+    config, root = of_a_study.CONFIG.value, of_a_study.workdir()
+    if path is None:
+        point = sweep.Point(root.name, {}, lth_config.read(config))
+        check_arms(point.study)
+        return root, [(point, Workdir(root))]
+    if not of_a_study.WORKDIR.value:
+        is_own = path.resolve() == config_file().resolve()
+        root = root.with_name(f"{root.name}-{'sweep' if is_own else path.stem}")
+    points = sweep.read_points(path, config.to_dict())
+    for point in points:
+        try:
+            check_arms(point.study)
+        except lth_config.ConfigError as error:
+            raise lth_config.ConfigError(
+                f"--sweep: {path}: {point.name}: {error}"
+            ) from None
+    return root, [(point, Workdir(root / point.name)) for point in points]
+
+
+def compare(root: pathlib.Path, workdirs: Sequence[Workdir]) -> str:
+    """Writes the page that compares studies; returns what to print."""
+    from lth_jax import report  # takes seconds
+
+    settings = [read_config(workdir).verdict for workdir in workdirs]
+    try:
+        return report.compare(workdirs, root / "comparison.html", settings)
+    except UserError as error:  # such as of different metrics
+        return f"no page of all: {error}"

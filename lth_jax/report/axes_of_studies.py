@@ -1,0 +1,80 @@
+"""Axes of studies: along which of their config's fields studies stand side by side."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lth_jax.config import StudyConfig
+from lth_jax.store.workdir import dotted
+
+# How names of fields begin that make no other study, as far as results go.
+_NO_PART = "verdict.", "log.", "data.raw_dir"
+_NO_AMOUNT = "seed", "first_replicate"  # numbers, of which more means nothing
+MOST_LINES = 4  # in one panel
+_FEWEST = 3  # values that make an axis
+
+
+class NumericAxis(NamedTuple):
+    """A field of numbers, and the studies by it."""
+
+    field: str
+    # Of each line the other fields' values, and its studies: value, and which it is.
+    lines: dict[str, list[tuple[float, int]]]
+
+
+def differing(configs: Sequence[StudyConfig]) -> dict[str, list[Any]]:
+    """The fields in which studies differ, by dotted name, with the value of each."""
+    flat = [dotted(dataclasses.asdict(config)) for config in configs]
+    found = {name: [values[name] for values in flat] for name in flat[0]}
+    return {
+        name: values
+        for name, values in found.items()
+        if any(value != values[0] for value in values) and not name.startswith(_NO_PART)
+    }
+
+
+def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
+    """The field of numbers with the most values; None if few lines cannot show it."""
+    fields = differing(configs)
+    amounts = {
+        name: numbers
+        for name, values in fields.items()
+        if name not in _NO_AMOUNT and (numbers := _numbers(values))
+    }
+    field = max(amounts, key=lambda name: len(set(amounts[name])), default=None)
+    if field is None or len(set(amounts[field])) < _FEWEST:
+        return None
+    lines: dict[str, list[tuple[float, int]]] = {}
+    for i, number in enumerate(amounts[field]):
+        others = [f"{_last(n)} {v[i]}" for n, v in fields.items() if n != field]
+        lines.setdefault(", ".join(others), []).append((number, i))
+    if len(lines) > MOST_LINES or min(map(len, lines.values())) < _FEWEST:
+        return None
+    return NumericAxis(field, {name: sorted(line) for name, line in lines.items()})
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names of points without the fields that all of them name; others as they are."""
+    points = [
+        dict(part.partition("=")[::2] for part in name.split(",")) for name in names
+    ]
+    if not all("=" in part for name in names for part in name.split(",")):
+        return list(names)
+    common = set.intersection(*(set(point) for point in points))
+    short = [
+        ", ".join(v if k in common else f"{_last(k)} {v}" for k, v in point.items())
+        for point in points
+    ]
+    return short if len(set(short)) == len(names) else list(names)
+
+
+def _last(field: str) -> str:
+    return field.rpartition(".")[2].replace("_", " ")
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    """Values as numbers, such as the rewind step "500"; empty if one is none."""
+    try:
+        return [] if isinstance(values[0], bool) else [float(v) for v in values]
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,148 @@
+"""Overview plots: what studies come to, one beside the other, with intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import Metric
+from lth_jax.analysis.overview import Overview
+from lth_jax.report import style
+from lth_jax.report.axes_of_studies import NumericAxis
+from lth_jax.report.palette import Shown
+from lth_jax.report.style import Plot
+
+_ROW = 0.2  # inches
+_WIDE_RANGE = 8  # from which an axis of numbers is logarithmic
+
+
+class Measure(NamedTuple):
+    """One number of an overview, for a figure."""
+
+    title: str
+    scale: float
+    reference: tuple[float, str] | None  # a line, and its name
+    is_density: bool = False
+
+
+def measures(metric: Metric) -> dict[str, Measure]:
+    """What figures show, by the field of an overview."""
+    points = metric.points and f",{metric.points}"
+    zero = 0.0, "the same"
+    return {
+        "dense": Measure(
+            f"Dense net: test {metric.name} at early stop{metric.axis}",
+            metric.scale,
+            None,
+        ),
+        "matching": Measure(
+            "Matches dense down to so many weights, %", 100, None, is_density=True
+        ),
+        "over_dense": Measure(f"Ticket minus dense{points}", metric.scale, zero),
+        "over_reinit": Measure(f"Ticket minus a fresh init{points}", metric.scale, zero),
+    }
+
+
+def in_rows(
+    measure: Measure, names: Sequence[str], found: Sequence[Estimate | None]
+) -> Plot:
+    """A row for each study, the first at the top: a dot and its interval."""
+    size = style.WIDE[0], 0.95 + _ROW * len(names)
+    figure, axes = style.panel(measure.title, size)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color=style.GRID, linewidth=0.8)
+    for row, estimate in enumerate(found):
+        if estimate is None:
+            continue
+        value, low, high = (measure.scale * number for number in estimate)
+        axes.plot([low, high], [row, row], color=style.INK, linewidth=1.4)
+        axes.plot([value], [row], color=style.INK, **style.DOTS | {"markersize": 5})
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    if measure.is_density:
+        axes.set_xscale("log")
+        _density_ticks(axes.xaxis, found)
+        axes.invert_xaxis()
+    if measure.reference is not None:
+        axes.axvline(measure.reference[0], color=style.FAINT, linewidth=1, zorder=0)
+    return Plot(figure)
+
+
+def along(
+    measure: Measure,
+    axis: NumericAxis,
+    looks: Mapping[str, Shown],
+    found: Sequence[Estimate | None],
+) -> Plot:
+    """Against a field of numbers, a line for each combination of the others."""
+    figure, axes = style.panel(measure.title)
+    numbers = [number for line in axis.lines.values() for number, _ in line]
+    if min(numbers) > 0 and max(numbers) >= _WIDE_RANGE * min(numbers):
+        axes.set_xscale("log")
+    labels = []
+    for name, line in axis.lines.items():
+        known = [(number, x) for number, i in line if (x := found[i]) is not None]
+        if not known:
+            continue
+        shown = looks.get(name)
+        colour = style.INK if shown is None else shown.colour.figure
+        places = [number for number, _ in known]
+        y = measure.scale * np.array([estimate for _, estimate in known])
+        key = None if shown is None else shown.key
+        look = {"linewidth": 1.6, **style.DOTS}
+        style.banded_line(axes, (places, y), colour, key, alpha=0.16, **look)
+        if shown is not None and math.isfinite(y[-1, 0]):
+            labels.append(style.Label(y[-1, 0], shown.label, colour, shown.key))
+    ticks = sorted(set(numbers))
+    if len(ticks) <= 8:
+        axes.set_xticks(ticks)
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_xlabel(axis.field)
+    if measure.is_density:
+        axes.set_yscale("log")
+        _density_ticks(axes.yaxis, found)
+    if measure.reference is not None:
+        labels.append(style.reference_line(axes, *measure.reference))
+    if labels:
+        axes.set_xlim(axes.get_xlim())
+        axes.set_ylim(axes.get_ylim())
+        style.label_ends(axes, labels)
+    return Plot(figure)
+
+
+def draw(
+    overviews: Sequence[Overview],
+    names: Sequence[str],
+    metric: Metric,
+    axis: NumericAxis | None,
+    looks: Mapping[str, Shown],
+) -> dict[str, Plot]:
+    """All figures that there is something for, by the names of their elements."""
+    plots = {}
+    for field, measure in measures(metric).items():
+        found = [getattr(overview, field) for overview in overviews]
+        if any(estimate is not None for estimate in found):
+            plots[f"overview_{field}"] = (
+                in_rows(measure, names, found)
+                if axis is None
+                else along(measure, axis, looks, found)
+            )
+    return plots
+
+
+def _density_ticks(axis: Axis, found: Sequence[Estimate | None]) -> None:
+    known = {100 * number for estimate in found if estimate for number in estimate}
+    shown = sorted({100.0, *(number for number in known if math.isfinite(number))})
+    ticks = shown[-1:]
+    for number in reversed(shown):
+        if ticks[-1] / number > (shown[-1] / shown[0]) ** (1 / 8):
+            ticks.append(number)
+    axis.set_ticks(ticks)
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))

@@ -1,0 +1,72 @@
+"""Which field studies stand along, and what they are called there."""
+
+import dataclasses
+
+import pytest
+
+from lth_jax.config import InitConfig, OptimizerConfig, RewindConfig, StudyConfig
+from lth_jax.report.axes_of_studies import differing, numeric_axis, short_names
+
+
+def configs(*changes):
+    return [dataclasses.replace(StudyConfig(), **own) for own in changes]
+
+
+def rates(*values):
+    return [{"optimizer": OptimizerConfig(learning_rate=value)} for value in values]
+
+
+def test_what_differs_leaves_out_where_things_lie_and_how_they_are_judged():
+    first, second = configs({}, {"seed": 3, "num_levels": 4})
+    verdict = dataclasses.replace(second.verdict, accuracy_margin=0.1)
+    second = dataclasses.replace(second, verdict=verdict)
+    assert differing([first, second]) == {"seed": [0, 3], "num_levels": [21, 4]}
+
+
+def test_numbers_make_an_axis_in_their_order():
+    axis = numeric_axis(configs(*rates(0.3, 0.1, 0.2)))
+    assert axis.field == "optimizer.learning_rate"
+    assert axis.lines == {"": [(0.1, 1), (0.2, 2), (0.3, 0)]}
+    late = [{"rewind": RewindConfig("late_rewind", step)} for step in ("9", "20", "100")]
+    assert numeric_axis(configs(*late)).lines == {"": [(9, 0), (20, 1), (100, 2)]}
+
+
+def test_other_fields_make_lines_as_long_as_there_are_few():
+    def grid(*names):
+        return configs(
+            *(own | {"init": InitConfig(n)} for n in names for own in rates(1, 2, 3))
+        )
+
+    axis = numeric_axis(grid("a", "b"))
+    assert axis.lines == {
+        "name a": [(1, 0), (2, 1), (3, 2)],
+        "name b": [(1, 3), (2, 4), (3, 5)],
+    }
+    assert numeric_axis(grid(*"abcde")) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{"seed": seed} for seed in range(4)],  # more of it means nothing
+        rates(0.1, 0.2),
+        [{"init": InitConfig(name)} for name in "abc"],
+        [
+            {"model": dataclasses.replace(StudyConfig().model, hidden_sizes=(n,))}
+            for n in (1, 2, 3)
+        ],
+        [{"compact_levels": x} for x in (True, False)],
+        [{}],
+    ],
+)
+def test_other_fields_make_none(changes):
+    assert numeric_axis(configs(*changes)) is None
+
+
+def test_names_of_points_lose_the_fields_that_all_have():
+    assert short_names(["init.name=a", "init.name=b,init.scale=0.3"]) == [
+        "a",
+        "b, scale 0.3",
+    ]
+    assert short_names(["seed=1", "thirty"]) == ["seed=1", "thirty"]
+    assert short_names(["x=1", "y=2"]) == ["x 1", "y 2"]
