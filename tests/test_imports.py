@@ -36,6 +36,7 @@ FLOORS = {
     "supervisor": 8,
     "run": 10,
     "together": 10,
+    "analyze": 11,
     "main": 11,
     "launch": 12,
     "__main__": 12,

@@ -1,0 +1,6 @@
+"""Analyze: what a study's tickets say beyond its records, one analysis a file."""
+
+from lth_jax.analyze import overlap
+from lth_jax.analyze.analysis import Analysis
+
+ANALYSES: dict[str, Analysis] = {"overlap": overlap.ANALYSIS}

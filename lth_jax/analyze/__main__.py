@@ -1,0 +1,69 @@
+"""Adds an analysis of a study to its page, and the numbers to its folder.
+
+  python -m lth_jax.analyze overlap --workdir=runs/mnist1d --levels=1,3
+
+The study may still be running: the analysis is then of what is finished.
+"""
+
+import argparse
+import logging
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lth_jax import devices, report
+from lth_jax.analyze import ANALYSES
+from lth_jax.analyze.analysis import Subject
+from lth_jax.errors import UserError, fail
+from lth_jax.store import analyses
+from lth_jax.store.workdir import Workdir
+from lth_jax.terminal import make_streams_last
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tells what is wrong in one line."""
+        sys.exit(fail(message))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Makes the analysis that the flags ask for; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
+    args = _parser().parse_args(argv)
+    try:
+        print(_analyze(args))
+    except (UserError, OSError) as error:
+        return fail(str(error))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m lth_jax.analyze", allow_abbrev=False)
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, analysis in ANALYSES.items():
+        own = names.add_parser(
+            name, help=analysis.help, description=analysis.help, allow_abbrev=False
+        )
+        own.add_argument("--workdir", required=True, type=pathlib.Path, help="of a study")
+        own.add_argument(
+            "--raw_dir",
+            help="where the raw files lie now; by default, where they lay then",
+        )
+        analysis.add_flags(own)
+    return parser
+
+
+def _analyze(args: argparse.Namespace) -> str:
+    devices.check()
+    workdir = Workdir(args.workdir)
+    found, told = ANALYSES[args.name].run(Subject(workdir, args.raw_dir), args)
+    path = workdir.analysis(args.name)
+    analyses.write(path, found)
+    report.write(workdir)
+    return f"{told}\n\nnumbers  {path}\npage     {workdir.page}"
+
+
+if __name__ == "__main__":
+    make_streams_last()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""The command that analyses a study, and the sections of its page."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lth_jax import report
+from lth_jax.analyze.__main__ import main
+from lth_jax.report.material import gather
+from lth_jax.report.panels import sections
+from lth_jax.store import analyses, tickets
+from lth_jax.store.files import is_sealed
+from lth_jax.store.workdir import Workdir
+
+
+@pytest.fixture
+def study(tiny_study, tmp_path):
+    shutil.copytree(tiny_study.root, tmp_path / "study")
+    return Workdir(tmp_path / "study")
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The workdirs whose page was asked for; drawing takes seconds."""
+    asked = []
+    monkeypatch.setattr(report, "write", asked.append)
+    return asked
+
+
+def titles(study):
+    return [section.title for section in sections(gather(study, None))]
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_overlap_of_a_study_is_that_of_its_ticket_files(study, capsys, written):
+    assert main(["overlap", f"--workdir={study.root}", "--levels=2"]) == 0
+    assert "Intersection over union" in capsys.readouterr().out
+    assert is_sealed(study.analysis("overlap")) and len(written) == 1
+    (level,) = analyses.read(study.analysis("overlap"))["levels"]
+    assert level["level"] == 2
+    now, _ = tickets.load_masks(study.ticket(2))
+    before, _ = tickets.load_masks(study.ticket(1))
+    for name, found in level["replicates"].items():
+        if name != "net":
+            assert name.endswith("/kernel")
+            assert found["found"]["value"] == pytest.approx(iou(*now[name]))
+            each = map(iou, now[name], before[name])
+            found = level["before"][name]["found"]["value"]
+            assert found == pytest.approx(np.mean(list(each)))
+    arms = level["arms"]
+    assert arms["reinit"]["net"]["found"]["value"] == 1
+    assert arms["shuffle"]["net"]["found"]["value"] < 0.7
+
+
+def test_a_page_has_the_section_while_the_file_is_there_and_whole(study, caplog, written):
+    own = ["Do masks agree?", "In which layers do replicates agree?"]
+    before = titles(study)
+    assert main(["overlap", f"--workdir={study.root}", "--arms="]) == 0
+    assert titles(study) == before + own
+    path = study.analysis("overlap")
+    path.write_text(path.read_text().replace("1", "2"))
+    assert titles(study) == before
+    (told,) = caplog.messages
+    assert "damaged" in told and "python -m lth_jax.analyze overlap" in told
+    path.unlink()  # but not the SHA-256 that tells of it
+    assert titles(study) == before
+    assert "analyze overlap makes it again" in caplog.messages[1]
+
+
+@pytest.mark.slow
+def test_its_command_writes_the_page(study, commands):
+    code, out, err = commands.run("lth_jax.analyze", "overlap", f"--workdir={study.root}")
+    assert (code, err) == (0, "")
+    assert str(study.page) in out and str(study.analysis("overlap")) in out
+    assert "Which arms keep the ticket&#39;s weights?" in study.page.read_text()
+    assert (study.figures / "overlap_shuffle.png").exists()
+
+
+def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
+    before = titles(study)
+    analyses.write(study.analysis("overlap"), {"levels": [{"level": 1}]})
+    assert titles(study) == before
+    (told,) = caplog.messages
+    assert "overlap.json" in told and "another version" in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["overlaps", "--workdir={root}"], "overlaps"),
+        ([], "NAME"),
+        (["overlap"], "--workdir"),
+        (["overlap", "--workdir=runs/nowhere"], "runs/nowhere holds no study"),
+        (["overlap", "--workdir={root}", "--levels=0"], "levels: 0 is not allowed"),
+        (["overlap", "--workdir={root}", "--levels=3"], "must be from 1 to 2"),
+        (["overlap", "--workdir={root}", "--levels=one"], "--levels"),
+        (["overlap", "--workdir={root}", "--arms=reinitt"], "did you mean 'reinit'"),
+        (["overlap", "--workdir={root}", "--arms=rigl"], "arms: 'rigl' is not allowed"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(study, capsys, flags, message):
+    given = [flag.format(root=study.root) for flag in flags]
+    try:
+        code = main(given)
+    except SystemExit as stop:
+        code = stop.code
+    told = capsys.readouterr()
+    assert code == 2
+    assert told.err.startswith("error: ") and told.err.count("\n") == 1
+    assert message in told.err
+    assert not study.analyses.exists()
+
+
+def test_a_level_that_is_not_finished_is_told(study, capsys, written):
+    shutil.rmtree(study.level(2))
+    assert main(["overlap", f"--workdir={study.root}", "--levels=2"]) == 2
+    assert "levels: 2 is not finished" in capsys.readouterr().err
+    assert main(["overlap", f"--workdir={study.root}", "--arms="]) == 0
+    found = json.loads(study.analysis("overlap").read_text())
+    assert [level["level"] for level in found["levels"]] == [1]
