@@ -12,8 +12,9 @@ from lth_jax.errors import UserError
 from lth_jax.lottery import loop
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Solution, Solutions
 from lth_jax.lottery.study import Study, build
-from lth_jax.lottery.tickets import Missing, Tickets, Trained
+from lth_jax.lottery.tickets import Missing, Tickets
 from lth_jax.store.analyses import Found
 from lth_jax.store.environment import check_same
 from lth_jax.store.workdir import Workdir, read_config
@@ -76,16 +77,21 @@ class Subject:
         """What it found."""
         return Tickets(self.study, self.workdir)
 
-    def trained(self, level: int) -> Trained:
-        """The tickets at the end of a level.
+    @functools.cached_property
+    def solutions(self) -> Solutions:
+        """What training came to."""
+        return Solutions(self.tickets)
+
+    def trained_again(self, jobs: Sequence[Job]) -> list[Solution]:
+        """What jobs came to; those that are not kept train.
 
         Raises:
-          UserError: if they are damaged.
+          UserError: if nets that they start from are gone or damaged.
         """
-        found = self.tickets.trained(level)
-        if found is None:
-            raise self._lost(level)
-        return found
+        try:
+            return self.solutions.of(jobs)
+        except Missing as missing:
+            raise self._lost(missing.job.level) from None
 
     def job(self, arm: str, level: int) -> Job:
         """The job of an arm, whether the study has it or not, at a level."""

@@ -66,7 +66,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
 
 
 def _arms(subject: Subject, asked: list[str] | None) -> list[str]:
-    """The arms to compare; those of the study whose masks stay, if none were asked for."""
+    """The arms to compare; by default those of the study whose masks stay."""
     for arm in asked or ():
         stay = find_arm(arm).dynamics is None and arm != "ticket"
         require("arms", arm, stay, "of arms with masks that stay, other than the ticket")

@@ -10,7 +10,7 @@ from lth_jax import report
 from lth_jax.analyze.__main__ import main
 from lth_jax.report.material import gather
 from lth_jax.report.panels import sections
-from lth_jax.store import analyses, tickets
+from lth_jax.store import analyses, records, tickets
 from lth_jax.store.files import is_sealed
 from lth_jax.store.workdir import Workdir
 
@@ -89,6 +89,28 @@ def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
     assert "overlap.json" in told and "another version" in told
 
 
+def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
+    flags = [f"--workdir={study.root}", "--points=4", "--levels=0,2"]
+    assert main(["connectivity", *flags]) == 0
+    found = analyses.read(study.analysis("connectivity"))
+    assert [level["level"] for level in found["levels"]] == [0, 2]
+    assert found["points"] == 4 and found["rewind_step"] == 0
+    runs = records.read(study.records)
+    for level in found["levels"]:
+        (measured,) = level["lines"].values()
+        ended = [
+            run.curves["test", "accuracy"].values[-1]
+            for run in runs
+            if (run.arm, run.level) == ("ticket", level["level"])
+        ]
+        error = measured["error"]
+        assert error["line"][0]["value"] == pytest.approx(1 - np.mean(ended), abs=1e-6)
+        assert len(error["line"]) == 4 and len(error["each"]) == 2
+        assert error["barrier"]["value"] == pytest.approx(np.mean(error["each"]))
+        assert min(error["each"] + measured["loss"]["each"]) >= 0
+    assert "Do copies stay connected?" in titles(study)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -101,6 +123,8 @@ def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
         (["overlap", "--workdir={root}", "--levels=one"], "--levels"),
         (["overlap", "--workdir={root}", "--arms=reinitt"], "did you mean 'reinit'"),
         (["overlap", "--workdir={root}", "--arms=rigl"], "arms: 'rigl' is not allowed"),
+        (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
+        (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(study, capsys, flags, message):

@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from lth_jax.report.analysed import overlap
+from lth_jax.report.analysed import connectivity, overlap
 from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
 # By the name of the analysis, in the order of the page.
-SECTIONS: dict[str, Callable[[Found], list[Section]]] = {"overlap": overlap.sections}
+SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
+    "overlap": overlap.sections,
+    "connectivity": connectivity.sections,
+}
 _log = logging.getLogger(__name__)
 
 

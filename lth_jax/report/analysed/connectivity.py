@@ -1,0 +1,109 @@
+"""Connectivity: error and loss on the line between copies of a net."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.metric import with_interval
+from lth_jax.analysis.words import percent
+from lth_jax.report import density_plots, style
+from lth_jax.report.analysed import lines
+from lth_jax.report.density_plots import Series
+from lth_jax.report.section import Section
+from lth_jax.report.style import Label, Plot
+from lth_jax.store.analyses import Found
+
+_MOST_LEVELS = 6
+# How batch statistics were had, as a reader sees it; nets without have one line.
+_KINDS = {
+    "none": ("barrier", lines.FOUND),
+    "anew": ("statistics anew", lines.FOUND),
+    "interpolated": ("interpolated", lines.OTHER),
+}
+_MEASURES = {"error": (100, ", %", ".2f"), "loss": (1, "", ".3g")}
+
+
+def sections(found: Found) -> list[Section]:
+    """Barriers over density, then the lines at some levels."""
+    levels, split = found["levels"], found["split"]
+    kinds = [kind for kind in _KINDS if kind in levels[0]["lines"]]
+    measures = [name for name in _MEASURES if name in levels[0]["lines"][kinds[0]]]
+    lead = (
+        f"{found['copies']} copies of each net trained from its state at step"
+        f" {found['rewind_step']:,}, on the same data in other orders. Barrier: the most"
+        f" on the straight line between their weights ({found['points']} points), minus"
+        " the mean of its ends. Frankle et al. (2020) call it stable below 2% of error."
+    )
+    if len(kinds) > 1:
+        lead += (
+            " Batch statistics were estimated anew at each point, or interpolated too."
+        )
+    barriers = {
+        f"barrier_{name}": _barrier(levels, kinds, name, split) for name in measures
+    }
+    shown = [Section("Do copies stay connected?", lead, barriers, "wide")]
+    first = measures[0]
+    along = {
+        f"line_{first}_level_{level['level']:02d}": _along(level, kinds, first, split)
+        for level in spread(levels, _MOST_LEVELS)
+    }
+    title = f"What is the {first} between copies?"
+    unit = " in %" if first == "error" else ""
+    lead = f"{split.capitalize()} {first}{unit} on that line: the mean, with a 95% band."
+    return [*shown, Section(title, lead, _alike(along), "small")]
+
+
+def _alike(plots: dict[str, Plot]) -> dict[str, Plot]:
+    """The same, on one scale."""
+    axes = [plot.figure.axes[0] for plot in plots.values()]
+    ends = [own.get_ylim() for own in axes]
+    for own in axes:
+        own.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+    return plots
+
+
+def _barrier(
+    levels: Sequence[Mapping[str, Any]], kinds: Sequence[str], name: str, split: str
+) -> Plot:
+    scale, unit, form = _MEASURES[name]
+
+    def text(estimate: Any) -> str:
+        return with_interval(estimate, form, form, scale)
+
+    drawn = [
+        Series(
+            lines.looks(*_KINDS[kind]),
+            [
+                (
+                    x["level"],
+                    x["density"],
+                    lines.estimate(x["lines"][kind][name]["barrier"]),
+                )
+                for x in levels
+            ],
+        )
+        for kind in kinds
+    ]
+    title = f"Barrier of {split} {name}{unit} (lower is more connected)"
+    return density_plots.draw(title, drawn, scale, from_zero=True, text=text)
+
+
+def _along(level: Mapping[str, Any], kinds: Sequence[str], name: str, split: str) -> Plot:
+    is_dense, density = level["level"] == 0, percent(level["density"])
+    where = "dense net" if is_dense else f"{density} of the weights"
+    figure, axes = style.panel(where, style.SMALL)
+    labels = []
+    for kind in reversed(kinds):
+        label, colour = _KINDS[kind]
+        estimates = [lines.estimate(x) for x in level["lines"][kind][name]["line"]]
+        values = _MEASURES[name][0] * np.array(estimates)
+        shares = np.linspace(0, 1, len(values))
+        style.banded_line(axes, (shares, values), colour, alpha=0.16, linewidth=1.8)
+        labels.append(Label(float(values[-1, 0]), label, colour, kind))
+    axes.set(xlim=(0, 1), xlabel="from one copy to the other")
+    axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    if len(kinds) > 1:
+        style.label_ends(axes, labels, 0.75)
+    return Plot(figure)
