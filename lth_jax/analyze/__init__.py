@@ -1,9 +1,10 @@
 """Analyze: what a study's tickets say beyond its records, one analysis a file."""
 
-from lth_jax.analyze import connectivity, overlap
+from lth_jax.analyze import connectivity, movement, overlap
 from lth_jax.analyze.analysis import Analysis
 
 ANALYSES: dict[str, Analysis] = {
     "overlap": overlap.ANALYSIS,
     "connectivity": connectivity.ANALYSIS,
+    "movement": movement.ANALYSIS,
 }

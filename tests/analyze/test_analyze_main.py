@@ -8,6 +8,8 @@ import pytest
 
 from lth_jax import report
 from lth_jax.analyze.__main__ import main
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
 from lth_jax.report.material import gather
 from lth_jax.report.panels import sections
 from lth_jax.store import analyses, records, tickets
@@ -111,6 +113,36 @@ def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
     assert "Do copies stay connected?" in titles(study)
 
 
+@pytest.mark.slow
+def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
+    flags = [f"--workdir={study.root}", "--levels=1,2"]
+    assert main(["movement", *flags]) == 0
+    first, last = analyses.read(study.analysis("movement"))["levels"]
+    assert first["moved"].keys() == {"ticket", "survive", "pruned", "reinit"}
+    assert last["moved"].keys() == {"ticket", "reinit"}  # nothing is pruned after it
+    state = Tickets(build(tiny_config), study).trained(1).state
+    path = "dense_0/kernel"
+    distances = {"survive": [], "pruned": []}
+    for replicate in range(2):
+        start, kept, _ = tickets.load(study.ticket(1), replicate)
+        following = tickets.load(study.ticket(2), replicate)[1]
+        moved = np.abs(
+            state.params["dense_0"]["kernel"][replicate] - start["dense_0"]["kernel"]
+        )
+        survive = following["dense_0"]["kernel"]
+        distances["survive"].append(moved[survive].mean())
+        distances["pruned"].append(moved[kept["dense_0"]["kernel"] & ~survive].mean())
+    for what, found in distances.items():
+        said = first["moved"][what][path]["distance"]["value"]
+        assert said == pytest.approx(np.mean(found), rel=1e-5)
+    assert "Do survivors move otherwise?" in titles(study)
+    assert main(["movement", *flags, "--against="]) == 0
+    assert analyses.read(study.analysis("movement"))["levels"][1]["moved"].keys() == {
+        "ticket"
+    }
+    assert "Does a ticket move otherwise than others?" in titles(study)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -123,6 +155,10 @@ def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
         (["overlap", "--workdir={root}", "--levels=one"], "--levels"),
         (["overlap", "--workdir={root}", "--arms=reinitt"], "did you mean 'reinit'"),
         (["overlap", "--workdir={root}", "--arms=rigl"], "arms: 'rigl' is not allowed"),
+        (
+            ["movement", "--workdir={root}", "--against=set"],
+            "against: 'set' is not allow",
+        ),
         (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
         (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],

@@ -34,6 +34,7 @@ def tickets(request, tiny_config, tiny_study, tmp_path_factory):
     return Tickets(built, run(config, root, built))
 
 
+@pytest.mark.slow
 def test_an_arm_comes_to_the_nets_that_its_records_are_of(tickets):
     (found,) = Solutions(tickets).of([job(tickets.study, "reinit", 1)])
     metrics = Solutions(tickets).metrics("test", found.params, found.batch_stats)

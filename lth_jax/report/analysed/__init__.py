@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from lth_jax.report.analysed import connectivity, overlap
+from lth_jax.report.analysed import connectivity, movement, overlap
 from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
@@ -11,6 +11,7 @@ from lth_jax.store.analyses import Found
 SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
     "overlap": overlap.sections,
     "connectivity": connectivity.sections,
+    "movement": movement.sections,
 }
 _log = logging.getLogger(__name__)
 

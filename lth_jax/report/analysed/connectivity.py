@@ -10,7 +10,6 @@ from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.words import percent
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
-from lth_jax.report.density_plots import Series
 from lth_jax.report.section import Section
 from lth_jax.report.style import Label, Plot
 from lth_jax.store.analyses import Found
@@ -73,14 +72,10 @@ def _barrier(
         return with_interval(estimate, form, form, scale)
 
     drawn = [
-        Series(
-            lines.looks(*_KINDS[kind]),
+        lines.series(
+            *_KINDS[kind],
             [
-                (
-                    x["level"],
-                    x["density"],
-                    lines.estimate(x["lines"][kind][name]["barrier"]),
-                )
+                (x["level"], x["density"], x["lines"][kind][name]["barrier"])
                 for x in levels
             ],
         )

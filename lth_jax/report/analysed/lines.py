@@ -1,17 +1,18 @@
 """Lines: what analyses show over the share of weights kept."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.lottery.arms import Colour
 from lth_jax.report import style
+from lth_jax.report.density_plots import Series
 from lth_jax.report.palette import TICKET, Shown
 
 # What an analysis is about, then what it is compared with; they can be told apart by
 # colour-blind readers, by day and by night.
-FOUND, CHANCE, OTHER, THIRD = TICKET, style.FAINT, style.ACCENT, "#009e73"
+FOUND, CHANCE, OTHER = TICKET, style.FAINT, style.ACCENT
 
 
 def looks(label: str, colour: str) -> Shown:
@@ -25,3 +26,13 @@ def estimate(found: Mapping[str, Any] | float) -> Estimate:
         numbers = (found[name] for name in Estimate._fields)
         return Estimate(*(math.nan if x is None else float(x) for x in numbers))
     return Estimate(float(found), math.nan, math.nan)
+
+
+def series(
+    label: str,
+    colour: str,
+    points: Sequence[tuple[int, float, Mapping[str, Any] | float]],
+) -> Series:
+    """A line of levels, densities and what a file has of an estimate there."""
+    found = [(level, density, estimate(x)) for level, density, x in points]
+    return Series(looks(label, colour), found)

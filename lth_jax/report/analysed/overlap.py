@@ -10,7 +10,6 @@ from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
 from lth_jax.report.anatomy_plots import layer_name
-from lth_jax.report.density_plots import Series
 from lth_jax.report.section import Section, plain
 from lth_jax.report.style import Plot
 from lth_jax.store.analyses import Found
@@ -88,14 +87,8 @@ def _plot(
 ) -> Plot:
     """What is found of a layer, or of the net, and what chance gives."""
     drawn = [
-        Series(
-            lines.looks(label, colour),
-            [(n, p, lines.estimate(found[name][key])) for n, p, found in alike],
-        )
-        for label, colour, key in (
-            ("found", lines.FOUND, "found"),
-            ("chance", lines.CHANCE, "chance"),
-        )
+        lines.series(key, colour, [(n, p, found[name][key]) for n, p, found in alike])
+        for key, colour in (("found", lines.FOUND), ("chance", lines.CHANCE))
     ]
 
     def text(estimate: Any) -> str:
