@@ -1,10 +1,11 @@
 """Analyze: what a study's tickets say beyond its records, one analysis a file."""
 
-from lth_jax.analyze import connectivity, movement, overlap
+from lth_jax.analyze import connectivity, movement, overlap, spectrum
 from lth_jax.analyze.analysis import Analysis
 
 ANALYSES: dict[str, Analysis] = {
     "overlap": overlap.ANALYSIS,
     "connectivity": connectivity.ANALYSIS,
     "movement": movement.ANALYSIS,
+    "spectrum": spectrum.ANALYSIS,
 }

@@ -135,6 +135,12 @@ class Programs:
 
         return self._over_members(statistics, num_members, num_more=2)
 
+    def own(
+        self, function: Callable[..., Any], num_more: int, num_members: int
+    ) -> Callable[..., Any]:
+        """Any function of one member, of so many; see `_over_members`."""
+        return self._over_members(function, num_members, num_more)
+
     @property
     def _how(self) -> tuple[Any, Any, int]:
         """Optimizer, loss, and how many examples are evaluated at once."""

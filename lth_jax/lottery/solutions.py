@@ -5,8 +5,8 @@ as the study's own did, and are kept in its workdir, so that none trains twice.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +85,19 @@ class Solutions:
         state = _state(params, batch_stats)
         shared = batch_indices, key
         return self._halving.run(self._programs.statistics, state, shared=shared)
+
+    def each(
+        self,
+        function: Callable[..., Any],
+        members: tuple[Any, ...],
+        shared: tuple[Any, ...] = (),
+    ) -> Any:
+        """A function of one member, of so many, on the host; axis M of all but `shared`.
+
+        After a member's arguments it takes those that all share, then the three splits.
+        """
+        make = functools.partial(self._programs.own, function, len(shared))
+        return devices.on_host(self._halving.run(make, *members, shared=shared))
 
     def _find(self, job: Job) -> Solution | None:
         """The tickets that the study keeps, or what is kept here."""

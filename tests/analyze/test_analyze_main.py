@@ -1,10 +1,14 @@
 """The command that analyses a study, and the sections of its page."""
 
+import importlib.util
 import json
 import shutil
+import sys
 
+import jax
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from lth_jax import report
 from lth_jax.analyze.__main__ import main
@@ -143,6 +147,45 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
     assert "Does a ticket move otherwise than others?" in titles(study)
 
 
+@pytest.mark.slow
+def test_spectrum_of_a_study_is_that_of_its_whole_hessian(study, tiny_config, written):
+    flags = [f"--workdir={study.root}", "--levels=2", "--probes=2", "--steps=40"]
+    assert main(["spectrum", *flags]) == 0
+    (level,) = analyses.read(study.analysis("spectrum"))["levels"]
+    built = build(tiny_config)
+    trained = Tickets(built, study).trained(2)
+    tops, means = [], []
+    for replicate in range(2):
+        params, kept = jax.tree.map(
+            lambda x, r=replicate: x[r], (trained.state.params, trained.masks)
+        )
+        flat, unravel = ravel_pytree(params)
+
+        def loss(flat, unravel=unravel):
+            inputs, labels = built.splits.train
+            logits, _ = built.network.apply(unravel(flat), {}, inputs, False, None)
+            return built.loss.per_example(logits, labels).mean()
+
+        own = np.concatenate([np.ravel(x) for x in jax.tree.leaves(kept)])
+        whole = np.asarray(jax.jit(jax.hessian(loss))(flat))[own][:, own]
+        tops.append(np.linalg.eigvalsh(whole.astype(float))[::-1][:3])
+        means.append(np.trace(whole) / own.sum())
+    found = [x["value"] for x in level["top"]]
+    assert found == pytest.approx(np.mean(tops, 0), rel=1e-4)
+    assert level["mean"]["value"] == pytest.approx(np.mean(means), rel=0.5)  # of 2 probes
+    assert level["error_bound"] < 1e-3 * found[0]
+    width = np.diff(level["grid"])[0]
+    assert np.sum(level["spectrum"]) * width == pytest.approx(1, abs=0.01)
+    assert "How sharp is the minimum?" in titles(study)
+
+
+def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matfree", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["spectrum", f"--workdir={study.root}"]) == 2
+    assert "pip install" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -159,6 +202,7 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
             ["movement", "--workdir={root}", "--against=set"],
             "against: 'set' is not allow",
         ),
+        (["spectrum", "--workdir={root}", "--top=70"], "top: 70 is not allowed"),
         (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
         (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from lth_jax.report.analysed import connectivity, movement, overlap
+from lth_jax.report.analysed import connectivity, movement, overlap, spectrum
 from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
@@ -12,6 +12,7 @@ SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
     "overlap": overlap.sections,
     "connectivity": connectivity.sections,
     "movement": movement.sections,
+    "spectrum": spectrum.sections,
 }
 _log = logging.getLogger(__name__)
 
