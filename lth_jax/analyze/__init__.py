@@ -1,6 +1,6 @@
 """Analyze: what a study's tickets say beyond its records, one analysis a file."""
 
-from lth_jax.analyze import connectivity, movement, overlap, spectrum
+from lth_jax.analyze import connectivity, cost, movement, overlap, spectrum
 from lth_jax.analyze.analysis import Analysis
 
 ANALYSES: dict[str, Analysis] = {
@@ -8,4 +8,5 @@ ANALYSES: dict[str, Analysis] = {
     "connectivity": connectivity.ANALYSIS,
     "movement": movement.ANALYSIS,
     "spectrum": spectrum.ANALYSIS,
+    "cost": cost.ANALYSIS,
 }

@@ -65,7 +65,10 @@ def draw(
     style.density_axis(axes, [density for line in lines for _, density, _ in line.points])
     found = np.array([estimate for line in lines for *_, estimate in line.points])
     limits = _limits(scale * found, None if reference is None else scale * reference)
-    axes.set_ylim(0 if from_zero else limits[0], limits[1])
+    low, high = limits
+    if from_zero:  # room above values that are about the same
+        low, high = 0, max(high, 1.05 * scale * float(found[:, 0].max()))
+    axes.set_ylim(low, high)
     if reference is not None:
         labels.append(style.reference_line(axes, scale * reference, "dense net"))
     if size == style.SMALL:

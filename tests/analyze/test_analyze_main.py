@@ -11,6 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from lth_jax import report
+from lth_jax.analysis.outcomes import early_stop
 from lth_jax.analyze.__main__ import main
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
@@ -147,6 +148,38 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
     assert "Does a ticket move otherwise than others?" in titles(study)
 
 
+def test_cost_of_a_study_counts_the_weights_of_its_dense_layers(study, written):
+    """Each weight of a dense layer is one multiply-add."""
+    assert main(["cost", f"--workdir={study.root}"]) == 0
+    found = analyses.read(study.analysis("cost"))
+    masks = [tickets.load_masks(study.ticket(level))[0] for level in range(3)]
+    kept = [sum(m[0].sum() for k, m in own.items() if "kernel" in k) for own in masks]
+    assert found["dense_flops"] == pytest.approx(6 * 30 * 40 * kept[0])
+    assert [x["sparse"]["use"]["value"] for x in found["levels"]] == pytest.approx(
+        [number / kept[0] for number in kept]
+    )
+    last = found["levels"][2]
+    assert last["sparse"]["find"]["value"] == pytest.approx(1 + kept[1] / kept[0])
+    assert last["dense"]["find"]["value"] == pytest.approx(2)
+    assert last["dense"]["pays_after"]["value"] is None  # it saves nothing
+    pays = (1 + kept[1] / kept[0]) / (1 - kept[2] / kept[0])
+    assert last["sparse"]["pays_after"]["value"] == pytest.approx(pays)
+    assert "What does a ticket cost?" in titles(study)
+    use = last["sparse"]["use"]["value"]
+    assert main(["cost", f"--workdir={study.root}", "--until=early_stop"]) == 0
+    steps = {
+        level: [
+            early_stop(run)[0]
+            for run in records.read(study.records)
+            if (run.arm, run.level) == ("ticket", level)
+        ]
+        for level in (0, 2)
+    }
+    last = analyses.read(study.analysis("cost"))["levels"][2]
+    expected = use * np.mean(np.divide(steps[2], steps[0]))
+    assert last["sparse"]["use"]["value"] == pytest.approx(expected)
+
+
 @pytest.mark.slow
 def test_spectrum_of_a_study_is_that_of_its_whole_hessian(study, tiny_config, written):
     flags = [f"--workdir={study.root}", "--levels=2", "--probes=2", "--steps=40"]
@@ -203,6 +236,7 @@ def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
             "against: 'set' is not allow",
         ),
         (["spectrum", "--workdir={root}", "--top=70"], "top: 70 is not allowed"),
+        (["cost", "--workdir={root}", "--until=never"], "until: 'never' is not allowed"),
         (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
         (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],

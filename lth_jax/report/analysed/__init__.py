@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from lth_jax.report.analysed import connectivity, movement, overlap, spectrum
+from lth_jax.report.analysed import connectivity, cost, movement, overlap, spectrum
 from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
@@ -13,6 +13,7 @@ SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
     "connectivity": connectivity.sections,
     "movement": movement.sections,
     "spectrum": spectrum.sections,
+    "cost": cost.sections,
 }
 _log = logging.getLogger(__name__)
 
