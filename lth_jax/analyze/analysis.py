@@ -61,7 +61,7 @@ class Subject:
                 raise UserError(f"levels: {level} is not finished in {self.workdir.root}")
         if not done:
             raise UserError(
-                f"levels: none from {first} is finished in {self.workdir.root}"
+                f"levels: none from {first} on is finished in {self.workdir.root}"
             )
         return done if asked is None else sorted(set(asked))
 

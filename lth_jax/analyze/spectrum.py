@@ -70,11 +70,12 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         rows.append([str(level), percent(density), *cells])
     names = ("steps", "probes", "examples")
     settings = {name: getattr(asked, name) for name in names}
-    bound = max(level["error_bound"] for level in found)
+    # No less than what rounding does to the largest.
+    bound = max(max(x["error_bound"], 1e-6 * x["top"][0]["value"]) for x in found)
     note = (
         "\n\nEigenvalues of the Hessian of the training loss where each level ended, on"
-        f"\nthe weights that are left. The largest are off by {bound:.1g} at most, but"
-        "\nfor rounding; more --steps make them exacter."
+        f"\nthe weights that are left. The largest are off by {bound:.0e} at most;"
+        "\nmore --steps make them exacter."
     )
     return settings | {"levels": found}, "\n".join(aligned(rows)) + note
 

@@ -66,8 +66,9 @@ def draw(
     found = np.array([estimate for line in lines for *_, estimate in line.points])
     limits = _limits(scale * found, None if reference is None else scale * reference)
     low, high = limits
-    if from_zero:  # room above values that are about the same
-        low, high = 0, max(high, 1.05 * scale * float(found[:, 0].max()))
+    if from_zero:  # room above values that are about the same, and not only for bands
+        most = scale * float(found[:, 0].max())
+        low, high = 0, max(1.05 * most, min(high, 3 * most)) or high
     axes.set_ylim(low, high)
     if reference is not None:
         labels.append(style.reference_line(axes, scale * reference, "dense net"))

@@ -37,30 +37,41 @@ def sections(found: Found) -> list[Section]:
     )
     if len(kinds) > 1:
         lead += (
-            " Batch statistics were estimated anew at each point, or interpolated too."
+            " Batch statistics: estimated anew at each point, or interpolated as well."
         )
     barriers = {
         f"barrier_{name}": _barrier(levels, kinds, name, split) for name in measures
     }
     shown = [Section("Do copies stay connected?", lead, barriers, "wide")]
     first = measures[0]
+    chosen = spread(levels, _MOST_LEVELS)
+    drawn = [{kind: _values(x, kind, first) for kind in kinds} for x in chosen]
+    limits = _limits([values for own in drawn for values in own.values()])
     along = {
-        f"line_{first}_level_{level['level']:02d}": _along(level, kinds, first, split)
-        for level in spread(levels, _MOST_LEVELS)
+        f"line_{first}_level_{level['level']:02d}": _along(level, own, limits)
+        for level, own in zip(chosen, drawn, strict=True)
     }
     title = f"What is the {first} between copies?"
     unit = " in %" if first == "error" else ""
     lead = f"{split.capitalize()} {first}{unit} on that line: the mean, with a 95% band."
-    return [*shown, Section(title, lead, _alike(along), "small")]
+    return [*shown, Section(title, lead, along, "small")]
 
 
-def _alike(plots: dict[str, Plot]) -> dict[str, Plot]:
-    """The same, on one scale."""
-    axes = [plot.figure.axes[0] for plot in plots.values()]
-    ends = [own.get_ylim() for own in axes]
-    for own in axes:
-        own.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
-    return plots
+def _values(level: Mapping[str, Any], kind: str, name: str) -> np.ndarray:
+    found = level["lines"][kind][name]["line"]
+    return _MEASURES[name][0] * np.array([lines.estimate(x) for x in found])
+
+
+def _limits(lines_of: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Limits of all lines [points, 3]: of means, and of bands that are not far wider."""
+    means = np.concatenate([values[:, 0] for values in lines_of])
+    low, high = float(means.min()), float(means.max())
+    room = 1.5 * (high - low) or np.inf
+    ends = np.concatenate([values.ravel() for values in lines_of])
+    least = max(low - room, float(np.nanmin(ends)))
+    most = min(high + room, float(np.nanmax(ends)))
+    margin = 0.05 * (most - least) or 1.0
+    return least - margin, most + margin
 
 
 def _barrier(
@@ -85,20 +96,23 @@ def _barrier(
     return density_plots.draw(title, drawn, scale, from_zero=True, text=text)
 
 
-def _along(level: Mapping[str, Any], kinds: Sequence[str], name: str, split: str) -> Plot:
+def _along(
+    level: Mapping[str, Any],
+    lines_of: dict[str, np.ndarray],
+    limits: tuple[float, float],
+) -> Plot:
+    """The lines of one level, [points, 3] by how statistics were had."""
     is_dense, density = level["level"] == 0, percent(level["density"])
     where = "dense net" if is_dense else f"{density} of the weights"
     figure, axes = style.panel(where, style.SMALL)
     labels = []
-    for kind in reversed(kinds):
+    for kind, values in reversed(lines_of.items()):
         label, colour = _KINDS[kind]
-        estimates = [lines.estimate(x) for x in level["lines"][kind][name]["line"]]
-        values = _MEASURES[name][0] * np.array(estimates)
         shares = np.linspace(0, 1, len(values))
         style.banded_line(axes, (shares, values), colour, alpha=0.16, linewidth=1.8)
         labels.append(Label(float(values[-1, 0]), label, colour, kind))
-    axes.set(xlim=(0, 1), xlabel="from one copy to the other")
+    axes.set(xlim=(0, 1), ylim=limits, xlabel="from one copy to the other")
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-    if len(kinds) > 1:
+    if len(labels) > 1:
         style.label_ends(axes, labels, 0.75)
     return Plot(figure)
