@@ -12,10 +12,13 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from tqdm import tqdm
+
 from lth_jax import devices, report
 from lth_jax.analyze import ANALYSES
 from lth_jax.analyze.analysis import Subject
-from lth_jax.errors import UserError, fail
+from lth_jax.errors import Exit, UserError, fail
+from lth_jax.lottery.interruption import Interrupted, Interruption, Signals
 from lth_jax.store import analyses
 from lth_jax.store.workdir import Workdir
 from lth_jax.terminal import make_streams_last
@@ -27,15 +30,23 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(fail(message))
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     """Makes the analysis that the flags ask for; returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     args = _parser().parse_args(argv)
     try:
-        print(_analyze(args))
+        print(_analyze(args, interruption))
     except (UserError, OSError) as error:
         return fail(str(error))
+    except Interrupted:
+        _say(f"saved in {args.workdir}; go on with the same command")
+        return Exit.SAVED
     return 0
+
+
+def _say(text: str) -> None:
+    """Prints a line above the progress bar, where there is one."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,10 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _analyze(args: argparse.Namespace) -> str:
+def _analyze(args: argparse.Namespace, interruption: Interruption | None) -> str:
     devices.check()
     workdir = Workdir(args.workdir)
-    found, told = ANALYSES[args.name].run(Subject(workdir, args.raw_dir), args)
+    subject = Subject(workdir, args.raw_dir, interruption)
+    found, told = ANALYSES[args.name].run(subject, args)
     path = workdir.analysis(args.name)
     analyses.write(path, found)
     report.write(workdir)
@@ -66,4 +78,6 @@ def _analyze(args: argparse.Namespace) -> str:
 
 if __name__ == "__main__":
     make_streams_last()
-    sys.exit(main(sys.argv[1:]))
+    signals = Signals(_say)  # never closed, as in `lth_jax.main`
+    signals.listen()
+    sys.exit(main(sys.argv[1:], signals))

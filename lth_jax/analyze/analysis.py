@@ -11,6 +11,7 @@ from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.lottery import loop
 from lth_jax.lottery.arms import Start
+from lth_jax.lottery.interruption import Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution, Solutions
 from lth_jax.lottery.study import Study, build
@@ -31,14 +32,21 @@ class Analysis(NamedTuple):
 class Subject:
     """The study that is analysed, read from its workdir; it may still run.
 
-    Its data are read when first needed, from `raw_dir` if they moved.
+    Its data are read when first needed, from `raw_dir` if they moved. An interruption may
+    ask what trains to stop.
 
     Raises:
       WorkdirError: if there is no study.
     """
 
-    def __init__(self, workdir: Workdir, raw_dir: str | None = None):
+    def __init__(
+        self,
+        workdir: Workdir,
+        raw_dir: str | None = None,
+        interruption: Interruption | None = None,
+    ):
         self.workdir = workdir
+        self._interruption = interruption
         config = read_config(workdir)
         if raw_dir is not None:
             data = dataclasses.replace(config.data, raw_dir=raw_dir)
@@ -80,7 +88,7 @@ class Subject:
     @functools.cached_property
     def solutions(self) -> Solutions:
         """What training came to."""
-        return Solutions(self.tickets)
+        return Solutions(self.tickets, self._interruption)
 
     def trained_again(self, jobs: Sequence[Job]) -> list[Solution]:
         """What jobs came to; those that are not kept train.

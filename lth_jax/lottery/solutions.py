@@ -16,6 +16,7 @@ from lth_jax import devices
 from lth_jax.devices.halving import Halving
 from lth_jax.lottery import loop
 from lth_jax.lottery.begun import Begun, begin
+from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.progress import Progress
@@ -45,8 +46,9 @@ class Solution(NamedTuple):
 class Solutions:
     """Of one study."""
 
-    def __init__(self, tickets: Tickets):
+    def __init__(self, tickets: Tickets, interruption: Interruption | None = None):
         study = tickets.study
+        self._interruption = interruption or Interruption()
         self._tickets = tickets
         self._folder = tickets.workdir.analyses / "nets"
         self._kept = Kept(self._folder)
@@ -60,6 +62,7 @@ class Solutions:
         Raises:
           Missing: with a job that was to train in the study before.
           TrainingDiverged: as `Trainer.train`.
+          Interrupted: if it was asked to stop; all that was trained is saved.
         """
         found = [self._find(job) for job in jobs]
         todo = [job for job, known in zip(jobs, found, strict=True) if known is None]
@@ -101,10 +104,8 @@ class Solutions:
 
     def _find(self, job: Job) -> Solution | None:
         """The tickets that the study keeps, or what is kept here."""
-        if job.is_ticket and not job.copy:
-            trained = self._tickets.trained(job.level)
-            if trained is None:
-                return None
+        is_own = job.is_ticket and not job.copy
+        if is_own and (trained := self._tickets.trained(job.level)) is not None:
             state = trained.state
             return Solution(state.params, state.batch_stats, trained.masks)
         initial = self._tickets.initial
@@ -144,14 +145,17 @@ class Solutions:
         for one in begun:
             progress.skip((at - one.job.first_step) * len(one.job.members))
         self._trainer.compile(begun)
-        for step, reached in self._trainer.train(begun):
-            for one in begun:
-                progress.advance((step - at) * len(one.job.members), one.job)
-            at = step
-            if step in ends:
-                now = reached()
-                for one in now:
-                    self._in_training(one.job).save(step, one.training)
+        with self._interruption.unsaved():
+            for step, reached in self._trainer.train(begun):
+                for one in begun:
+                    progress.advance((step - at) * len(one.job.members), one.job)
+                at, is_asked = step, self._interruption.is_asked()
+                if step in ends or is_asked:
+                    now = reached()
+                    for one in now:
+                        self._in_training(one.job).save(step, one.training)
+                if is_asked:
+                    raise Interrupted
         for one in now:
             end, masks = one.whole.state, one.start.masks
             self._kept.keep(_name(one.job), Solution(end.params, end.batch_stats, masks))

@@ -6,7 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from support.runs import job, run
+from support.runs import Asked, Stop, job, run
 from support.trees import assert_trees_equal
 
 from lth_jax import config as lth_config
@@ -60,6 +60,32 @@ def test_a_copy_differs_in_its_order_alone(tickets, level, monkeypatch):
     monkeypatch.setattr(Job, "_of_copy", lambda self, purpose: purpose)
     (same,) = Solutions(tickets).of([dataclasses.replace(own, copy=2)])
     assert_trees_equal(same, first)
+
+
+def test_a_copy_that_was_asked_to_stop_goes_on(tickets):
+    copy = dataclasses.replace(job(tickets.study, "ticket", 1), copy=3)
+    nets, calls = tickets.workdir.analyses / "nets", []
+
+    def stop_at_the_second_call():
+        calls.append(None)
+        if len(calls) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        Solutions(tickets, Asked(stop_at_the_second_call)).of([copy])
+    assert list(nets.glob("in_training*"))
+    (found,) = Solutions(tickets).of([copy])
+    assert not list(nets.glob("in_training*"))
+    shutil.rmtree(nets / "level_01-ticket-copy_3")
+    assert_trees_equal(Solutions(tickets).of([copy])[0], found)
+
+
+def test_tickets_that_are_damaged_are_made_again(tickets, caplog):
+    own = job(tickets.study, "ticket", 1)
+    (before,) = Solutions(tickets).of([own])
+    shutil.rmtree(tickets.workdir.level(1))
+    fresh = Tickets(tickets.study, tickets.workdir)  # has nothing in memory
+    assert_trees_equal(Solutions(fresh).of([own])[0], before)
 
 
 def test_nothing_trains_twice(tickets, monkeypatch):
