@@ -124,8 +124,15 @@ def among(masks: Mapping[str, np.ndarray]) -> dict[str, Agreement]:
     Pairs share replicates, so its interval is the jackknife's over these (Arvesen 1969).
     There are two replicates at least; two alone give no interval.
     """
-    each = jax.jit(jax.vmap(jax.vmap(counts, (None, 0)), (0, None)))
-    counted = jax.device_get({path: each(mask, mask) for path, mask in masks.items()})
+
+    @jax.jit
+    def each(own: jax.Array) -> Counts:  # one after the other, for the memory
+        with_all: Counts = jax.lax.map(
+            lambda one: jax.vmap(counts, (None, 0))(one, own), own
+        )
+        return with_all
+
+    counted = jax.device_get({path: each(mask) for path, mask in masks.items()})
     number = len(next(iter(masks.values())))
     pairs = [(i, j) for j in range(number) for i in range(j)]
     found = [_with_net(jax.tree.map(lambda x, p=p: x[p], counted)) for p in pairs]

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
-from lth_jax.lottery.solutions import Solution
+from lth_jax.lottery.study import Study
 from lth_jax.report.table import aligned
 from lth_jax.store.analyses import Found
 from lth_jax.training import keys, sampling
@@ -50,6 +51,10 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     levels = subject.levels(asked.levels)
     if asked.levels is None:
         levels = spread(levels, _MOST_LEVELS)
+    measure, order = (
+        _measure(subject.study, asked),
+        _examples(subject.study, asked.examples),
+    )
     found = []
     heads = [f"eigenvalue {i}" for i in range(1, asked.top + 1)]
     rows = [["level", "density", *heads, "least", "mean of all"]]
@@ -57,7 +62,8 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         job = subject.job("ticket", level)
         (nets,) = subject.trained_again([job])
         density = masks_lib.density(nets.masks, subject.study.prunable)
-        seen = _seen(subject, nets, job.keys("probes"), asked)
+        members = *nets, job.keys("probes")
+        seen = Ritz(*subject.solutions.each(measure, members, (order,)))
         own = _shown(seen, asked.top)
         found.append({"level": level, "density": density, **as_json(own)})
         missing = [""] * (asked.top - len(own["top"]))
@@ -84,15 +90,8 @@ def _text(estimate: Estimate) -> str:
     return with_interval(estimate, ".3g", ".2g")
 
 
-def _seen(
-    subject: Subject, nets: Solution, keys_of: jax.Array, asked: argparse.Namespace
-) -> Ritz:
-    """What Lanczos' method finds of all replicates, [R, probes, steps]."""
-    study = subject.study
-    number = len(study.splits.train.labels)
-    order = sampling.epoch_order(
-        keys.study_key(study.config.seed, "spectrum"), 0, number
-    )[: asked.examples]
+def _measure(study: Study, asked: argparse.Namespace) -> Callable[..., Ritz]:
+    """Makes what Lanczos' method finds of one member, [probes, steps], on the data."""
 
     def of_member(
         params: Any, stats: Any, masks: Any, key: Any, order: Any, *splits: Examples
@@ -108,8 +107,13 @@ def _seen(
         found: Ritz = jax.lax.map(one, jax.random.split(key, asked.probes))
         return found
 
-    members = nets.params, nets.batch_stats, nets.masks, keys_of
-    return Ritz(*subject.solutions.each(of_member, members, (order,)))
+    return of_member
+
+
+def _examples(study: Study, number: int) -> np.ndarray:
+    """Which training examples the loss is of, the same for all levels and replicates."""
+    key = keys.study_key(study.config.seed, "spectrum")
+    return sampling.epoch_order(key, 0, len(study.splits.train.labels))[:number]
 
 
 def _shown(seen: Ritz, num_top: int) -> dict[str, Any]:

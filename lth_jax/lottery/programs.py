@@ -47,6 +47,7 @@ class Programs:
         self.changing = functools.cache(self._changing)
         self.evaluate = functools.cache(self._evaluate)
         self.statistics = functools.cache(self._statistics)
+        self.own = functools.lru_cache(maxsize=4)(self._own)
         self._splits = functools.cache(self._replicated)
 
     def _static(self, num_members: int) -> Callable[..., Any]:
@@ -135,7 +136,7 @@ class Programs:
 
         return self._over_members(statistics, num_members, num_more=2)
 
-    def own(
+    def _own(
         self, function: Callable[..., Any], num_more: int, num_members: int
     ) -> Callable[..., Any]:
         """Any function of one member, of so many; see `_over_members`."""
