@@ -33,6 +33,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     """Makes the analysis that the flags ask for; returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
+    if not argv:
+        return fail(f"NAME: missing; must be one of {', '.join(ANALYSES)}")
     args = _parser().parse_args(argv)
     try:
         print(_analyze(args, interruption))

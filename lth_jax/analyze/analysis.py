@@ -10,12 +10,13 @@ from lth_jax.config import StudyConfig
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.lottery import loop
-from lth_jax.lottery.arms import Start
+from lth_jax.lottery.arms import Start, find_arm
 from lth_jax.lottery.interruption import Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution, Solutions
 from lth_jax.lottery.study import Study, build
 from lth_jax.lottery.tickets import Missing, Tickets
+from lth_jax.registry import UnknownName
 from lth_jax.store.analyses import Found
 from lth_jax.store.environment import check_same
 from lth_jax.store.workdir import Workdir, read_config
@@ -73,6 +74,23 @@ class Subject:
             )
         return done if asked is None else sorted(set(asked))
 
+    def check_arm(self, field: str, name: str) -> None:
+        """Checks that a flag names an arm with masks that stay, other than the ticket.
+
+        A criterion prunes from the dense net, as in the config, or not at all.
+
+        Raises:
+          UserError: saying what is allowed.
+        """
+        try:
+            arm = find_arm(name)
+        except UnknownName as error:
+            raise UserError(f"{field}: {error}") from None
+        stays = arm.dynamics is None and name != "ticket"
+        require(field, name, stays, "an arm with masks that stay, other than the ticket")
+        may_prune = not arm.is_criterion or bool(self.config.prune.densities)
+        require(field, name, may_prune, "no criterion where prune.densities is empty")
+
     @functools.cached_property
     def study(self) -> Study:
         """The study, with its data."""
@@ -126,12 +144,16 @@ class Subject:
         )
 
 
-def numbers(text: str) -> list[int]:
+def _numbers(text: str) -> list[int]:
     """The value of a flag such as "0,3,5"."""
-    return [int(number) for number in text.split(",")]
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        told = f"{text!r} is not allowed; must be numbers such as 0,3,5"
+        raise argparse.ArgumentTypeError(told) from None
 
 
 def add_levels(parser: argparse.ArgumentParser, default: str = "all") -> None:
     """The flag of the levels."""
     told = f"such as 0,3,5; 0 is the dense net; by default {default} that are finished"
-    parser.add_argument("--levels", type=numbers, help=told)
+    parser.add_argument("--levels", type=_numbers, help=told)

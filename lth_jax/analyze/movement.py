@@ -15,8 +15,6 @@ from lth_jax.analysis.overlap import NET
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
-from lth_jax.config.requirements import require
-from lth_jax.lottery.arms import find_arm
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution
 from lth_jax.report.table import aligned
@@ -36,9 +34,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     if asked.against:
-        stay = find_arm(asked.against).dynamics is None and asked.against != "ticket"
-        allowed = "an arm with masks that stay, other than the ticket"
-        require("against", asked.against, stay, allowed)
+        subject.check_arm("against", asked.against)
     levels = subject.levels(asked.levels)
     if asked.levels is None:
         levels = spread(levels, _MOST_LEVELS)

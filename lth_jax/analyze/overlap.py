@@ -13,7 +13,6 @@ from lth_jax.analysis.overlap import NET, Agreement
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
-from lth_jax.config.requirements import require
 from lth_jax.lottery.arms import find_arm
 from lth_jax.report.table import aligned
 from lth_jax.store import tickets
@@ -68,8 +67,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
 def _arms(subject: Subject, asked: list[str] | None) -> list[str]:
     """The arms to compare; by default those of the study whose masks stay."""
     for arm in asked or ():
-        stay = find_arm(arm).dynamics is None and arm != "ticket"
-        require("arms", arm, stay, "of arms with masks that stay, other than the ticket")
+        subject.check_arm("arms", arm)
     if asked is not None:
         return asked
     own = subject.config.arms

@@ -223,7 +223,7 @@ def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
     ("flags", "message"),
     [
         (["overlaps", "--workdir={root}"], "overlaps"),
-        ([], "NAME"),
+        ([], "NAME: missing; must be one of overlap, connectivity"),
         (["overlap"], "--workdir"),
         (["overlap", "--workdir=runs/nowhere"], "runs/nowhere holds no study"),
         (["overlap", "--workdir={root}", "--levels=0"], "levels: 0 is not allowed"),
