@@ -32,6 +32,7 @@ def test_it_stops_where_nothing_is_left_to_see(diagonal):
     np.testing.assert_allclose(values.weights, [1, 0, 0, 0, 0, 0])
 
 
+@pytest.mark.slow
 def test_errors_bound_how_far_off_eigenvalues_are():
     true = np.arange(30.0)
     values = found(true, steps=12)
@@ -101,6 +102,7 @@ def quadratic_form(whole, key, masks, kept):
     return start @ whole @ start / (start @ start)
 
 
+@pytest.mark.slow
 def test_the_density_is_that_of_known_eigenvalues():
     grid = jnp.linspace(-5, 15, 2001)
     one = found([1, 1, 1, 9, 9])

@@ -96,6 +96,7 @@ def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
     assert "overlap.json" in told and "another version" in told
 
 
+@pytest.mark.slow
 def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
     flags = [f"--workdir={study.root}", "--points=4", "--levels=0,2"]
     assert main(["connectivity", *flags]) == 0
@@ -148,6 +149,7 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
     assert "Does a ticket move otherwise than others?" in titles(study)
 
 
+@pytest.mark.slow
 def test_cost_of_a_study_counts_the_weights_of_its_dense_layers(study, written):
     """Each weight of a dense layer is one multiply-add."""
     assert main(["cost", f"--workdir={study.root}"]) == 0

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from support.runs import Asked, Stop, job, run
+from support.tiers import quick
 from support.trees import assert_trees_equal
 
 from lth_jax import config as lth_config
@@ -47,7 +48,7 @@ def test_an_arm_comes_to_the_nets_that_its_records_are_of(tickets):
     np.testing.assert_array_equal(np.float32(ended), metrics["loss"])
 
 
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("level", quick(0, of=[0, 1]))
 def test_a_copy_differs_in_its_order_alone(tickets, level, monkeypatch):
     """In its own study's order it comes to the study's own net, bit for bit."""
     own = job(tickets.study, "ticket", level)
@@ -62,6 +63,7 @@ def test_a_copy_differs_in_its_order_alone(tickets, level, monkeypatch):
     assert_trees_equal(same, first)
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_asked_to_stop_goes_on(tickets):
     copy = dataclasses.replace(job(tickets.study, "ticket", 1), copy=3)
     nets, calls = tickets.workdir.analyses / "nets", []
@@ -80,6 +82,7 @@ def test_a_copy_that_was_asked_to_stop_goes_on(tickets):
     assert_trees_equal(Solutions(tickets).of([copy])[0], found)
 
 
+@pytest.mark.slow
 def test_tickets_that_are_damaged_are_made_again(tickets, caplog):
     own = job(tickets.study, "ticket", 1)
     (before,) = Solutions(tickets).of([own])

@@ -15,6 +15,7 @@ SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
     "spectrum": spectrum.sections,
     "cost": cost.sections,
 }
+_NOT_AS_WRITTEN = LookupError, TypeError, ValueError, ArithmeticError, AttributeError
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +27,7 @@ def sections(analyses: Mapping[str, Found]) -> list[Section]:
             continue
         try:
             shown += draw(analyses[name])
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except _NOT_AS_WRITTEN as error:
             told = "analysis/%s.json: of another version (%r); its section is left out"
             _log.warning(told, name, error)
     return shown
