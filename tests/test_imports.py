@@ -36,6 +36,7 @@ FLOORS = {
     "supervisor": 8,
     "run": 10,
     "together": 10,
+    "analyze": 11,
     "main": 11,
     "__main__": 12,
     "points": 12,

@@ -36,6 +36,7 @@ class Job:
     level: int  # 0 is the dense net
     parent: Self | None = None  # whose nets its masks were pruned from; None at level 0
     stop_step: int | None = None  # where it ends; None: at the end of the budget
+    copy: int = 0  # of several that start alike; the others have other data orders
 
     @property
     def how(self) -> Arm:
@@ -100,7 +101,7 @@ class Job:
     @property
     def first_step(self) -> int:
         """The step that its members start at."""
-        return 0 if self.level == 0 else self._cut_at
+        return 0 if self.level == 0 and not self.copy else self._cut_at
 
     @property
     def last_step(self) -> int:
@@ -171,7 +172,7 @@ class Job:
 
     def keys(self, purpose: str) -> jax.Array:
         """The members' keys for one purpose, key[R]."""
-        return self.study.member_keys(self.arm, self.level, purpose)
+        return self.study.member_keys(self.arm, self.level, self._of_copy(purpose))
 
     def mask_key(self, replicate: int, purpose: str) -> jax.Array:
         """A member's key for its masks: a criterion's own, else the ticket's."""
@@ -179,12 +180,17 @@ class Job:
         seed = self.study.config.seed
         return keys.member_key(seed, replicate, arm, self.level, purpose)
 
+    def _of_copy(self, purpose: str) -> str:
+        """A purpose of a copy's own; all else, such as its start, all copies share."""
+        is_own = self.copy and purpose in ("order", "draws")
+        return f"{purpose} of copy {self.copy}" if is_own else purpose
+
     def batch_indices(self, segment: Segment) -> np.ndarray:
         """The examples of a segment's batches, int32[R, evaluations, steps, batch]."""
         config = self.study.config
         batches = [
             sampling.batch_indices(
-                keys.member_key(config.seed, *member, "order"),
+                keys.member_key(config.seed, *member, self._of_copy("order")),
                 segment.start_step,
                 segment.num_evals * segment.num_steps,
                 batch_size=config.batch_size,

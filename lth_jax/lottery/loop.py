@@ -37,7 +37,7 @@ def start(job: Job, found: Found) -> tuple[Start, Counts | None]:
     leading axis R, the replicates.
     """
     if job.parent is None:
-        return Start(found.initial, found.full_masks), None
+        return Start(found.point, found.full_masks), None
     masks = prune(job, found) if found.masks is None else found.masks
     goal = None if job.how.dynamics is None else counts_to_keep(job, masks)
     origin = Origin(

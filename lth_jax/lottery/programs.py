@@ -22,6 +22,7 @@ from lth_jax.training import (
     TrainState,
     make_segment,
 )
+from lth_jax.training.batch_statistics import make_estimate
 from lth_jax.training.dynamic_training import make_dynamic_segment
 from lth_jax.training.evaluation import make_examine
 from lth_jax.training.state import with_frozen
@@ -47,6 +48,8 @@ class Programs:
         self.compact = functools.lru_cache(maxsize=4)(self._compact)  # few are alike
         self.changing = functools.cache(self._changing)
         self.evaluate = functools.cache(self._evaluate)
+        self.statistics = functools.cache(self._statistics)
+        self.own = functools.lru_cache(maxsize=4)(self._own)
         self._splits = functools.cache(self._replicated)
 
     def _static(self, num_members: int) -> Callable[..., Any]:
@@ -127,6 +130,23 @@ class Programs:
             return make_examine(apply, loss, chunk_size, each)(state, examples)
 
         return self._over_members(evaluate, num_members)
+
+    def _statistics(self, num_members: int) -> Callable[..., Any]:
+        """Batch statistics estimated anew, of state; then batches and key, shared."""
+        estimate = make_estimate(devices.by_data(self._study.network.apply))
+
+        def statistics(state: TrainState, indices: Any, key: Any, *splits: Any) -> Any:
+            batches = devices.split_batch(indices, axis=-1)
+            train = Splits(*splits).train
+            return estimate(state.params, state.batch_stats, batches, train, key)
+
+        return self._over_members(statistics, num_members, num_more=2)
+
+    def _own(
+        self, function: Callable[..., Any], num_more: int, num_members: int
+    ) -> Callable[..., Any]:
+        """Any function of one member, of so many; see `_over_members`."""
+        return self._over_members(function, num_members, num_more)
 
     @property
     def _how(self) -> tuple[Any, int]:

@@ -105,14 +105,14 @@ class Tickets:
         Raises:
           Missing: with the job that is to run before.
         """
-        initial = self.initial
-        if job.parent is None:
-            return Found(initial, initial)
-        point = initial
-        if self.study.rewind_step > 0:
+        initial = point = self.initial
+        starts_late = job.parent is not None or job.copy > 0
+        if starts_late and self.study.rewind_step > 0:
             point = self._kept.find(self.workdir.rewind.name, initial)
             if point is None:
                 raise Missing(job.dense.until_rewind_step())
+        if job.parent is None:
+            return Found(initial, point)
         own = None if job.how.is_criterion else self.trained(job.level)
         reads_parent = job.reads_parent or (own is None and job.prunes_trained)
         return Found(

@@ -36,6 +36,7 @@ def draw(
     reference: float | None = None,
     from_zero: bool = False,
     text: Callable[[Estimate], str] | None = None,
+    size: tuple[float, float] = style.WIDE,
 ) -> Plot:
     """Lines with 95% bands over density.
 
@@ -46,8 +47,9 @@ def draw(
       reference: the dense net's value, a horizontal line.
       from_zero: whether the y axis begins at 0.
       text: an estimate for the hover zones of the lines' levels; None for no zones.
+      size: of the figure, in inches.
     """
-    figure, axes = style.panel(title)
+    figure, axes = style.panel(title, size)
     labels = []
     for order, line in enumerate(reversed(lines), start=2):
         looks, colour = line.looks, line.looks.colour.figure
@@ -63,10 +65,16 @@ def draw(
     style.density_axis(axes, [density for line in lines for _, density, _ in line.points])
     found = np.array([estimate for line in lines for *_, estimate in line.points])
     limits = _limits(scale * found, None if reference is None else scale * reference)
-    axes.set_ylim(0 if from_zero else limits[0], limits[1])
+    low, high = limits
+    if from_zero:  # room above values that are about the same, and not only for bands
+        most = scale * float(found[:, 0].max())
+        low, high = 0, max(1.05 * most, min(high, 3 * most)) or high
+    axes.set_ylim(low, high)
     if reference is not None:
         labels.append(style.reference_line(axes, scale * reference, "dense net"))
-    style.label_ends(axes, labels)
+    if size == style.SMALL:
+        axes.set_xlabel("weights kept, %")
+    style.label_ends(axes, labels, 0.9 if size == style.WIDE else 0.75)
     return Plot(figure, {} if text is None else _hover(axes, lines, text))
 
 

@@ -8,8 +8,8 @@ from lth_jax.analysis.anatomy import Anatomy, anatomy
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
-from lth_jax.store import shards
-from lth_jax.store.files import DamagedFile
+from lth_jax.store import analyses, shards
+from lth_jax.store.files import DamagedFile, written
 from lth_jax.store.histograms import Histogram
 from lth_jax.store.records import Run
 from lth_jax.store.workdir import Workdir
@@ -33,6 +33,7 @@ class Material(NamedTuple):
     num_planned: int  # of the whole study
     anatomies: list[Anatomy]  # of the masks of levels after the first
     histograms: dict[int, dict[str, Histogram]]  # of weights, by level and leaf
+    analyses: dict[str, analyses.Found]  # what was analysed besides, by name
 
 
 def gather(
@@ -64,6 +65,7 @@ def gather(
         num_planned=shards.num_planned(config),
         anatomies=list(anatomies.values()),
         histograms=_readable(spread([0, *tickets], 3), study.histograms),
+        analyses=_analyses(workdir),
     )
 
 
@@ -78,4 +80,18 @@ def _readable(levels: Sequence[int], read: Callable[[int], T]) -> dict[int, T]:
                 "%s; its figures are left out. The study's command makes the file again"
             )
             _log.warning(told, error)
+    return found
+
+
+def _analyses(workdir: Workdir) -> dict[str, analyses.Found]:
+    """What was found of the study of a workdir; a damaged file costs its own section."""
+    found = {}
+    for path in written(workdir.analyses, "*.json"):
+        try:
+            found[path.stem] = analyses.read(path)
+        except (FileNotFoundError, DamagedFile) as error:
+            told = (
+                "%s; its section is left out. python -m lth_jax.analyze %s makes it again"
+            )
+            _log.warning(told, error, path.stem)
     return found

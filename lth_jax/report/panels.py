@@ -1,8 +1,6 @@
 """Panels: the figures of a study, in the sections of its page."""
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from lth_jax.analysis import words
 from lth_jax.analysis.anatomy import Anatomy
@@ -11,20 +9,19 @@ from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.pruning.criteria import CRITERIA
-from lth_jax.report import anatomy_plots, criteria_plots, density_plots, learning_plots
+from lth_jax.report import (
+    analysed,
+    anatomy_plots,
+    criteria_plots,
+    density_plots,
+    learning_plots,
+)
 from lth_jax.report.material import Material
+from lth_jax.report.section import Section as Section
+from lth_jax.report.section import plain
 from lth_jax.report.style import Plot
 
 _MOST_LEVELS = 6  # in small multiples
-
-
-class Section(NamedTuple):
-    """Figures under one heading."""
-
-    title: str
-    lead: str  # how to read the figures
-    plots: dict[str, Plot]  # by the name of their files and elements on the page
-    size: str  # "wide", two in a row, or "small", three
 
 
 def sections(material: Material) -> list[Section]:
@@ -42,7 +39,7 @@ def sections(material: Material) -> list[Section]:
         found.append(_first_layer(laid_out))
     if material.histograms:
         found.append(_weights(material))
-    return found
+    return found + analysed.sections(material.analyses)
 
 
 def _density(verdict: Verdict) -> Section:
@@ -92,7 +89,7 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
         (False, "Which criterion, before training?"),
     ):
         plots = {
-            _plain(f"criterion_{arm}"): Plot(figure)
+            plain(f"criterion_{arm}"): Plot(figure)
             for arm, figure in figures.items()
             if (CRITERIA.find(arm).looks == "end") == trained
         }
@@ -176,16 +173,11 @@ def _weights(material: Material) -> Section:
         "Surviving weights of some layers: grey as the level starts (the init, or the"
         " rewind point), blue as it ends; the areas are equal.",
         {
-            _plain(f"weights_level_{level:02d}_{name}"): Plot(figure)
+            plain(f"weights_level_{level:02d}_{name}"): Plot(figure)
             for (level, name), figure in figures.items()
         },
         "small",
     )
-
-
-def _plain(name: str) -> str:
-    """A name that files and ids can have."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
 def _in_brackets(metric: Metric) -> str:

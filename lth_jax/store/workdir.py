@@ -37,6 +37,7 @@ class Workdir:
         self.verdict = root / "verdict.json"
         self.page = root / "report.html"
         self.figures = root / "figures"
+        self.analyses = root / "analysis"
         self.folders = (self.records, self.tickets, self.weights, self.checkpoints)
 
     def ticket(self, level: int) -> pathlib.Path:
@@ -50,6 +51,10 @@ class Workdir:
     def side_files(self, level: int) -> list[pathlib.Path]:
         """What a level's tickets leave beside records and checkpoints."""
         return [self.ticket(level), self.weight_histograms(level)]
+
+    def analysis(self, name: str) -> pathlib.Path:
+        """What an analysis found."""
+        return self.analyses / f"{name}.json"
 
     def level(self, level: int) -> pathlib.Path:
         """The checkpoint of the tickets at the end of a level."""

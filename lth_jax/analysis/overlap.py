@@ -1,0 +1,180 @@
+"""Overlap: whether masks keep the same weights, against what chance gives.
+
+The measure is intersection over union. Two random masks share weights too; what they
+share on average is worked out from their counts alone, exactly.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.signal
+import scipy.stats
+from jaxtyping import Bool
+
+from lth_jax.analysis import intervals
+from lth_jax.analysis.intervals import Estimate
+
+NET = "net"  # all layers together, beside them by path
+_REACH = 12  # standard deviations: what lies beyond has less than 1e-30 of the chance
+
+
+class Counts(NamedTuple):
+    """Of two masks of one layer, int32[...] each: weights kept by each, by both, and all.
+
+    A pytree, for `jit` and `vmap`.
+    """
+
+    first: jax.Array
+    second: jax.Array
+    shared: jax.Array
+    size: jax.Array
+
+
+class Overlap(NamedTuple):
+    """Of two masks: intersection over union, from 0 to 1."""
+
+    found: float
+    chance: float  # the mean of random masks that keep as many weights of each layer
+
+    @property
+    def excess(self) -> float:
+        """0 where the masks share what chance gives, 1 where they are the same."""
+        return (self.found - self.chance) / (1 - self.chance) if self.chance < 1 else 0.0
+
+
+class Agreement(NamedTuple):
+    """The mean overlap of several pairs, and the mean of what chance gives them."""
+
+    found: Estimate
+    chance: float
+
+
+def counts(
+    first: Bool[jax.Array | np.ndarray, "..."],
+    second: Bool[jax.Array | np.ndarray, "..."],
+) -> Counts:
+    """Counts of two masks of one shape; pure, for `jit` and `vmap`.
+
+    Raises:
+      ValueError: if their shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"masks of shapes {first.shape} and {second.shape}")
+    masks = first, second, jnp.logical_and(first, second)
+    kept = [jnp.sum(mask, dtype=jnp.int32) for mask in masks]
+    return Counts._make([*kept, jnp.int32(math.prod(first.shape))])
+
+
+def overlap(layers: Sequence[Counts]) -> Overlap:
+    """Of one layer, or of several together; masks that keep nothing are the same.
+
+    Chance draws as many weights of each layer.
+    """
+    numbers = [tuple(map(int, layer)) for layer in layers]
+    first, second, shared, _ = map(sum, zip(*numbers, strict=True))
+    either = first + second - shared
+    found = shared / either if either else 1.0
+    return Overlap(found, chance(tuple((a, b, size) for a, b, _, size in numbers)))
+
+
+@functools.lru_cache(maxsize=1024)
+def chance(layers: tuple[tuple[int, int, int], ...]) -> float:
+    """The mean overlap of random masks, by what both keep of each layer and its size.
+
+    What they share in a layer has a hypergeometric distribution.
+    """
+    kept = sum(a + b for a, b, _ in layers)
+    if not kept:
+        return 1.0
+    least, law = 0, np.ones(1)
+    for numbers in layers:
+        first, own = _law(*numbers)
+        least, law = least + first, scipy.signal.convolve(law, own)
+    shared = least + np.arange(len(law))
+    return float(np.sum(law * shared / (kept - shared)))
+
+
+def _law(num_first: int, num_second: int, size: int) -> tuple[int, np.ndarray]:
+    """The least number shared, and the chances of it and those that follow."""
+    first, second = num_first / size, num_second / size
+    mean, places = size * first * second, size**2 / max(1, size - 1)
+    reach = 1 + _REACH * math.sqrt(first * (1 - first) * second * (1 - second) * places)
+    least = max(0, num_first + num_second - size, math.floor(mean - reach))
+    most = min(num_first, num_second, math.ceil(mean + reach))
+    law = scipy.stats.hypergeom(size, num_first, num_second)
+    return least, law.pmf(np.arange(least, most + 1))
+
+
+def overlaps(
+    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]
+) -> dict[str, Overlap]:
+    """Of two nets' masks by the layer's path, and of the whole net as `NET`."""
+    counted = {path: counts(mask, second[path]) for path, mask in first.items()}
+    return _with_net(jax.device_get(counted))
+
+
+def among(masks: Mapping[str, np.ndarray]) -> dict[str, Agreement]:
+    """The mean over all pairs of replicates, of masks bool[R, ...] by the layer's path.
+
+    Pairs share replicates, so its interval is the jackknife's over these (Arvesen 1969).
+    There are two replicates at least; two alone give no interval.
+    """
+
+    @jax.jit
+    def each(own: jax.Array) -> Counts:  # one after the other, for the memory
+        with_all: Counts = jax.lax.map(
+            lambda one: jax.vmap(counts, (None, 0))(one, own), own
+        )
+        return with_all
+
+    counted = jax.device_get({path: each(mask) for path, mask in masks.items()})
+    number = len(next(iter(masks.values())))
+    pairs = [(i, j) for j in range(number) for i in range(j)]
+    found = [_with_net(jax.tree.map(lambda x, p=p: x[p], counted)) for p in pairs]
+
+    def agreement(name: str) -> Agreement:
+        values = [one[name].found for one in found]
+        own = _pseudo_values(pairs, values, number) if number > 2 else np.array(values)
+        value = intervals.mean(own, bounds=(0.0, 1.0))
+        return Agreement(value, float(np.mean([one[name].chance for one in found])))
+
+    return {name: agreement(name) for name in found[0]}
+
+
+def between(
+    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]
+) -> dict[str, Agreement]:
+    """The mean over replicates of two masks of each, bool[R, ...] by the layer's path."""
+    each = jax.jit(jax.vmap(counts))
+    counted = jax.device_get({path: each(x, second[path]) for path, x in first.items()})
+    number = len(next(iter(first.values())))
+    found = [_with_net(jax.tree.map(lambda x, r=r: x[r], counted)) for r in range(number)]
+    return {
+        name: Agreement(
+            intervals.mean([one[name].found for one in found], bounds=(0.0, 1.0)),
+            float(np.mean([one[name].chance for one in found])),
+        )
+        for name in found[0]
+    }
+
+
+def _with_net(counted: Mapping[str, Counts]) -> dict[str, Overlap]:
+    layers = {path: overlap([one]) for path, one in counted.items()}
+    return {NET: overlap(list(counted.values()))} | layers
+
+
+def _pseudo_values(
+    pairs: Sequence[tuple[int, int]], values: Sequence[float], number: int
+) -> np.ndarray:
+    """Of each replicate: what it adds to the mean over pairs, whose mean they have."""
+    without = [
+        np.mean([x for pair, x in zip(pairs, values, strict=True) if r not in pair])
+        for r in range(number)
+    ]
+    result: np.ndarray = number * np.mean(values) - (number - 1) * np.array(without)
+    return result

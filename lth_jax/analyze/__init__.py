@@ -1,0 +1,12 @@
+"""Analyze: what a study's tickets say beyond its records, one analysis a file."""
+
+from lth_jax.analyze import connectivity, cost, movement, overlap, spectrum
+from lth_jax.analyze.analysis import Analysis
+
+ANALYSES: dict[str, Analysis] = {
+    "overlap": overlap.ANALYSIS,
+    "connectivity": connectivity.ANALYSIS,
+    "movement": movement.ANALYSIS,
+    "spectrum": spectrum.ANALYSIS,
+    "cost": cost.ANALYSIS,
+}

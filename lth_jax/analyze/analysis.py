@@ -1,0 +1,159 @@
+"""Analysis: what the command needs to know of one, and what all of them ask for."""
+
+import argparse
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lth_jax.config import StudyConfig
+from lth_jax.config.requirements import require
+from lth_jax.errors import UserError
+from lth_jax.lottery import loop
+from lth_jax.lottery.arms import Start, find_arm
+from lth_jax.lottery.interruption import Interruption
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Solution, Solutions
+from lth_jax.lottery.study import Study, build
+from lth_jax.lottery.tickets import Missing, Tickets
+from lth_jax.registry import UnknownName
+from lth_jax.store.analyses import Found
+from lth_jax.store.environment import check_same
+from lth_jax.store.workdir import Workdir, read_config
+
+
+class Analysis(NamedTuple):
+    """One of the analyses of the command."""
+
+    help: str  # what it asks
+    add_flags: Callable[[argparse.ArgumentParser], None]
+    run: Callable[["Subject", argparse.Namespace], tuple[Found, str]]  # what to print
+
+
+class Subject:
+    """The study that is analysed, read from its workdir; it may still run.
+
+    Its data are read when first needed, from `raw_dir` if they moved. An interruption may
+    ask what trains to stop.
+
+    Raises:
+      WorkdirError: if there is no study.
+    """
+
+    def __init__(
+        self,
+        workdir: Workdir,
+        raw_dir: str | None = None,
+        interruption: Interruption | None = None,
+    ):
+        self.workdir = workdir
+        self._interruption = interruption
+        config = read_config(workdir)
+        if raw_dir is not None:
+            data = dataclasses.replace(config.data, raw_dir=raw_dir)
+            config = dataclasses.replace(config, data=data)
+        self.config: StudyConfig = config
+
+    def levels(self, asked: Sequence[int] | None, first: int = 0) -> list[int]:
+        """The levels asked for, of those that are finished; None: all of these.
+
+        Raises:
+          UserError: naming a level that there is not, or that is not finished.
+        """
+        there_are = range(first, self.config.num_levels)
+        for level in asked or ():
+            allowed = f"from {there_are.start} to {there_are.stop - 1}"
+            require("levels", level, level in there_are, allowed)
+        done = [level for level in there_are if self.workdir.level(level).exists()]
+        for level in asked or ():
+            if level not in done:
+                raise UserError(f"levels: {level} is not finished in {self.workdir.root}")
+        if not done:
+            raise UserError(
+                f"levels: none from {first} on is finished in {self.workdir.root}"
+            )
+        return done if asked is None else sorted(set(asked))
+
+    def check_arm(self, field: str, name: str) -> None:
+        """Checks that a flag names an arm with masks that stay, other than the ticket.
+
+        A criterion prunes from the dense net, as in the config, or not at all.
+
+        Raises:
+          UserError: saying what is allowed.
+        """
+        try:
+            arm = find_arm(name)
+        except UnknownName as error:
+            raise UserError(f"{field}: {error}") from None
+        stays = arm.dynamics is None and name != "ticket"
+        require(field, name, stays, "an arm with masks that stay, other than the ticket")
+        may_prune = not arm.is_criterion or bool(self.config.prune.densities)
+        require(field, name, may_prune, "no criterion where prune.densities is empty")
+
+    @functools.cached_property
+    def study(self) -> Study:
+        """The study, with its data."""
+        study = build(self.config)
+        check_same(self.workdir, study.data_note)
+        return study
+
+    @functools.cached_property
+    def tickets(self) -> Tickets:
+        """What it found."""
+        return Tickets(self.study, self.workdir)
+
+    @functools.cached_property
+    def solutions(self) -> Solutions:
+        """What training came to."""
+        return Solutions(self.tickets, self._interruption)
+
+    def trained_again(self, jobs: Sequence[Job]) -> list[Solution]:
+        """What jobs came to; those that are not kept train.
+
+        Raises:
+          UserError: if nets that they start from are gone or damaged.
+        """
+        try:
+            return self.solutions.of(jobs)
+        except Missing as missing:
+            raise self._lost(missing.job.level) from None
+
+    def job(self, arm: str, level: int) -> Job:
+        """The job of an arm, whether the study has it or not, at a level."""
+        for job in loop.find_tickets(self.study):
+            if job.is_ticket and job.level == level:
+                return dataclasses.replace(job, arm=arm)
+        raise ValueError(f"level {level}; the study has {self.config.num_levels}")
+
+    def start(self, job: Job) -> Start:
+        """Where a job's members started, axis R.
+
+        Raises:
+          UserError: if nets that this needs are gone or damaged.
+        """
+        try:
+            return loop.start(job, self.tickets.find(job))[0]
+        except Missing as missing:
+            raise self._lost(missing.job.level) from None
+
+    def _lost(self, level: int) -> UserError:
+        return UserError(
+            f"levels: {level} cannot be read, or what it started from; delete"
+            f" {self.workdir.level(level)}, and the study's command makes it again"
+        )
+
+
+def _numbers(text: str) -> list[int]:
+    """The value of a flag such as "0,3,5"."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        told = f"{text!r} is not allowed; must be numbers such as 0,3,5"
+        raise argparse.ArgumentTypeError(told) from None
+
+
+def add_levels(parser: argparse.ArgumentParser, default: str = "all") -> None:
+    """The flag of the levels."""
+    told = f"such as 0,3,5; 0 is the dense net; by default {default} that are finished"
+    parser.add_argument("--levels", type=_numbers, help=told)

@@ -1,0 +1,150 @@
+"""Connectivity: the line between copies of a net that see the data in other orders."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from lth_jax import masks as masks_lib
+from lth_jax.analysis import connectivity, intervals
+from lth_jax.analysis.intervals import Bounds
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.metric import with_interval
+from lth_jax.analysis.verdict import as_json
+from lth_jax.analysis.words import percent
+from lth_jax.analyze.analysis import Analysis, Subject, add_levels
+from lth_jax.config.requirements import require
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Solution, Solutions
+from lth_jax.report.table import aligned
+from lth_jax.store.analyses import Found
+from lth_jax.training import sampling
+
+_MOST_LEVELS = 4  # that train again by default
+_MOST_BATCHES = 100  # that batch statistics are estimated on
+_BOUNDS: dict[str, Bounds] = {"error": (0.0, 1.0), "loss": (0.0, np.inf)}
+_Values = Mapping[str, np.ndarray]  # by measure, float[R, pairs, points]
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    add_levels(parser, f"{_MOST_LEVELS} of those")
+    add = parser.add_argument
+    add("--copies", type=int, default=2, help="of each net; the study's own is one")
+    add("--points", type=int, default=30, help="on the line, both ends too")
+    add("--split", default="test", help="test, validation or train")
+
+
+def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
+    for name in ("copies", "points"):
+        require(name, getattr(asked, name), getattr(asked, name) >= 2, "at least 2")
+    splits = "test", "validation", "train"
+    require("split", asked.split, asked.split in splits, f"one of {', '.join(splits)}")
+    levels = subject.levels(asked.levels)
+    if asked.levels is None:
+        levels = spread(levels, _MOST_LEVELS)
+    jobs = [
+        dataclasses.replace(subject.job("ticket", level), copy=copy)
+        for level in levels
+        for copy in range(asked.copies)
+    ]
+    copies = dict(zip(jobs, subject.trained_again(jobs), strict=True))
+    found = []
+    rows = [["level", "density", "statistics", "error barrier", "loss barrier"]]
+    for level in levels:
+        own = {job: nets for job, nets in copies.items() if job.level == level}
+        masks = next(iter(own.values())).masks
+        density = masks_lib.density(masks, subject.study.prunable)
+        by_kind = _lines(subject.solutions, own, asked)
+        shown = {kind: _shown(values) for kind, values in by_kind.items()}
+        found.append({"level": level, "density": density, "lines": as_json(shown)})
+        for kind, measures in shown.items():
+            barriers = [_told(measures, name) for name in ("error", "loss")]
+            rows.append([str(level), percent(density), kind, *barriers])
+    settings = {name: getattr(asked, name) for name in ("copies", "points", "split")}
+    settings["rewind_step"] = step = subject.study.rewind_step
+    told = (
+        f"\n\nBarriers on the {asked.split} split, of error in points, between"
+        f" {asked.copies} copies\ntrained from step {step}."
+    )
+    return settings | {"levels": found}, "\n".join(aligned(rows)) + told
+
+
+def _told(measures: Mapping[str, Any], name: str) -> str:
+    """A barrier, if it was measured, with its interval."""
+    if name not in measures:
+        return ""
+    form, scale = (".2f", 100) if name == "error" else (".3g", 1)
+    return with_interval(measures[name]["barrier"], form, form, scale)
+
+
+def _lines(
+    solutions: Solutions, copies: Mapping[Job, Solution], asked: argparse.Namespace
+) -> dict[str, _Values]:
+    """What was measured on the lines between copies, by how statistics were had."""
+    (job, first), *_ = copies.items()
+    has_statistics = bool(jax.tree.leaves(first.batch_stats))
+    kinds = ["anew", "interpolated"] if has_statistics else ["none"]
+    by_pair = connectivity.pairs(list(copies.values()))
+    line = jax.jit(connectivity.line, static_argnums=2)
+    measured: dict[str, list[list[_Values]]] = {kind: [] for kind in kinds}
+    for at, replicate in enumerate(job.study.config.replicates):
+        for kind in kinds:
+            measured[kind].append([])
+        for pair in by_pair:
+            params, stats = line(*(nets.member(at) for nets in pair), asked.points)
+            for kind in kinds:
+                if kind == "anew":
+                    batches, key = _batches(job, replicate)
+                    own = solutions.statistics(params, stats, batches, key)
+                else:
+                    own = stats
+                metrics = solutions.metrics(asked.split, params, own)
+                measured[kind][-1].append(_errors(metrics))
+    return {
+        kind: jax.tree.map(lambda *x: np.stack(x), *[_stacked(x) for x in values])
+        for kind, values in measured.items()
+    }
+
+
+def _batches(job: Job, replicate: int) -> tuple[np.ndarray, jax.Array]:
+    """Batches of the training set for statistics: of an epoch, or so many of it."""
+    study, at = job.study, job.study.config.replicates.index(replicate)
+    size, number = study.config.batch_size, len(study.splits.train.labels)
+    key = study.member_keys(job.arm, job.level, "statistics")[at]
+    most = min(_MOST_BATCHES, number // size)
+    return sampling.batch_indices(key, 0, most, batch_size=size, num_examples=number), key
+
+
+def _errors(metrics: Mapping[str, Any]) -> _Values:
+    found = {"loss": np.asarray(metrics["loss"], float)}
+    if "accuracy" in metrics:
+        found["error"] = 1 - np.asarray(metrics["accuracy"], float)
+    return found
+
+
+def _stacked(values: list[_Values]) -> _Values:
+    return {name: np.stack([one[name] for one in values]) for name in values[0]}
+
+
+def _shown(values: _Values) -> dict[str, Any]:
+    """By measure the barrier, and the line, means over the replicates."""
+    shown = {}
+    for name, found in values.items():  # float[R, pairs, points]
+        each = np.asarray(connectivity.barrier(found)).mean(1)
+        bounds = _BOUNDS[name] if (found >= 0).all() else intervals.UNBOUNDED
+        shown[name] = {
+            "barrier": intervals.mean(each, bounds=bounds),
+            "each": [float(x) for x in each],
+            "line": [intervals.mean(x, bounds=bounds) for x in found.mean(1).T],
+        }
+    return shown
+
+
+ANALYSIS = Analysis(
+    "whether copies of a net that see the data in other orders stay connected",
+    _add_flags,
+    _run,
+)

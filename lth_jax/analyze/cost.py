@@ -1,0 +1,134 @@
+"""Cost: what it takes to find a study's tickets, and what they save."""
+
+import argparse
+from typing import Any
+
+import jax
+import numpy as np
+
+from lth_jax import masks as masks_lib
+from lth_jax.analysis import intervals
+from lth_jax.analysis.cost import Spending, spending
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.outcomes import Outcome, outcomes
+from lth_jax.analysis.verdict import as_json
+from lth_jax.analysis.words import percent
+from lth_jax.analyze.analysis import Analysis, Subject
+from lth_jax.config.requirements import require
+from lth_jax.errors import UserError
+from lth_jax.report.table import aligned
+from lth_jax.shrinking.products import multiply_adds
+from lth_jax.store import records, tickets
+from lth_jax.store.analyses import Found
+
+_UNTIL = {"end": "final_metric", "early_stop": "early_stop_metric"}
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--until",
+        default="end",
+        help="how long a net trains where it is used: to its end, or its early_stop",
+    )
+
+
+def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
+    require("until", asked.until, asked.until in _UNTIL, f"one of {', '.join(_UNTIL)}")
+    known = outcomes(records.read(subject.workdir.records))
+    done = [n for n in subject.levels(None) if ("ticket", n) in known]
+    levels = [
+        level for at, level in enumerate(done) if level == at
+    ]  # each needs all before
+    if not levels:
+        raise UserError(f"level 0 is not finished in {subject.workdir.root}")
+    reached = [known["ticket", level] for level in levels]
+    every, live = _multiply_adds(subject, levels)
+    steps, used = _steps(subject, reached, asked.until)
+    size, shots = subject.config.batch_size, subject.study.is_one_shot
+    compute = jax.jit(jax.vmap(lambda own, *x: spending(own, x[0], x[1], size, shots)))
+    by_kind = {
+        kind: jax.device_get(compute(own, steps, used))
+        for kind, own in (("dense", every), ("sparse", live))
+    }
+    name = _UNTIL[asked.until]
+    found = []
+    rows = [["level", "density", "counted", "find", "use", "pays after", "reached"]]
+    for at, outcome in enumerate(reached):
+        own = {kind: _shown(spent, at) for kind, spent in by_kind.items()}
+        metric = outcome.mean(name)
+        place = {"level": outcome.level, "density": outcome.density}
+        found.append({**place, "reached": as_json(metric), **as_json(own)})
+        for kind, shown in own.items():
+            row = [str(outcome.level), percent(outcome.density), kind]
+            cells = [_text(shown[x]) for x in ("find", "use", "pays_after")]
+            if outcome.level == 0:  # of which nothing is to be found
+                cells[0] = cells[-1] = ""
+            rows.append([*row, *cells, outcome.metric.text(metric)])
+    settings = {
+        "until": asked.until,
+        "metric": reached[0].metric.name,
+        "dense_flops": (flops := float(by_kind["dense"].use[:, 0].mean())),
+    }
+    told = (
+        f"\n\nIn trainings of the dense net, {flops:.3g} FLOPs each: of all weights"
+        " (dense), or of\nthose that are left (sparse). Finding pays after so many uses;"
+        " never, where some\nreplicate saves nothing."
+    )
+    return settings | {"levels": found}, "\n".join(aligned(rows)) + told
+
+
+def _multiply_adds(subject: Subject, levels: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Of an example's forward pass, float[R, levels]: of all weights; of those left."""
+    study, test = subject.study, subject.study.splits.test.inputs
+    params, stats = jax.eval_shape(study.network.init, jax.random.key(0))
+    batch = jax.ShapeDtypeStruct((1, *test.shape[1:]), test.dtype)
+
+    def apply(params: Any, stats: Any, inputs: Any) -> Any:
+        return study.network.apply(params, stats, inputs, False, None)[0]
+
+    products = multiply_adds(apply, params, stats, batch)
+    sizes = {path: leaf.size for path, leaf in masks_lib.named_leaves(params)}
+    live = []
+    for level in levels:
+        kept, _ = tickets.load_masks(subject.workdir.ticket(level))
+        flat = {path: mask.reshape(len(mask), -1).sum(1) for path, mask in kept.items()}
+        live.append(sum(n * flat[path] / sizes[path] for path, n in products.items()))
+    found = np.stack(live, 1)
+    return np.full(found.shape, float(sum(products.values()))), found
+
+
+def _steps(
+    subject: Subject, reached: list[Outcome], until: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that levels trained, and that they train where used, float[R, levels]."""
+    first = np.array(
+        [subject.job("ticket", outcome.level).first_step for outcome in reached]
+    )
+    shape = subject.config.num_replicates, len(reached)
+    ends = np.full(shape, float(subject.config.num_steps))
+    if until == "end":
+        return ends - first, ends - first
+    return ends - first, np.stack([x.early_stop_step for x in reached], 1) - first
+
+
+def _shown(spent: Spending, at: int) -> dict[str, Estimate]:
+    """Of a level, in trainings of the dense net; means over the replicates."""
+    find, use, _, pays_after = (np.asarray(x, float) for x in spent)
+    dense = use[:, 0]
+
+    def mean(values: np.ndarray) -> Estimate:
+        return intervals.mean(values, bounds=(0.0, np.inf))
+
+    own = {"find": find[:, at] / dense, "use": use[:, at] / dense}
+    shown = {name: mean(values) for name, values in own.items()}
+    pays = pays_after[:, at]  # NaN where any never does
+    return shown | {"pays_after": intervals.NONE if np.isnan(pays).any() else mean(pays)}
+
+
+def _text(estimate: Estimate) -> str:
+    return "never" if np.isnan(estimate.value) else f"{estimate.value:.2f}"
+
+
+ANALYSIS = Analysis(
+    "what training spends to find tickets, and saves by using them", _add_flags, _run
+)

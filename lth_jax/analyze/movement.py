@@ -1,0 +1,113 @@
+"""Movement: how training moves what survives, what is pruned next, and a fresh init."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from lth_jax import masks as masks_lib
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.metric import with_ends, with_interval
+from lth_jax.analysis.movement import Movement, movements
+from lth_jax.analysis.overlap import NET
+from lth_jax.analysis.verdict import as_json
+from lth_jax.analysis.words import percent
+from lth_jax.analyze.analysis import Analysis, Subject, add_levels
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Solution
+from lth_jax.report.table import aligned
+from lth_jax.store.analyses import Found
+
+_MOST_LEVELS = 4  # at which an arm trains again by default
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    add_levels(parser, f"{_MOST_LEVELS} of those")
+    parser.add_argument(
+        "--against",
+        default="reinit",
+        help="an arm to set beside the ticket, which trains again; empty: none",
+    )
+
+
+def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
+    if asked.against:
+        subject.check_arm("against", asked.against)
+    levels = subject.levels(asked.levels)
+    if asked.levels is None:
+        levels = spread(levels, _MOST_LEVELS)
+    jobs = [subject.job("ticket", level) for level in levels]
+    if asked.against:
+        jobs += [subject.job(asked.against, level) for level in levels if level > 0]
+    nets = dict(zip(jobs, subject.trained_again(jobs), strict=True))
+    by_level: dict[int, dict[str, dict[str, Movement]]] = {level: {} for level in levels}
+    densities = {}
+    for job, end in nets.items():
+        by_level[job.level] |= _moved(subject, job, end)
+        if job.is_ticket:
+            densities[job.level] = masks_lib.density(end.masks, subject.study.prunable)
+    found = [
+        {"level": level, "density": densities[level], "moved": as_json(by_level[level])}
+        for level in levels
+    ]
+    rows = [["level", "density", "weights", "distance", "growth", "flips, %"]]
+    for level in levels:
+        for what, own in by_level[level].items():
+            row = [str(level), percent(densities[level]), what]
+            rows.append([*row, *_told(own[NET])])
+    told = (
+        "\n\nMeans of a weight from the start to the end of a level: |end - start|,"
+        "\n|end| - |start|, and the share that changes its sign."
+    )
+    return {"against": asked.against, "levels": found}, "\n".join(aligned(rows)) + told
+
+
+def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Movement]]:
+    """Of a job's weights, by what is said of them; the ticket's by what comes of them."""
+    start = _layers(subject, subject.start(job).state.params)
+    ended, kept = _layers(subject, end.params), _layers(subject, end.masks)
+    found = {job.arm: movements(start, ended, kept)}
+    following = _pruned_from(subject, job)
+    if following is None:
+        return found
+    survive = _layers(subject, following.masks)
+    pruned = {path: kept[path] & ~mask for path, mask in survive.items()}
+    parts = {"survive": survive, "pruned": pruned}
+    return found | {
+        what: movements(start, ended, chosen) for what, chosen in parts.items()
+    }
+
+
+def _pruned_from(subject: Subject, job: Job) -> Solution | None:
+    """The tickets that were pruned from those of a job; None if none were, or not yet."""
+    level = job.level + 1
+    is_parent = job.is_ticket and not (subject.study.is_one_shot and job.level > 0)
+    is_there = level < subject.config.num_levels and subject.workdir.level(level).exists()
+    if not (is_parent and is_there):
+        return None
+    return subject.trained_again([subject.job("ticket", level)])[0]
+
+
+def _layers(subject: Subject, tree: Any) -> Mapping[str, np.ndarray]:
+    """The prunable leaves of all replicates by path, on the host."""
+    prunable = subject.study.prunable
+    return {
+        path: np.asarray(leaf)
+        for path, leaf in masks_lib.named_leaves(jax.device_get(tree))
+        if prunable(path, leaf[0])
+    }
+
+
+def _told(own: Movement) -> list[str]:
+    return [
+        with_interval(own.distance, ".3g", ".2g"),
+        with_ends(own.growth, "{:+.3g}".format),
+        with_interval(own.flips, ".1f", ".1f", 100),
+    ]
+
+
+ANALYSIS = Analysis(
+    "how far and which way weights move that survive, and that do not", _add_flags, _run
+)

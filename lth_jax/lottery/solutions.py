@@ -1,0 +1,176 @@
+"""Solutions: what training came to, of jobs whose nets a study does not keep.
+
+Such as copies of a level that see the data in other orders, or an arm's nets. They train
+as the study's own did, and are kept in its workdir, so that none trains twice.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lth_jax import devices
+from lth_jax.devices.halving import Halving
+from lth_jax.lottery import loop
+from lth_jax.lottery.begun import Begun, begin
+from lth_jax.lottery.interruption import Interrupted, Interruption
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.programs import Programs
+from lth_jax.lottery.progress import Progress
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.trainer import Trainer
+from lth_jax.masks import Masks, Params
+from lth_jax.store.checkpoints import Kept, Newest
+from lth_jax.training import Metrics
+from lth_jax.training.state import BatchStats, TrainState
+
+
+class Solution(NamedTuple):
+    """Nets at the end of training; every array has a leading axis, the members."""
+
+    params: Params
+    batch_stats: BatchStats
+    masks: Masks
+
+    def member(self, at: int) -> tuple[Params, BatchStats]:
+        """One of them: params and batch statistics, on the host."""
+        own: tuple[Params, BatchStats] = jax.tree.map(
+            lambda x: np.asarray(x[at]), (self.params, self.batch_stats)
+        )
+        return own
+
+
+class Solutions:
+    """Of one study."""
+
+    def __init__(self, tickets: Tickets, interruption: Interruption | None = None):
+        study = tickets.study
+        self._interruption = interruption or Interruption()
+        self._tickets = tickets
+        self._folder = tickets.workdir.analyses / "nets"
+        self._kept = Kept(self._folder)
+        self._trainer = Trainer(study)
+        self._programs = Programs(study)
+        self._halving = Halving(study.config.members_per_call)
+
+    def of(self, jobs: Sequence[Job]) -> list[Solution]:
+        """What jobs came to, in their order; those that are not kept train.
+
+        Raises:
+          Missing: with a job that was to train in the study before.
+          TrainingDiverged: as `Trainer.train`.
+          Interrupted: if it was asked to stop; all that was trained is saved.
+        """
+        found = [self._find(job) for job in jobs]
+        todo = [job for job, known in zip(jobs, found, strict=True) if known is None]
+        self._train(todo)
+        fresh = iter(todo)
+        return [self._read(next(fresh)) if x is None else x for x in found]
+
+    def metrics(self, split: str, params: Params, batch_stats: BatchStats) -> Metrics:
+        """Those of a whole split, float32[M] each, of so many nets."""
+        state = _state(params, batch_stats)
+        make = functools.partial(self._programs.evaluate, split)
+        found: Metrics = devices.on_host(self._halving.run(make, state, None))[0]
+        return found
+
+    def statistics(
+        self,
+        params: Params,
+        batch_stats: BatchStats,
+        batch_indices: np.ndarray,
+        key: jax.Array,
+    ) -> BatchStats:
+        """Batch statistics estimated anew on the same batches int32[T, B] for all."""
+        state = _state(params, batch_stats)
+        shared = batch_indices, key
+        return self._halving.run(self._programs.statistics, state, shared=shared)
+
+    def each(
+        self,
+        function: Callable[..., Any],
+        members: tuple[Any, ...],
+        shared: tuple[Any, ...] = (),
+    ) -> Any:
+        """A function of one member, of so many, on the host; axis M of all but `shared`.
+
+        After a member's arguments it takes those that all share, then the three splits.
+        """
+        make = functools.partial(self._programs.own, function, len(shared))
+        return devices.on_host(self._halving.run(make, *members, shared=shared))
+
+    def _find(self, job: Job) -> Solution | None:
+        """The tickets that the study keeps, or what is kept here."""
+        is_own = job.is_ticket and not job.copy
+        if is_own and (trained := self._tickets.trained(job.level)) is not None:
+            state = trained.state
+            return Solution(state.params, state.batch_stats, trained.masks)
+        initial = self._tickets.initial
+        masks = jax.tree.map(lambda x: np.ones(x.shape, bool), initial.params)
+        like = Solution(initial.params, initial.batch_stats, masks)
+        found: Solution | None = self._kept.find(_name(job), like)
+        return found
+
+    def _read(self, job: Job) -> Solution:
+        found = self._find(job)
+        assert found is not None  # it was kept just now
+        return found
+
+    def _train(self, jobs: Sequence[Job]) -> None:
+        """Trains jobs to their end, those of one program and step together."""
+        if not jobs:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        begun = [self._begin(job) for job in jobs]
+        replicates = jobs[0].study.config.num_replicates
+        size = max(1, self._trainer.members_per_call(replicates) // replicates)
+        groups: dict[object, list[Begun]] = {}
+        for one in begun:
+            groups.setdefault((one.job.program, one.step), []).append(one)
+        with Progress(sum(job.num_member_steps for job in jobs)) as progress:
+            for same in groups.values():
+                for first in range(0, len(same), size):
+                    self._train_together(same[first : first + size], progress)
+
+    def _begin(self, job: Job) -> Begun:
+        start, goal = devices.from_first(lambda: loop.start(job, self._tickets.find(job)))
+        return begin(job, start, goal, self._in_training(job))
+
+    def _train_together(self, begun: Sequence[Begun], progress: Progress) -> None:
+        at, now = begun[0].step, list(begun)
+        ends = {segment.stop_step for segment in begun[0].job.segments}
+        for one in begun:
+            progress.skip((at - one.job.first_step) * len(one.job.members))
+        self._trainer.compile(begun)
+        with self._interruption.unsaved():
+            for step, reached in self._trainer.train(begun):
+                for one in begun:
+                    progress.advance((step - at) * len(one.job.members), one.job)
+                at, is_asked = step, self._interruption.is_asked()
+                if step in ends or is_asked:
+                    now = reached()
+                    for one in now:
+                        self._in_training(one.job).save(step, one.training)
+                if is_asked:
+                    raise Interrupted
+        for one in now:
+            end, masks = one.whole.state, one.start.masks
+            self._kept.keep(_name(one.job), Solution(end.params, end.batch_stats, masks))
+            self._in_training(one.job).clear()
+
+    def _in_training(self, job: Job) -> Newest:
+        return Newest(self._folder / f"in_training_{_name(job)}")
+
+
+def _name(job: Job) -> str:
+    arm = job.arm.replace(":", ".")
+    return f"level_{job.level:02d}-{arm}-copy_{job.copy}"
+
+
+def _state(params: Params, batch_stats: BatchStats) -> TrainState:
+    """What is evaluated of so many nets."""
+    number = len(jax.tree.leaves(params)[0])
+    return TrainState(jnp.zeros(number, jnp.int32), params, batch_stats, ())

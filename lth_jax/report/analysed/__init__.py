@@ -1,0 +1,33 @@
+"""Analysed: the sections of a study's page for each analysis, a file each."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from lth_jax.report.analysed import connectivity, cost, movement, overlap, spectrum
+from lth_jax.report.section import Section
+from lth_jax.store.analyses import Found
+
+# By the name of the analysis, in the order of the page.
+SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
+    "overlap": overlap.sections,
+    "connectivity": connectivity.sections,
+    "movement": movement.sections,
+    "spectrum": spectrum.sections,
+    "cost": cost.sections,
+}
+_NOT_AS_WRITTEN = LookupError, TypeError, ValueError, ArithmeticError, AttributeError
+_log = logging.getLogger(__name__)
+
+
+def sections(analyses: Mapping[str, Found]) -> list[Section]:
+    """Those of the analyses that were made; of one that is not as written none."""
+    shown: list[Section] = []
+    for name, draw in SECTIONS.items():
+        if name not in analyses:
+            continue
+        try:
+            shown += draw(analyses[name])
+        except _NOT_AS_WRITTEN as error:
+            told = "analysis/%s.json: of another version (%r); its section is left out"
+            _log.warning(told, name, error)
+    return shown

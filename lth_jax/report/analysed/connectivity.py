@@ -1,0 +1,118 @@
+"""Connectivity: error and loss on the line between copies of a net."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.metric import with_interval
+from lth_jax.analysis.words import percent
+from lth_jax.report import density_plots, style
+from lth_jax.report.analysed import lines
+from lth_jax.report.section import Section
+from lth_jax.report.style import Label, Plot
+from lth_jax.store.analyses import Found
+
+_MOST_LEVELS = 6
+# How batch statistics were had, as a reader sees it; nets without have one line.
+_KINDS = {
+    "none": ("barrier", lines.FOUND),
+    "anew": ("statistics anew", lines.FOUND),
+    "interpolated": ("interpolated", lines.OTHER),
+}
+_MEASURES = {"error": (100, ", %", ".2f"), "loss": (1, "", ".3g")}
+
+
+def sections(found: Found) -> list[Section]:
+    """Barriers over density, then the lines at some levels."""
+    levels, split = found["levels"], found["split"]
+    kinds = [kind for kind in _KINDS if kind in levels[0]["lines"]]
+    measures = [name for name in _MEASURES if name in levels[0]["lines"][kinds[0]]]
+    lead = (
+        f"{found['copies']} copies of each net trained from its state at step"
+        f" {found['rewind_step']:,}, on the same data in other orders. Barrier: the most"
+        f" on the straight line between their weights ({found['points']} points), minus"
+        " the mean of its ends. Frankle et al. (2020) call it stable below 2% of error."
+    )
+    if len(kinds) > 1:
+        lead += (
+            " Batch statistics: estimated anew at each point, or interpolated as well."
+        )
+    barriers = {
+        f"barrier_{name}": _barrier(levels, kinds, name, split) for name in measures
+    }
+    shown = [Section("Do copies stay connected?", lead, barriers, "wide")]
+    first = measures[0]
+    chosen = spread(levels, _MOST_LEVELS)
+    drawn = [{kind: _values(x, kind, first) for kind in kinds} for x in chosen]
+    limits = _limits([values for own in drawn for values in own.values()])
+    along = {
+        f"line_{first}_level_{level['level']:02d}": _along(level, own, limits)
+        for level, own in zip(chosen, drawn, strict=True)
+    }
+    title = f"What is the {first} between copies?"
+    unit = " in %" if first == "error" else ""
+    lead = f"{split.capitalize()} {first}{unit} on that line: the mean, with a 95% band."
+    return [*shown, Section(title, lead, along, "small")]
+
+
+def _values(level: Mapping[str, Any], kind: str, name: str) -> np.ndarray:
+    found = level["lines"][kind][name]["line"]
+    return _MEASURES[name][0] * np.array([lines.estimate(x) for x in found])
+
+
+def _limits(lines_of: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Limits of all lines [points, 3]: of means, and of bands that are not far wider."""
+    means = np.concatenate([values[:, 0] for values in lines_of])
+    low, high = float(means.min()), float(means.max())
+    room = 1.5 * (high - low) or np.inf
+    ends = np.concatenate([values.ravel() for values in lines_of])
+    least = max(low - room, float(np.nanmin(ends)))
+    most = min(high + room, float(np.nanmax(ends)))
+    margin = 0.05 * (most - least) or 1.0
+    return least - margin, most + margin
+
+
+def _barrier(
+    levels: Sequence[Mapping[str, Any]], kinds: Sequence[str], name: str, split: str
+) -> Plot:
+    scale, unit, form = _MEASURES[name]
+
+    def text(estimate: Any) -> str:
+        return with_interval(estimate, form, form, scale)
+
+    drawn = [
+        lines.series(
+            *_KINDS[kind],
+            [
+                (x["level"], x["density"], x["lines"][kind][name]["barrier"])
+                for x in levels
+            ],
+        )
+        for kind in kinds
+    ]
+    title = f"Barrier of {split} {name}{unit} (lower is more connected)"
+    return density_plots.draw(title, drawn, scale, from_zero=True, text=text)
+
+
+def _along(
+    level: Mapping[str, Any],
+    lines_of: dict[str, np.ndarray],
+    limits: tuple[float, float],
+) -> Plot:
+    """The lines of one level, [points, 3] by how statistics were had."""
+    is_dense, density = level["level"] == 0, percent(level["density"])
+    where = "dense net" if is_dense else f"{density} of the weights"
+    figure, axes = style.panel(where, style.SMALL)
+    labels = []
+    for kind, values in reversed(lines_of.items()):
+        label, colour = _KINDS[kind]
+        shares = np.linspace(0, 1, len(values))
+        style.banded_line(axes, (shares, values), colour, alpha=0.16, linewidth=1.8)
+        labels.append(Label(float(values[-1, 0]), label, colour, kind))
+    axes.set(xlim=(0, 1), ylim=limits, xlabel="from one copy to the other")
+    axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    if len(labels) > 1:
+        style.label_ends(axes, labels, 0.75)
+    return Plot(figure)

@@ -1,0 +1,91 @@
+"""Cost: training FLOPs to find a ticket, and saved by using it."""
+
+import numpy as np
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
+
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.metric import ACCURACY
+from lth_jax.report import density_plots, style
+from lth_jax.report.analysed import lines
+from lth_jax.report.section import Section
+from lth_jax.report.style import Plot
+from lth_jax.store.analyses import Found
+
+# Labels, colours, and how weights are counted.
+_COUNTED = (
+    ("zeros left out", lines.FOUND, "sparse"),
+    ("all weights", lines.CHANCE, "dense"),
+)
+_TITLES = {
+    "use": "Training a ticket, in trainings of the dense net",
+    "find": "Finding it, in trainings of the dense net",
+    "pays_after": "Uses after which finding it has paid",
+}
+
+
+def sections(found: Found) -> list[Section]:
+    """What a level costs over density, and what is reached for it."""
+    plots = {}
+    for name, title in _TITLES.items():
+        drawn = [
+            lines.series(label, colour, points)
+            for label, colour, kind in _COUNTED
+            if (
+                points := [
+                    (x["level"], x["density"], x[kind][name])
+                    for x in found["levels"]
+                    if x[kind][name]["value"] is not None
+                ]
+            )
+        ]
+        if drawn:
+            plots[f"cost_{name}"] = density_plots.draw(
+                title, drawn, from_zero=True, text=_text
+            )
+    plots["cost_reached"] = _reached(found)
+    until = "to its end" if found["until"] == "end" else "to its early stop"
+    dense = EngFormatter("FLOPs", places=1)(found["dense_flops"])
+    lead = (
+        f"FLOPs of training each net {until}, where all weights are multiplied, and where"
+        " zeros are left out; six for each multiply-add of a forward pass. The dense net"
+        f" takes {dense}. Finding a ticket is all training before it."
+    )
+    return [Section("What does a ticket cost?", lead, plots, "wide")]
+
+
+def _text(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f}"
+
+
+def _reached(found: Found) -> Plot:
+    """The metric against the cost, of each level from dense to sparse."""
+    is_accuracy = found["metric"] == ACCURACY.name
+    unit, scale = (", %", 100) if is_accuracy else ("", 1)
+    figure, axes = style.panel(f"Test {found['metric']}{unit}, for what it costs")
+    levels = found["levels"]
+    reached = scale * np.array([lines.estimate(level["reached"]) for level in levels])
+    use, find = (
+        np.array([level["sparse"][name]["value"] for level in levels])
+        for name in ("use", "find")
+    )
+    for label, colour, x, side in (
+        ("to use", lines.FOUND, use, "left"),
+        ("to find and use", lines.OTHER, find + use, "right"),
+    ):
+        on_line = {"alpha": 0.16, "linewidth": 1.8, **style.DOTS}
+        style.banded_line(axes, (x, reached), colour, **on_line)
+        axes.annotate(
+            label,
+            (x[-1], reached[-1, 0]),
+            xytext=(0, -14),
+            textcoords="offset points",
+            ha=side,
+            color=colour,
+            fontsize=9,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("trainings of the dense net, zeros left out (log scale)")
+    return Plot(figure)

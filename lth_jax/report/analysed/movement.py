@@ -1,0 +1,116 @@
+"""Movement: how far, and which way, weights move."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.metric import with_ends
+from lth_jax.analysis.overlap import NET
+from lth_jax.lottery.arms import reported_arm
+from lth_jax.report import density_plots, style
+from lth_jax.report.analysed import lines
+from lth_jax.report.anatomy_plots import layer_name
+from lth_jax.report.section import Section, plain
+from lth_jax.report.style import Plot
+from lth_jax.store.analyses import Found
+
+_MOST_LAYERS = 3
+_MINUS = "\N{MINUS SIGN}"
+_SHORT = {"distance": "distance", "flips": "sign changes, %"}
+# The title of a measure, its scale, and how a value is shown.
+_MEASURES = {
+    "distance": (f"Distance, |end {_MINUS} start|", 1, "{:.3g}"),
+    "growth": (f"Growth, |end| {_MINUS} |start| (above 0: away from 0)", 1, "{:+.3g}"),
+    "flips": ("Weights that change their sign, %", 100, "{:.1f}"),
+}
+_Line = tuple[str, str, str]  # a label, a colour, and what the file calls the weights
+
+
+def sections(found: Found) -> list[Section]:
+    """Of the net, what survives and the arm beside the ticket; then by layer."""
+    levels, against = found["levels"], found["against"]
+    parts: list[_Line] = [
+        ("survive", lines.FOUND, "survive"),
+        ("pruned next", lines.CHANCE, "pruned"),
+    ]
+    arms: list[_Line] = [("ticket", lines.FOUND, "ticket")]
+    if against:
+        label, colour = reported_arm(against).label, lines.OTHER
+        arms.append((label, colour, against))
+    fates = {
+        f"movement_fate_{name}": _plot(levels, parts, NET, name) for name in _MEASURES
+    }
+    compared = {
+        f"movement_arm_{name}": _plot(levels, arms, NET, name) for name in _MEASURES
+    }
+    lead = (
+        "From a level's start to its end, the mean of the ticket's weights that survive"
+        " the pruning which follows, and of those that it removes. Pruning by magnitude"
+        " picks survivors that grew."
+    )
+    shown = [
+        Section("Do survivors move otherwise?", lead, _drawn(fates), "wide"),
+        Section(
+            "Does a ticket move otherwise than others?",
+            "The same of all weights under the ticket's mask, in the ticket itself"
+            + (f" and in its {label}." if against else "."),
+            _drawn(compared),
+            "wide",
+        ),
+    ]
+    layers = [name for name in levels[0]["moved"]["ticket"] if name != NET]
+    by_layer = {
+        plain(f"movement_{measure}_{name}"): _plot(
+            levels, [*parts, *arms[1:2]], name, measure, f"{layer_name(name)}: {short}"
+        )
+        for measure, short in _SHORT.items()
+        for name in spread(layers, _MOST_LAYERS)
+    }
+    lead = "The same by layer, of the ticket's weights and of all weights of others."
+    shown.append(
+        Section("In which layers do weights move?", lead, _drawn(by_layer), "small")
+    )
+    return [section for section in shown if section.plots]
+
+
+def _drawn(plots: Mapping[str, Plot | None]) -> dict[str, Plot]:
+    return {name: plot for name, plot in plots.items() if plot is not None}
+
+
+def _plot(
+    levels: Sequence[Mapping[str, Any]],
+    shown: Sequence[_Line],
+    layer: str,
+    measure: str,
+    title: str | None = None,
+) -> Plot | None:
+    """A measure over density; of the net at full size, or of a layer, small."""
+    name, scale, form = _MEASURES[measure]
+    drawn = [
+        line
+        for label, colour, what in shown
+        if (
+            line := lines.series(
+                label,
+                colour,
+                [
+                    (x["level"], x["density"], x["moved"][what][layer][measure])
+                    for x in levels
+                    if layer in x["moved"].get(what, {})
+                ],
+            )
+        ).points
+    ]
+    if not drawn:
+        return None
+    show = functools.partial(_show, form=form, scale=scale)
+    size = style.WIDE if title is None else style.SMALL
+    return density_plots.draw(
+        title or name, drawn, scale, from_zero=measure != "growth", text=show, size=size
+    )
+
+
+def _show(estimate: Estimate, form: str, scale: float) -> str:
+    return with_ends(estimate, lambda value: form.format(scale * value))

@@ -1,0 +1,83 @@
+"""Spectrum: eigenvalues of the Hessian of the training loss."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.learning import spread
+from lth_jax.analysis.metric import with_interval
+from lth_jax.analysis.words import percent
+from lth_jax.report import density_plots, style
+from lth_jax.report.analysed import lines
+from lth_jax.report.section import Section
+from lth_jax.report.style import Plot
+from lth_jax.store.analyses import Found
+
+_MOST_LEVELS = 6
+_MOST_LINES = 3
+_FLOOR = 1e-6  # of a density's most, below which nothing is drawn
+_COLOURS = (lines.FOUND, lines.OTHER, lines.CHANCE)
+
+
+def sections(found: Found) -> list[Section]:
+    """The largest eigenvalues over density, and all of them at some levels."""
+    levels = found["levels"]
+    number = min(_MOST_LINES, *(len(level["top"]) for level in levels))
+    largest = [
+        lines.series(
+            "largest" if i == 0 else f"number {i + 1}",
+            _COLOURS[i],
+            [(x["level"], x["density"], x["top"][i]) for x in levels],
+        )
+        for i in range(number)
+    ]
+    mean = lines.series(
+        "mean", lines.FOUND, [(x["level"], x["density"], x["mean"]) for x in levels]
+    )
+    lead = (
+        "Eigenvalues of the Hessian of the training loss at the end of each level, on the"
+        " weights that are left: the larger, the sharper is the minimum."
+    )
+    plots = {
+        "largest_eigenvalues": density_plots.draw(
+            "Largest eigenvalues", largest, from_zero=True, text=_text
+        ),
+        "mean_eigenvalue": density_plots.draw(
+            "Mean of all eigenvalues", [mean], text=_text
+        ),
+    }
+    spectra = {
+        f"spectrum_level_{level['level']:02d}": _spectrum(level)
+        for level in spread(levels, _MOST_LEVELS)
+    }
+    shares = (
+        "The density of all eigenvalues, on a logarithmic scale: the mean over"
+        f" replicates, each by {found['probes']} random directions, smoothed by 0.5% of"
+        " the range."
+    )
+    return [
+        Section("How sharp is the minimum?", lead, plots, "wide"),
+        Section("How are its eigenvalues spread?", shares, spectra, "small"),
+    ]
+
+
+def _text(estimate: Estimate) -> str:
+    return with_interval(estimate, ".3g", ".2g")
+
+
+def _spectrum(level: Mapping[str, Any]) -> Plot:
+    is_dense, density = level["level"] == 0, percent(level["density"])
+    figure, axes = style.panel(
+        "dense net" if is_dense else f"{density} of the weights", style.SMALL
+    )
+    grid, values = np.array(level["grid"]), np.array(level["spectrum"])
+    least = _FLOOR * values.max()
+    axes.fill_between(
+        grid, least, np.maximum(values, least), color=lines.FOUND, alpha=0.3, linewidth=0
+    )
+    axes.plot(grid, np.maximum(values, least), color=lines.FOUND, linewidth=1)
+    axes.set_yscale("log")
+    axes.set(ylim=(least, None), xlim=(grid[0], grid[-1]), xlabel="eigenvalue")
+    return Plot(figure)

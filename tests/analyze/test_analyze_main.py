@@ -1,0 +1,265 @@
+"""The command that analyses a study, and the sections of its page."""
+
+import importlib.util
+import json
+import shutil
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from lth_jax import report
+from lth_jax.analysis.outcomes import early_stop
+from lth_jax.analyze.__main__ import main
+from lth_jax.lottery.study import build
+from lth_jax.lottery.tickets import Tickets
+from lth_jax.report.material import gather
+from lth_jax.report.panels import sections
+from lth_jax.store import analyses, records, tickets
+from lth_jax.store.files import is_sealed
+from lth_jax.store.workdir import Workdir
+
+
+@pytest.fixture
+def study(tiny_study, tmp_path):
+    shutil.copytree(tiny_study.root, tmp_path / "study")
+    return Workdir(tmp_path / "study")
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The workdirs whose page was asked for; drawing takes seconds."""
+    asked = []
+    monkeypatch.setattr(report, "write", asked.append)
+    return asked
+
+
+def titles(study):
+    return [section.title for section in sections(gather(study, None))]
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_overlap_of_a_study_is_that_of_its_ticket_files(study, capsys, written):
+    assert main(["overlap", f"--workdir={study.root}", "--levels=2"]) == 0
+    assert "Intersection over union" in capsys.readouterr().out
+    assert is_sealed(study.analysis("overlap")) and len(written) == 1
+    (level,) = analyses.read(study.analysis("overlap"))["levels"]
+    assert level["level"] == 2
+    now, _ = tickets.load_masks(study.ticket(2))
+    before, _ = tickets.load_masks(study.ticket(1))
+    for name, found in level["replicates"].items():
+        if name != "net":
+            assert name.endswith("/kernel")
+            assert found["found"]["value"] == pytest.approx(iou(*now[name]))
+            each = map(iou, now[name], before[name])
+            found = level["before"][name]["found"]["value"]
+            assert found == pytest.approx(np.mean(list(each)))
+    arms = level["arms"]
+    assert arms["reinit"]["net"]["found"]["value"] == 1
+    assert arms["shuffle"]["net"]["found"]["value"] < 0.7
+
+
+def test_a_page_has_the_section_while_the_file_is_there_and_whole(study, caplog, written):
+    own = ["Do masks agree?", "In which layers do replicates agree?"]
+    before = titles(study)
+    assert main(["overlap", f"--workdir={study.root}", "--arms="]) == 0
+    assert titles(study) == before + own
+    path = study.analysis("overlap")
+    path.write_text(path.read_text().replace("1", "2"))
+    assert titles(study) == before
+    (told,) = caplog.messages
+    assert "damaged" in told and "python -m lth_jax.analyze overlap" in told
+    path.unlink()  # but not the SHA-256 that tells of it
+    assert titles(study) == before
+    assert "analyze overlap makes it again" in caplog.messages[1]
+
+
+@pytest.mark.slow
+def test_its_command_writes_the_page(study, commands):
+    code, out, err = commands.run("lth_jax.analyze", "overlap", f"--workdir={study.root}")
+    assert (code, err) == (0, "")
+    assert str(study.page) in out and str(study.analysis("overlap")) in out
+    assert "Which arms keep the ticket&#39;s weights?" in study.page.read_text()
+    assert (study.figures / "overlap_shuffle.png").exists()
+
+
+def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
+    before = titles(study)
+    analyses.write(study.analysis("overlap"), {"levels": [{"level": 1}]})
+    assert titles(study) == before
+    (told,) = caplog.messages
+    assert "overlap.json" in told and "another version" in told
+
+
+@pytest.mark.slow
+def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
+    flags = [f"--workdir={study.root}", "--points=4", "--levels=0,2"]
+    assert main(["connectivity", *flags]) == 0
+    found = analyses.read(study.analysis("connectivity"))
+    assert [level["level"] for level in found["levels"]] == [0, 2]
+    assert found["points"] == 4 and found["rewind_step"] == 0
+    runs = records.read(study.records)
+    for level in found["levels"]:
+        (measured,) = level["lines"].values()
+        ended = [
+            run.curves["test", "accuracy"].values[-1]
+            for run in runs
+            if (run.arm, run.level) == ("ticket", level["level"])
+        ]
+        error = measured["error"]
+        assert error["line"][0]["value"] == pytest.approx(1 - np.mean(ended), abs=1e-6)
+        assert len(error["line"]) == 4 and len(error["each"]) == 2
+        assert error["barrier"]["value"] == pytest.approx(np.mean(error["each"]))
+        assert min(error["each"] + measured["loss"]["each"]) >= 0
+    assert "Do copies stay connected?" in titles(study)
+
+
+@pytest.mark.slow
+def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
+    flags = [f"--workdir={study.root}", "--levels=1,2"]
+    assert main(["movement", *flags]) == 0
+    first, last = analyses.read(study.analysis("movement"))["levels"]
+    assert first["moved"].keys() == {"ticket", "survive", "pruned", "reinit"}
+    assert last["moved"].keys() == {"ticket", "reinit"}  # nothing is pruned after it
+    state = Tickets(build(tiny_config), study).trained(1).state
+    path = "dense_0/kernel"
+    distances = {"survive": [], "pruned": []}
+    for replicate in range(2):
+        start, kept, _ = tickets.load(study.ticket(1), replicate)
+        following = tickets.load(study.ticket(2), replicate)[1]
+        moved = np.abs(
+            state.params["dense_0"]["kernel"][replicate] - start["dense_0"]["kernel"]
+        )
+        survive = following["dense_0"]["kernel"]
+        distances["survive"].append(moved[survive].mean())
+        distances["pruned"].append(moved[kept["dense_0"]["kernel"] & ~survive].mean())
+    for what, found in distances.items():
+        said = first["moved"][what][path]["distance"]["value"]
+        assert said == pytest.approx(np.mean(found), rel=1e-5)
+    assert "Do survivors move otherwise?" in titles(study)
+    assert main(["movement", *flags, "--against="]) == 0
+    assert analyses.read(study.analysis("movement"))["levels"][1]["moved"].keys() == {
+        "ticket"
+    }
+    assert "Does a ticket move otherwise than others?" in titles(study)
+
+
+@pytest.mark.slow
+def test_cost_of_a_study_counts_the_weights_of_its_dense_layers(study, written):
+    """Each weight of a dense layer is one multiply-add."""
+    assert main(["cost", f"--workdir={study.root}"]) == 0
+    found = analyses.read(study.analysis("cost"))
+    masks = [tickets.load_masks(study.ticket(level))[0] for level in range(3)]
+    kept = [sum(m[0].sum() for k, m in own.items() if "kernel" in k) for own in masks]
+    assert found["dense_flops"] == pytest.approx(6 * 30 * 40 * kept[0])
+    assert [x["sparse"]["use"]["value"] for x in found["levels"]] == pytest.approx(
+        [number / kept[0] for number in kept]
+    )
+    last = found["levels"][2]
+    assert last["sparse"]["find"]["value"] == pytest.approx(1 + kept[1] / kept[0])
+    assert last["dense"]["find"]["value"] == pytest.approx(2)
+    assert last["dense"]["pays_after"]["value"] is None  # it saves nothing
+    pays = (1 + kept[1] / kept[0]) / (1 - kept[2] / kept[0])
+    assert last["sparse"]["pays_after"]["value"] == pytest.approx(pays)
+    assert "What does a ticket cost?" in titles(study)
+    use = last["sparse"]["use"]["value"]
+    assert main(["cost", f"--workdir={study.root}", "--until=early_stop"]) == 0
+    steps = {
+        level: [
+            early_stop(run)[0]
+            for run in records.read(study.records)
+            if (run.arm, run.level) == ("ticket", level)
+        ]
+        for level in (0, 2)
+    }
+    last = analyses.read(study.analysis("cost"))["levels"][2]
+    expected = use * np.mean(np.divide(steps[2], steps[0]))
+    assert last["sparse"]["use"]["value"] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_spectrum_of_a_study_is_that_of_its_whole_hessian(study, tiny_config, written):
+    flags = [f"--workdir={study.root}", "--levels=2", "--probes=2", "--steps=40"]
+    assert main(["spectrum", *flags]) == 0
+    (level,) = analyses.read(study.analysis("spectrum"))["levels"]
+    built = build(tiny_config)
+    trained = Tickets(built, study).trained(2)
+    tops, means = [], []
+    for replicate in range(2):
+        params, kept = jax.tree.map(
+            lambda x, r=replicate: x[r], (trained.state.params, trained.masks)
+        )
+        flat, unravel = ravel_pytree(params)
+
+        def loss(flat, unravel=unravel):
+            inputs, labels = built.splits.train
+            logits, _ = built.network.apply(unravel(flat), {}, inputs, False, None)
+            return built.loss.per_example(logits, labels).mean()
+
+        own = np.concatenate([np.ravel(x) for x in jax.tree.leaves(kept)])
+        whole = np.asarray(jax.jit(jax.hessian(loss))(flat))[own][:, own]
+        tops.append(np.linalg.eigvalsh(whole.astype(float))[::-1][:3])
+        means.append(np.trace(whole) / own.sum())
+    found = [x["value"] for x in level["top"]]
+    assert found == pytest.approx(np.mean(tops, 0), rel=1e-4)
+    assert level["mean"]["value"] == pytest.approx(np.mean(means), rel=0.5)  # of 2 probes
+    assert level["error_bound"] < 1e-3 * found[0]
+    width = np.diff(level["grid"])[0]
+    assert np.sum(level["spectrum"]) * width == pytest.approx(1, abs=0.01)
+    assert "How sharp is the minimum?" in titles(study)
+
+
+def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matfree", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["spectrum", f"--workdir={study.root}"]) == 2
+    assert "pip install" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["overlaps", "--workdir={root}"], "overlaps"),
+        ([], "NAME: missing; must be one of overlap, connectivity"),
+        (["overlap"], "--workdir"),
+        (["overlap", "--workdir=runs/nowhere"], "runs/nowhere holds no study"),
+        (["overlap", "--workdir={root}", "--levels=0"], "levels: 0 is not allowed"),
+        (["overlap", "--workdir={root}", "--levels=3"], "must be from 1 to 2"),
+        (["overlap", "--workdir={root}", "--levels=one"], "--levels"),
+        (["overlap", "--workdir={root}", "--arms=reinitt"], "did you mean 'reinit'"),
+        (["overlap", "--workdir={root}", "--arms=rigl"], "arms: 'rigl' is not allowed"),
+        (
+            ["movement", "--workdir={root}", "--against=set"],
+            "against: 'set' is not allow",
+        ),
+        (["spectrum", "--workdir={root}", "--top=70"], "top: 70 is not allowed"),
+        (["cost", "--workdir={root}", "--until=never"], "until: 'never' is not allowed"),
+        (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
+        (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(study, capsys, flags, message):
+    given = [flag.format(root=study.root) for flag in flags]
+    try:
+        code = main(given)
+    except SystemExit as stop:
+        code = stop.code
+    told = capsys.readouterr()
+    assert code == 2
+    assert told.err.startswith("error: ") and told.err.count("\n") == 1
+    assert message in told.err
+    assert not study.analyses.exists()
+
+
+def test_a_level_that_is_not_finished_is_told(study, capsys, written):
+    shutil.rmtree(study.level(2))
+    assert main(["overlap", f"--workdir={study.root}", "--levels=2"]) == 2
+    assert "levels: 2 is not finished" in capsys.readouterr().err
+    assert main(["overlap", f"--workdir={study.root}", "--arms="]) == 0
+    found = json.loads(study.analysis("overlap").read_text())
+    assert [level["level"] for level in found["levels"]] == [1]

@@ -1,0 +1,54 @@
+"""Connectivity of a net with batch statistics, rewound to k > 0."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from support.runs import run
+
+import lth_jax
+from lth_jax import config as lth_config
+from lth_jax import data, report
+from lth_jax.analyze.__main__ import main
+from lth_jax.store import analyses, records
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def study(tiny_config, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *_: images)
+    shallow = functools.partial(lth_jax.models.ResNet, num_blocks=1)
+    monkeypatch.setitem(lth_jax.models.MODELS._own, "resnet20", shallow)
+    monkeypatch.setattr(report, "write", lambda workdir: None)
+    config = dataclasses.replace(
+        tiny_config,
+        num_levels=2,
+        num_steps=40,
+        batch_size=20,
+        data=lth_config.DataConfig("images", None, 40, "flip_and_crop"),
+        model=lth_config.ModelConfig("resnet20", width=0.125),
+        optimizer=lth_config.OptimizerConfig("momentum", 0.1),
+        prune=lth_config.PruneConfig(scope="global", exclude=("shortcut", "output")),
+        rewind=lth_config.RewindConfig("late_rewind", "10"),
+    )
+    return run(config, tmp_path / "study")
+
+
+def test_statistics_are_estimated_anew_or_interpolated(study):
+    flags = ["--points=5", "--split=train", f"--workdir={study.root}"]
+    assert main(["connectivity", *flags]) == 0
+    runs = records.read(study.records)
+    for level in analyses.read(study.analysis("connectivity"))["levels"]:
+        anew, along = (level["lines"][kind]["loss"] for kind in ("anew", "interpolated"))
+        values = [[x["value"] for x in kind["line"]] for kind in (anew, along)]
+        assert np.isfinite(values).all()
+        # The mean over batches is not the running average of a few steps.
+        assert not np.allclose(*values, rtol=1e-3)
+        ended = [
+            run.curves["train", "loss"].values[-1]
+            for run in runs
+            if (run.arm, run.level) == ("ticket", level["level"])
+        ]
+        assert values[1][0] == pytest.approx(np.mean(ended), rel=1e-5)
