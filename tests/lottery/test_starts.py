@@ -303,6 +303,7 @@ ACTIONS = (
 )
 
 
+NOISE = {"noise_half": 0.5, "noise_1": 1.0, "noise_2": 2.0, "noise_3": 3.0}
 STATIC = [arm for arm, spec in ARMS.items() if spec.dynamics is None]
 DYNAMIC = [arm for arm in ARMS if arm not in STATIC]
 
@@ -335,10 +336,13 @@ def test_arms_start_as_their_names_say(arm, norm_net, initial, point_and_trained
         "random": fresh,
         "continue": trained.params,
     } | {a: act(a, point.params, initial.params, sparse, fresh, key) for a in ACTIONS}
+    for name, factor in NOISE.items():
+        source[name] = actions.noise(key, point.params, initial.params, factor)
     expected = masks.apply(kept, source.get(arm, point.params))
-    if arm.startswith("constant"):  # compiled, the sum behind a std has another order
+    # Compiled, the sum behind a std has another order.
+    if arm.startswith(("constant", "noise")):
         jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
             state.params,
             expected,
         )
