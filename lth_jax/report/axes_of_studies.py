@@ -34,7 +34,10 @@ def differing(configs: Sequence[StudyConfig]) -> dict[str, list[Any]]:
 
 
 def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
-    """The field of numbers with the most values; None if few lines cannot show it."""
+    """The field of numbers with the most values; None if few lines cannot show it.
+
+    Fields that it decides, as rounds to one density decide the fraction, make no lines.
+    """
     fields = differing(configs)
     amounts = {
         name: numbers
@@ -44,9 +47,10 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
     field = max(amounts, key=lambda name: len(set(amounts[name])), default=None)
     if field is None or len(set(amounts[field])) < _FEWEST:
         return None
+    free = {n: v for n, v in fields.items() if not _decides(fields[field], v)}
     lines: dict[str, list[tuple[float, int]]] = {}
     for i, number in enumerate(amounts[field]):
-        others = [f"{_last(n)} {v[i]}" for n, v in fields.items() if n != field]
+        others = [f"{_last(n)} {v[i]}" for n, v in free.items()]
         lines.setdefault(", ".join(others), []).append((number, i))
     if len(lines) > MOST_LINES or min(map(len, lines.values())) < _FEWEST:
         return None
@@ -54,18 +58,32 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Names of points without the fields that all of them name; others as they are."""
+    """Names of points by values alone, where all name the same fields, as few as differ.
+
+    Names that are not of points stay as they are.
+    """
     points = [
         dict(part.partition("=")[::2] for part in name.split(",")) for name in names
     ]
     if not all("=" in part for name in names for part in name.split(",")):
         return list(names)
     common = set.intersection(*(set(point) for point in points))
+    if all(set(point) == common for point in points):
+        for field in reversed(points[0]):  # what the fields before it decide
+            fewer = [{k: v for k, v in x.items() if k != field} for x in points]
+            if len({tuple(x.items()) for x in fewer}) == len(points):
+                points = fewer
     short = [
         ", ".join(v if k in common else f"{_last(k)} {v}" for k, v in point.items())
         for point in points
     ]
     return short if len(set(short)) == len(names) else list(names)
+
+
+def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether studies of the same value always have the same other value."""
+    pairs = {(str(v), str(o)) for v, o in zip(values, others, strict=True)}
+    return len(pairs) == len(set(map(str, values)))
 
 
 def _last(field: str) -> str:

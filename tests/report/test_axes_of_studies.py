@@ -4,7 +4,13 @@ import dataclasses
 
 import pytest
 
-from lth_jax.config import InitConfig, OptimizerConfig, RewindConfig, StudyConfig
+from lth_jax.config import (
+    InitConfig,
+    OptimizerConfig,
+    PruneConfig,
+    RewindConfig,
+    StudyConfig,
+)
 from lth_jax.report.axes_of_studies import differing, numeric_axis, short_names
 
 
@@ -70,3 +76,25 @@ def test_names_of_points_lose_the_fields_that_all_have():
     ]
     assert short_names(["seed=1", "thirty"]) == ["seed=1", "thirty"]
     assert short_names(["x=1", "y=2"]) == ["x 1", "y 2"]
+
+
+def test_a_field_that_the_axis_decides_makes_no_lines_and_no_part_of_names():
+    studies = [
+        {
+            "num_levels": 1 + rounds,
+            "prune": PruneConfig(fraction=1 - 0.05 ** (1 / rounds), scope=scope),
+        }
+        for scope in ("layerwise", "global")
+        for rounds in (1, 2, 3)
+    ]
+    axis = numeric_axis(configs(*studies))
+    assert axis.field == "num_levels"
+    assert axis.lines == {
+        "scope layerwise": [(2, 0), (3, 1), (4, 2)],
+        "scope global": [(2, 3), (3, 4), (4, 5)],
+    }
+    names = [
+        f"scope={x['prune'].scope},num_levels={x['num_levels']},fraction={x['prune'].fraction}"
+        for x in studies
+    ]
+    assert short_names(names)[::3] == ["layerwise, 2", "global, 2"]
