@@ -153,9 +153,11 @@ def _input_gradient(
         size, length = kernel.shape[axis], inputs.shape[axis + 1]
         unseen = low + length + high - size - (cotangent.shape[axis + 1] - 1) * stride
         low, high = size - 1 - low, size - 1 - high + unseen
-        # A convolution crops nothing (padding below 0), so that this does.
-        spreads.append((min(low, 0), min(high, 0), stride - 1))
-        around.append((max(low, 0), max(high, 0)))
+        # A convolution crops nothing (padding below 0), so that this does; both ends at
+        # once, since what one crops may be more than there is before the other adds.
+        crops = min(low, high) < 0
+        spreads.append((low, high, stride - 1) if crops else (0, 0, stride - 1))
+        around.append((0, 0) if crops else (low, high))
     zero = jnp.zeros((), cotangent.dtype)
     spread = lax.pad(cotangent, zero, [*spreads, (0, 0, 0)])
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)

@@ -138,7 +138,7 @@ def draw(
 
 def _density_ticks(axis: Axis, found: Sequence[Estimate | None]) -> None:
     known = {100 * number for estimate in found if estimate for number in estimate}
-    shown = sorted({100.0, *(number for number in known if math.isfinite(number))})
+    shown = sorted({100.0, *(x for x in known if math.isfinite(x) and x > 0)})
     ticks = shown[-1:]
     for number in reversed(shown):
         if ticks[-1] / number > (shown[-1] / shown[0]) ** (1 / 8):
