@@ -43,6 +43,11 @@ class Best(NamedTuple):
         """The best of no evaluation yet; any with a finite loss replaces it."""
         return cls(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
 
+    @property
+    def state(self) -> TrainState:
+        """Its net, without the optimizer's moments."""
+        return TrainState(self.step, self.params, self.batch_stats, ())
+
     def or_better(
         self, state: TrainState, loss: Float[Array, ""], since: int = 0
     ) -> "Best":
