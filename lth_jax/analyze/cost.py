@@ -101,18 +101,16 @@ def _steps(
     subject: Subject, reached: list[Outcome], until: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Steps to where levels are pruned, and to where they are used, float[R, levels]."""
-    first = np.array(
-        [subject.job("ticket", outcome.level).first_step for outcome in reached]
-    )
-    shape = subject.config.num_replicates, len(reached)
+    config, budget = subject.config, subject.config.num_steps
+    first = np.array([subject.job("ticket", x.level).first_step for x in reached])
+    early = np.stack([x.early_stop_step for x in reached], 1)
 
     def steps(stop: str) -> np.ndarray:
-        if stop == "early_stop":
-            return np.stack([x.early_stop_step for x in reached], 1) - first
-        end = subject.config.num_steps if stop == "end" else subject.study.prune_step
-        return np.full(shape, float(end or subject.config.num_steps)) - first
+        pruned = subject.study.prune_step or budget
+        ends = np.full(early.shape, float(budget if stop == "end" else pruned))
+        return np.asarray((early if stop == "early_stop" else ends) - first)
 
-    return steps(subject.config.prune.at), steps(until)
+    return steps(config.prune.at), steps(until)
 
 
 def _shown(spent: Spending, at: int) -> dict[str, Estimate]:

@@ -34,7 +34,7 @@ class Best(NamedTuple):
     """The net of the least validation loss so far; of equal ones the first."""
 
     loss: Float[Array, ""]  # infinite before any evaluation
-    step: Int[Array, ""]
+    step: Int[jax.Array, ""]
     params: Params
     batch_stats: BatchStats
 
