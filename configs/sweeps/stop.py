@@ -7,6 +7,7 @@ budget all the same, so that what it is worth is measured as ever.
 Command:   python -m lth_jax.sweep --config=configs/sweeps/stop.py
            python -m lth_jax.sweep --config=configs/sweeps/stop.py --config.seed=1 --workdir=runs/stop-seed1
 Expected:  see docs/findings.md.
+Time:      3 min on 2 CPU cores that others used too. Not measured on a GPU yet.
 """  # noqa: E501  # a command is one line
 
 from collections.abc import Callable

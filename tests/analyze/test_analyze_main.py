@@ -152,6 +152,7 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["15", "early_stop"])
 def test_finding_costs_what_trains_until_nets_are_pruned(
     at, tiny_config, tmp_path, written

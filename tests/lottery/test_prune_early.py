@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 from support.runs import Stop, run, texts
-from support.tiers import quick
 
 from lth_jax.analysis.outcomes import early_stop
 from lth_jax.config import ConfigError, OptimizerConfig, PruneConfig, RewindConfig
@@ -52,7 +51,20 @@ def assert_same_masks(one, other, levels=(1, 2)):
             np.testing.assert_array_equal(mask, theirs[path])
 
 
-@pytest.mark.parametrize("name", quick("off the grid", of=STUDIES))
+@pytest.fixture(scope="module")
+def built(tiny_config):
+    """Of two levels, pruned at step 15."""
+    return build(changed(tiny_config, num_levels=2))
+
+
+@pytest.fixture(scope="module")
+def finished(built, tmp_path_factory):
+    """It, finished."""
+    return run(built.config, tmp_path_factory.mktemp("early"), built)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
 def test_masks_are_those_of_nets_that_train_no_further(name, tiny_config, tmp_path):
     config = changed(tiny_config, **STUDIES[name])
     early = run(config, tmp_path / "early")
@@ -66,15 +78,11 @@ def test_masks_are_those_of_nets_that_train_no_further(name, tiny_config, tmp_pa
     )
 
 
-def test_numpy_finds_the_masks_in_the_weights_of_the_step(tiny_config, tmp_path):
-    config = changed(tiny_config, num_levels=2)
-    files = run(config, tmp_path / "early")
-    short = dataclasses.replace(
-        pruned_at(config, "end"), num_levels=1, num_steps=15, checkpoint_every_steps=20
-    )
-    shorter = run(short, tmp_path / "short")
-    params = Tickets(build(short), shorter).trained(0).state.params
-    found = masks(files, 1)
+def test_numpy_finds_the_masks_in_the_weights_of_the_step(built, finished, tmp_path):
+    ends = pruned_at(built.config, "end")
+    short = build(dataclasses.replace(ends, num_levels=1, num_steps=15))
+    params = Tickets(short, run(short.config, tmp_path, short)).trained(0).state.params
+    found = masks(finished, 1)
     for path, leaf in named_leaves(params):
         if not path.endswith("kernel"):
             continue
@@ -109,7 +117,8 @@ def test_at_early_stop_each_replicate_has_its_own_step(tiny_config, tmp_path):
             np.testing.assert_array_equal(mask[0], masks(files, 1)[path][replicate])
 
 
-@pytest.mark.parametrize("at", quick("100%", of=("40", "100%")))
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["40", "100%"])
 def test_at_the_last_step_is_the_default(at, tiny_config, tmp_path):
     config = pruned_at(changed(tiny_config, num_levels=2), at)
     ends = run(pruned_at(config, "end"), tmp_path / "end")
@@ -119,24 +128,34 @@ def test_at_the_last_step_is_the_default(at, tiny_config, tmp_path):
     assert not list(files.checkpoints.glob("pruned_from*"))
 
 
-@pytest.mark.parametrize("at", quick("15", of=("15", "early_stop")))
-def test_stopped_at_every_call_it_prunes_the_same(at, tiny_config, tmp_path):
-    config = pruned_at(changed(tiny_config, num_levels=2), at)
-    built = build(config)
-    whole, count = run(config, tmp_path / "whole", built), 0
+def stopped_at_every_call(built, root):
+    """A study that was stopped after each, and went on; how often it was."""
+    count = 0
 
     def stop():
         raise Stop
 
     while True:
         try:
-            stopped = run(config, tmp_path / "stopped", built, stop)
-            break
+            return run(built.config, root, built, stop), count
         except Stop:
             count += 1
-    assert count >= 4
-    assert texts(stopped) == texts(whole)
-    assert_same_masks(stopped, whole, levels=(1,))
+
+
+def test_stopped_at_every_call_it_prunes_the_same(built, finished, tmp_path):
+    files, count = stopped_at_every_call(built, tmp_path)
+    assert count == 2 * 5  # segments that end at 10, 15, 20 and 40, then the records
+    assert texts(files) == texts(finished)
+    assert_same_masks(files, finished, levels=(1,))
+
+
+@pytest.mark.slow
+def test_stopped_at_every_call_it_prunes_the_same_at_early_stop(tiny_config, tmp_path):
+    built = build(pruned_at(changed(tiny_config, num_levels=2), "early_stop"))
+    files, _ = stopped_at_every_call(built, tmp_path / "stopped")
+    whole = run(built.config, tmp_path / "whole", built)
+    assert texts(files) == texts(whole)
+    assert_same_masks(files, whole, levels=(1,))
 
 
 @pytest.mark.slow
