@@ -1,6 +1,6 @@
 """Conv-6 on CIFAR-10, as in the paper.
 
-Frankle & Carbin 2019 as in configs/conv2.py, but for the net, Adam at 3e-4, 30,000 steps,
+Frankle & Carbin 2019 as in configs/conv2.py, except the net, Adam at 3e-4, 30,000 steps,
 and 15% of each convolution at each level.
 
 Command:   python -m lth_jax.main --config=configs/conv6.py

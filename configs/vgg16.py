@@ -1,7 +1,7 @@
 """VGG-16 on CIFAR-10, with late rewinding.
 
 The net of the paper's follow-up (Frankle et al. 2020, sections 3 and 4), trained as
-Frankle & Carbin 2019 train VGG-19 (see configs/vgg19.py), but for batches of 128 and so
+Frankle & Carbin 2019 train VGG-19 (see configs/vgg19.py), except batches of 128 and so
 56,250 steps for 160 epochs, and rewound to step 1,000, from where tickets match the dense
 net at a rate of 0.1.
 

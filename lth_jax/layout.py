@@ -17,7 +17,7 @@ INPUTS = "inputs"  # the place of the inputs: channels, or the features of a den
 
 
 class Layer(NamedTuple):
-    """A kernel, and what goes with it.
+    """A kernel, and the leaves that belong to it.
 
     Its leaves are those of one module: a kernel and, where it has one, a bias. What it
     reads are the units of a place or, of a dense layer that reads a flattened place,

@@ -33,7 +33,7 @@ class Ritz(NamedTuple):
 
     values: jax.Array  # near eigenvalues, the outermost first to converge
     weights: jax.Array  # the start's share of each, which sum up to 1
-    errors: jax.Array  # an eigenvalue lies no farther off, but for rounding
+    errors: jax.Array  # an eigenvalue lies no farther off, up to rounding
 
 
 def hessian_product(

@@ -1,4 +1,4 @@
-"""Convolution: XLA's own, but for what is slow on CPU.
+"""Convolution: XLA's own, except where that is slow on CPU.
 
 XLA's weight gradient runs 50 to 100 times slower inside a loop on CPU than outside
 (jax-ml/jax issue 12868), and a convolution over few pixels with many channels as much

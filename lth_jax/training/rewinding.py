@@ -1,4 +1,4 @@
-"""Rewinding: what goes back when a level starts, and to where."""
+"""Rewinding: which params return when a level starts, and to which step."""
 
 import dataclasses
 from typing import Any

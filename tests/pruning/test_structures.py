@@ -104,7 +104,7 @@ def test_of_equal_units_the_last_goes_first_layer_by_layer_and_in_all():
     found = lth_jax.prune_units(params, whole, 0.5, layout)
     assert found["dense_0"]["bias"].tolist() == [True, True, False, False]
     assert found["dense_1"]["bias"].tolist() == [True, False, False]
-    # All seven have norm 2; three of them go, from the end of the net, but for the last
+    # All seven have norm 2; three of them go, from the end of the net, except the last
     # of a layer.
     with pytest.warns(UserWarning, match="dense_1"):
         found = lth_jax.prune_units(params, whole, 0.45, layout, scope="global")

@@ -22,7 +22,7 @@ def test_a_compact_nets_steps_expanded_are_the_masked_nets(name):
     structured = draw_masks(name, 2, 0.6, dead=0.3, others=1.0, dead_inputs=0.4)
     scores = jax.tree.map(jnp.abs, variables(name)[0])
     found = lth_jax.prune_units(scores, structured, 0.3, NETS[name].layout())
-    # Where normalisation takes a channel's gradient away but for rounding, Adam with its
+    # Where normalisation takes a channel's gradient away up to rounding, Adam with its
     # usual epsilon of 1e-8 makes whole steps of that rounding.
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3, eps=1e-3))
     state = start(name, found, tx)

@@ -120,7 +120,7 @@ def test_counts_are_exact_and_what_is_pruned_is_zero_after_every_update(
         if name == "gradual":
             assert masks.is_subset(kept, before)
         changed += masks.overlap(kept, before) < 1
-        for layer in ("dense_0", "output"):  # what lives learns, but for dead units
+        for layer in ("dense_0", "output"):  # what lives learns, except dead units
             live = np.asarray(kept[layer]["kernel"])
             assert (
                 np.asarray(state.params[layer]["kernel"])[live].astype(bool).mean() > 0.8

@@ -22,7 +22,7 @@ from lth_jax.training.losses import CROSS_ENTROPY, BatchLoss, Examples, Loss, Me
 from lth_jax.training.state import Apply, Array, BatchStats, TrainState
 
 # Of one prunable leaf, (its place in `tree_flatten` order, key, scores) to its mask:
-# floats, 0 or 1 but for the gradient.
+# floats, 0 or 1 except in the gradient.
 LeafMask = Callable[[int, jax.Array, jax.Array], jax.Array]
 
 
