@@ -38,7 +38,7 @@ def spending(
     Args:
       multiply_adds: of one example's forward pass at each level: those of all weights, or
         of those that are left.
-      steps: that each level trained to find the next.
+      steps: that each level trains to find the next.
       used_steps: that it trains where it is used, such as to its early stop.
       batch_size: examples a step.
       is_one_shot: whether every level is pruned from the dense net.

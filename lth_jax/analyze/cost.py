@@ -100,15 +100,17 @@ def _multiply_adds(subject: Subject, levels: list[int]) -> tuple[np.ndarray, np.
 def _steps(
     subject: Subject, reached: list[Outcome], until: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Steps that levels trained, and that they train where used, float[R, levels]."""
-    first = np.array(
-        [subject.job("ticket", outcome.level).first_step for outcome in reached]
-    )
-    shape = subject.config.num_replicates, len(reached)
-    ends = np.full(shape, float(subject.config.num_steps))
-    if until == "end":
-        return ends - first, ends - first
-    return ends - first, np.stack([x.early_stop_step for x in reached], 1) - first
+    """Steps to where levels are pruned, and to where they are used, float[R, levels]."""
+    config, budget = subject.config, subject.config.num_steps
+    first = np.array([subject.job("ticket", x.level).first_step for x in reached])
+    early = np.stack([x.early_stop_step for x in reached], 1)
+
+    def steps(stop: str) -> np.ndarray:
+        pruned = subject.study.prune_step or budget
+        ends = np.full(early.shape, float(budget if stop == "end" else pruned))
+        return np.asarray((early if stop == "early_stop" else ends) - first)
+
+    return steps(config.prune.at), steps(until)
 
 
 def _shown(spent: Spending, at: int) -> dict[str, Estimate]:

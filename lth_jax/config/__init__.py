@@ -5,7 +5,7 @@ from lth_jax.config.dynamic import DynamicConfig
 from lth_jax.config.mesh import MeshConfig
 from lth_jax.config.model import InitConfig, ModelConfig
 from lth_jax.config.optimizer import LossConfig, OptimizerConfig
-from lth_jax.config.prune import PruneConfig
+from lth_jax.config.prune import PruneConfig, prune_step
 from lth_jax.config.reading import default, flag_type, parse, read, variants
 from lth_jax.config.requirements import ConfigError
 from lth_jax.config.rewind import RewindConfig, rewind_step
@@ -30,6 +30,7 @@ __all__ = [
     "default",
     "flag_type",
     "parse",
+    "prune_step",
     "read",
     "rewind_step",
     "variants",

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from lth_jax.config.requirements import Checks, require
+from lth_jax.config.requirements import Checks, ConfigError, require
 from lth_jax.pruning.criteria import CRITERIA, Criterion
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES
@@ -51,11 +51,18 @@ class PruneConfig:
     structure: str = "weights"
     block_size: int | None = None  # of the sides, for "blocks"
     n_of_m: tuple[str, ...] = ()  # one for each later level, such as "2:4", "1:4"
+    # From which weights of the level before (in one shot, of the dense net) masks are
+    # pruned: those at the "end" of its training, at its "early_stop", or at a step, such
+    # as "500" or "20%" of num_steps, after the rewind step. Every net trains the whole
+    # budget all the same. A multiple of eval_every_steps saves compilations.
+    at: str = "end"
 
     def check(self, num_levels: int) -> None:
         """Raises a `ConfigError` on a value that is not allowed for so many levels."""
         check, later = Checks(self, "prune."), num_levels - 1
         criterion = check.registered("criterion", CRITERIA)
+        looks = f"'end' with {self.criterion!r}, which does not look at the trained net"
+        check.require("at", self.at == "end" or criterion.looks == "end", looks)
         check.registered("structure", STRUCTURES)
         self._check_n_of_m(check, later)
         self._check_structure(check, criterion)
@@ -110,6 +117,28 @@ class PruneConfig:
             require("prune.n_of_m", text, ok, "n:m with 1 <= n < m, such as '2:4'")
             shares.append(int(n) / int(m))
         check.require("n_of_m", _is_decreasing(shares), "decreasing")
+
+
+def prune_step(prune: PruneConfig, rewind_step: int, num_steps: int) -> int | None:
+    """The step whose weights masks are pruned from, below the budget.
+
+    None: those at the end of the budget, or at early stop. Raises a `ConfigError` if it
+    does not fit the rewind step or the budget.
+    """
+    if prune.at in ("end", "early_stop"):
+        return None
+    number = prune.at.removesuffix("%")
+    is_share = number != prune.at
+    try:
+        exact = float(number) / 100 * num_steps if is_share else int(number)
+        step = round(exact)
+    except (ValueError, OverflowError):
+        allowed = "'end', 'early_stop', a step such as '500', or a share such as '20%'"
+        raise ConfigError(f"prune.at: {prune.at!r}; must be {allowed}") from None
+    given = f"{prune.at} (step {step})" if is_share else prune.at
+    allowed = f"after the rewind step ({rewind_step}), up to num_steps ({num_steps})"
+    require("prune.at", given, rewind_step < step and exact <= num_steps, allowed)
+    return step if step < num_steps else None
 
 
 def _is_decreasing(values: Sequence[float]) -> bool:

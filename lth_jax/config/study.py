@@ -8,7 +8,7 @@ from lth_jax.config.dynamic import DynamicConfig
 from lth_jax.config.mesh import MeshConfig
 from lth_jax.config.model import InitConfig, ModelConfig
 from lth_jax.config.optimizer import LossConfig, OptimizerConfig
-from lth_jax.config.prune import PruneConfig
+from lth_jax.config.prune import PruneConfig, prune_step
 from lth_jax.config.requirements import Checks, require
 from lth_jax.config.rewind import RewindConfig
 from lth_jax.config.verdict import VerdictConfig
@@ -118,7 +118,11 @@ class StudyConfig:
         self.loss.check()
         self.optimizer.check(self.num_steps)
         self.prune.check(self.num_levels)
+        prune_step(self.prune, 0, self.num_steps)  # the rewind step, the data may tell
         self.rewind.check(self.num_steps)
+        ok = self.prune.at == "end" or not self.rewind.what.needs_trained
+        allowed = "'end' where levels go on with what the level before ended with"
+        require("prune.at", self.prune.at, ok, allowed)
         self.dynamic.check()
         self.verdict.check()
         self.mesh.check(self.batch_size)

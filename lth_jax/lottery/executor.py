@@ -176,6 +176,10 @@ class Executor:
             )
             if job.level == 0 and one.step == job.study.rewind_step:
                 tickets.keep_rewind_point(one.training.state)
+            if job.is_ticket and one.step == job.study.prune_step:
+                training = one._replace(training=devices.readable(one.training)).whole
+                trained = Trained(training.state, one.start.masks)
+                tickets.keep_pruned_from(job.level, trained)
 
     def _is_due(self) -> bool:
         """Whether to write a checkpoint; each process has its own clock."""
@@ -200,6 +204,9 @@ class Executor:
             job, start, _, _, end = one
             tickets = self._tickets[job.study]
             if job.is_ticket:
+                if job.study.config.prune.at == "early_stop":
+                    best = Trained(end.best.state, start.masks)
+                    tickets.keep_pruned_from(job.level, best)
                 tickets.keep_trained(job.level, Trained(end.state, start.masks))
                 results.write_histograms(tickets.workdir, job, start, end.state)
             results.write_correct(tickets.workdir, job, found)

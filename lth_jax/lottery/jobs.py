@@ -48,9 +48,9 @@ class Job:
         """The job of the dense nets."""
         return self if self.parent is None else self.parent.dense
 
-    def until_rewind_step(self) -> "Job":
-        """The same, trained to the rewind step alone."""
-        return dataclasses.replace(self, stop_step=self.study.rewind_step)
+    def until(self, step: int | None) -> "Job":
+        """The same, trained to a step alone; None: to the end of the budget."""
+        return dataclasses.replace(self, stop_step=step)
 
     @property
     def is_ticket(self) -> bool:
@@ -114,6 +114,12 @@ class Job:
         return self.study.rewind_step if self.how.dynamics is None else 0
 
     @property
+    def _cuts(self) -> tuple[int, ...]:
+        """Where a segment ends: nets are kept there, or arms start."""
+        step = self.study.prune_step if self.how.dynamics is None else None
+        return (self._cut_at,) if step is None else (self._cut_at, step)
+
+    @property
     def num_member_steps(self) -> int:
         """The training steps of all members together."""
         steps = self.last_step - self.first_step
@@ -135,7 +141,7 @@ class Job:
             config.num_steps,
             every=config.eval_every_steps,
             checkpoint_every=config.checkpoint_every_steps,
-            rewind_step=self._cut_at,
+            cuts=self._cuts,
         )
         return [segment for segment in found if segment.stop_step <= self.last_step]
 
@@ -143,7 +149,7 @@ class Job:
     def eval_steps(self) -> np.ndarray:
         """int64[V], the steps of its evaluations."""
         stop, every = self.study.config.num_steps, self.study.config.eval_every_steps
-        return np.array(segments.eval_steps(self.first_step, stop, every, self._cut_at))
+        return np.array(segments.eval_steps(self.first_step, stop, every, self._cuts))
 
     @property
     def test_due(self) -> np.ndarray:

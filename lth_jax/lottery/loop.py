@@ -44,7 +44,7 @@ def start(job: Job, found: Found) -> tuple[Start, Counts | None]:
         masks=masks,
         initial=found.initial,
         point=found.point,
-        trained=found.parent.state if found.parent and job.reads_parent else None,
+        trained=found.parent.state if found.parent else None,
         dense=found.dense.state if found.dense else None,
         counts=goal if job.how.draws_connections else None,
         init_key=job.keys("init"),

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 def prune(job: Job, found: Found) -> Masks:
     """The masks of a job's level, bool leaves [R, ...], from nets that it found."""
-    nets = found.parent if job.prunes_trained else None
+    nets = found.pruned_from if job.prunes_trained else None
     nets = nets or Trained(found.initial, found.full_masks)
     pruned = [prune_one(job, m.replicate, nets, found.initial) for m in job.members]
     for path, _ in masks_lib.prunable_leaves(pruned[0], job.study.prunable):

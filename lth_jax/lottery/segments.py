@@ -1,5 +1,6 @@
 """Segments: where a level is cut into compiled calls, and where it is evaluated."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -16,30 +17,30 @@ class Segment(NamedTuple):
         return self.start_step + self.num_evals * self.num_steps
 
 
-def eval_steps(start: int, stop: int, every: int, rewind_step: int) -> list[int]:
-    """Where members are evaluated: multiples of `every`, the rewind step, the end."""
+def eval_steps(start: int, stop: int, every: int, cuts: Collection[int]) -> list[int]:
+    """Where members are evaluated: multiples of `every`, the cuts, the end."""
     steps = {step for step in range(0, stop, every) if step > start}
-    return sorted(steps | {s for s in (rewind_step, stop) if s > start})
+    return sorted(steps | {s for s in (*cuts, stop) if s > start})
 
 
 def segments(
-    start: int, stop: int, *, every: int, checkpoint_every: int, rewind_step: int
+    start: int, stop: int, *, every: int, checkpoint_every: int, cuts: Collection[int]
 ) -> list[Segment]:
     """Cuts a level into segments.
 
-    One ends at every multiple of `checkpoint_every`, at the rewind step, and where
-    the distance between evaluations changes.
+    One ends at every multiple of `checkpoint_every`, at every cut, such as the rewind
+    step, and where the distance between evaluations changes.
     """
     result: list[Segment] = []
     step = start
-    for eval_step in eval_steps(start, stop, every, rewind_step):
+    for eval_step in eval_steps(start, stop, every, cuts):
         length = eval_step - step
         last = result[-1] if result else None
         if (
             last is None
             or last.num_steps != length
             or step % checkpoint_every == 0
-            or step == rewind_step
+            or step in cuts
         ):
             result.append(Segment(step, 1, length))
         else:

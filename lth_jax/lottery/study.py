@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from lth_jax import data, masks, models
-from lth_jax.config import ConfigError, StudyConfig, rewind_step
+from lth_jax.config import ConfigError, StudyConfig, prune_step, rewind_step
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
@@ -42,6 +42,7 @@ class Study:
     prunable: Prunable
     fraction: Fraction  # what a level prunes, by leaf for layer-wise pruning
     rewind_step: int
+    prune_step: int | None  # see `config.prune_step`
     splits: Splits
     data_note: str | None  # what a reader of results must know of the data
 
@@ -193,6 +194,7 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
         layout_of(module, "compact_levels: True")
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
+    rewound_to = rewind_step(config.rewind, steps_per_epoch, config.num_steps)
     return Study(
         config=config,
         normalization=loaded.normalization,
@@ -201,7 +203,8 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
         tx=_optimizer(config),
         prunable=prunable,
         fraction=_fraction(config, network, prunable),
-        rewind_step=rewind_step(config.rewind, steps_per_epoch, config.num_steps),
+        rewind_step=rewound_to,
+        prune_step=prune_step(config.prune, rewound_to, config.num_steps),
         splits=loaded.splits,
         data_note=loaded.note,
     )

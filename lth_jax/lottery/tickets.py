@@ -1,5 +1,6 @@
 """Tickets: what a study has found so far, in its workdir."""
 
+import dataclasses
 import functools
 import logging
 import pathlib
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
-    """Tickets at the end of a level."""
+    """Tickets at the end of a level, or where masks are pruned from them before."""
 
     state: TrainState
     masks: Masks
@@ -34,7 +35,8 @@ class Found(NamedTuple):
     initial: TrainState  # the original inits
     point: TrainState  # the dense nets at the rewind step
     masks: Masks | None = None  # of the job's level; None while they are to be pruned
-    parent: Trained | None = None  # the nets that they are pruned from
+    pruned_from: Trained | None = None
+    parent: Trained | None = None  # at the end of its level
     dense: Trained | None = None
 
     @property
@@ -110,16 +112,17 @@ class Tickets:
         if starts_late and self.study.rewind_step > 0:
             point = self._kept.find(self.workdir.rewind.name, initial)
             if point is None:
-                raise Missing(job.dense.until_rewind_step())
+                raise Missing(job.dense.until(self.study.rewind_step))
         if job.parent is None:
             return Found(initial, point)
         own = None if job.how.is_criterion else self.trained(job.level)
-        reads_parent = job.reads_parent or (own is None and job.prunes_trained)
+        prunes_trained = own is None and job.prunes_trained
         return Found(
             initial,
             point,
             None if own is None else own.masks,
-            self._needed(job.parent) if reads_parent else None,
+            self._pruned_from(job.parent) if prunes_trained else None,
+            self._needed(job.parent) if job.reads_parent else None,
             self._needed(job.dense) if job.how.needs_dense else None,
         )
 
@@ -128,6 +131,19 @@ class Tickets:
         if trained is None:
             raise Missing(job)
         return trained
+
+    def _pruned_from(self, job: Job) -> Trained:
+        """A job's nets where masks are pruned from them; before the end, no moments."""
+        step = self.study.prune_step
+        if step is None and self.study.config.prune.at != "early_stop":
+            return self._needed(job)
+        state = dataclasses.replace(self._like.state, opt_state=())
+        like = self._like._replace(state=state)
+        found: Trained | None
+        found = self._kept.find(self.workdir.pruned_from(job.level).name, like)
+        if found is None:
+            raise Missing(job.until(step))
+        return found
 
     @functools.cached_property
     def initial(self) -> TrainState:
@@ -161,6 +177,12 @@ class Tickets:
     def keep_rewind_point(self, state: TrainState) -> None:
         """Keeps the dense nets at the rewind step."""
         self._kept.keep(self.workdir.rewind.name, state)
+
+    def keep_pruned_from(self, level: int, trained: Trained) -> None:
+        """Keeps the tickets where masks are pruned from them before the end."""
+        state = dataclasses.replace(trained.state, opt_state=())
+        name = self.workdir.pruned_from(level).name
+        self._kept.keep(name, trained._replace(state=state))
 
     def keep_trained(self, level: int, trained: Trained) -> None:
         """Keeps the tickets at the end of a level."""

@@ -183,8 +183,7 @@ class Trainer:
         """What was not measured while jobs trained, of the large nets."""
         frozen = _frozen(begun)
         end = _stacked([one.training for one in begun])
-        best = TrainState(end.best.step, end.best.params, end.best.batch_stats, ())
-        test_at_best, at_best = self._evaluate("test", best, frozen)
+        test_at_best, at_best = self._evaluate("test", end.best.state, frozen)
         accuracies = None
         if at_best is not None:
             accuracies = at_best, self._evaluate("test", end.state, frozen)[1]

@@ -60,6 +60,10 @@ class Workdir:
         """The checkpoint of the tickets at the end of a level."""
         return self.checkpoints / f"level_{level:02d}"
 
+    def pruned_from(self, level: int) -> pathlib.Path:
+        """The checkpoint of a level's tickets where masks are pruned before its end."""
+        return self.checkpoints / f"pruned_from_{level:02d}"
+
     def in_training(self, arm: str, level: int) -> pathlib.Path:
         """The folder of the checkpoints of an arm that trains at a level."""
         return self.checkpoints / f"in_training_{level:02d}-{arm}"

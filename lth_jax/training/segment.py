@@ -34,7 +34,7 @@ class Best(NamedTuple):
     """The net of the least validation loss so far; of equal ones the first."""
 
     loss: Float[Array, ""]  # infinite before any evaluation
-    step: Int[Array, ""]
+    step: Int[jax.Array, ""]
     params: Params
     batch_stats: BatchStats
 
@@ -42,6 +42,11 @@ class Best(NamedTuple):
     def before(cls, state: TrainState) -> "Best":
         """The best of no evaluation yet; any with a finite loss replaces it."""
         return cls(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
+
+    @property
+    def state(self) -> TrainState:
+        """Its net, without the optimizer's moments."""
+        return TrainState(self.step, self.params, self.batch_stats, ())
 
     def or_better(
         self, state: TrainState, loss: Float[Array, ""], since: int = 0

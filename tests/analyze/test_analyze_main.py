@@ -1,5 +1,6 @@
 """The command that analyses a study, and the sections of its page."""
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from support.runs import run
 
 from lth_jax import report
 from lth_jax.analysis.outcomes import early_stop
@@ -147,6 +149,22 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
         "ticket"
     }
     assert "Does a ticket move otherwise than others?" in titles(study)
+
+
+@pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["15", "early_stop"])
+def test_finding_costs_what_trains_until_nets_are_pruned(
+    at, tiny_config, tmp_path, written
+):
+    prune = dataclasses.replace(tiny_config.prune, at=at)
+    study = run(dataclasses.replace(tiny_config, arms=("ticket",), prune=prune), tmp_path)
+    assert main(["cost", f"--workdir={study.root}"]) == 0
+    own = [early_stop(r)[0] for r in records.read(study.records) if r.level < 2]
+    steps = 2 * 15 if at == "15" else sum(own) / 2  # two levels of two replicates
+    last = analyses.read(study.analysis("cost"))["levels"][2]["dense"]
+    assert last["find"]["value"] == pytest.approx(steps / 40)
+    assert last["use"]["value"] == pytest.approx(1)
 
 
 @pytest.mark.slow

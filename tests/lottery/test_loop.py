@@ -55,7 +55,7 @@ def test_a_job_knows_its_steps_and_where_test_is_due(built):
     assert (ticket.first_step, ticket.last_step) == (13, 40)
     assert ticket.num_member_steps == 2 * 27
     assert rigl.first_step == 0  # whose masks change starts from the init
-    until = dense.until_rewind_step()
+    until = dense.until(13)
     assert [s.stop_step for s in until.segments] == [10, 13]
     assert not until.is_whole
     assert dense.program == dataclasses.replace(dense).program != ticket.program
