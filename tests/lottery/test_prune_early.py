@@ -1,10 +1,13 @@
 """Masks pruned from weights before the end of training."""
 
 import dataclasses
+import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
+from support.commands import run_module
 from support.runs import Stop, run, texts
 
 from lth_jax.analysis.outcomes import early_stop
@@ -145,6 +148,20 @@ def stopped_at_every_call(built, root):
 def test_stopped_at_every_call_it_prunes_the_same(built, finished, tmp_path):
     files, count = stopped_at_every_call(built, tmp_path)
     assert count == 2 * 5  # segments that end at 10, 15, 20 and 40, then the records
+    assert texts(files) == texts(finished)
+    assert_same_masks(files, finished, levels=(1,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [2, 3, 4])  # that ends at step 15, 20 and 40
+def test_killed_after_that_step_it_prunes_the_same(call, built, finished, tmp_path):
+    given, root = tmp_path / "given.json", tmp_path / "study"
+    given.write_text(json.dumps(dataclasses.asdict(built.config)))
+    code, err = run_module(4, "support.runs", given, root, call)
+    assert code == -signal.SIGKILL, err
+    kept = finished.pruned_from(0).name, finished.level(0).name
+    assert [(root / "checkpoints" / name).is_dir() for name in kept] == [True, False]
+    files = run(built.config, root, built)
     assert texts(files) == texts(finished)
     assert_same_masks(files, finished, levels=(1,))
 
