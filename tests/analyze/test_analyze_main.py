@@ -16,6 +16,7 @@ from support.runs import run
 from lth_jax import config as lth_config
 from lth_jax import report
 from lth_jax.analysis.outcomes import early_stop, outcomes
+from lth_jax.analysis.verdict import judge
 from lth_jax.analyze.__main__ import main
 from lth_jax.errors import UserError
 from lth_jax.lottery.solutions import Solutions
@@ -107,7 +108,7 @@ def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
 def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
     flags = [f"--workdir={study.root}", "--points=4", "--levels=0,2"]
     assert main(["connectivity", *flags]) == 0
-    found = analyses.read(study.analysis("connectivity"))
+    found = analyses.read(study.analysis("connectivity"))["copies"]
     assert [level["level"] for level in found["levels"]] == [0, 2]
     assert found["points"] == 4 and found["rewind_step"] == 0
     runs = records.read(study.records)
@@ -124,6 +125,29 @@ def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
         assert error["barrier"]["value"] == pytest.approx(np.mean(error["each"]))
         assert min(error["each"] + measured["loss"]["each"]) >= 0
     assert "Do copies stay connected?" in titles(study)
+
+
+@pytest.mark.slow
+def test_connectivity_of_levels_is_from_the_one_before(study, capsys, written):
+    flags = [f"--workdir={study.root}", "--points=3"]
+    assert main(["connectivity", *flags, "--levels=1"]) == 0
+    assert main(["connectivity", *flags, "--between=levels"]) == 0
+    assert "matches dense" in capsys.readouterr().out
+    both = analyses.read(study.analysis("connectivity"))
+    assert both.keys() == {"copies", "levels"}  # the one leaves the other's numbers
+    runs = records.read(study.records)
+    judged = {x.level: x for x in judge(runs, lth_config.VerdictConfig()).levels}
+    ended = outcomes(runs)
+    for level in both["levels"]["levels"]:
+        ends = [ended["ticket", level["level"] - back].final_metric for back in (1, 0)]
+        line = level["lines"]["none"]["error"]["line"]
+        found = [line[at]["value"] for at in (0, -1)]
+        assert found == pytest.approx([1 - own.mean() for own in ends], abs=1e-6)
+        answer = judged[level["level"]].matches_dense.answer
+        assert level["matches_dense"] == answer
+    assert [level["level"] for level in both["levels"]["levels"]] == [1, 2]
+    shown = ["Do copies stay connected?", "Are levels connected to the one before?"]
+    assert set(shown) <= set(titles(study))
 
 
 @pytest.mark.slow
@@ -371,6 +395,7 @@ def test_a_source_that_has_no_place_is_refused(study, tiny_config, tmp_path, cap
         (["cost", "--workdir={root}", "--until=never"], "until: 'never' is not allowed"),
         (["transfer", "--workdir={root}", "--kinds=mask"], "kinds: 'mask' is not all"),
         (["transfer", "--workdir={root}", "--source=runs/no"], "source: runs/no holds"),
+        (["connectivity", "--workdir={root}", "--between=nets"], "one of copies, levels"),
         (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
         (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],

@@ -40,7 +40,7 @@ def test_statistics_are_estimated_anew_or_interpolated(study):
     flags = ["--points=5", "--split=train", f"--workdir={study.root}"]
     assert main(["connectivity", *flags]) == 0
     runs = records.read(study.records)
-    for level in analyses.read(study.analysis("connectivity"))["levels"]:
+    for level in analyses.read(study.analysis("connectivity"))["copies"]["levels"]:
         anew, along = (level["lines"][kind]["loss"] for kind in ("anew", "interpolated"))
         values = [[x["value"] for x in kind["line"]] for kind in (anew, along)]
         assert np.isfinite(values).all()
