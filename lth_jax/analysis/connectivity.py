@@ -42,6 +42,21 @@ def barrier(
     return found.max(-1) - (found[..., 0] + found[..., -1]) / 2
 
 
+def barrier_over_ends(
+    values: Float[jax.Array | np.ndarray, "*pairs points"],
+) -> Float[jax.Array, "*pairs"]:
+    """The barrier between nets that are not equally good.
+
+    Entezari et al. 2022, definition 2.1: the most on the line over what lies as far from
+    one end's value to the other's. A steady change is no barrier; where both ends are
+    alike it is `barrier`.
+    """
+    found = jnp.asarray(values)
+    shares = jnp.linspace(0, 1, found.shape[-1])
+    ends = found[..., :1] + shares * (found[..., -1:] - found[..., :1])
+    return jnp.maximum((found - ends).max(-1), 0)  # not below it by rounding
+
+
 def pairs(copies: Sequence[Any]) -> list[tuple[Any, Any]]:
     """All pairs of copies of one net, each once."""
     return [(a, b) for i, b in enumerate(copies) for a in copies[:i]]

@@ -1,6 +1,6 @@
 """Analyze: what a study's tickets say beyond its records, one analysis a file."""
 
-from lth_jax.analyze import connectivity, cost, movement, overlap, spectrum
+from lth_jax.analyze import connectivity, cost, movement, overlap, spectrum, transfer
 from lth_jax.analyze.analysis import Analysis
 
 ANALYSES: dict[str, Analysis] = {
@@ -9,4 +9,5 @@ ANALYSES: dict[str, Analysis] = {
     "movement": movement.ANALYSIS,
     "spectrum": spectrum.ANALYSIS,
     "cost": cost.ANALYSIS,
+    "transfer": transfer.ANALYSIS,
 }

@@ -15,6 +15,7 @@ from lth_jax.lottery.interruption import Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution, Solutions
 from lth_jax.lottery.study import Study, build
+from lth_jax.lottery.tickets import Found as Nets
 from lth_jax.lottery.tickets import Missing, Tickets
 from lth_jax.registry import UnknownName
 from lth_jax.store.analyses import Found
@@ -134,6 +135,20 @@ class Subject:
         """
         try:
             return loop.start(job, self.tickets.find(job))[0]
+        except Missing as missing:
+            raise self._lost(missing.job.level) from None
+
+    @functools.cached_property
+    def rewound(self) -> Nets:
+        """The original inits, and the dense nets at the rewind step, axis R.
+
+        Raises:
+          UserError: if these are gone or damaged.
+        """
+        # A copy of the dense nets goes on from there.
+        copy = dataclasses.replace(self.job("ticket", 0), copy=1)
+        try:
+            return self.tickets.find(copy)
         except Missing as missing:
             raise self._lost(missing.job.level) from None
 

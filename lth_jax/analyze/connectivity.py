@@ -1,8 +1,8 @@
-"""Connectivity: the line between copies of a net that see the data in other orders."""
+"""Connectivity: the line between copies of a net, or between successive levels."""
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,16 +13,19 @@ from lth_jax.analysis import connectivity, intervals
 from lth_jax.analysis.intervals import Bounds
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_interval
-from lth_jax.analysis.verdict import as_json
+from lth_jax.analysis.verdict import as_json, judge
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
 from lth_jax.config.requirements import require
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution, Solutions
 from lth_jax.report.table import aligned
+from lth_jax.store import analyses, records
 from lth_jax.store.analyses import Found
+from lth_jax.store.files import DamagedFile
 from lth_jax.training import sampling
 
+_BETWEEN = ("copies", "levels")
 _MOST_LEVELS = 4  # that train again by default
 _MOST_BATCHES = 100  # that batch statistics are estimated on
 _BOUNDS: dict[str, Bounds] = {"error": (0.0, 1.0), "loss": (0.0, np.inf)}
@@ -32,6 +35,8 @@ _Values = Mapping[str, np.ndarray]  # by measure, float[R, pairs, points]
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_levels(parser, f"{_MOST_LEVELS} of those")
     add = parser.add_argument
+    told = "copies of each net, or levels: each ticket and that of the level before"
+    add("--between", default="copies", help=told)
     add("--copies", type=int, default=2, help="of each net; the study's own is one")
     add("--points", type=int, default=30, help="on the line, both ends too")
     add("--split", default="test", help="test, validation or train")
@@ -42,34 +47,72 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         require(name, getattr(asked, name), getattr(asked, name) >= 2, "at least 2")
     splits = "test", "validation", "train"
     require("split", asked.split, asked.split in splits, f"one of {', '.join(splits)}")
-    levels = subject.levels(asked.levels)
+    allowed = f"one of {', '.join(_BETWEEN)}"
+    require("between", asked.between, asked.between in _BETWEEN, allowed)
+    are_levels = asked.between == "levels"
+    levels = subject.levels(asked.levels, first=1 if are_levels else 0)
     if asked.levels is None:
         levels = spread(levels, _MOST_LEVELS)
-    jobs = [
-        dataclasses.replace(subject.job("ticket", level), copy=copy)
-        for level in levels
-        for copy in range(asked.copies)
-    ]
-    copies = dict(zip(jobs, subject.trained_again(jobs), strict=True))
+    ends = _successive if are_levels else _copies
+    over_ends = connectivity.barrier_over_ends
+    barrier = over_ends if are_levels else connectivity.barrier
+    jobs = {level: ends(subject, level, asked.copies) for level in levels}
+    nets = iter(subject.trained_again([job for own in jobs.values() for job in own]))
+    matches = _matches(subject) if are_levels else {}
     found = []
     rows = [["level", "density", "statistics", "error barrier", "loss barrier"]]
+    rows[0] += ["matches dense"] * are_levels
     for level in levels:
-        own = {job: nets for job, nets in copies.items() if job.level == level}
-        masks = next(iter(own.values())).masks
+        own = {job: next(nets) for job in jobs[level]}
+        masks = list(own.values())[-1].masks
         density = masks_lib.density(masks, subject.study.prunable)
         by_kind = _lines(subject.solutions, own, asked)
-        shown = {kind: _shown(values) for kind, values in by_kind.items()}
-        found.append({"level": level, "density": density, "lines": as_json(shown)})
+        shown = {kind: _shown(values, barrier) for kind, values in by_kind.items()}
+        answer = {"matches_dense": matches.get(level, "not tested")} if are_levels else {}
+        place = {"level": level, "density": density, **answer}
+        found.append({**place, "lines": as_json(shown)})
         for kind, measures in shown.items():
             barriers = [_told(measures, name) for name in ("error", "loss")]
-            rows.append([str(level), percent(density), kind, *barriers])
+            row = [str(level), percent(density), kind, *barriers, *answer.values()]
+            rows.append(row)
     settings = {name: getattr(asked, name) for name in ("copies", "points", "split")}
     settings["rewind_step"] = step = subject.study.rewind_step
-    told = (
-        f"\n\nBarriers on the {asked.split} split, of error in points, between"
-        f" {asked.copies} copies\ntrained from step {step}."
-    )
-    return settings | {"levels": found}, "\n".join(aligned(rows)) + told
+    pair = "each ticket\nand that of the level before"
+    if not are_levels:
+        pair = f"{asked.copies} copies\ntrained from step {step}"
+    told = f"\n\nBarriers on the {asked.split} split, of error in points, between {pair}."
+    measured = {asked.between: settings | {"levels": found}}
+    return _others(subject) | measured, "\n".join(aligned(rows)) + told
+
+
+def _copies(subject: Subject, level: int, number: int) -> list[Job]:
+    job = subject.job("ticket", level)
+    return [dataclasses.replace(job, copy=copy) for copy in range(number)]
+
+
+def _successive(subject: Subject, level: int, _: int) -> list[Job]:
+    """The tickets of the level before, and its own."""
+    return [subject.job("ticket", at) for at in (level - 1, level)]
+
+
+def _matches(subject: Subject) -> dict[int, str]:
+    """Whether the ticket matches the dense net, as the verdict has it, by level."""
+    runs = records.read(subject.workdir.records)
+    judged = judge(runs, subject.config.verdict).levels
+    return {x.level: x.matches_dense.answer for x in judged}
+
+
+def _others(subject: Subject) -> Found:
+    """What was found before, between others."""
+    try:
+        found = analyses.read(subject.workdir.analysis("connectivity"))
+    except (FileNotFoundError, DamagedFile):
+        return {}
+    return {
+        name: own
+        for name, own in found.items()
+        if name in _BETWEEN and isinstance(own, dict)
+    }
 
 
 def _told(measures: Mapping[str, Any], name: str) -> str:
@@ -129,11 +172,11 @@ def _stacked(values: list[_Values]) -> _Values:
     return {name: np.stack([one[name] for one in values]) for name in values[0]}
 
 
-def _shown(values: _Values) -> dict[str, Any]:
+def _shown(values: _Values, barrier: Callable[..., jax.Array]) -> dict[str, Any]:
     """By measure the barrier, and the line, means over the replicates."""
     shown = {}
     for name, found in values.items():  # float[R, pairs, points]
-        each = np.asarray(connectivity.barrier(found)).mean(1)
+        each = np.asarray(barrier(found)).mean(1)
         bounds = _BOUNDS[name] if (found >= 0).all() else intervals.UNBOUNDED
         shown[name] = {
             "barrier": intervals.mean(each, bounds=bounds),
@@ -144,7 +187,7 @@ def _shown(values: _Values) -> dict[str, Any]:
 
 
 ANALYSIS = Analysis(
-    "whether copies of a net that see the data in other orders stay connected",
+    "whether copies of a net, or successive levels, are connected by a straight line",
     _add_flags,
     _run,
 )

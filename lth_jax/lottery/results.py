@@ -68,25 +68,31 @@ def write_records(
     workdir: Workdir, job: Job, training: Training, measured: Measured
 ) -> None:
     """The records of a job; when they are there, it is done."""
-    steps, due, runs = job.eval_steps, job.test_due, []
+    path = records.path_of(workdir.records, job.arm, job.level)
+    records.write(path, runs(job, training, measured))
+
+
+def runs(job: Job, training: Training, measured: Measured) -> list[Run]:
+    """What was measured of a job's members, by replicate."""
+    steps, due, found = job.eval_steps, job.test_due, []
     # On several devices slicing can deadlock on CPU; the state is not read.
     read = training.masks, training.best.step, training.curves, measured
     on_host = jax.device_get(read)
     for m, member in enumerate(job.members):
-        kept, best, own, found = jax.tree.map(lambda x, m=m: x[m], on_host)
+        kept, best, own, also = jax.tree.map(lambda x, m=m: x[m], on_host)
         count = masks.total_count(kept)
         curves = {("train", "batch_loss"): Curve(steps, np.asarray(own.batch_loss))}
         curves |= _curves("validation", steps, own.validation)
         curves |= _curves("test", steps[due], jax.tree.map(lambda v: v[due], own.test))
-        curves |= _curves("train", steps[-1:], found.train_at_end)
+        curves |= _curves("train", steps[-1:], also.train_at_end)
         first = np.array([job.first_step])
-        curves |= _curves("test", np.array([best]), found.test_at_best, "early_stop_")
-        curves |= _curves("test", first, found.test_at_start, "start_")
+        curves |= _curves("test", np.array([best]), also.test_at_best, "early_stop_")
+        curves |= _curves("test", first, also.test_at_start, "start_")
         weights_left = Curve(np.array([job.counted_from]), np.array([count.kept]))
         curves["mask", "weights_left"] = weights_left
         density = count.kept / count.total
-        runs.append(Run(member.arm, member.replicate, member.level, density, curves))
-    records.write(records.path_of(workdir.records, job.arm, job.level), runs)
+        found.append(Run(member.arm, member.replicate, member.level, density, curves))
+    return found
 
 
 @devices.by_first

@@ -4,7 +4,10 @@ Such as copies of a level that see the data in other orders, or an arm's nets. T
 as the study's own did, and are kept in its workdir, so that none trains twice.
 """
 
+import dataclasses
 import functools
+import logging
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +17,8 @@ import numpy as np
 
 from lth_jax import devices
 from lth_jax.devices.halving import Halving
-from lth_jax.lottery import loop
+from lth_jax.lottery import loop, results
+from lth_jax.lottery.arms import Start
 from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
@@ -23,9 +27,13 @@ from lth_jax.lottery.progress import Progress
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.lottery.trainer import Trainer
 from lth_jax.masks import Masks, Params
+from lth_jax.store import records
 from lth_jax.store.checkpoints import Kept, Newest
+from lth_jax.store.records import RecordsError, Run
 from lth_jax.training import Metrics
 from lth_jax.training.state import BatchStats, TrainState
+
+_log = logging.getLogger(__name__)
 
 
 class Solution(NamedTuple):
@@ -41,6 +49,14 @@ class Solution(NamedTuple):
             lambda x: np.asarray(x[at]), (self.params, self.batch_stats)
         )
         return own
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Planted(Job):
+    """A job that trains as its arm does, from where no arm of the study starts."""
+
+    start: Start  # axis R
+    name: str  # of what is kept; of this start alone
 
 
 class Solutions:
@@ -69,6 +85,14 @@ class Solutions:
         self._train(todo)
         fresh = iter(todo)
         return [self._read(next(fresh)) if x is None else x for x in found]
+
+    def runs(self, jobs: Sequence[Job]) -> list[list[Run]]:
+        """What was measured of jobs while they trained, in their order.
+
+        Those of which it is not kept train. Raises what `of` does.
+        """
+        self._train([job for job in jobs if self._find_runs(job) is None])
+        return [records.read_file(self._records(job)) for job in jobs]
 
     def metrics(self, split: str, params: Params, batch_stats: BatchStats) -> Metrics:
         """Those of a whole split, float32[M] each, of so many nets."""
@@ -104,7 +128,7 @@ class Solutions:
 
     def _find(self, job: Job) -> Solution | None:
         """The tickets that the study keeps, or what is kept here."""
-        is_own = job.is_ticket and not job.copy
+        is_own = job.is_ticket and not job.copy and not isinstance(job, Planted)
         if is_own and (trained := self._tickets.trained(job.level)) is not None:
             state = trained.state
             return Solution(state.params, state.batch_stats, trained.masks)
@@ -113,6 +137,16 @@ class Solutions:
         like = Solution(initial.params, initial.batch_stats, masks)
         found: Solution | None = self._kept.find(_name(job), like)
         return found
+
+    def _find_runs(self, job: Job) -> list[Run] | None:
+        path = self._records(job)
+        if not path.exists():
+            return None
+        try:
+            return records.read_file(path)
+        except RecordsError:
+            _log.warning("%s is damaged; training it again", path)
+            return None
 
     def _read(self, job: Job) -> Solution:
         found = self._find(job)
@@ -136,7 +170,12 @@ class Solutions:
                     self._train_together(same[first : first + size], progress)
 
     def _begin(self, job: Job) -> Begun:
-        start, goal = devices.from_first(lambda: loop.start(job, self._tickets.find(job)))
+        def starts() -> Any:
+            if isinstance(job, Planted):
+                return job.start, None
+            return loop.start(job, self._tickets.find(job))
+
+        start, goal = devices.from_first(starts)
         return begin(job, start, goal, self._in_training(job))
 
     def _train_together(self, begun: Sequence[Begun], progress: Progress) -> None:
@@ -156,17 +195,28 @@ class Solutions:
                         self._in_training(one.job).save(step, one.training)
                 if is_asked:
                     raise Interrupted
-        for one in now:
-            end, masks = one.whole.state, one.start.masks
-            self._kept.keep(_name(one.job), Solution(end.params, end.batch_stats, masks))
-            self._in_training(one.job).clear()
+        self._finish(now)
+
+    def _finish(self, begun: Sequence[Begun]) -> None:
+        """Keeps what came of jobs: what was measured, and the nets."""
+        ended = [one._replace(training=devices.readable(one.training)) for one in begun]
+        ended = [one._replace(training=one.whole, compact=None) for one in ended]
+        measured = self._trainer.measure(ended)
+        for (job, start, _, _, end), found in zip(ended, measured, strict=True):
+            records.write(self._records(job), results.runs(job, end, found))
+            params, stats = end.state.params, end.state.batch_stats
+            self._kept.keep(_name(job), Solution(params, stats, start.masks))
+            self._in_training(job).clear()
+
+    def _records(self, job: Job) -> pathlib.Path:
+        return self._folder / f"{_name(job)}.csv"
 
     def _in_training(self, job: Job) -> Newest:
         return Newest(self._folder / f"in_training_{_name(job)}")
 
 
 def _name(job: Job) -> str:
-    arm = job.arm.replace(":", ".")
+    arm = job.name if isinstance(job, Planted) else job.arm.replace(":", ".")
     return f"level_{job.level:02d}-{arm}-copy_{job.copy}"
 
 

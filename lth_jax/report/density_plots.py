@@ -34,6 +34,7 @@ def draw(
     scale: float = 1,
     *,
     reference: float | None = None,
+    reference_name: str = "dense net",
     from_zero: bool = False,
     text: Callable[[Estimate], str] | None = None,
     size: tuple[float, float] = style.WIDE,
@@ -44,7 +45,8 @@ def draw(
       title: what is on the y axis, and which way is better.
       lines: the first is drawn on top.
       scale: of the values, 100 for percent.
-      reference: the dense net's value, a horizontal line.
+      reference: the dense net's value, or another's, a horizontal line.
+      reference_name: whose that is.
       from_zero: whether the y axis begins at 0.
       text: an estimate for the hover zones of the lines' levels; None for no zones.
       size: of the figure, in inches.
@@ -71,7 +73,7 @@ def draw(
         low, high = 0, max(1.05 * most, min(high, 3 * most)) or high
     axes.set_ylim(low, high)
     if reference is not None:
-        labels.append(style.reference_line(axes, scale * reference, "dense net"))
+        labels.append(style.reference_line(axes, scale * reference, reference_name))
     if size == style.SMALL:
         axes.set_xlabel("weights kept, %")
     style.label_ends(axes, labels, 0.9 if size == style.WIDE else 0.75)

@@ -18,7 +18,7 @@ from lth_jax.store.workdir import Workdir, WorkdirError, differing, read_config
 # How names of fields begin that are no part of what the study is: where the bytes are
 # read from, what can be watched, how many nets share a call or a device, how results are
 # judged.
-_MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "mesh.", "verdict.")
+MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "mesh.", "verdict.")
 
 
 class WorkdirInUse(WorkdirError):
@@ -110,7 +110,7 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
 def _differences(workdir: Workdir, config: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """What a study noted and what it is now, by the fields that make another of it."""
     # Both of today's fields: an older study lacks some, which have their defaults.
-    return differing(read_config(workdir), config, _MAY_DIFFER)
+    return differing(read_config(workdir), config, MAY_DIFFER)
 
 
 def _extends(name: str, theirs: Any, ours: Any) -> bool:

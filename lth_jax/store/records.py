@@ -74,7 +74,7 @@ def read(folder: pathlib.Path) -> list[Run]:
     Raises:
       RecordsError: if there are none, or a file is damaged or cut short, naming it.
     """
-    files = {path: _read_file(path) for path in written(folder, "level_*.csv")}
+    files = {path: read_file(path) for path in written(folder, "level_*.csv")}
     if not files:
         raise RecordsError(f"{folder}: no records")
     found = [run for runs in files.values() for run in runs]
@@ -133,7 +133,12 @@ def _measured(runs: Sequence[Run]) -> list[tuple[tuple[str, str], list[int]]]:
     return [(key, x.steps.tolist() if x.steps.size > 1 else []) for key, x in curves]
 
 
-def _read_file(path: pathlib.Path) -> list[Run]:
+def read_file(path: pathlib.Path) -> list[Run]:
+    """Reads the runs of one arm and level, by replicate.
+
+    Raises:
+      RecordsError: if the file is gone or damaged, naming it.
+    """
     runs: dict[int, Run] = {}
     points: dict[tuple[int, str, str], list[tuple[np.int64, float]]] = {}
     try:

@@ -97,6 +97,22 @@ def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     return masks, provenance
 
 
+def load_all(
+    path: pathlib.Path,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """All replicates' weights and masks by path, [R, ...]; raises what `load` does."""
+    with _opened(path) as (arrays, leaves, _):
+        weights = {
+            name: arrays.read(f"weights/{name}").view(leaf.dtype)
+            for name, leaf in leaves.items()
+        }
+        masks = {
+            name: _unpacked(arrays.read(f"mask/{name}"), leaf.shape)
+            for name, leaf in leaves.items()
+        }
+    return weights, masks
+
+
 def merged(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Masks of all replicates, bool[R, ...], of those of a study's shards, in order.
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth_jax.analysis.connectivity import barrier, line, pairs
+from lth_jax.analysis.connectivity import barrier, barrier_over_ends, line, pairs
 
 FLOATS = st.floats(-3, 3, width=32, allow_subnormal=False)  # XLA takes these for 0
 NETS = st.lists(FLOATS, min_size=3, max_size=3).map(np.float32)
@@ -68,3 +68,13 @@ def test_the_ends_are_the_nets_to_the_last_bit():
     assert points[0] == first["a"] and points[-1] == second["a"]
     assert points.shape == (7,)
     assert pairs("abc") == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_a_steady_change_is_no_barrier_between_unequal_ends():
+    slope = np.linspace([1, 5], [4, 2], 13, axis=1)
+    np.testing.assert_allclose(barrier_over_ends(slope), 0, atol=1e-6)
+    assert (np.asarray(barrier(slope)) > 1).all()
+    hill = slope + 2 * np.sin(np.linspace(0, np.pi, 13))
+    np.testing.assert_allclose(jax.jit(barrier_over_ends)(hill), 2, rtol=1e-6)
+    flat = 3 + np.sin(np.linspace(0, np.pi, 13))[None]
+    assert barrier_over_ends(flat) == pytest.approx(np.asarray(barrier(flat)), rel=1e-5)

@@ -9,14 +9,20 @@ import sys
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 from jax.flatten_util import ravel_pytree
 from support.runs import run
 
+from lth_jax import config as lth_config
 from lth_jax import report
-from lth_jax.analysis.outcomes import early_stop
+from lth_jax.analysis.outcomes import early_stop, outcomes
+from lth_jax.analysis.verdict import judge
 from lth_jax.analyze.__main__ import main
+from lth_jax.errors import UserError
+from lth_jax.lottery.solutions import Solutions
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
+from lth_jax.lottery.trainer import Trainer
 from lth_jax.report.material import gather
 from lth_jax.report.panels import sections
 from lth_jax.store import analyses, records, tickets
@@ -102,7 +108,7 @@ def test_an_analysis_of_another_version_costs_its_section_alone(study, caplog):
 def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
     flags = [f"--workdir={study.root}", "--points=4", "--levels=0,2"]
     assert main(["connectivity", *flags]) == 0
-    found = analyses.read(study.analysis("connectivity"))
+    found = analyses.read(study.analysis("connectivity"))["copies"]
     assert [level["level"] for level in found["levels"]] == [0, 2]
     assert found["points"] == 4 and found["rewind_step"] == 0
     runs = records.read(study.records)
@@ -119,6 +125,29 @@ def test_connectivity_of_a_study_ends_in_its_own_nets(study, capsys, written):
         assert error["barrier"]["value"] == pytest.approx(np.mean(error["each"]))
         assert min(error["each"] + measured["loss"]["each"]) >= 0
     assert "Do copies stay connected?" in titles(study)
+
+
+@pytest.mark.slow
+def test_connectivity_of_levels_is_from_the_one_before(study, capsys, written):
+    flags = [f"--workdir={study.root}", "--points=3"]
+    assert main(["connectivity", *flags, "--levels=1"]) == 0
+    assert main(["connectivity", *flags, "--between=levels"]) == 0
+    assert "matches dense" in capsys.readouterr().out
+    both = analyses.read(study.analysis("connectivity"))
+    assert both.keys() == {"copies", "levels"}  # the one leaves the other's numbers
+    runs = records.read(study.records)
+    judged = {x.level: x for x in judge(runs, lth_config.VerdictConfig()).levels}
+    ended = outcomes(runs)
+    for level in both["levels"]["levels"]:
+        ends = [ended["ticket", level["level"] - back].final_metric for back in (1, 0)]
+        line = level["lines"]["none"]["error"]["line"]
+        found = [line[at]["value"] for at in (0, -1)]
+        assert found == pytest.approx([1 - own.mean() for own in ends], abs=1e-6)
+        answer = judged[level["level"]].matches_dense.answer
+        assert level["matches_dense"] == answer
+    assert [level["level"] for level in both["levels"]["levels"]] == [1, 2]
+    shown = ["Do copies stay connected?", "Are levels connected to the one before?"]
+    assert set(shown) <= set(titles(study))
 
 
 @pytest.mark.slow
@@ -239,6 +268,129 @@ def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
     assert "pip install" in capsys.readouterr().err
 
 
+@pytest.fixture
+def planted(study, monkeypatch):
+    """Starts that would train, by arm or kind and level; nothing does."""
+    starts = {}
+
+    def note(self, jobs):
+        kinds = [job.name.split("_")[1].split("-")[0] for job in jobs]
+        found = zip(kinds, jobs, strict=True)
+        starts.update({(kind, job.level): job.start for kind, job in found})
+        raise UserError("nothing trains")
+
+    monkeypatch.setattr(Solutions, "runs", note)
+    return starts
+
+
+def test_transferred_masks_signs_and_weights_arrive_at_their_places(
+    study, tmp_path, planted
+):
+    """Where a source keeps one weight of a layer, that one is kept, of each replicate."""
+    source = Workdir(tmp_path / "source")
+    shutil.copytree(study.root, source.root)
+    weights, masks = tickets.load_all(study.ticket(2))
+    path = "dense_0/kernel"
+    masks[path][:] = False
+    masks[path][[0, 1], [3, 5], [2, 4]] = True
+    weights[path] = np.where(masks[path], np.float32(-0.5), np.float32(0))
+    _, provenance = tickets.load_masks(study.ticket(2))
+    nested = (unflatten_dict(x, sep="/") for x in (weights, masks))
+    tickets.save(source.ticket(2), *nested, provenance)
+    flags = [f"--workdir={study.root}", f"--source={source.root}", "--levels=2"]
+    assert main(["transfer", *flags]) == 2
+    own, _ = tickets.load_all(study.ticket(0))  # the dense nets' inits
+    expected = {
+        "masks": own[path],
+        "signs": -np.abs(own[path]),
+        "tickets": np.full_like(own[path], -0.5),
+    }
+    for kind, before in expected.items():
+        start = planted[kind, 2]
+        np.testing.assert_array_equal(start.masks["dense_0"]["kernel"], masks[path])
+        found = start.state.params["dense_0"]["kernel"]
+        np.testing.assert_array_equal(found, np.where(masks[path], before, 0))
+    random = np.asarray(planted["random", 2].masks["dense_0"]["kernel"])
+    assert (random.sum((1, 2)) == 1).all()  # the study's own control keeps more
+
+
+def test_replicates_are_given_what_the_next_one_has(study, planted):
+    assert main(["transfer", f"--workdir={study.root}", "--kinds=tickets"]) == 2
+    weights, masks = tickets.load_all(study.ticket(1))
+    start, path = planted["tickets", 1], "dense_1/kernel"
+    for found, had in ((start.state.params, weights), (start.masks, masks)):
+        np.testing.assert_array_equal(found["dense_1"]["kernel"], had[path][::-1])
+    assert ("random", 1) not in planted  # its arm `shuffle` keeps as many
+
+
+@pytest.mark.slow
+def test_a_study_transferred_to_itself_has_its_own_records(study, written, monkeypatch):
+    flags = [f"--workdir={study.root}", f"--source={study.root}"]
+    assert main(["transfer", *flags]) == 0
+    for level in (1, 2):
+        own = records.path_of(study.records, "ticket", level).read_text()
+        trained = list(study.analyses.glob(f"nets/level_{level:02d}*.csv"))
+        assert len(trained) == 3  # kinds
+        assert all(path.read_text() == own for path in trained)
+    found = analyses.read(study.analysis("transfer"))
+    assert (found["differs"], found["misfits"]) == ({}, {})
+    control = outcomes(records.read(study.records))["shuffle", 2]
+    for level in found["levels"]:
+        arms = level["arms"]
+        assert arms["masks"]["minus_ticket"]["value"] == 0
+        assert arms["tickets"] == arms["masks"] == arms["signs"]
+    random = arms["random"]["reached"]["value"]
+    assert random == pytest.approx(control.early_stop_metric.mean())
+    assert "Do others' tickets train here?" in titles(study)
+    damaged = trained[0]
+    damaged.write_text(own.replace("1", "2"))
+    assert main(["transfer", *flags]) == 0
+    assert damaged.read_text() == own
+    monkeypatch.setattr(Trainer, "train", None)  # nothing trains twice
+    assert main(["transfer", *flags]) == 0
+
+
+@pytest.mark.slow
+def test_of_a_source_of_other_shapes_what_fits_is_transferred(
+    study, tiny_config, tmp_path, written, capsys
+):
+    model = lth_config.ModelConfig(hidden_sizes=(12, 6))
+    other = dataclasses.replace(tiny_config, model=model, num_levels=2, arms=("ticket",))
+    source = run(other, tmp_path / "source")
+    flags = [f"--workdir={study.root}", f"--source={source.root}"]
+    assert main(["transfer", *flags, "--kinds=masks"]) == 0
+    found = analyses.read(study.analysis("transfer"))
+    assert found["misfits"] == {"dense_1": "12x6, here 12x8", "output": "6x10, here 8x10"}
+    assert "dense_1 (12x6, here 12x8)" in capsys.readouterr().out
+    (level,) = found["levels"]  # the source has no second
+    kept = tickets.load_masks(source.ticket(1))[0]["dense_0/kernel"][0].sum()
+    density = (kept + 12 * 8 + 8 * 10) / (40 * 12 + 12 * 8 + 8 * 10)
+    arms = level["arms"]
+    assert arms["masks"]["density"] == arms["random"]["density"]
+    assert arms["masks"]["density"] == pytest.approx(density)
+    assert main(["transfer", *flags, "--levels=2"]) == 2
+    assert f"levels: 2 is not finished in {source.root}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_source_that_has_no_place_is_refused(study, tiny_config, tmp_path, capsys):
+    model = lth_config.ModelConfig(hidden_sizes=(11, 7))
+    other = dataclasses.replace(tiny_config, model=model, num_levels=2, arms=("ticket",))
+    source = run(other, tmp_path / "source")
+    flags = [f"--workdir={study.root}", f"--source={source.root}"]
+    assert main(["transfer", *flags]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]  # after the bar of its source
+    assert told.startswith(f"error: source: no layer of {source.root} fits; dense_0 (40x")
+    assert told.endswith("output (7x10, here 8x10)")
+    few = dataclasses.replace(other, num_replicates=1)
+    alone = run(few, tmp_path / "alone")
+    flags = [f"--workdir={study.root}", f"--source={alone.root}"]
+    assert main(["transfer", *flags]) == 2
+    assert "has 1 replicates; must have 2" in capsys.readouterr().err
+    assert main(["transfer", f"--workdir={alone.root}"]) == 2
+    assert "source: needed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -257,6 +409,9 @@ def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
         ),
         (["spectrum", "--workdir={root}", "--top=70"], "top: 70 is not allowed"),
         (["cost", "--workdir={root}", "--until=never"], "until: 'never' is not allowed"),
+        (["transfer", "--workdir={root}", "--kinds=mask"], "kinds: 'mask' is not all"),
+        (["transfer", "--workdir={root}", "--source=runs/no"], "source: runs/no holds"),
+        (["connectivity", "--workdir={root}", "--between=nets"], "one of copies, levels"),
         (["connectivity", "--workdir={root}", "--points=1"], "points: 1 is not allowed"),
         (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],

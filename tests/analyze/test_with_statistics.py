@@ -1,4 +1,4 @@
-"""Connectivity of a net with batch statistics, rewound to k > 0."""
+"""Analyses of a net with batch statistics, rewound to k > 0."""
 
 import dataclasses
 import functools
@@ -40,7 +40,7 @@ def test_statistics_are_estimated_anew_or_interpolated(study):
     flags = ["--points=5", "--split=train", f"--workdir={study.root}"]
     assert main(["connectivity", *flags]) == 0
     runs = records.read(study.records)
-    for level in analyses.read(study.analysis("connectivity"))["levels"]:
+    for level in analyses.read(study.analysis("connectivity"))["copies"]["levels"]:
         anew, along = (level["lines"][kind]["loss"] for kind in ("anew", "interpolated"))
         values = [[x["value"] for x in kind["line"]] for kind in (anew, along)]
         assert np.isfinite(values).all()
@@ -52,3 +52,13 @@ def test_statistics_are_estimated_anew_or_interpolated(study):
             if (run.arm, run.level) == ("ticket", level["level"])
         ]
         assert values[1][0] == pytest.approx(np.mean(ended), rel=1e-5)
+
+
+def test_transferred_to_itself_it_has_its_own_records(study):
+    """Where weights are of step k, and a layer is never pruned."""
+    flags = [f"--workdir={study.root}", f"--source={study.root}"]
+    assert main(["transfer", *flags]) == 0
+    own = records.path_of(study.records, "ticket", 1).read_text()
+    trained = [path.read_text() for path in study.analyses.glob("nets/*.csv")]
+    assert trained == [own] * 3
+    assert analyses.read(study.analysis("transfer"))["misfits"] == {}

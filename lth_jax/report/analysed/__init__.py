@@ -3,7 +3,14 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from lth_jax.report.analysed import connectivity, cost, movement, overlap, spectrum
+from lth_jax.report.analysed import (
+    connectivity,
+    cost,
+    movement,
+    overlap,
+    spectrum,
+    transfer,
+)
 from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
@@ -14,6 +21,7 @@ SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
     "movement": movement.sections,
     "spectrum": spectrum.sections,
     "cost": cost.sections,
+    "transfer": transfer.sections,
 }
 _NOT_AS_WRITTEN = LookupError, TypeError, ValueError, ArithmeticError, AttributeError
 _log = logging.getLogger(__name__)

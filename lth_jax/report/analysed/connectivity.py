@@ -1,4 +1,4 @@
-"""Connectivity: error and loss on the line between copies of a net."""
+"""Connectivity: error and loss on the line between copies of a net, or levels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,40 +21,76 @@ _KINDS = {
     "anew": ("statistics anew", lines.FOUND),
     "interpolated": ("interpolated", lines.OTHER),
 }
+_QUESTIONS = {
+    "copies": "Do copies stay connected?",
+    "levels": "Are levels connected to the one before?",
+}
+_ALONG = {
+    "copies": "from one copy to the other",
+    "levels": "from the level before to this one",
+}
 _MEASURES = {"error": (100, ", %", ".2f"), "loss": (1, "", ".3g")}
 
 
 def sections(found: Found) -> list[Section]:
+    """Of copies, then of successive levels, where these were measured."""
+    return [
+        section
+        for between in _QUESTIONS
+        if between in found
+        for section in _sections(found[between], between)
+    ]
+
+
+def _sections(found: Found, between: str) -> list[Section]:
     """Barriers over density, then the lines at some levels."""
     levels, split = found["levels"], found["split"]
+    prefix = "" if between == "copies" else "levels_"
     kinds = [kind for kind in _KINDS if kind in levels[0]["lines"]]
     measures = [name for name in _MEASURES if name in levels[0]["lines"][kinds[0]]]
-    lead = (
-        f"{found['copies']} copies of each net trained from its state at step"
-        f" {found['rewind_step']:,}, on the same data in other orders. Barrier: the most"
-        f" on the straight line between their weights ({found['points']} points), minus"
-        " the mean of its ends. Frankle et al. (2020) call it stable below 2% of error."
-    )
+    barriers = {
+        f"{prefix}barrier_{name}": _barrier(levels, kinds, name, split)
+        for name in measures
+    }
+    lead = _lead(found, between)
     if len(kinds) > 1:
         lead += (
             " Batch statistics: estimated anew at each point, or interpolated as well."
         )
-    barriers = {
-        f"barrier_{name}": _barrier(levels, kinds, name, split) for name in measures
-    }
-    shown = [Section("Do copies stay connected?", lead, barriers, "wide")]
+    shown = [Section(_QUESTIONS[between], lead, barriers, "wide")]
     first = measures[0]
     chosen = spread(levels, _MOST_LEVELS)
     drawn = [{kind: _values(x, kind, first) for kind in kinds} for x in chosen]
     limits = _limits([values for own in drawn for values in own.values()])
     along = {
-        f"line_{first}_level_{level['level']:02d}": _along(level, own, limits)
+        f"{prefix}line_{first}_level_{level['level']:02d}": _along(
+            level, own, limits, between
+        )
         for level, own in zip(chosen, drawn, strict=True)
     }
-    title = f"What is the {first} between copies?"
+    title = f"What is the {first} between {between}?"
     unit = " in %" if first == "error" else ""
     lead = f"{split.capitalize()} {first}{unit} on that line: the mean, with a 95% band."
     return [*shown, Section(title, lead, along, "small")]
+
+
+def _lead(found: Found, between: str) -> str:
+    """What lies between what; and at which levels the ticket matches the dense net."""
+    line = f"the straight line between their weights ({found['points']} points)"
+    if between == "copies":
+        return (
+            f"{found['copies']} copies of each net trained from its state at step"
+            f" {found['rewind_step']:,}, on the same data in other orders. Barrier: the"
+            f" most on {line}, minus the mean of its ends. Frankle et al. (2020) call it"
+            " stable below 2% of error."
+        )
+    said = [percent(x["density"]) for x in found["levels"] if x["matches_dense"] == "yes"]
+    told = f"at {', '.join(said)} of the weights" if said else "at none of these levels"
+    return (
+        f"The tickets of a level and of the one before. Barrier: the most on {line}, over"
+        " a steady change from end to end. Paul et al. (2023) find levels connected that"
+        f" match the dense net; the verdict has the ticket match it {told}."
+    )
 
 
 def _values(level: Mapping[str, Any], kind: str, name: str) -> np.ndarray:
@@ -100,6 +136,7 @@ def _along(
     level: Mapping[str, Any],
     lines_of: dict[str, np.ndarray],
     limits: tuple[float, float],
+    between: str,
 ) -> Plot:
     """The lines of one level, [points, 3] by how statistics were had."""
     is_dense, density = level["level"] == 0, percent(level["density"])
@@ -111,7 +148,7 @@ def _along(
         shares = np.linspace(0, 1, len(values))
         style.banded_line(axes, (shares, values), colour, alpha=0.16, linewidth=1.8)
         labels.append(Label(float(values[-1, 0]), label, colour, kind))
-    axes.set(xlim=(0, 1), ylim=limits, xlabel="from one copy to the other")
+    axes.set(xlim=(0, 1), ylim=limits, xlabel=_ALONG[between])
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
     if len(labels) > 1:
         style.label_ends(axes, labels, 0.75)

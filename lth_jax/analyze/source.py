@@ -1,0 +1,107 @@
+"""Source: where tickets come from that are transferred to a study."""
+
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from lth_jax import masks as masks_lib
+from lth_jax.analysis.transfer import Given, layer_of, place
+from lth_jax.analyze.analysis import Subject
+from lth_jax.errors import UserError
+from lth_jax.masks import Params
+from lth_jax.store import tickets
+from lth_jax.store.claim import MAY_DIFFER
+from lth_jax.store.workdir import Workdir, WorkdirError, differing
+
+_MOST_LAYERS = 3  # in a message
+# What says how long a study is and what it has beside its tickets, not how it trains.
+_ASIDE = "arms", "num_levels", "num_replicates", "eval_", "checkpoint_", "member_axis"
+
+
+class Source:
+    """Another study, or the other replicates of the one that is analysed.
+
+    Replicate r has that of its place in another study, or the next one of its own; the
+    last has the first.
+
+    Raises:
+      UserError: if there is no such study, or it has too few replicates.
+    """
+
+    def __init__(self, subject: Subject, root: pathlib.Path | None):
+        self._subject = subject
+        self._is_other = root is not None
+        try:
+            self._theirs = subject if root is None else Subject(Workdir(root))
+        except WorkdirError as error:
+            told = str(error).removeprefix("workdir: ")
+            raise UserError(f"source: {told}") from None
+        needed, has = (x.config.num_replicates for x in (subject, self._theirs))
+        if has < needed:
+            told = f"{root} has {has} replicates; must have {needed}, as the study"
+            raise UserError(f"source: {told}")
+        if root is None and needed < 2:
+            raise UserError("source: needed, since the study has one replicate alone")
+
+    @property
+    def differs(self) -> dict[str, list[object]]:
+        """The source's and the study's values of fields that differ, by dotted name."""
+        both = self._theirs.config, self._subject.config
+        return {
+            name: list(values)
+            for name, values in differing(*both, (*MAY_DIFFER, *_ASIDE)).items()
+        }
+
+    def levels(self, asked: Sequence[int] | None) -> list[int]:
+        """Those asked for, or all that are finished in both.
+
+        Raises:
+          UserError: naming one that is not finished, and where.
+        """
+        own, theirs = (x.levels(None, 1) for x in (self._subject, self._theirs))
+        for level in self._subject.levels(asked, 1) if asked else ():
+            if level not in theirs:
+                where = self._theirs.workdir.root
+                raise UserError(f"levels: {level} is not finished in {where}")
+        return [level for level in own if level in (asked or theirs)]
+
+    def given(self, own: Params, level: int) -> tuple[Given, dict[str, str]]:
+        """What a level gives the study's nets, axis R; and the layers that do not fit.
+
+        Raises:
+          UserError: if none fits, or the ticket file is gone or damaged.
+        """
+        prunable = self._subject.study.prunable
+        path = self._theirs.workdir.ticket(level)
+        try:
+            found = tickets.load_all(path)
+        except FileNotFoundError:
+            told = f"{path} is gone; its study's command makes it again"
+            raise UserError(f"source: {told}") from None
+        weights, masks = jax.tree.map(self._paired, found)
+        given, misfits = place(own, prunable, weights, masks)
+        layers = {
+            layer_of(path)
+            for path, leaf in masks_lib.named_leaves(own)
+            if prunable(path, leaf[0])
+        }
+        if layers <= misfits.keys():
+            told = described({x: misfits[x] for x in misfits if x in layers})
+            root = self._theirs.workdir.root
+            raise UserError(f"source: no layer of {root} fits; {told}")
+        return given, misfits
+
+    def _paired(self, leaf: np.ndarray) -> np.ndarray:
+        """The source's replicates in the order of the study's."""
+        if not self._is_other:
+            return np.roll(leaf, -1, axis=0)
+        return leaf[: self._subject.config.num_replicates]
+
+
+def described(misfits: dict[str, str]) -> str:
+    """Layers that do not fit, and why; the first few of many."""
+    told = [f"{layer} ({why})" for layer, why in misfits.items()]
+    more = len(told) - _MOST_LAYERS
+    return ", ".join(told[:_MOST_LAYERS]) + (f", and {more} more" if more > 0 else "")

@@ -1,0 +1,104 @@
+"""Transfer: what is trained of another study beside the own ticket."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from lth_jax.analysis.metric import ACCURACY, LOSS, Metric
+from lth_jax.report import density_plots, style
+from lth_jax.report.analysed import lines
+from lth_jax.report.density_plots import Series
+from lth_jax.report.section import Section
+from lth_jax.report.style import Plot
+from lth_jax.store.analyses import Found
+
+_MOST_TOLD = 3  # fields or layers in the lead
+_RANDOM = ("random masks", lines.CHANCE, "random")
+# A panel's title, its line's label, and what is meant, by kind.
+_KINDS = {
+    "masks": ("Masks", "its masks", "its masks, on the own weights"),
+    "signs": ("Signs", "its signs", "its masks and signs, on the own magnitudes"),
+    "tickets": ("Tickets", "its tickets", "its masks and weights"),
+}
+
+
+def sections(found: Found) -> list[Section]:
+    """What is reached with each kind over density, and the differences to the ticket."""
+    levels, kinds = found["levels"], found["kinds"]
+    metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
+    reached = {f"transfer_{kind}": _reached(found, kind, metric) for kind in kinds}
+    differences = {
+        f"transfer_{kind}_difference": _difference(levels, kind, metric) for kind in kinds
+    }
+    meant = " ".join("{0}: {2}.".format(*_KINDS[kind]) for kind in kinds)
+    lead = (
+        f"What {_source(found)} gives, trained on this study's data and budget."
+        f" {meant} Random masks keep as many of each layer, of the own weights."
+        f"{_misfits(found['misfits'])}"
+    )
+    minus = (
+        f"Test {metric.name} at early stop minus that of the same replicate's own ticket"
+        f"{metric.axis and ', in points'}."
+    )
+    return [
+        Section("Do others' tickets train here?", lead, reached, "wide"),
+        Section("How far from the own ticket?", minus, differences, "small"),
+    ]
+
+
+def _source(found: Found) -> str:
+    if found["source"] is None:
+        return "the next replicate"
+    differs = list(found["differs"].items())
+    told = [f"{name} {theirs}, here {own}" for name, (theirs, own) in differs]
+    more = len(told) - _MOST_TOLD
+    text = "; ".join(told[:_MOST_TOLD]) + (f"; {more} more" if more > 0 else "")
+    return f"the study {PurePath(found['source']).name} ({text or 'of the same config'})"
+
+
+def _misfits(misfits: Mapping[str, str]) -> str:
+    """Which layers of the source have no place here."""
+    if not misfits:
+        return ""
+    named = list(misfits)
+    more = len(named) - _MOST_TOLD
+    text = ", ".join(named[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+    return f" Dense, with the own weights, since they do not fit: {text}."
+
+
+def _line(
+    levels: Sequence[Mapping[str, Any]], looks: tuple[str, str, str], measure: str
+) -> Series:
+    label, colour, what = looks
+    own = [(x["level"], x["arms"][what]) for x in levels]
+    points = [(level, arm["density"], arm[measure]) for level, arm in own]
+    return lines.series(label, colour, points)
+
+
+def _looks(kind: str) -> tuple[str, str, str]:
+    return _KINDS[kind][1], lines.OTHER, kind
+
+
+def _reached(found: Found, kind: str, metric: Metric) -> Plot:
+    shown = ("own ticket", lines.FOUND, "ticket"), _looks(kind), _RANDOM
+    drawn = [_line(found["levels"], looks, "reached") for looks in shown]
+    return density_plots.draw(
+        f"{_KINDS[kind][0]}: test {metric.name} at early stop{metric.axis}",
+        drawn,
+        metric.scale,
+        reference=lines.estimate(found["dense"]).value,
+        text=metric.text,
+    )
+
+
+def _difference(levels: Sequence[Mapping[str, Any]], kind: str, metric: Metric) -> Plot:
+    drawn = [_line(levels, looks, "minus_ticket") for looks in (_looks(kind), _RANDOM)]
+    return density_plots.draw(
+        _KINDS[kind][0],
+        drawn,
+        metric.scale,
+        reference=0.0,
+        reference_name="own ticket",
+        text=metric.difference,
+        size=style.SMALL,
+    )
