@@ -47,7 +47,7 @@ def barrier_over_ends(
 ) -> Float[jax.Array, "*pairs"]:
     """The barrier between nets that are not equally good.
 
-    Entezari et al. 2022, definition 2.1: the most on the line over what lies as far from
+    Entezari et al. 2022, section 2: the most on the line over what lies as far from
     one end's value to the other's. A steady change is no barrier; where both ends are
     alike it is `barrier`.
     """
