@@ -69,7 +69,7 @@ def test_names_fit_a_folder_and_stay_when_points_are_added(points):
     ("body", "told"),
     [
         ("add(sed=1)", "add(sed=1): sed: no such field; allowed are arms, "),
-        ("add(prune=1)", "add(prune=1): prune: a group of fields (block_size, "),
+        ("add(prune=1)", "add(prune=1): prune: a group of fields (at, block_size, "),
         ("add(seed='x')", "add(seed='x'): seed: 'x'; must be of type int"),
         ("add(seed=-1)", "seed: -1 is not allowed; must be from 0 to below 2**32"),
         ("add(seed=1); add(seed=1)", "seed=1 is added twice"),

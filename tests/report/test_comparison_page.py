@@ -123,7 +123,7 @@ def test_of_many_studies_each_has_a_row_and_a_panel(tiny_study, visit, tmp_path)
     assert [row[0] for row in browsing.rows(page, "#studies")[1:]] == names
     assert page.locator("figure svg").count() == 4 + 18
     rows = page.locator("#overview_over_reinit text").all_text_contents()
-    assert {"init0, 0", "init17, 1"} <= set(rows)
+    assert {"init0", "init17"} <= set(rows)  # which decides the seed
     # No panel has more than a ticket, its fresh init, and the dense net.
     for i in range(18):
         lines = page.locator(f"#study_{i:02d} [data-series]")
