@@ -84,7 +84,7 @@ def test_cut_and_stopped_at_every_cut_they_are_the_same(
 
 
 @pytest.mark.slow
-def test_no_more_is_written_for_what_is_cut(
+def test_what_is_due_is_written_after_each_call_and_not_at_the_end(
     tiny_config, tmp_path, few_seconds, monkeypatch
 ):
     from lth_jax.store.checkpoints import Newest
@@ -98,5 +98,5 @@ def test_no_more_is_written_for_what_is_cut(
         config, num_levels=1, num_steps=80, checkpoint_every_steps=40
     )
     run(config, tmp_path, cut=Pace.stop)
-    assert steps == [40]
+    assert steps == [20, 40, 60]
     assert [stop for _, stop in few_seconds] == [0, 1, 2, 1, 2]

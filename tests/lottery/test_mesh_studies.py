@@ -92,7 +92,7 @@ def test_a_killed_study_goes_on_over_other_devices_and_says_so(
     move, small, undisturbed, tmp_path
 ):
     (before, data_before), (after, data_after) = MOVES[move]
-    run_on(before, over(small, data_before), tmp_path, kill_at=4)
+    run_on(before, over(small, data_before), tmp_path, kill_at=5)
     files = Workdir(tmp_path / "study")
     assert files.all_in_training() and not files.level(1).exists()  # amid the last level
     err = run_on(after, over(small, data_after), tmp_path)
@@ -115,7 +115,7 @@ def test_a_study_killed_goes_on_over_the_same_mesh_to_the_last_bit(
     """And where members alone are split, as on one device."""
     (tmp_path / "killed").mkdir()
     (tmp_path / "whole").mkdir()
-    run_on(8, over(small, num_data), tmp_path / "killed", kill_at=4)
+    run_on(8, over(small, num_data), tmp_path / "killed", kill_at=5)
     assert "elsewhere" not in run_on(8, over(small, num_data), tmp_path / "killed")
     whole = undisturbed
     if num_data > 1:
