@@ -3,7 +3,7 @@
 Frankle & Carbin 2019 draw every net by Glorot's normal, and vary Gaussians alone
 (appendix G.5). Here are Glorot, He and LeCun by normal and uniform, Glorot truncated and
 as plus or minus one number, orthogonal, and plain normal and uniform at several standard
-deviations. Everything else is configs/mnist1d.py, with a smaller budget.
+deviations. The net and data are those of configs/mnist1d.py; the budget is smaller.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/init.py
            python -m lth_jax.sweep --config=configs/sweeps/init.py --config.seed=1 --workdir=runs/init-seed1

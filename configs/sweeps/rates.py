@@ -8,6 +8,8 @@ Command:   python -m lth_jax.sweep --config=configs/sweeps/rates.py
            python -m lth_jax.sweep --config=configs/sweeps/rates.py --config.seed=1 --workdir=runs/rates-seed1
            python scripts/best_rates.py runs/rates-sweep runs/rates-seed1
 Expected:  see docs/findings.md.
+Time:      2 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Variant:   ":smoke", 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
 from collections.abc import Callable

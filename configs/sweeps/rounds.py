@@ -7,6 +7,8 @@ by 95% to 10% of what is left a round, of each layer alike or of all together.
 Command:   python -m lth_jax.sweep --config=configs/sweeps/rounds.py
            python -m lth_jax.sweep --config=configs/sweeps/rounds.py --config.seed=1 --workdir=runs/rounds-seed1
 Expected:  see docs/findings.md.
+Time:      4 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Variant:   ":smoke", 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
 from collections.abc import Callable

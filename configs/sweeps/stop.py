@@ -8,6 +8,7 @@ Command:   python -m lth_jax.sweep --config=configs/sweeps/stop.py
            python -m lth_jax.sweep --config=configs/sweeps/stop.py --config.seed=1 --workdir=runs/stop-seed1
 Expected:  see docs/findings.md.
 Time:      3 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Variant:   ":smoke", 3 levels of 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
 from collections.abc import Callable

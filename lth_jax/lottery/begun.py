@@ -57,6 +57,12 @@ class Begun(NamedTuple):
         best = best._replace(params=large.params, batch_stats=large.batch_stats)
         return Training(state, self.start.masks, best, training.curves)
 
+    @property
+    def readable(self) -> "Begun":
+        """The same of the large nets, of which this process can read all."""
+        here = self._replace(training=devices.readable(self.training))
+        return here._replace(training=here.whole, compact=None)
+
 
 def begin(job: Job, start: Start, goal: Counts | None, saved: Newest) -> Begun:
     """A job as it was left; as it starts, where nothing was saved.

@@ -177,8 +177,7 @@ class Executor:
             if job.level == 0 and one.step == job.study.rewind_step:
                 tickets.keep_rewind_point(one.training.state)
             if job.is_ticket and one.step == job.study.prune_step:
-                training = one._replace(training=devices.readable(one.training)).whole
-                trained = Trained(training.state, one.start.masks)
+                trained = Trained(one.readable.training.state, one.start.masks)
                 tickets.keep_pruned_from(job.level, trained)
 
     def _is_due(self) -> bool:
@@ -197,8 +196,7 @@ class Executor:
 
     def _finish(self, begun: list[Begun]) -> None:
         """Writes what came of jobs, and forgets how they got there."""
-        begun = [one._replace(training=devices.readable(one.training)) for one in begun]
-        begun = [one._replace(training=one.whole, compact=None) for one in begun]
+        begun = [one.readable for one in begun]
         measured = self._trainer(begun[0].job).measure(begun)
         for one, found in zip(begun, measured, strict=True):
             job, start, _, _, end = one

@@ -199,8 +199,7 @@ class Solutions:
 
     def _finish(self, begun: Sequence[Begun]) -> None:
         """Keeps what came of jobs: what was measured, and the nets."""
-        ended = [one._replace(training=devices.readable(one.training)) for one in begun]
-        ended = [one._replace(training=one.whole, compact=None) for one in ended]
+        ended = [one.readable for one in begun]
         measured = self._trainer.measure(ended)
         for (job, start, _, _, end), found in zip(ended, measured, strict=True):
             records.write(self._records(job), results.runs(job, end, found))

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +12,11 @@ import optax
 
 from lth_jax import data, masks, models
 from lth_jax.config import ConfigError, StudyConfig, prune_step, rewind_step
-from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
 from lth_jax.lottery.fit import check_counts, check_loss, check_sample
 from lth_jax.lottery.loading import Loaded, Splits, load
+from lth_jax.lottery.network import make_module, make_network
 from lth_jax.masks import Params, Prunable
 from lth_jax.models import Network
 from lth_jax.pruning.criteria import Criterion, Evidence
@@ -184,8 +183,8 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
             f" {len(train.labels)}, the number of training examples"
         )
     check_sample(config, train)
-    module = _module(config, loaded.num_outputs)
-    network = _network(config, module, loaded.normalization, train)
+    module = make_module(config, loaded.num_outputs)
+    network = make_network(config, module, loaded.normalization, train)
     loss = LOSSES.find(config.loss.name)
     check_loss(config, loss, network, train)
     if config.prune.structure == "units":
@@ -208,52 +207,6 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
         splits=loaded.splits,
         data_note=loaded.note,
     )
-
-
-def _module(config: StudyConfig, num_classes: int) -> nn.Module:
-    model = config.model
-    initializer = models.INITIALIZERS.find(config.init.name)
-    # Where left out, an own model's field of the name keeps its own default.
-    given = {
-        "hidden_sizes": model.hidden_sizes,
-        "dropout_rate": model.dropout_rate,
-        "width": model.width if model.width != 1 else None,
-    }
-    return models.make_module(
-        model.name,
-        num_classes=num_classes,
-        kernel_init=models.times(config.init.scale, initializer),
-        dtype=jnp.dtype(config.compute_dtype),
-        **{name: value for name, value in given.items() if value},
-    )
-
-
-def _network(
-    config: StudyConfig,
-    module: nn.Module,
-    normalization: data.Normalization,
-    train: data.Split,
-) -> Network:
-    """The net, which augments and normalises its inputs itself."""
-    model, shape = config.model, train.inputs.shape[1:]
-    are_images = len(shape) == 3
-    if config.data.augment != "none" and not are_images:
-        raise ConfigError(
-            f"data.augment: {config.data.augment!r} is not allowed; must be 'none' for"
-            f" inputs of shape {shape}"
-        )
-    augment = AUGMENTATIONS[config.data.augment]
-    network = models.from_linen(module, train.inputs[:1], normalization.apply, augment)
-    try:
-        if not are_images and model.name in models.MODELS.keys() - {"lenet"}:
-            raise ValueError("it takes images [height, width, channels]")
-        jax.eval_shape(network.init, jax.random.key(0))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"model.name: {model.name!r} is not allowed for inputs of shape {shape}"
-            f" ({str(error).splitlines()[0]})"
-        ) from None
-    return network
 
 
 def _optimizer(
