@@ -7,6 +7,7 @@ from lth_jax.devices.mesh import (
     by_data,
     data_sizes,
     idle_devices,
+    in_whole_rounds,
     replicated,
     split_batch,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "free_memory_bytes",
     "from_first",
     "idle_devices",
+    "in_whole_rounds",
     "is_first",
     "num_cores",
     "on_host",

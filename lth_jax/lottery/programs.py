@@ -176,6 +176,10 @@ class Programs:
         splits: Splits = devices.replicated(self._study.splits, num_members, num_data)
         return splits
 
+    def in_whole_rounds(self, num_members: int) -> int:
+        """The least number of members, at least so many, that the devices divide."""
+        return devices.in_whole_rounds(num_members, self._num_data(num_members))
+
     def _num_data(self, num_members: int) -> int:
         """How many devices share the batches of each of so many members."""
         config = self._study.config

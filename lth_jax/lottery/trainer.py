@@ -20,6 +20,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.pace import Pace
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.segments import Segment
+from lth_jax.lottery.stacking import filled, split, stacked, without_repeated
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Params
 from lth_jax.training import Curves, Metrics, TrainState
@@ -89,13 +90,14 @@ class Trainer:
 
     def compile(self, begun: Sequence[Begun]) -> None:
         """Compiles what jobs of one program and step have yet to train by."""
-        job, training = begun[0].job, _stacked([one.training for one in begun])
+        job, size = begun[0].job, self._num_trained(begun)
+        training = filled(stacked([one.training for one in begun]), size)
         fixed, program = self._fixed(begun), self._program(begun)
         for segment in job.segments:
             name = program, segment.num_evals, segment.num_steps
             if segment.stop_step > begun[0].step and name not in self._compiled:
                 shape = segment.num_evals, segment.num_steps, job.study.config.batch_size
-                batches = np.zeros((_num_members(begun), *shape), np.int32)
+                batches = np.zeros((size, *shape), np.int32)
                 self._call(begun, fixed, segment, batches, training, (0, 0))
                 self._compiled.add(name)
 
@@ -111,13 +113,14 @@ class Trainer:
         """
         jobs, at = [one.job for one in begun], begun[0].step
         todo = [s for s in jobs[0].segments if s.stop_step > at]
-        fixed, training = self._fixed(begun), _stacked([one.training for one in begun])
+        fixed, size = self._fixed(begun), self._num_trained(begun)
+        training = filled(stacked([one.training for one in begun]), size)
         pace = self._paces[self._program(begun)]
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
             drawn = [host.submit(_indices, jobs, s) for s in todo[:1]]
             for number, segment in enumerate(todo, start=1):
-                batches = drawn.pop().result()
+                batches = filled(drawn.pop().result(), size)
                 following = todo[number : number + 1]
                 drawn = [host.submit(_indices, jobs, s) for s in following]
                 done = max(0, at - segment.start_step) // segment.num_steps
@@ -157,6 +160,16 @@ class Trainer:
         curves = jax.tree.map(lambda x, new: _written(x, new, at), curves, found)
         return Training(state, masks, best, curves)
 
+    def _num_trained(self, begun: Sequence[Begun]) -> int:
+        """How many members train: the last is repeated where devices do not divide them.
+
+        So each stays on its devices from call to call. Not where memory holds no more.
+        """
+        number = _num_members(begun)
+        more = self._programs.in_whole_rounds(number)
+        most = self._halving.at_once
+        return more if most is None or more <= most else number
+
     def _program(self, begun: Sequence[Begun]) -> Hashable:
         """What jobs train by: those with the same share compiled calls and their pace."""
         job, compact = begun[0].job, begun[0].compact
@@ -166,23 +179,24 @@ class Trainer:
     def _fixed(self, begun: Sequence[Begun]) -> _Fixed:
         """What stays the same in all calls that train these jobs."""
         job, compact = begun[0].job, begun[0].compact
-        draw_keys = jnp.concatenate([one.job.keys("draws") for one in begun])
-        rates = _stacked([one.job.rates for one in begun])
+        segment_of, own = self._programs.static, _frozen(begun)
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
-            own: Any = _stacked([one.goal for one in begun]), mask_keys
-            changing = functools.partial(self._programs.changing, job.how.dynamics)
-            return _Fixed(changing, own, rates, draw_keys)
-        if compact is not None:
+            own = stacked([one.goal for one in begun]), mask_keys
+            segment_of = functools.partial(self._programs.changing, job.how.dynamics)
+        elif compact is not None:
             small = compact.module, compact.is_flat
+            own = compact.kept
             segment_of = functools.partial(self._programs.compact, *small)
-            return _Fixed(segment_of, compact.kept, rates, draw_keys)
-        return _Fixed(self._programs.static, _frozen(begun), rates, draw_keys)
+        rates = stacked([one.job.rates for one in begun])
+        draw_keys = jnp.concatenate([one.job.keys("draws") for one in begun])
+        theirs = filled((own, rates, draw_keys), self._num_trained(begun))
+        return _Fixed(segment_of, *theirs)
 
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """What was not measured while jobs trained, of the large nets."""
         frozen = _frozen(begun)
-        end = _stacked([one.training for one in begun])
+        end = stacked([one.training for one in begun])
         test_at_best, at_best = self._evaluate("test", end.best.state, frozen)
         accuracies = None
         if at_best is not None:
@@ -193,7 +207,7 @@ class Trainer:
             self._evaluate("train", end.state, frozen)[0],
             accuracies,
         )
-        return _split(found, len(begun))
+        return split(found, len(begun))
 
     def _check_finite(
         self, begun: Sequence[Begun], steps: np.ndarray, found: Curves
@@ -219,7 +233,7 @@ class Trainer:
 
     def _at_start(self, split: str, begun: Sequence[Begun]) -> Metrics:
         """Metrics of what jobs start from, float32[M]."""
-        start = _stacked([one.start.state for one in begun])
+        start = stacked([one.start.state for one in begun])
         return self._evaluate(split, start, _frozen(begun))[0]
 
     def _evaluate(
@@ -236,7 +250,8 @@ class Trainer:
 
 def _reached(begun: Sequence[Begun], training: Training) -> list[Begun]:
     """Jobs at what all of them together have come to."""
-    parts = zip(begun, _split(training, len(begun)), strict=True)
+    training = without_repeated(training, _num_members(begun))
+    parts = zip(begun, split(training, len(begun)), strict=True)
     return [one._replace(training=part) for one, part in parts]
 
 
@@ -244,31 +259,11 @@ def _num_members(begun: Sequence[Begun]) -> int:
     return sum(len(one.job.members) for one in begun)
 
 
-def _stacked(trees: Sequence[Any]) -> Any:
-    if len(trees) == 1:
-        return trees[0]
-    # On the host, since jobs may lie on different devices.
-    parts = devices.on_host(list(trees))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-
-
-def _split(tree: Any, number: int) -> list[Any]:
-    """As many trees, of the members of one job each."""
-    if number == 1:
-        return [tree]
-    # On the host: members lie on several devices, and slicing there makes these wait for
-    # one another, which on CPU can deadlock.
-    tree = devices.on_host(tree)
-    return [
-        jax.tree.map(lambda x, i=i: np.split(x, number)[i], tree) for i in range(number)
-    ]
-
-
 def _frozen(begun: Sequence[Begun]) -> Params | None:
     """What pruned weights stay at; None where all are 0, so that nothing is added."""
     if all(one.start.frozen is None for one in begun):
         return None
-    return _stacked(
+    return stacked(
         [
             jax.tree.map(jnp.zeros_like, one.start.state.params)
             if one.start.frozen is None

@@ -46,14 +46,20 @@ def whole_segments(self, first, segment):
     return segment.num_evals
 
 
-def train(built, files, check_interrupted=None, cut=whole_segments) -> None:
+def always(self):
+    """In place of `Spacing.is_due`: a checkpoint is written after each call."""
+    return True
+
+
+def train(
+    built, files, check_interrupted=None, cut=whole_segments, is_due=always
+) -> None:
     """Trains what is not done yet of a study.
 
-    `check_interrupted` is called after each compiled call, and at the end of a job. A
-    checkpoint is written after each.
+    `check_interrupted` is called after each compiled call, and at the end of a job.
     """
-    always = mock.patch.object(Spacing, "is_due", lambda self: True)
-    with mock.patch.object(Pace, "stop", cut), always:
+    due = mock.patch.object(Spacing, "is_due", is_due)
+    with mock.patch.object(Pace, "stop", cut), due:
         asked = check_interrupted and Asked(check_interrupted)
         Executor([Tickets(built, files)], asked).run()
 
@@ -74,11 +80,11 @@ def started_with_goal(tickets, arm, level):
     return start(own, tickets.find(own))
 
 
-def run(config, root, built=None, check_interrupted=None, cut=whole_segments):
-    """Runs a study; returns its workdir."""
+def run(config, root, built=None, *how, **more):
+    """Runs a study, as `train` says; returns its workdir."""
     built = build(config) if built is None else built
     with claim.opened(root, config, built.data_note) as files:
-        train(built, files, check_interrupted, cut)
+        train(built, files, *how, **more)
     return files
 
 
