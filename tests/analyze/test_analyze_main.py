@@ -15,6 +15,7 @@ from support.runs import run
 
 from lth_jax import config as lth_config
 from lth_jax import report
+from lth_jax.analysis.alignment import identity, places_of, rearrange
 from lth_jax.analysis.outcomes import early_stop, outcomes
 from lth_jax.analysis.verdict import judge
 from lth_jax.analyze.__main__ import main
@@ -274,7 +275,8 @@ def planted(study, monkeypatch):
     starts = {}
 
     def note(self, jobs):
-        kinds = [job.name.split("_")[1].split("-")[0] for job in jobs]
+        names = [job.name.removeprefix("transferred_") for job in jobs]
+        kinds = [name.rpartition("-")[0] for name in names]
         found = zip(kinds, jobs, strict=True)
         starts.update({(kind, job.level): job.start for kind, job in found})
         raise UserError("nothing trains")
@@ -321,6 +323,46 @@ def test_replicates_are_given_what_the_next_one_has(study, planted):
     for found, had in ((start.state.params, weights), (start.masks, masks)):
         np.testing.assert_array_equal(found["dense_1"]["kernel"], had[path][::-1])
     assert ("random", 1) not in planted  # its arm `shuffle` keeps as many
+
+
+def test_of_a_source_whose_units_changed_places_aligned_tickets_are_the_own(
+    study, tmp_path, planted, monkeypatch, tiny_config
+):
+    source = Workdir(tmp_path / "source")
+    shutil.copytree(study.root, source.root)
+    built = build(tiny_config)
+    layout = built.network.module.layout()
+    nets = Tickets(built, study)
+    own = jax.tree.map(lambda x: np.asarray(x[0]), nets.initial.params)
+    units = identity(layout, own) | {"dense_0": np.roll(np.arange(12), 5)}
+    places = places_of(layout, own, units)
+    moved = jax.vmap(rearrange, (0, None))
+
+    def changed(self, jobs):
+        nets = found(self, jobs)
+        if self._tickets.workdir.root == study.root:
+            return nets
+        return [net._replace(params=moved(net.params, places)) for net in nets]
+
+    found = Solutions.of
+    monkeypatch.setattr(Solutions, "of", changed)
+    weights, masks = tickets.load_all(study.ticket(2))
+    _, provenance = tickets.load_masks(study.ticket(2))
+    nested = (unflatten_dict(x, sep="/") for x in (weights, masks))
+    tickets.save(source.ticket(2), *(moved(x, places) for x in nested), provenance)
+    flags = [f"--workdir={study.root}", f"--source={source.root}", "--levels=2"]
+    assert main(["transfer", *flags, "--align", "--kinds=masks,tickets"]) == 2
+    assert planted.keys() == {
+        (kind, 2) for kind in ("masks", "masks_aligned", "tickets", "tickets_aligned")
+    }
+    for path, kept in masks.items():
+        layer, leaf = path.split("/")
+        start = planted["masks_aligned", 2]
+        np.testing.assert_array_equal(start.masks[layer][leaf], kept)
+        start = planted["tickets_aligned", 2].state.params[layer][leaf]
+        np.testing.assert_array_equal(start, weights[path])
+    before = planted["masks", 2].masks["dense_0"]["kernel"]
+    assert (before != masks["dense_0/kernel"]).any()
 
 
 @pytest.mark.slow
