@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -173,17 +172,7 @@ def _planted(
         init_key=job.keys("init"),
         mask_key=job.keys("masks"),
     )
-    start = begin(origin, given)
-    name = f"transferred_{what}-{_digest(start)}"
-    return Planted(**vars(job), start=start, name=name)
-
-
-def _digest(start: Start) -> str:
-    """Of the nets that start: other sources, replicates or inits have another."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(jax.device_get((start.state.params, start.masks))):
-        digest.update(leaf.tobytes())
-    return digest.hexdigest()[:16]
+    return Planted.at(job, f"transferred_{what}", begin(origin, given))
 
 
 def _are_as_many(a: Masks, b: Masks) -> bool:

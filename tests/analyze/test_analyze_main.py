@@ -20,7 +20,8 @@ from lth_jax.analysis.outcomes import early_stop, outcomes
 from lth_jax.analysis.verdict import judge
 from lth_jax.analyze.__main__ import main
 from lth_jax.errors import UserError
-from lth_jax.lottery.solutions import Solutions
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Planted, Solutions
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.lottery.trainer import Trainer
@@ -433,6 +434,72 @@ def test_a_source_that_has_no_place_is_refused(study, tiny_config, tmp_path, cap
     assert "source: needed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_the_mean_of_copies_that_are_alike_is_the_study_itself(
+    study, written, monkeypatch
+):
+    monkeypatch.setattr(Job, "_of_copy", lambda self, purpose: purpose)
+    assert main(["swamp", f"--workdir={study.root}", "--copies=3"]) == 0
+    found = analyses.read(study.analysis("swamp"))
+    ended = outcomes(records.read(study.records))
+    for level, own in enumerate(found["levels"]):
+        outcome = ended["ticket", level]
+        assert own["density"] == outcome.density
+        assert own["mean_minus_copy"]["value"] == own["mean_minus_ticket"]["value"] == 0
+        assert own["mean"]["value"] == pytest.approx(outcome.final_metric.mean())
+    assert "Is the mean of copies a better ticket?" in titles(study)
+
+
+@pytest.mark.slow
+def test_masks_are_pruned_from_the_mean_of_copies(
+    study, written, tiny_config, monkeypatch
+):
+    starts = []
+    made = Planted.at.__func__
+    monkeypatch.setattr(
+        Planted,
+        "at",
+        classmethod(lambda cls, *x: starts.append(x) or made(cls, *x)),
+    )
+    assert main(["swamp", f"--workdir={study.root}", "--copies=3", "--last=1"]) == 0
+    ((job, _, start),) = starts
+    solutions = Solutions(Tickets(build(tiny_config), study))
+    copies = solutions.of(
+        [
+            dataclasses.replace(job.parent, study=solutions._tickets.study, copy=copy)
+            for copy in range(3)
+        ]
+    )
+    mean = np.mean([x.params["dense_0"]["kernel"] for x in copies], 0)
+    for weights, kept in zip(mean, start.masks["dense_0"]["kernel"], strict=True):
+        ranks = np.argsort(np.argsort(np.abs(weights).ravel())).reshape(weights.shape)
+        np.testing.assert_array_equal(kept, ranks >= round(0.2 * weights.size))
+    # The mean is another net than the ticket, so its masks are.
+    own = tickets.load_masks(study.ticket(1))[0]["dense_0/kernel"]
+    assert (own != np.asarray(start.masks["dense_0"]["kernel"])).any()
+    assert len(analyses.read(study.analysis("swamp"))["levels"]) == 2
+    state = Tickets(build(tiny_config), study).initial.params["dense_0"]["kernel"]
+    masked = np.where(start.masks["dense_0"]["kernel"], state, 0)
+    np.testing.assert_array_equal(start.state.params["dense_0"]["kernel"], masked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("prune.at: '20'", {"prune": lth_config.PruneConfig(at="20")}),
+        ("rewind.preset: 'lr_r", {"rewind": lth_config.RewindConfig("lr_rewind", "20")}),
+    ],
+)
+def test_a_study_whose_levels_need_more_than_weights_has_no_mean_to_prune(
+    field, change, tiny_config, tmp_path, capsys
+):
+    small = {"arms": ("ticket",), "num_levels": 2, "num_replicates": 1}
+    study = run(dataclasses.replace(tiny_config, **small, **change), tmp_path)
+    assert main(["swamp", f"--workdir={study.root}"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {field}")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -451,6 +518,7 @@ def test_a_source_that_has_no_place_is_refused(study, tiny_config, tmp_path, cap
         ),
         (["spectrum", "--workdir={root}", "--top=70"], "top: 70 is not allowed"),
         (["cost", "--workdir={root}", "--until=never"], "until: 'never' is not allowed"),
+        (["swamp", "--workdir={root}", "--copies=1"], "copies: 1 is not allowed"),
         (["transfer", "--workdir={root}", "--kinds=mask"], "kinds: 'mask' is not all"),
         (["transfer", "--workdir={root}", "--source=runs/no"], "source: runs/no holds"),
         (["connectivity", "--workdir={root}", "--between=nets"], "one of copies, levels"),
