@@ -26,9 +26,10 @@ def sections(found: Found) -> list[Section]:
     )
     lead = (
         f"{found['copies']} copies of each ticket differ in the order of their data"
-        " alone. The mean of their weights is measured, and pruned for the next level (SWAMP). A"
-        " mean that reaches less than its copies shows that they are not connected. It"
-        f" takes {found['copies']} times the training of the study's own ticket."
+        " alone. The mean of their weights is measured, and pruned for the next level"
+        " (SWAMP). A mean that reaches less than its copies shows that they are not"
+        f" connected. It takes {found['copies']} times the training of the study's own"
+        " tickets."
     )
     plots = {
         "swamp_reached": density_plots.draw(
