@@ -69,7 +69,7 @@ def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Mov
     start = _layers(subject, subject.start(job).state.params)
     ended, kept = _layers(subject, end.params), _layers(subject, end.masks)
     found = {job.arm: movements(start, ended, kept)}
-    following = _pruned_from(subject, job)
+    following = subject.pruned_from(job)
     if following is None:
         return found
     survive = _layers(subject, following.masks)
@@ -78,16 +78,6 @@ def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Mov
     return found | {
         what: movements(start, ended, chosen) for what, chosen in parts.items()
     }
-
-
-def _pruned_from(subject: Subject, job: Job) -> Solution | None:
-    """The tickets that were pruned from those of a job; None if none were, or not yet."""
-    level = job.level + 1
-    is_parent = job.is_ticket and not (subject.study.is_one_shot and job.level > 0)
-    is_there = level < subject.config.num_levels and subject.workdir.level(level).exists()
-    if not (is_parent and is_there):
-        return None
-    return subject.trained_again([subject.job("ticket", level)])[0]
 
 
 def _layers(subject: Subject, tree: Any) -> Mapping[str, np.ndarray]:

@@ -18,6 +18,7 @@ from lth_jax.analysis.spectrum import Ritz, hessian_product, probe, ritz, spectr
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
+from lth_jax.analyze.sharpness import pruned_directions
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.lottery.study import Study
@@ -28,6 +29,7 @@ from lth_jax.training.losses import Examples
 
 _MOST_LEVELS = 6
 _NUM_POINTS = 400  # of a density
+_DIRECTIONS = "pruned", "random"
 _WIDTH = 0.005  # of the normal distributions that smooth it, of the whole range
 
 
@@ -58,6 +60,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     found = []
     heads = [f"eigenvalue {i}" for i in range(1, asked.top + 1)]
     rows = [["level", "density", *heads, "least", "mean of all"]]
+    rows[0] += ["pruned", "at random"]
     for level in levels:
         job = subject.job("ticket", level)
         (nets,) = subject.trained_again([job])
@@ -65,13 +68,16 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         members = *nets, job.keys("probes")
         seen = Ritz(*subject.solutions.each(measure, members, (order,)))
         own = _shown(seen, asked.top)
-        found.append({"level": level, "density": density, **as_json(own)})
+        along = pruned_directions(subject, job, nets, order, asked.probes)
+        place = {"level": level, "density": density, "along": along and as_json(along)}
+        found.append({**place, **as_json(own)})
         missing = [""] * (asked.top - len(own["top"]))
         cells = [
             *map(_text, own["top"]),
             *missing,
             _text(own["least"]),
             _text(own["mean"]),
+            *(_text(along[x]["curvature"]) if along else "" for x in _DIRECTIONS),
         ]
         rows.append([str(level), percent(density), *cells])
     names = ("steps", "probes", "examples")
@@ -81,7 +87,8 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     note = (
         "\n\nEigenvalues of the Hessian of the training loss where each level ended, on"
         f"\nthe weights that are left. The largest are off by {bound:.0e} at most;"
-        "\nmore --steps make them exacter."
+        "\nmore --steps make them exacter. Pruned: the curvature towards what the next"
+        "\nlevel prunes; at random: as much of each layer, drawn."
     )
     return settings | {"levels": found}, "\n".join(aligned(rows)) + note
 

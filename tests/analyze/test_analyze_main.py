@@ -7,6 +7,7 @@ import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
@@ -258,9 +259,43 @@ def test_spectrum_of_a_study_is_that_of_its_whole_hessian(study, tiny_config, wr
     assert found == pytest.approx(np.mean(tops, 0), rel=1e-4)
     assert level["mean"]["value"] == pytest.approx(np.mean(means), rel=0.5)  # of 2 probes
     assert level["error_bound"] < 1e-3 * found[0]
+    assert level["along"] is None  # nothing is pruned after the last
     width = np.diff(level["grid"])[0]
     assert np.sum(level["spectrum"]) * width == pytest.approx(1, abs=0.01)
     assert "How sharp is the minimum?" in titles(study)
+
+
+@pytest.mark.slow
+def test_sharpness_of_a_study_is_that_of_its_loss_along_the_line(
+    study, tiny_config, written
+):
+    flags = [f"--workdir={study.root}", "--levels=1", "--probes=3", "--steps=5"]
+    assert main(["spectrum", *flags]) == 0
+    (level,) = analyses.read(study.analysis("spectrum"))["levels"]
+    built, curvatures, rises = build(tiny_config), [], []
+    nets = Tickets(built, study)
+    following, parent = nets.trained(2), nets.trained(1).state.params
+    inputs, labels = built.splits.train
+    for replicate in range(2):
+        params, kept = jax.tree.map(
+            lambda x, r=replicate: x[r], (parent, following.masks)
+        )
+        away = jax.tree.map(lambda p, m: jnp.where(m, 0, -p), params, kept)
+
+        def loss(share, params=params, away=away):
+            at = jax.tree.map(lambda p, d: p + share * d, params, away)
+            logits, _ = built.network.apply(at, {}, inputs, False, None)
+            return built.loss.per_example(logits, labels).mean()
+
+        length = sum((x**2).sum() for x in jax.tree.leaves(away))
+        curvatures.append(jax.hessian(loss)(0.0) / length)
+        rises.append(loss(1.0) - loss(0.0))
+    pruned = level["along"]["pruned"]
+    assert pruned["curvature"]["value"] == pytest.approx(np.mean(curvatures), rel=1e-3)
+    assert pruned["rise"]["value"] == pytest.approx(np.mean(rises), rel=1e-3, abs=1e-5)
+    random = level["along"]["random"]
+    assert random["rise"]["value"] > pruned["rise"]["value"]  # which prunes small ones
+    assert "Is what is pruned flat?" in titles(study)
 
 
 def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
