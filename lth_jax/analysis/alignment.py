@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from lth_jax.layout import INPUTS, Layout, streams
 from lth_jax.leaves import named_leaves, split
 from lth_jax.masks import Params
-from lth_jax.wiring import Wiring, wire
+from lth_jax.wiring import Kernel, Wiring, wire
 
 Units = Mapping[str, np.ndarray]  # int64[units] by residual stream, a permutation each
 
@@ -84,17 +84,14 @@ def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) ->
       ValueError: naming a leaf that belongs to no layer of the layout.
     """
     wiring, stream_of = wire(layout, params), streams(layout)
-    kernels, modules = {}, {}
+    kernels: dict[str, tuple[Kernel, np.ndarray, np.ndarray]] = {}
+    modules: dict[str, np.ndarray] = {}
     for place in layout:
         for layer in place.layers:
             kernel = wiring.kernels[layer.name]
-            read = units[stream_of[layer.reads]]
-            kernels[kernel.path] = kernel, read, units[stream_of[place.name]]
-            modules |= {
-                name: units[stream_of[place.name]]
-                for name in (layer.name, layer.norm)
-                if name
-            }
+            read, written = (units[stream_of[x]] for x in (layer.reads, place.name))
+            kernels[kernel.path] = kernel, read, written
+            modules |= {name: written for name in (layer.name, layer.norm) if name}
     tree = params if tree is None else tree
     found = []
     for path, leaf in named_leaves(tree):

@@ -18,7 +18,7 @@ from lth_jax.analysis.spectrum import Ritz, hessian_product, probe, ritz, spectr
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
-from lth_jax.analyze.sharpness import pruned_directions
+from lth_jax.analyze.sharpness import Directions, pruned_directions, told
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.lottery.study import Study
@@ -29,7 +29,6 @@ from lth_jax.training.losses import Examples
 
 _MOST_LEVELS = 6
 _NUM_POINTS = 400  # of a density
-_DIRECTIONS = "pruned", "random"
 _WIDTH = 0.005  # of the normal distributions that smooth it, of the whole range
 
 
@@ -39,8 +38,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=60, help="of Lanczos' method")
     add("--probes", type=int, default=4, help="random directions that it starts from")
     add("--top", type=int, default=3, help="how many of the largest eigenvalues")
-    told = "training examples that the loss is of, drawn once; of fewer, all"
-    add("--examples", type=int, default=5000, help=told)
+    of = "training examples that the loss is of, drawn once; of fewer, all"
+    add("--examples", type=int, default=5000, help=of)
 
 
 def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
@@ -60,7 +59,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     found = []
     heads = [f"eigenvalue {i}" for i in range(1, asked.top + 1)]
     rows = [["level", "density", *heads, "least", "mean of all"]]
-    rows[0] += ["pruned", "at random"]
+    by_place: dict[tuple[int, float], Directions] = {}
     for level in levels:
         job = subject.job("ticket", level)
         (nets,) = subject.trained_again([job])
@@ -71,13 +70,13 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         along = pruned_directions(subject, job, nets, order, asked.probes)
         place = {"level": level, "density": density, "along": along and as_json(along)}
         found.append({**place, **as_json(own)})
+        by_place |= {(level, density): along} if along else {}
         missing = [""] * (asked.top - len(own["top"]))
         cells = [
             *map(_text, own["top"]),
             *missing,
             _text(own["least"]),
             _text(own["mean"]),
-            *(_text(along[x]["curvature"]) if along else "" for x in _DIRECTIONS),
         ]
         rows.append([str(level), percent(density), *cells])
     names = ("steps", "probes", "examples")
@@ -87,10 +86,9 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     note = (
         "\n\nEigenvalues of the Hessian of the training loss where each level ended, on"
         f"\nthe weights that are left. The largest are off by {bound:.0e} at most;"
-        "\nmore --steps make them exacter. Pruned: the curvature towards what the next"
-        "\nlevel prunes; at random: as much of each layer, drawn."
+        "\nmore --steps make them exacter."
     )
-    return settings | {"levels": found}, "\n".join(aligned(rows)) + note
+    return settings | {"levels": found}, "\n".join(aligned(rows)) + note + told(by_place)
 
 
 def _text(estimate: Estimate) -> str:

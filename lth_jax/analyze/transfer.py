@@ -129,9 +129,9 @@ def _jobs(
         matched = source.aligned(given, told) if asked.align else given
         for what in _tried(asked):
             kind = what.removesuffix(_ALIGNED)
-            own = given if what == kind else matched
+            part = given if what == kind else matched
             jobs[what, level] = _planted(
-                subject, "ticket", level, what, starts[kind], own
+                subject, "ticket", level, what, starts[kind], part
             )
         own, _ = tickets.load_masks(subject.workdir.ticket(level))
         theirs = dict(masks_lib.named_leaves(given.masks))
