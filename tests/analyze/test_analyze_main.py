@@ -153,6 +153,23 @@ def test_connectivity_of_levels_is_from_the_one_before(study, capsys, written):
     assert set(shown) <= set(titles(study))
 
 
+def assert_survivors(study, found, path):
+    """What was said of a layer at level 2 is what the ticket files have."""
+    init = tickets.load_all(study.ticket(0))[0][path]
+    kept = tickets.load_masks(study.ticket(2))[0][path]
+    pairs = zip(np.abs(init), kept, strict=True)
+    sizes = [size[own].mean() / size.mean() for size, own in pairs]
+    assert found["inits"]["size"]["value"] == pytest.approx(np.mean(sizes), rel=1e-5)
+    for direction, axis in (("incoming", 1), ("outgoing", 2)):
+        share = kept.mean(axis)  # [R, units]
+        mean, each = kept.mean((1, 2)), kept.shape[axis]
+        total = kept[0].size
+        chance = mean * (1 - mean) / each * (total - each) / (total - 1)
+        expected = np.sqrt(((share - mean[:, None]) ** 2).mean(1) / chance).mean()
+        own = found["connections"][direction]["unevenness"]["value"]
+        assert own == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.slow
 def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
     flags = [f"--workdir={study.root}", "--levels=1,2"]
@@ -176,6 +193,10 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
         said = first["moved"][what][path]["distance"]["value"]
         assert said == pytest.approx(np.mean(found), rel=1e-5)
     assert "Do survivors move otherwise?" in titles(study)
+    assert_survivors(study, last["survivors"]["output/kernel"], "output/kernel")
+    assert {"Which inits survive?", "Are connections even over units?"} <= set(
+        titles(study)
+    )
     assert main(["movement", *flags, "--against="]) == 0
     assert analyses.read(study.analysis("movement"))["levels"][1]["moved"].keys() == {
         "ticket"

@@ -43,7 +43,7 @@ def sections(found: Found) -> list[Section]:
             _drawn(found, minus),
             metric.scale,
             reference=0.0,
-            reference_name="mean",
+            reference_name="equal",
             text=metric.difference,
         ),
     }
