@@ -19,6 +19,7 @@ from lth_jax import report
 from lth_jax.analysis.alignment import identity, places_of, rearrange
 from lth_jax.analysis.outcomes import early_stop, outcomes
 from lth_jax.analysis.verdict import judge
+from lth_jax.analyze import smallest
 from lth_jax.analyze.__main__ import main
 from lth_jax.errors import UserError
 from lth_jax.lottery.jobs import Job
@@ -251,6 +252,28 @@ def test_cost_of_a_study_counts_the_weights_of_its_dense_layers(study, written):
     last = analyses.read(study.analysis("cost"))["levels"][2]
     expected = use * np.mean(np.divide(steps[2], steps[0]))
     assert last["sparse"]["use"]["value"] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_criteria_cost_what_trains_before_they_prune(
+    tiny_config, tmp_path, written, monkeypatch
+):
+    prune = lth_config.PruneConfig(densities=(0.7, 0.4), mask_steps=30)
+    arms = ("ticket", "snip", "random_er", "supermask")
+    study = run(dataclasses.replace(tiny_config, arms=arms, prune=prune), tmp_path)
+    sparsest = lambda known, margin: {arm: known[arm, 2] for arm in arms}  # noqa: E731
+    monkeypatch.setattr(smallest, "smallest_matching", sparsest)
+    assert main(["cost", f"--workdir={study.root}"]) == 0
+    rows = analyses.read(study.analysis("cost"))["criteria"]
+    found = {row["criterion"]: row for row in rows}
+    assert found.keys() == set(arms)
+    for arm, steps in {"ticket": 40, "snip": 0, "random_er": 0, "supermask": 30}.items():
+        density, cost = found[arm]["density"], found[arm]["cost"]["value"]
+        assert density == pytest.approx(0.4, abs=0.01)
+        assert cost == pytest.approx(steps / 40 + density, rel=1e-4)
+    costs = [row["cost"]["value"] for row in rows]
+    assert costs == sorted(costs)
+    assert "Which criterion is cheapest?" in titles(study)
 
 
 @pytest.mark.slow
