@@ -1,6 +1,14 @@
 """Analyze: what a study's tickets say beyond its records, one analysis a file."""
 
-from lth_jax.analyze import connectivity, cost, movement, overlap, spectrum, transfer
+from lth_jax.analyze import (
+    connectivity,
+    cost,
+    movement,
+    overlap,
+    spectrum,
+    swamp,
+    transfer,
+)
 from lth_jax.analyze.analysis import Analysis
 
 ANALYSES: dict[str, Analysis] = {
@@ -9,5 +17,6 @@ ANALYSES: dict[str, Analysis] = {
     "movement": movement.ANALYSIS,
     "spectrum": spectrum.ANALYSIS,
     "cost": cost.ANALYSIS,
+    "swamp": swamp.ANALYSIS,
     "transfer": transfer.ANALYSIS,
 }

@@ -127,6 +127,19 @@ class Subject:
                 return dataclasses.replace(job, arm=arm)
         raise ValueError(f"level {level}; the study has {self.config.num_levels}")
 
+    def pruned_from(self, job: Job) -> Solution | None:
+        """The tickets that were pruned from a job's; None if none were, or not yet.
+
+        Raises:
+          UserError: as `trained_again`.
+        """
+        level = job.level + 1
+        is_parent = job.is_ticket and not (self.study.is_one_shot and job.level > 0)
+        is_there = level < self.config.num_levels and self.workdir.level(level).exists()
+        if not (is_parent and is_there):
+            return None
+        return self.trained_again([self.job("ticket", level)])[0]
+
     def start(self, job: Job) -> Start:
         """Where a job's members started, axis R.
 

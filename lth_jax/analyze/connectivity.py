@@ -23,11 +23,9 @@ from lth_jax.report.table import aligned
 from lth_jax.store import analyses, records
 from lth_jax.store.analyses import Found
 from lth_jax.store.files import DamagedFile
-from lth_jax.training import sampling
 
 _BETWEEN = ("copies", "levels")
 _MOST_LEVELS = 4  # that train again by default
-_MOST_BATCHES = 100  # that batch statistics are estimated on
 _BOUNDS: dict[str, Bounds] = {"error": (0.0, 1.0), "loss": (0.0, np.inf)}
 _Values = Mapping[str, np.ndarray]  # by measure, float[R, pairs, points]
 
@@ -140,8 +138,7 @@ def _lines(
             params, stats = line(*(nets.member(at) for nets in pair), asked.points)
             for kind in kinds:
                 if kind == "anew":
-                    batches, key = _batches(job, replicate)
-                    own = solutions.statistics(params, stats, batches, key)
+                    own = solutions.statistics(job, replicate, params, stats)
                 else:
                     own = stats
                 metrics = solutions.metrics(asked.split, params, own)
@@ -150,15 +147,6 @@ def _lines(
         kind: jax.tree.map(lambda *x: np.stack(x), *[_stacked(x) for x in values])
         for kind, values in measured.items()
     }
-
-
-def _batches(job: Job, replicate: int) -> tuple[np.ndarray, jax.Array]:
-    """Batches of the training set for statistics: of an epoch, or so many of it."""
-    study, at = job.study, job.study.config.replicates.index(replicate)
-    size, number = study.config.batch_size, len(study.splits.train.labels)
-    key = study.member_keys(job.arm, job.level, "statistics")[at]
-    most = min(_MOST_BATCHES, number // size)
-    return sampling.batch_indices(key, 0, most, batch_size=size, num_examples=number), key
 
 
 def _errors(metrics: Mapping[str, Any]) -> _Values:

@@ -1,23 +1,22 @@
 """Cost: what it takes to find a study's tickets, and what they save."""
 
 import argparse
-from typing import Any
 
 import jax
 import numpy as np
 
-from lth_jax import masks as masks_lib
 from lth_jax.analysis import intervals
 from lth_jax.analysis.cost import Spending, spending
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import Outcome, outcomes
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
+from lth_jax.analyze import smallest
 from lth_jax.analyze.analysis import Analysis, Subject
+from lth_jax.analyze.forward_pass import Products, kept, products_of
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.report.table import aligned
-from lth_jax.shrinking.products import multiply_adds
 from lth_jax.store import records, tickets
 from lth_jax.store.analyses import Found
 
@@ -42,7 +41,8 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     if not levels:
         raise UserError(f"level 0 is not finished in {subject.workdir.root}")
     reached = [known["ticket", level] for level in levels]
-    every, live = _multiply_adds(subject, levels)
+    products = products_of(subject)
+    every, live = _multiply_adds(subject, products, levels)
     steps, used = _steps(subject, reached, asked.until)
     size, shots = subject.config.batch_size, subject.study.is_one_shot
     compute = jax.jit(jax.vmap(lambda own, *x: spending(own, x[0], x[1], size, shots)))
@@ -64,8 +64,10 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
             if outcome.level == 0:  # of which nothing is to be found
                 cells[0] = cells[-1] = ""
             rows.append([*row, *cells, outcome.metric.text(metric)])
+    criteria = smallest.by_criterion(subject, known, products, asked.until)
     settings = {
         "until": asked.until,
+        "criteria": as_json(criteria),
         "metric": reached[0].metric.name,
         "dense_flops": (flops := float(by_kind["dense"].use[:, 0].mean())),
     }
@@ -74,26 +76,16 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         " (dense), or of\nthose that are left (sparse). Finding pays after so many uses;"
         " never, where some\nreplicate saves nothing."
     )
-    return settings | {"levels": found}, "\n".join(aligned(rows)) + told
+    table = "\n".join(aligned(rows)) + told + smallest.told(criteria)
+    return settings | {"levels": found}, table
 
 
-def _multiply_adds(subject: Subject, levels: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _multiply_adds(
+    subject: Subject, products: Products, levels: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Of an example's forward pass, float[R, levels]: of all weights; of those left."""
-    study, test = subject.study, subject.study.splits.test.inputs
-    params, stats = jax.eval_shape(study.network.init, jax.random.key(0))
-    batch = jax.ShapeDtypeStruct((1, *test.shape[1:]), test.dtype)
-
-    def apply(params: Any, stats: Any, inputs: Any) -> Any:
-        return study.network.apply(params, stats, inputs, False, None)[0]
-
-    products = multiply_adds(apply, params, stats, batch)
-    sizes = {path: leaf.size for path, leaf in masks_lib.named_leaves(params)}
-    live = []
-    for level in levels:
-        kept, _ = tickets.load_masks(subject.workdir.ticket(level))
-        flat = {path: mask.reshape(len(mask), -1).sum(1) for path, mask in kept.items()}
-        live.append(sum(n * flat[path] / sizes[path] for path, n in products.items()))
-    found = np.stack(live, 1)
+    masks = (tickets.load_masks(subject.workdir.ticket(level))[0] for level in levels)
+    found = np.stack([kept(products, own) for own in masks], 1)
     return np.full(found.shape, float(sum(products.values()))), found
 
 

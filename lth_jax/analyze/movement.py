@@ -15,6 +15,7 @@ from lth_jax.analysis.overlap import NET
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
+from lth_jax.analyze.survivors import of_all, survivors
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution
 from lth_jax.report.table import aligned
@@ -43,13 +44,20 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         jobs += [subject.job(asked.against, level) for level in levels if level > 0]
     nets = dict(zip(jobs, subject.trained_again(jobs), strict=True))
     by_level: dict[int, dict[str, dict[str, Movement]]] = {level: {} for level in levels}
-    densities = {}
+    densities, kept = {}, {}
     for job, end in nets.items():
         by_level[job.level] |= _moved(subject, job, end)
         if job.is_ticket:
             densities[job.level] = masks_lib.density(end.masks, subject.study.prunable)
+            kept[job.level] = _layers(subject, end.masks)
+    init = _layers(subject, subject.rewound.initial.params)
     found = [
-        {"level": level, "density": densities[level], "moved": as_json(by_level[level])}
+        {
+            "level": level,
+            "density": densities[level],
+            "moved": as_json(by_level[level]),
+            "survivors": as_json(survivors(init, kept[level])),
+        }
         for level in levels
     ]
     rows = [["level", "density", "weights", "distance", "growth", "flips, %"]]
@@ -61,7 +69,8 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         "\n\nMeans of a weight from the start to the end of a level: |end - start|,"
         "\n|end| - |start|, and the share that changes its sign."
     )
-    return {"against": asked.against, "levels": found}, "\n".join(aligned(rows)) + told
+    settings = {"against": asked.against, "inits": of_all(init)}
+    return settings | {"levels": found}, "\n".join(aligned(rows)) + told
 
 
 def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Movement]]:
@@ -69,7 +78,7 @@ def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Mov
     start = _layers(subject, subject.start(job).state.params)
     ended, kept = _layers(subject, end.params), _layers(subject, end.masks)
     found = {job.arm: movements(start, ended, kept)}
-    following = _pruned_from(subject, job)
+    following = subject.pruned_from(job)
     if following is None:
         return found
     survive = _layers(subject, following.masks)
@@ -78,16 +87,6 @@ def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Mov
     return found | {
         what: movements(start, ended, chosen) for what, chosen in parts.items()
     }
-
-
-def _pruned_from(subject: Subject, job: Job) -> Solution | None:
-    """The tickets that were pruned from those of a job; None if none were, or not yet."""
-    level = job.level + 1
-    is_parent = job.is_ticket and not (subject.study.is_one_shot and job.level > 0)
-    is_there = level < subject.config.num_levels and subject.workdir.level(level).exists()
-    if not (is_parent and is_there):
-        return None
-    return subject.trained_again([subject.job("ticket", level)])[0]
 
 
 def _layers(subject: Subject, tree: Any) -> Mapping[str, np.ndarray]:

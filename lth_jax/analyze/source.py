@@ -1,15 +1,19 @@
 """Source: where tickets come from that are transferred to a study."""
 
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from lth_jax import masks as masks_lib
+from lth_jax.analysis.alignment import align, places_of, rearrange
 from lth_jax.analysis.transfer import Given, layer_of, place
 from lth_jax.analyze.analysis import Subject
 from lth_jax.errors import UserError
+from lth_jax.layout import layout_of
 from lth_jax.masks import Params
 from lth_jax.store import tickets
 from lth_jax.store.claim import MAY_DIFFER
@@ -18,6 +22,14 @@ from lth_jax.store.workdir import Workdir, WorkdirError, differing
 _MOST_LAYERS = 3  # in a message
 # What says how long a study is and what it has beside its tickets, not how it trains.
 _ASIDE = "arms", "num_levels", "num_replicates", "eval_", "checkpoint_", "member_axis"
+
+
+class _Alignment(NamedTuple):
+    """Of all replicates, axis R."""
+
+    places: Any  # for `rearrange`
+    before: np.ndarray  # cosines
+    after: np.ndarray
 
 
 class Source:
@@ -92,6 +104,61 @@ class Source:
             root = self._theirs.workdir.root
             raise UserError(f"source: no layer of {root} fits; {told}")
         return given, misfits
+
+    def aligned(self, given: Given, misfits: Container[str]) -> Given:
+        """The same after the source's units are aligned; layers that do not fit stay.
+
+        Raises:
+          UserError: if a net's layout is not known, or its units cannot be aligned.
+        """
+
+        def own(path: str, leaf: np.ndarray, places: np.ndarray) -> np.ndarray:
+            if layer_of(path) in misfits:
+                return leaf
+            moved: np.ndarray = jax.vmap(rearrange)(leaf, places)
+            return np.asarray(moved)
+
+        def of(tree: Any) -> Any:
+            places = jax.tree.leaves(self._alignment.places)
+            leaves = zip(masks_lib.named_leaves(tree), places, strict=True)
+            moved = [own(*named, at) for named, at in leaves]
+            return jax.tree.unflatten(jax.tree.structure(tree), moved)
+
+        return Given(of(given.masks), of(given.weights))
+
+    @property
+    def similarity(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines of the dense nets before and after alignment, float64[R] each."""
+        return self._alignment.before, self._alignment.after
+
+    @functools.cached_property
+    def _alignment(self) -> _Alignment:
+        """Of the source's dense nets where training ended with the study's."""
+        layout = layout_of(self._subject.study.network.module, "align")
+        ours, theirs = (
+            jax.device_get(x.trained_again([x.job("ticket", 0)])[0])
+            for x in (self._subject, self._theirs)
+        )
+        by_path = (
+            {path: self._paired(leaf) for path, leaf in masks_lib.named_leaves(tree)}
+            for tree in (theirs.params, theirs.masks)
+        )
+        placed, misfits = place(ours.params, self._subject.study.prunable, *by_path)
+        source = [  # what does not fit has no say
+            np.zeros_like(leaf) if layer_of(path) in misfits else leaf
+            for path, leaf in masks_lib.named_leaves(placed.weights)
+        ]
+        structure, found = jax.tree.structure(ours.params), []
+        for at in range(self._subject.config.num_replicates):
+            own = jax.tree.map(lambda x, at=at: x[at], ours.params)
+            other = jax.tree.unflatten(structure, [leaf[at] for leaf in source])
+            try:
+                matched = align(layout, own, other)
+            except ValueError as error:
+                raise UserError(f"align: {error}") from None
+            places = places_of(layout, own, matched.units)
+            found.append((places, *np.array(matched.similarity)[[0, -1]]))
+        return _Alignment(*jax.tree.map(lambda *x: np.stack(x), *found))
 
     def _paired(self, leaf: np.ndarray) -> np.ndarray:
         """The source's replicates in the order of the study's."""

@@ -18,6 +18,7 @@ from lth_jax.analysis.spectrum import Ritz, hessian_product, probe, ritz, spectr
 from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
+from lth_jax.analyze.sharpness import Directions, pruned_directions, told
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.lottery.study import Study
@@ -37,8 +38,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=60, help="of Lanczos' method")
     add("--probes", type=int, default=4, help="random directions that it starts from")
     add("--top", type=int, default=3, help="how many of the largest eigenvalues")
-    told = "training examples that the loss is of, drawn once; of fewer, all"
-    add("--examples", type=int, default=5000, help=told)
+    of = "training examples that the loss is of, drawn once; of fewer, all"
+    add("--examples", type=int, default=5000, help=of)
 
 
 def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
@@ -58,6 +59,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     found = []
     heads = [f"eigenvalue {i}" for i in range(1, asked.top + 1)]
     rows = [["level", "density", *heads, "least", "mean of all"]]
+    by_place: dict[tuple[int, float], Directions] = {}
     for level in levels:
         job = subject.job("ticket", level)
         (nets,) = subject.trained_again([job])
@@ -65,7 +67,10 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         members = *nets, job.keys("probes")
         seen = Ritz(*subject.solutions.each(measure, members, (order,)))
         own = _shown(seen, asked.top)
-        found.append({"level": level, "density": density, **as_json(own)})
+        along = pruned_directions(subject, job, nets, order, asked.probes)
+        place = {"level": level, "density": density, "along": along and as_json(along)}
+        found.append({**place, **as_json(own)})
+        by_place |= {(level, density): along} if along else {}
         missing = [""] * (asked.top - len(own["top"]))
         cells = [
             *map(_text, own["top"]),
@@ -83,7 +88,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         f"\nthe weights that are left. The largest are off by {bound:.0e} at most;"
         "\nmore --steps make them exacter."
     )
-    return settings | {"levels": found}, "\n".join(aligned(rows)) + note
+    return settings | {"levels": found}, "\n".join(aligned(rows)) + note + told(by_place)
 
 
 def _text(estimate: Estimate) -> str:

@@ -2,16 +2,15 @@
 
 import argparse
 import functools
-import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from lth_jax import masks as masks_lib
-from lth_jax.analysis import transfer
+from lth_jax.analysis import intervals, transfer
 from lth_jax.analysis.comparison import find_pair
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.outcomes import DENSE, Outcomes, outcomes
@@ -33,7 +32,8 @@ from lth_jax.store.records import Run
 _MOST_LEVELS = 4  # that train by default
 _CONTROL = "shuffle"  # the arm whose masks are random: its own weights, masks permuted
 _RANDOM = "random"  # what that is called here, whoever trained it
-_Starts = Mapping[str, Callable[[Origin, Given], Start]]  # compiled, axis R
+_ALIGNED = "_aligned"  # what follows a kind whose source's units are aligned
+_Start = Callable[[Origin, Given], Start]  # compiled, axis R
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         default=kinds,
         help=f"{told} {','.join(kinds)}",
     )
+    told = (
+        "also each kind after the source's units are aligned by the dense nets' weights"
+    )
+    add("--align", action="store_true", help=told)
 
 
 def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
@@ -61,7 +65,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     known = records.read(subject.workdir.records)
     recorded = {run.level for run in known if run.arm == "ticket"}
     levels = [level for level in levels if level in recorded]  # not of one just ended
-    jobs, misfits = _jobs(subject, source, levels, asked.kinds, known)
+    jobs, misfits = _jobs(subject, source, levels, asked, known)
     runs = [run for run in known if run.arm == "ticket" and run.level in (0, *levels)]
     measured = subject.solutions.runs(list(jobs.values()))
     for (what, _), own in zip(jobs, measured, strict=True):
@@ -79,23 +83,41 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         "differs": source.differs,
         "kinds": asked.kinds,
         "misfits": misfits,
+        "aligned": _aligned(source) if asked.align else None,
         "metric": dense.metric.name,
         "dense": as_json(dense.mean("early_stop_metric")),
     }
-    shown = [_shown(found, level, asked.kinds) for level in levels]
-    table = "\n".join(aligned(_rows(found, levels, asked.kinds)))
-    return settings | {"levels": shown}, table + _note(misfits)
+    tried = _tried(asked)
+    shown = [_shown(found, level, tried) for level in levels]
+    table = "\n".join(aligned(_rows(found, levels, tried)))
+    return settings | {"levels": shown}, table + _note(misfits, settings["aligned"])
+
+
+def _tried(asked: argparse.Namespace) -> list[str]:
+    """The kinds, each followed by the same after alignment, if that is asked for."""
+    ends = ("", _ALIGNED) if asked.align else ("",)
+    return [kind + end for kind in asked.kinds for end in ends]
+
+
+def _aligned(source: Source) -> dict[str, Any]:
+    """The cosine between the dense nets before and after units are aligned."""
+    names, bounds = ("before", "after"), (-1.0, 1.0)
+    each = zip(names, source.similarity, strict=True)
+    found: dict[str, Any] = as_json(
+        {k: intervals.mean(x, bounds=bounds) for k, x in each}
+    )
+    return found
 
 
 def _jobs(
     subject: Subject,
     source: Source,
     levels: Sequence[int],
-    kinds: Sequence[str],
+    asked: argparse.Namespace,
     known: Iterable[Run],
 ) -> tuple[dict[tuple[str, int], Planted], dict[str, str]]:
     """What is to train, by what it is and level; and the layers that do not fit."""
-    starts, nets = _starts(subject, kinds), subject.rewound
+    starts, nets = _starts(subject, asked.kinds), subject.rewound
     to_init = subject.config.rewind.what.params == "init"
     weights = jax.device_get((nets.initial if to_init else nets.point).params)
     controls = {run.level for run in known if run.arm == _CONTROL}
@@ -104,18 +126,23 @@ def _jobs(
     for level in levels:
         given, told = source.given(weights, level)
         misfits |= told
-        for kind in kinds:
-            jobs[kind, level] = _planted(subject, "ticket", level, kind, starts, given)
+        matched = source.aligned(given, told) if asked.align else given
+        for what in _tried(asked):
+            kind = what.removesuffix(_ALIGNED)
+            part = given if what == kind else matched
+            jobs[what, level] = _planted(
+                subject, "ticket", level, what, starts[kind], part
+            )
         own, _ = tickets.load_masks(subject.workdir.ticket(level))
         theirs = dict(masks_lib.named_leaves(given.masks))
         if level not in controls or not _are_as_many(own, theirs):
             jobs[_RANDOM, level] = _planted(
-                subject, _CONTROL, level, _RANDOM, starts, given
+                subject, _CONTROL, level, _RANDOM, starts[_RANDOM], given
             )
     return jobs, misfits
 
 
-def _starts(subject: Subject, kinds: Sequence[str]) -> _Starts:
+def _starts(subject: Subject, kinds: Sequence[str]) -> dict[str, _Start]:
     study = subject.study
     rules = Rules(study.tx, study.network.init, study.config.rewind.what, study.prunable)
 
@@ -125,13 +152,13 @@ def _starts(subject: Subject, kinds: Sequence[str]) -> _Starts:
     def transferred(kind: str, origin: Origin, given: Given) -> Start:
         return transfer.start(kind, origin, given, rules)
 
-    found: dict[str, Callable[[Origin, Given], Start]] = {_RANDOM: shuffled}
+    found: dict[str, _Start] = {_RANDOM: shuffled}
     found |= {kind: functools.partial(transferred, kind) for kind in kinds}
     return {what: jax.jit(jax.vmap(start)) for what, start in found.items()}
 
 
 def _planted(
-    subject: Subject, arm: str, level: int, what: str, starts: _Starts, given: Given
+    subject: Subject, arm: str, level: int, what: str, begin: _Start, given: Given
 ) -> Planted:
     """The job of an arm that starts from what is given instead."""
     job, nets = subject.job(arm, level), subject.rewound
@@ -145,17 +172,7 @@ def _planted(
         init_key=job.keys("init"),
         mask_key=job.keys("masks"),
     )
-    start = starts[what](origin, given)
-    name = f"transferred_{what}-{_digest(start)}"
-    return Planted(**vars(job), start=start, name=name)
-
-
-def _digest(start: Start) -> str:
-    """Of the nets that start: other sources, replicates or inits have another."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(jax.device_get((start.state.params, start.masks))):
-        digest.update(leaf.tobytes())
-    return digest.hexdigest()[:16]
+    return Planted.at(job, f"transferred_{what}", begin(origin, given))
 
 
 def _are_as_many(a: Masks, b: Masks) -> bool:
@@ -166,10 +183,10 @@ def _are_as_many(a: Masks, b: Masks) -> bool:
     return all(np.array_equal(counts[0][path], counts[1][path]) for path in counts[0])
 
 
-def _shown(found: Outcomes, level: int, kinds: Sequence[str]) -> dict[str, Any]:
+def _shown(found: Outcomes, level: int, tried: Sequence[str]) -> dict[str, Any]:
     """What was reached at a level, and the differences paired by replicate."""
     arms = {}
-    for what in ("ticket", *kinds, _RANDOM):
+    for what in ("ticket", *tried, _RANDOM):
         outcome = found[what, level]
         arms[what] = {
             "density": outcome.density,
@@ -183,15 +200,16 @@ def _shown(found: Outcomes, level: int, kinds: Sequence[str]) -> dict[str, Any]:
 
 
 def _rows(
-    found: Outcomes, levels: Sequence[int], kinds: Sequence[str]
+    found: Outcomes, levels: Sequence[int], tried: Sequence[str]
 ) -> list[list[str]]:
     metric = found[DENSE].metric
     rows = [["level", "density", "trained", f"test {metric.heading}", "minus own ticket"]]
     for level in levels:
-        for what in ("ticket", *kinds, _RANDOM):
+        for what in ("ticket", *tried, _RANDOM):
             outcome, pair = found[what, level], find_pair(found, what, "ticket", level)
             reached = metric.text(outcome.mean("early_stop_metric"))
-            cells = [str(level), percent(outcome.density), what, reached]
+            name = what.replace("_", ", ")
+            cells = [str(level), percent(outcome.density), name, reached]
             minus = ""
             if pair and what != "ticket":
                 minus = metric.difference(pair.mean_difference())
@@ -199,12 +217,18 @@ def _rows(
     return rows
 
 
-def _note(misfits: dict[str, str]) -> str:
+def _note(misfits: dict[str, str], matched: dict[str, Any] | None) -> str:
     told = (
         "\n\nAt early stop. Masks: under the source's masks, with the own weights; signs:"
         "\nthese with the source's signs; tickets: with the source's weights. Random: the"
         "\nown weights under masks that keep as many of each layer."
     )
+    if matched:
+        before, after = (matched[name]["value"] for name in ("before", "after"))
+        told += (
+            "\nAligned: after the source's units are matched to the study's by the dense"
+            f"\nnets' weights, whose cosine this raises from {before:.2f} to {after:.2f}."
+        )
     if misfits:
         told += "\nDense, with the own weights, since they do not fit:"
         told += f"\n{described(misfits)}."

@@ -6,10 +6,11 @@ as the study's own did, and are kept in its workdir, so that none trains twice.
 
 import dataclasses
 import functools
+import hashlib
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +31,10 @@ from lth_jax.masks import Masks, Params
 from lth_jax.store import records
 from lth_jax.store.checkpoints import Kept, Newest
 from lth_jax.store.records import RecordsError, Run
-from lth_jax.training import Metrics
+from lth_jax.training import Metrics, sampling
 from lth_jax.training.state import BatchStats, TrainState
 
+_MOST_BATCHES = 100  # that batch statistics are estimated on
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +59,15 @@ class Planted(Job):
 
     start: Start  # axis R
     name: str  # of what is kept; of this start alone
+
+    @classmethod
+    def at(cls, job: Job, what: str, start: Start) -> Self:
+        """The job from this start; the same name where that starts the same nets."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(jax.device_get((start.state.params, start.masks))):
+            digest.update(leaf.tobytes())
+        name = f"{what}-{digest.hexdigest()[:16]}"
+        return cls(**vars(job), start=start, name=name)
 
 
 class Solutions:
@@ -102,16 +113,22 @@ class Solutions:
         return found
 
     def statistics(
-        self,
-        params: Params,
-        batch_stats: BatchStats,
-        batch_indices: np.ndarray,
-        key: jax.Array,
+        self, job: Job, replicate: int, params: Params, batch_stats: BatchStats
     ) -> BatchStats:
-        """Batch statistics estimated anew on the same batches int32[T, B] for all."""
+        """Batch statistics estimated anew of so many nets, on the same batches for all.
+
+        Of a job's replicate, over the training batches of one epoch, 100 at most.
+        """
+        config, number = job.study.config, len(job.study.splits.train.labels)
+        at, size = config.replicates.index(replicate), config.batch_size
+        key = job.study.member_keys(job.arm, job.level, "statistics")[at]
+        most = min(_MOST_BATCHES, number // size)
+        batches = sampling.batch_indices(
+            key, 0, most, batch_size=size, num_examples=number
+        )
         state = _state(params, batch_stats)
-        shared = batch_indices, key
-        return self._halving.run(self._programs.statistics, state, shared=shared)
+        make, shared = self._programs.statistics, (batches, key)
+        return self._halving.run(make, state, shared=shared)
 
     def each(
         self,

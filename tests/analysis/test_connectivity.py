@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth_jax.analysis.connectivity import barrier, barrier_over_ends, line, pairs
+from lth_jax.analysis.connectivity import (
+    barrier,
+    barrier_over_ends,
+    line,
+    mean,
+    pairs,
+)
 
 FLOATS = st.floats(-3, 3, width=32, allow_subnormal=False)  # XLA takes these for 0
 NETS = st.lists(FLOATS, min_size=3, max_size=3).map(np.float32)
@@ -78,3 +84,13 @@ def test_a_steady_change_is_no_barrier_between_unequal_ends():
     np.testing.assert_allclose(jax.jit(barrier_over_ends)(hill), 2, rtol=1e-6)
     flat = 3 + np.sin(np.linspace(0, np.pi, 13))[None]
     assert barrier_over_ends(flat) == pytest.approx(np.asarray(barrier(flat)), rel=1e-5)
+
+
+def test_the_mean_of_copies_is_that_of_each_weight_compiled_and_over_members():
+    values = np.random.default_rng(0).normal(size=(3, 2, 50)).astype(np.float32)
+    values[:, 0, 7], values[:, 1, 8] = 0, 0.1
+    found = jax.jit(jax.vmap(lambda *nets: mean([{"a": net} for net in nets])))(*values)
+    np.testing.assert_allclose(found["a"], values.mean(0), rtol=1e-5, atol=1e-6)
+    assert found["a"][0, 7] == 0 and found["a"][1, 8] == np.float32(0.1)
+    one = mean([{"a": values[0]}])["a"]
+    np.testing.assert_array_equal(one, values[0])

@@ -7,6 +7,7 @@ import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
@@ -15,11 +16,14 @@ from support.runs import run
 
 from lth_jax import config as lth_config
 from lth_jax import report
+from lth_jax.analysis.alignment import identity, places_of, rearrange
 from lth_jax.analysis.outcomes import early_stop, outcomes
 from lth_jax.analysis.verdict import judge
+from lth_jax.analyze import smallest
 from lth_jax.analyze.__main__ import main
 from lth_jax.errors import UserError
-from lth_jax.lottery.solutions import Solutions
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Planted, Solutions
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.lottery.trainer import Trainer
@@ -150,6 +154,23 @@ def test_connectivity_of_levels_is_from_the_one_before(study, capsys, written):
     assert set(shown) <= set(titles(study))
 
 
+def assert_survivors(study, found, path):
+    """What was said of a layer at level 2 is what the ticket files have."""
+    init = tickets.load_all(study.ticket(0))[0][path]
+    kept = tickets.load_masks(study.ticket(2))[0][path]
+    pairs = zip(np.abs(init), kept, strict=True)
+    sizes = [size[own].mean() / size.mean() for size, own in pairs]
+    assert found["inits"]["size"]["value"] == pytest.approx(np.mean(sizes), rel=1e-5)
+    for direction, axis in (("incoming", 1), ("outgoing", 2)):
+        share = kept.mean(axis)  # [R, units]
+        mean, each = kept.mean((1, 2)), kept.shape[axis]
+        total = kept[0].size
+        chance = mean * (1 - mean) / each * (total - each) / (total - 1)
+        expected = np.sqrt(((share - mean[:, None]) ** 2).mean(1) / chance).mean()
+        own = found["connections"][direction]["unevenness"]["value"]
+        assert own == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.slow
 def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
     flags = [f"--workdir={study.root}", "--levels=1,2"]
@@ -173,6 +194,10 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
         said = first["moved"][what][path]["distance"]["value"]
         assert said == pytest.approx(np.mean(found), rel=1e-5)
     assert "Do survivors move otherwise?" in titles(study)
+    assert_survivors(study, last["survivors"]["output/kernel"], "output/kernel")
+    assert {"Which inits survive?", "Are connections even over units?"} <= set(
+        titles(study)
+    )
     assert main(["movement", *flags, "--against="]) == 0
     assert analyses.read(study.analysis("movement"))["levels"][1]["moved"].keys() == {
         "ticket"
@@ -230,6 +255,28 @@ def test_cost_of_a_study_counts_the_weights_of_its_dense_layers(study, written):
 
 
 @pytest.mark.slow
+def test_criteria_cost_what_trains_before_they_prune(
+    tiny_config, tmp_path, written, monkeypatch
+):
+    prune = lth_config.PruneConfig(densities=(0.7, 0.4), mask_steps=30)
+    arms = ("ticket", "snip", "random_er", "supermask")
+    study = run(dataclasses.replace(tiny_config, arms=arms, prune=prune), tmp_path)
+    sparsest = lambda known, margin: {arm: known[arm, 2] for arm in arms}  # noqa: E731
+    monkeypatch.setattr(smallest, "smallest_matching", sparsest)
+    assert main(["cost", f"--workdir={study.root}"]) == 0
+    rows = analyses.read(study.analysis("cost"))["criteria"]
+    found = {row["criterion"]: row for row in rows}
+    assert found.keys() == set(arms)
+    for arm, steps in {"ticket": 40, "snip": 0, "random_er": 0, "supermask": 30}.items():
+        density, cost = found[arm]["density"], found[arm]["cost"]["value"]
+        assert density == pytest.approx(0.4, abs=0.01)
+        assert cost == pytest.approx(steps / 40 + density, rel=1e-4)
+    costs = [row["cost"]["value"] for row in rows]
+    assert costs == sorted(costs)
+    assert "Which criterion is cheapest?" in titles(study)
+
+
+@pytest.mark.slow
 def test_spectrum_of_a_study_is_that_of_its_whole_hessian(study, tiny_config, written):
     flags = [f"--workdir={study.root}", "--levels=2", "--probes=2", "--steps=40"]
     assert main(["spectrum", *flags]) == 0
@@ -256,9 +303,43 @@ def test_spectrum_of_a_study_is_that_of_its_whole_hessian(study, tiny_config, wr
     assert found == pytest.approx(np.mean(tops, 0), rel=1e-4)
     assert level["mean"]["value"] == pytest.approx(np.mean(means), rel=0.5)  # of 2 probes
     assert level["error_bound"] < 1e-3 * found[0]
+    assert level["along"] is None  # nothing is pruned after the last
     width = np.diff(level["grid"])[0]
     assert np.sum(level["spectrum"]) * width == pytest.approx(1, abs=0.01)
     assert "How sharp is the minimum?" in titles(study)
+
+
+@pytest.mark.slow
+def test_sharpness_of_a_study_is_that_of_its_loss_along_the_line(
+    study, tiny_config, written
+):
+    flags = [f"--workdir={study.root}", "--levels=1", "--probes=3", "--steps=5"]
+    assert main(["spectrum", *flags]) == 0
+    (level,) = analyses.read(study.analysis("spectrum"))["levels"]
+    built, curvatures, rises = build(tiny_config), [], []
+    nets = Tickets(built, study)
+    following, parent = nets.trained(2), nets.trained(1).state.params
+    inputs, labels = built.splits.train
+    for replicate in range(2):
+        params, kept = jax.tree.map(
+            lambda x, r=replicate: x[r], (parent, following.masks)
+        )
+        away = jax.tree.map(lambda p, m: jnp.where(m, 0, -p), params, kept)
+
+        def loss(share, params=params, away=away):
+            at = jax.tree.map(lambda p, d: p + share * d, params, away)
+            logits, _ = built.network.apply(at, {}, inputs, False, None)
+            return built.loss.per_example(logits, labels).mean()
+
+        length = sum((x**2).sum() for x in jax.tree.leaves(away))
+        curvatures.append(jax.hessian(loss)(0.0) / length)
+        rises.append(loss(1.0) - loss(0.0))
+    pruned = level["along"]["pruned"]
+    assert pruned["curvature"]["value"] == pytest.approx(np.mean(curvatures), rel=1e-3)
+    assert pruned["rise"]["value"] == pytest.approx(np.mean(rises), rel=1e-3, abs=1e-5)
+    random = level["along"]["random"]
+    assert random["rise"]["value"] > pruned["rise"]["value"]  # which prunes small ones
+    assert "Is what is pruned flat?" in titles(study)
 
 
 def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
@@ -274,7 +355,8 @@ def planted(study, monkeypatch):
     starts = {}
 
     def note(self, jobs):
-        kinds = [job.name.split("_")[1].split("-")[0] for job in jobs]
+        names = [job.name.removeprefix("transferred_") for job in jobs]
+        kinds = [name.rpartition("-")[0] for name in names]
         found = zip(kinds, jobs, strict=True)
         starts.update({(kind, job.level): job.start for kind, job in found})
         raise UserError("nothing trains")
@@ -321,6 +403,46 @@ def test_replicates_are_given_what_the_next_one_has(study, planted):
     for found, had in ((start.state.params, weights), (start.masks, masks)):
         np.testing.assert_array_equal(found["dense_1"]["kernel"], had[path][::-1])
     assert ("random", 1) not in planted  # its arm `shuffle` keeps as many
+
+
+def test_of_a_source_whose_units_changed_places_aligned_tickets_are_the_own(
+    study, tmp_path, planted, monkeypatch, tiny_config
+):
+    source = Workdir(tmp_path / "source")
+    shutil.copytree(study.root, source.root)
+    built = build(tiny_config)
+    layout = built.network.module.layout()
+    nets = Tickets(built, study)
+    own = jax.tree.map(lambda x: np.asarray(x[0]), nets.initial.params)
+    units = identity(layout, own) | {"dense_0": np.roll(np.arange(12), 5)}
+    places = places_of(layout, own, units)
+    moved = jax.vmap(rearrange, (0, None))
+
+    def changed(self, jobs):
+        nets = found(self, jobs)
+        if self._tickets.workdir.root == study.root:
+            return nets
+        return [net._replace(params=moved(net.params, places)) for net in nets]
+
+    found = Solutions.of
+    monkeypatch.setattr(Solutions, "of", changed)
+    weights, masks = tickets.load_all(study.ticket(2))
+    _, provenance = tickets.load_masks(study.ticket(2))
+    nested = (unflatten_dict(x, sep="/") for x in (weights, masks))
+    tickets.save(source.ticket(2), *(moved(x, places) for x in nested), provenance)
+    flags = [f"--workdir={study.root}", f"--source={source.root}", "--levels=2"]
+    assert main(["transfer", *flags, "--align", "--kinds=masks,tickets"]) == 2
+    assert planted.keys() == {
+        (kind, 2) for kind in ("masks", "masks_aligned", "tickets", "tickets_aligned")
+    }
+    for path, kept in masks.items():
+        layer, leaf = path.split("/")
+        start = planted["masks_aligned", 2]
+        np.testing.assert_array_equal(start.masks[layer][leaf], kept)
+        start = planted["tickets_aligned", 2].state.params[layer][leaf]
+        np.testing.assert_array_equal(start, weights[path])
+    before = planted["masks", 2].masks["dense_0"]["kernel"]
+    assert (before != masks["dense_0/kernel"]).any()
 
 
 @pytest.mark.slow
@@ -391,6 +513,72 @@ def test_a_source_that_has_no_place_is_refused(study, tiny_config, tmp_path, cap
     assert "source: needed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_the_mean_of_copies_that_are_alike_is_the_study_itself(
+    study, written, monkeypatch
+):
+    monkeypatch.setattr(Job, "_of_copy", lambda self, purpose: purpose)
+    assert main(["swamp", f"--workdir={study.root}", "--copies=3"]) == 0
+    found = analyses.read(study.analysis("swamp"))
+    ended = outcomes(records.read(study.records))
+    for level, own in enumerate(found["levels"]):
+        outcome = ended["ticket", level]
+        assert own["density"] == outcome.density
+        assert own["mean_minus_copy"]["value"] == own["mean_minus_ticket"]["value"] == 0
+        assert own["mean"]["value"] == pytest.approx(outcome.final_metric.mean())
+    assert "Is the mean of copies a better ticket?" in titles(study)
+
+
+@pytest.mark.slow
+def test_masks_are_pruned_from_the_mean_of_copies(
+    study, written, tiny_config, monkeypatch
+):
+    starts = []
+    made = Planted.at.__func__
+    monkeypatch.setattr(
+        Planted,
+        "at",
+        classmethod(lambda cls, *x: starts.append(x) or made(cls, *x)),
+    )
+    assert main(["swamp", f"--workdir={study.root}", "--copies=3", "--last=1"]) == 0
+    ((job, _, start),) = starts
+    solutions = Solutions(Tickets(build(tiny_config), study))
+    copies = solutions.of(
+        [
+            dataclasses.replace(job.parent, study=solutions._tickets.study, copy=copy)
+            for copy in range(3)
+        ]
+    )
+    mean = np.mean([x.params["dense_0"]["kernel"] for x in copies], 0)
+    for weights, kept in zip(mean, start.masks["dense_0"]["kernel"], strict=True):
+        ranks = np.argsort(np.argsort(np.abs(weights).ravel())).reshape(weights.shape)
+        np.testing.assert_array_equal(kept, ranks >= round(0.2 * weights.size))
+    # The mean is another net than the ticket, so its masks are.
+    own = tickets.load_masks(study.ticket(1))[0]["dense_0/kernel"]
+    assert (own != np.asarray(start.masks["dense_0"]["kernel"])).any()
+    assert len(analyses.read(study.analysis("swamp"))["levels"]) == 2
+    state = Tickets(build(tiny_config), study).initial.params["dense_0"]["kernel"]
+    masked = np.where(start.masks["dense_0"]["kernel"], state, 0)
+    np.testing.assert_array_equal(start.state.params["dense_0"]["kernel"], masked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("prune.at: '20'", {"prune": lth_config.PruneConfig(at="20")}),
+        ("rewind.preset: 'lr_r", {"rewind": lth_config.RewindConfig("lr_rewind", "20")}),
+    ],
+)
+def test_a_study_whose_levels_need_more_than_weights_has_no_mean_to_prune(
+    field, change, tiny_config, tmp_path, capsys
+):
+    small = {"arms": ("ticket",), "num_levels": 2, "num_replicates": 1}
+    study = run(dataclasses.replace(tiny_config, **small, **change), tmp_path)
+    assert main(["swamp", f"--workdir={study.root}"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {field}")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -409,6 +597,7 @@ def test_a_source_that_has_no_place_is_refused(study, tiny_config, tmp_path, cap
         ),
         (["spectrum", "--workdir={root}", "--top=70"], "top: 70 is not allowed"),
         (["cost", "--workdir={root}", "--until=never"], "until: 'never' is not allowed"),
+        (["swamp", "--workdir={root}", "--copies=1"], "copies: 1 is not allowed"),
         (["transfer", "--workdir={root}", "--kinds=mask"], "kinds: 'mask' is not all"),
         (["transfer", "--workdir={root}", "--source=runs/no"], "source: runs/no holds"),
         (["connectivity", "--workdir={root}", "--between=nets"], "one of copies, levels"),

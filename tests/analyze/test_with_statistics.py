@@ -3,15 +3,21 @@
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 import pytest
 from support.runs import run
+from support.trees import assert_trees_equal
 
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data, report
 from lth_jax.analyze.__main__ import main
+from lth_jax.lottery.jobs import Job
+from lth_jax.lottery.solutions import Solutions
 from lth_jax.store import analyses, records
+
+METRICS = {"loss": np.ones(2), "accuracy": np.ones(2)}
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +63,36 @@ def test_statistics_are_estimated_anew_or_interpolated(study):
 def test_transferred_to_itself_it_has_its_own_records(study):
     """Where weights are of step k, and a layer is never pruned."""
     flags = [f"--workdir={study.root}", f"--source={study.root}"]
-    assert main(["transfer", *flags]) == 0
+    assert main(["transfer", *flags, "--align"]) == 0
     own = records.path_of(study.records, "ticket", 1).read_text()
     trained = [path.read_text() for path in study.analyses.glob("nets/*.csv")]
-    assert trained == [own] * 3
-    assert analyses.read(study.analysis("transfer"))["misfits"] == {}
+    assert trained == [own] * 6  # each kind, and the same aligned
+    found = analyses.read(study.analysis("transfer"))
+    assert found["misfits"] == {}
+    assert found["aligned"]["before"]["value"] == pytest.approx(1)
+
+
+def test_the_statistics_of_a_mean_are_estimated_anew(study, monkeypatch):
+    """Of copies that are alike the statistics alone are not the ticket's."""
+    monkeypatch.setattr(Job, "_of_copy", lambda self, purpose: purpose)
+    asked, estimate = [], Solutions.statistics
+
+    def noted(self, job, replicate, params, stats):
+        asked.append(
+            (job.level, replicate, estimate(self, job, replicate, params, stats))
+        )
+        return asked[-1][-1]
+
+    monkeypatch.setattr(Solutions, "statistics", noted)
+    measured = []
+    monkeypatch.setattr(
+        Solutions, "metrics", lambda self, split, *net: measured.append(net) or METRICS
+    )
+    assert main(["swamp", f"--workdir={study.root}", "--copies=2"]) == 0
+    assert [x[:2] for x in asked] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    for level, first in enumerate((0, 4)):  # the mean, the ticket, two copies
+        (params, stats), (own, _), *_ = measured[first : first + 4]
+        assert_trees_equal(params, own)
+        expected = [x for at, _, x in asked if at == level]
+        expected = jax.tree.map(lambda *x: np.concatenate(x), *expected)
+        assert_trees_equal(jax.device_get(stats), expected)

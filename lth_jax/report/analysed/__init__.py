@@ -9,6 +9,7 @@ from lth_jax.report.analysed import (
     movement,
     overlap,
     spectrum,
+    swamp,
     transfer,
 )
 from lth_jax.report.section import Section
@@ -21,6 +22,7 @@ SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
     "movement": movement.sections,
     "spectrum": spectrum.sections,
     "cost": cost.sections,
+    "swamp": swamp.sections,
     "transfer": transfer.sections,
 }
 _NOT_AS_WRITTEN = LookupError, TypeError, ValueError, ArithmeticError, AttributeError

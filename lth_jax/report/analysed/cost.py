@@ -5,8 +5,9 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocat
 
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
-from lth_jax.report import density_plots, style
+from lth_jax.report import density_plots, overview_plots, style
 from lth_jax.report.analysed import lines
+from lth_jax.report.overview_plots import Measure
 from lth_jax.report.section import Section
 from lth_jax.report.style import Plot
 from lth_jax.store.analyses import Found
@@ -50,7 +51,33 @@ def sections(found: Found) -> list[Section]:
         " zeros are left out; six for each multiply-add of a forward pass. The dense net"
         f" takes {dense}. Finding a ticket is all training before it."
     )
-    return [Section("What does a ticket cost?", lead, plots, "wide")]
+    return [Section("What does a ticket cost?", lead, plots, "wide"), *_criteria(found)]
+
+
+def _criteria(found: Found) -> list[Section]:
+    """The smallest matching ticket of each criterion, the cheapest at the top."""
+    rows = found["criteria"]
+    if all(row["cost"] is None for row in rows):
+        return []
+    names = [row["criterion"] for row in rows]
+    shown = {
+        "density": Measure("Smallest matching, weights kept, %", 100, None, True),
+        "cost": Measure("To find and use it, in trainings of the dense net", 1, None),
+    }
+    plots = {
+        f"smallest_{name}": overview_plots.in_rows(
+            measure,
+            names,
+            [None if row[name] is None else lines.estimate(row[name]) for row in rows],
+        )
+        for name, measure in shown.items()
+    }
+    lead = (
+        "The sparsest ticket of each criterion that is shown to match the dense net, and"
+        " the training that finds it and uses it once, with zeros left out. A row without"
+        " a dot: none matches."
+    )
+    return [Section("Which criterion is cheapest?", lead, plots, "wide")]
 
 
 def _text(estimate: Estimate) -> str:

@@ -10,9 +10,9 @@ from lth_jax.report import style
 from lth_jax.report.density_plots import Series
 from lth_jax.report.palette import TICKET, Shown
 
-# What an analysis is about, then what it is compared with; they can be told apart by
+# What an analysis is about, what it is compared with, and one more; told apart by
 # colour-blind readers, by day and by night.
-FOUND, CHANCE, OTHER = TICKET, style.FAINT, style.ACCENT
+FOUND, CHANCE, OTHER, MORE = TICKET, style.FAINT, style.ACCENT, "#009e73"
 
 
 def looks(label: str, colour: str) -> Shown:

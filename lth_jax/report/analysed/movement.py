@@ -10,7 +10,7 @@ from lth_jax.analysis.metric import with_ends
 from lth_jax.analysis.overlap import NET
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import density_plots, style
-from lth_jax.report.analysed import lines
+from lth_jax.report.analysed import lines, survivors
 from lth_jax.report.anatomy_plots import layer_name
 from lth_jax.report.section import Section, plain
 from lth_jax.report.style import Plot
@@ -72,6 +72,7 @@ def sections(found: Found) -> list[Section]:
     shown.append(
         Section("In which layers do weights move?", lead, _drawn(by_layer), "small")
     )
+    shown += survivors.sections(found, spread(layers, _MOST_LAYERS))
     return [section for section in shown if section.plots]
 
 

@@ -1,6 +1,6 @@
 """Spectrum: eigenvalues of the Hessian of the training loss."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.words import percent
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
+from lth_jax.report.density_plots import Series
 from lth_jax.report.section import Section
 from lth_jax.report.style import Plot
 from lth_jax.store.analyses import Found
@@ -18,6 +19,10 @@ from lth_jax.store.analyses import Found
 _MOST_LEVELS = 6
 _MOST_LINES = 3
 _FLOOR = 1e-6  # of a density's most, below which nothing is drawn
+_DIRECTIONS = (
+    ("pruned next", lines.FOUND, "pruned"),
+    ("at random", lines.OTHER, "random"),
+)
 _COLOURS = (lines.FOUND, lines.OTHER, lines.CHANCE)
 
 
@@ -59,8 +64,47 @@ def sections(found: Found) -> list[Section]:
     )
     return [
         Section("How sharp is the minimum?", lead, plots, "wide"),
+        *_along(levels),
         Section("How are its eigenvalues spread?", shares, spectra, "small"),
     ]
+
+
+def _along(levels: Sequence[Mapping[str, Any]]) -> list[Section]:
+    """Towards what is pruned, of levels from which the next was."""
+    shown = [level for level in levels if level["along"] is not None]
+    if not shown:
+        return []
+
+    def drawn(measure: str) -> list[Series]:
+        return [
+            lines.series(
+                label,
+                colour,
+                [(x["level"], x["density"], x["along"][what][measure]) for x in shown],
+            )
+            for label, colour, what in _DIRECTIONS
+        ]
+
+    mean = [(x["level"], x["density"], x["mean"]) for x in shown]
+    every = lines.series("all weights", lines.CHANCE, mean)
+    lead = (
+        "From the end of a level towards what the next one keeps of its weights, and"
+        " where as many weights of each layer are pruned at random. The curvature of the"
+        " training loss is beside the mean over all directions."
+    )
+    plots = {
+        "pruned_curvature": density_plots.draw(
+            "Curvature along what is pruned", [*drawn("curvature"), every], text=_text
+        ),
+        "pruned_rise": density_plots.draw(
+            "Loss added by pruning, before training",
+            drawn("rise"),
+            reference=0.0,
+            reference_name="none",
+            text=_text,
+        ),
+    }
+    return [Section("Is what is pruned flat?", lead, plots, "wide")]
 
 
 def _text(estimate: Estimate) -> str:

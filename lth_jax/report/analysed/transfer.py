@@ -24,17 +24,17 @@ _KINDS = {
 
 def sections(found: Found) -> list[Section]:
     """What is reached with each kind over density, and the differences to the ticket."""
-    levels, kinds = found["levels"], found["kinds"]
+    kinds = found["kinds"]
     metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
     reached = {f"transfer_{kind}": _reached(found, kind, metric) for kind in kinds}
     differences = {
-        f"transfer_{kind}_difference": _difference(levels, kind, metric) for kind in kinds
+        f"transfer_{kind}_difference": _difference(found, kind, metric) for kind in kinds
     }
     meant = " ".join("{0}: {2}.".format(*_KINDS[kind]) for kind in kinds)
     lead = (
         f"What {_source(found)} gives, trained on this study's data and budget."
         f" {meant} Random masks keep as many of each layer, of the own weights."
-        f"{_misfits(found['misfits'])}"
+        f"{_alignment(found['aligned'])}{_misfits(found['misfits'])}"
     )
     minus = (
         f"Test {metric.name} at early stop minus that of the same replicate's own ticket"
@@ -56,6 +56,17 @@ def _source(found: Found) -> str:
     return f"the study {PurePath(found['source']).name} ({text or 'of the same config'})"
 
 
+def _alignment(matched: Mapping[str, Any] | None) -> str:
+    """What "aligned" means, if anything was."""
+    if matched is None:
+        return ""
+    before, after = (lines.estimate(matched[x]).value for x in ("before", "after"))
+    return (
+        " Aligned: the same after its units are matched to this study's by the dense"
+        f" nets' weights. That raises their cosine from {before:.2f} to {after:.2f}."
+    )
+
+
 def _misfits(misfits: Mapping[str, str]) -> str:
     """Which layers of the source have no place here."""
     if not misfits:
@@ -75,12 +86,16 @@ def _line(
     return lines.series(label, colour, points)
 
 
-def _looks(kind: str) -> tuple[str, str, str]:
-    return _KINDS[kind][1], lines.OTHER, kind
+def _looks(found: Found, kind: str) -> list[tuple[str, str, str]]:
+    """Of a kind, and of the same after alignment, if it was tried."""
+    own = [(_KINDS[kind][1], lines.OTHER, kind)]
+    if found["aligned"] is not None:
+        own.append(("aligned", lines.MORE, f"{kind}_aligned"))
+    return own
 
 
 def _reached(found: Found, kind: str, metric: Metric) -> Plot:
-    shown = ("own ticket", lines.FOUND, "ticket"), _looks(kind), _RANDOM
+    shown = [("own ticket", lines.FOUND, "ticket"), *_looks(found, kind), _RANDOM]
     drawn = [_line(found["levels"], looks, "reached") for looks in shown]
     return density_plots.draw(
         f"{_KINDS[kind][0]}: test {metric.name} at early stop{metric.axis}",
@@ -91,8 +106,9 @@ def _reached(found: Found, kind: str, metric: Metric) -> Plot:
     )
 
 
-def _difference(levels: Sequence[Mapping[str, Any]], kind: str, metric: Metric) -> Plot:
-    drawn = [_line(levels, looks, "minus_ticket") for looks in (_looks(kind), _RANDOM)]
+def _difference(found: Found, kind: str, metric: Metric) -> Plot:
+    shown = [*_looks(found, kind), _RANDOM]
+    drawn = [_line(found["levels"], looks, "minus_ticket") for looks in shown]
     return density_plots.draw(
         _KINDS[kind][0],
         drawn,

@@ -1,0 +1,199 @@
+"""Alignment: which unit of one net is which of another, by weight matching.
+
+A net whose hidden units change places is the same function. Two nets that were trained
+apart are compared, or put into each other, only after their units are matched
+(Ainsworth et al. 2023, "Git Re-Basin", section 3.2).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from lth_jax.layout import INPUTS, Layout, streams
+from lth_jax.leaves import named_leaves, split
+from lth_jax.masks import Params
+from lth_jax.wiring import Kernel, Wiring, wire
+
+Units = Mapping[str, np.ndarray]  # int64[units] by residual stream, a permutation each
+
+_ROUNDING = 1e-12  # a gain of the similarity below this is none
+
+
+class Alignment(NamedTuple):
+    """What was found."""
+
+    units: Units  # entry i: the source's unit that takes the place of the target's i
+    similarity: tuple[float, ...]  # cosines, at first and after each sweep; rising
+
+
+def align(
+    layout: Layout, target: Params, source: Params, most_sweeps: int = 100
+) -> Alignment:
+    """Permutes the source's hidden units to come near the target's weights.
+
+    The similarity is the cosine between the nets: the sum of products of the weights at
+    one place, over the nets' lengths. Kernels, biases, scales and offsets all count. One
+    residual stream after the other, from the inputs on, it is raised by a linear
+    assignment. The descent ends in a local optimum, where a sweep changes nothing. Where
+    a layer reads the stream that it writes to, the assignment is of a linear
+    approximation, and is taken only if it is better.
+
+    Inputs and outputs stay where they are. Leaves of 0 in the source have no say. On the
+    host, in float64.
+
+    Raises:
+      ValueError: naming a leaf, where params are not of the layout or of other shapes; or
+        a layer that is a grouped convolution.
+    """
+    nets = _Nets(layout, wire(layout, target), _unit(target), _unit(source))
+    nets.check()
+    units = identity(layout, target)
+    found = [nets.similarity(units)]
+    for _ in range(most_sweeps):
+        now = found[-1]
+        for stream in _movable(layout):
+            products = nets.products(stream, units)
+            _, order = linear_sum_assignment(products, maximize=True)
+            proposed = {**units, stream: order}
+            if (reached := nets.similarity(proposed)) > now + _ROUNDING:
+                units, now = proposed, reached
+        if now == found[-1]:
+            break
+        found.append(now)
+    return Alignment(units, tuple(found))
+
+
+def identity(layout: Layout, params: Params) -> dict[str, np.ndarray]:
+    """The units of each stream where they are."""
+    sizes = wire(layout, params).sizes
+    return {stream: np.arange(sizes[stream]) for stream in streams(layout).values()}
+
+
+def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) -> Any:
+    """Where the entries of each leaf come from when units change places.
+
+    Of params, or of a `tree` with leaves of the same modules, such as batch statistics:
+    int64[size] of each leaf, flat, for `rearrange`.
+
+    Raises:
+      ValueError: naming a leaf that belongs to no layer of the layout.
+    """
+    wiring, stream_of = wire(layout, params), streams(layout)
+    kernels: dict[str, tuple[Kernel, np.ndarray, np.ndarray]] = {}
+    modules: dict[str, np.ndarray] = {}
+    for place in layout:
+        for layer in place.layers:
+            kernel = wiring.kernels[layer.name]
+            read, written = (units[stream_of[x]] for x in (layer.reads, place.name))
+            kernels[kernel.path] = kernel, read, written
+            modules |= {name: written for name in (layer.name, layer.norm) if name}
+    tree = params if tree is None else tree
+    found = []
+    for path, leaf in named_leaves(tree):
+        own = modules.get(split(path)[0])
+        if own is None or (path not in kernels and leaf.size != own.size):
+            raise ValueError(f"tree: {path} is {leaf.shape}, and of no layer's units")
+        if path in kernels:
+            kernel, read, written = kernels[path]
+            at = kernel.by_unit(np.arange(leaf.size).reshape(leaf.shape))
+            own = np.empty(leaf.size, np.int64)
+            own[at.ravel()] = at[:, read][:, :, written].ravel()
+        found.append(own)
+    return jax.tree.unflatten(jax.tree.structure(tree), found)
+
+
+def rearrange(tree: Any, places: Any) -> Any:
+    """A pytree with its entries from these places; pure, for `jit` and `vmap`."""
+    return jax.tree.map(lambda x, p: jnp.ravel(x)[p].reshape(x.shape), tree, places)
+
+
+def _unit(params: Params) -> dict[str, np.ndarray]:
+    """The leaves by path, all together of length 1; or all 0."""
+    found = {path: np.asarray(leaf, np.float64) for path, leaf in named_leaves(params)}
+    length = math.sqrt(sum(float(np.vdot(x, x)) for x in found.values())) or 1.0
+    return {path: leaf / length for path, leaf in found.items()}
+
+
+def _movable(layout: Layout) -> list[str]:
+    """The streams whose units may change places, from the inputs on."""
+    found = streams(layout)
+    fixed = INPUTS, found[layout[-1].name]
+    return list(dict.fromkeys(s for s in found.values() if s not in fixed))
+
+
+class _Nets(NamedTuple):
+    """Both nets, their leaves by path."""
+
+    layout: Layout
+    wiring: Wiring
+    target: Mapping[str, np.ndarray]
+    source: Mapping[str, np.ndarray]
+
+    def check(self) -> None:
+        shapes = [
+            {path: leaf.shape for path, leaf in net.items()}
+            for net in (self.target, self.source)
+        ]
+        for path in sorted(shapes[0].keys() | shapes[1].keys()):
+            ours, theirs = (own.get(path, "not there") for own in shapes)
+            if ours != theirs:
+                raise ValueError(f"source: {path} is {theirs}; the target's is {ours}")
+        for name, kernel in self.wiring.kernels.items():
+            if kernel.num_groups > 1:
+                raise ValueError(
+                    f"layout: {name} has {kernel.num_groups} groups; units are aligned in"
+                    " nets without grouped convolutions"
+                )
+
+    def similarity(self, units: Units) -> float:
+        """Of the target, and the source with these units."""
+        found = 0.0
+        for read, written, (ours, theirs) in self._kernels():
+            found += float(np.vdot(ours, theirs[:, units[read]][:, :, units[written]]))
+        for written, (one, other) in self._vectors():
+            found += float(np.vdot(one, other[units[written]]))
+        return found
+
+    def products(self, stream: str, units: Units) -> np.ndarray:
+        """What each pair of units adds, float64[target's, source's]; others stay."""
+        found = np.zeros((len(units[stream]),) * 2)
+        for read, written, (ours, theirs) in self._kernels():
+            if written == stream:
+                found += _flat(ours, 2) @ _flat(theirs[:, units[read]], 2).T
+            if read == stream:
+                found += _flat(ours, 1) @ _flat(theirs[:, :, units[written]], 1).T
+        for written, (one, other) in self._vectors():
+            if written == stream:
+                found += np.outer(one, other)
+        return found
+
+    def _kernels(self) -> Iterator[tuple[str, str, Sequence[np.ndarray]]]:
+        """Streams read and written, and both kernels [pixels, units read, units]."""
+        stream_of = streams(self.layout)
+        for place in self.layout:
+            for layer in place.layers:
+                kernel = self.wiring.kernels[layer.name]
+                both = [
+                    kernel.by_unit(net[kernel.path]) for net in (self.target, self.source)
+                ]
+                yield stream_of[layer.reads], stream_of[place.name], both
+
+    def _vectors(self) -> Iterator[tuple[str, Sequence[np.ndarray]]]:
+        """The stream written, and what both nets have for each of its units."""
+        stream_of = streams(self.layout)
+        for place in self.layout:
+            for layer in place.layers:
+                for path in self.wiring.own_vectors(layer):
+                    both = [np.ravel(net[path]) for net in (self.target, self.source)]
+                    yield stream_of[place.name], both
+
+
+def _flat(kernel: np.ndarray, axis: int) -> np.ndarray:
+    """One row for each unit along an axis."""
+    rows = np.moveaxis(kernel, axis, 0)
+    return rows.reshape(len(rows), -1)

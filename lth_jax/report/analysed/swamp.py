@@ -1,0 +1,59 @@
+"""Swamp: the mean of copies' weights, beside a copy and the study's own ticket."""
+
+from collections.abc import Sequence
+
+from lth_jax.analysis.metric import ACCURACY, LOSS
+from lth_jax.report import density_plots
+from lth_jax.report.analysed import lines
+from lth_jax.report.density_plots import Series
+from lth_jax.report.section import Section
+from lth_jax.store.analyses import Found
+
+_Line = tuple[str, str, str]  # a label, a colour, and what the file calls it
+
+
+def sections(found: Found) -> list[Section]:
+    """What the mean reaches over density, and how far it is from others."""
+    metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
+    reached = (
+        ("mean of copies", lines.FOUND, "mean"),
+        ("one copy", lines.CHANCE, "copy"),
+        ("own ticket", lines.OTHER, "ticket"),
+    )
+    minus = (
+        ("one copy", lines.CHANCE, "mean_minus_copy"),
+        ("own ticket", lines.OTHER, "mean_minus_ticket"),
+    )
+    lead = (
+        f"{found['copies']} copies of each ticket differ in the order of their data"
+        " alone. The mean of their weights is measured, and pruned for the next level"
+        " (SWAMP). A mean that reaches less than its copies shows that they are not"
+        f" connected. It takes {found['copies']} times the training of the study's own"
+        " tickets."
+    )
+    plots = {
+        "swamp_reached": density_plots.draw(
+            f"Test {metric.name} at the end{metric.axis}",
+            _drawn(found, reached),
+            metric.scale,
+            text=metric.text,
+        ),
+        "swamp_difference": density_plots.draw(
+            "The mean of copies minus others" + (metric.axis and ", in points"),
+            _drawn(found, minus),
+            metric.scale,
+            reference=0.0,
+            reference_name="equal",
+            text=metric.difference,
+        ),
+    }
+    return [Section("Is the mean of copies a better ticket?", lead, plots, "wide")]
+
+
+def _drawn(found: Found, shown: Sequence[_Line]) -> list[Series]:
+    return [
+        lines.series(
+            label, colour, [(x["level"], x["density"], x[name]) for x in found["levels"]]
+        )
+        for label, colour, name in shown
+    ]
