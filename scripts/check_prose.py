@@ -20,7 +20,7 @@ STYLE_SHEET, MARK = ROOT / "CONTRIBUTING.md", "<!-- words -->"
 MOST_WORDS = 25
 _CODE = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for a code span
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9`" + _CODE + "])")
-_ABBREVIATION = re.compile(r"\b(e\.g|i\.e|et al|cf|vs|Fig|Sec|No)\.")
+_ABBREVIATION = re.compile(r"\b(e\.g|i\.e|et al|cf|vs|Fig|Sec)\.")
 
 
 def paragraphs(markdown: str) -> Iterator[tuple[int, str, bool]]:
