@@ -12,7 +12,16 @@ from lth_jax.pruning.structures import STRUCTURES
 
 @dataclasses.dataclass(frozen=True)
 class PruneConfig:
-    """What a level removes."""
+    """What a level removes.
+
+    A `fraction` of 0.2 removes `round(0.2 * survivors)` weights of each prunable layer.
+    These settings change of what the share is taken, or replace it: `scope` (of each
+    layer, or of all together), `conv_fraction` and `output_fraction` (their layers' own
+    share), `exclude` (layers that lose nothing), `structure` (a share of units or blocks,
+    or `n_of_m`), `densities` (in place of all fractions), `criterion` (some have a scope
+    of their own) and `floor` (what every layer keeps). Biases and normalisation are not
+    counted.
+    """
 
     # In `lth_jax.pruning.criteria.CRITERIA`, or `package.module:name`. SNIP, GraSP,
     # SynFlow and the learned masks need densities.

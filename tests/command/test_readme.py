@@ -1,4 +1,4 @@
-"""The README's example runs, and its pure functions work on any kind of tree."""
+"""The README's and the pages' examples run, and pages name everything that there is."""
 
 import dataclasses
 import os
@@ -12,22 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.pages import PAGES, block, files
 from support.paths import ROOT
 
 import lth_jax as lth
+from lth_jax.config.prune import PruneConfig
+from lth_jax.config.rewind import RewindConfig
 from lth_jax.store import records
-
-README = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
-
-
-def block(mark: str) -> str:
-    """The fenced block after an HTML comment."""
-    after = README.split(f"<!-- {mark} -->\n")[1]
-    return after.split("```")[1].split("\n", 1)[1]
 
 
 def test_the_example_is_twenty_lines_and_does_what_it_says(capsys):
-    code = block("example")
+    code = block("docs/tutorial.md", "example")
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
     names = {}
     exec(code, names)
@@ -40,56 +35,76 @@ def test_the_example_is_twenty_lines_and_does_what_it_says(capsys):
 
 
 @pytest.mark.slow
-def test_the_study_of_ones_own_things_runs_and_goes_on(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_study_of_ones_own_things_runs(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}  # as a script or a notebook has it
-    exec(block("own"), names)
+    exec(block(page, "own"), names)
     assert "winning ticket" in capsys.readouterr().out
     assert (tmp_path / "runs/mine/report.html").exists()
     assert names["result"].workdir.ticket(2).exists()
-    assert {run.level for run in records.read(names["result"].workdir.records)} == {
-        0,
-        1,
-        2,
-    }
+    found = {run.level for run in records.read(names["result"].workdir.records)}
+    assert found == {0, 1, 2}
+
+
+def run(command: str, folder: pathlib.Path) -> None:
+    """Runs a page's command in a folder, with this interpreter and this tree."""
+    subprocess.run(
+        command.replace("python", sys.executable, 1),
+        shell=True,
+        check=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 @pytest.mark.slow
 def test_the_command_of_ones_own_things_runs(tmp_path):
-    own = block("own")
+    own = block("docs/tutorial.md", "own")
     (tmp_path / "my_nets.py").write_text(own.split("\nx = ")[0])
     arrays = "x = " + own.split("\nx = ")[1].split("\nconfig")[0]
     load = "def load():\n    return x[:1000], y[:1000], x[1000:], y[1000:]\n"
     (tmp_path / "my_data.py").write_text(f"import numpy as np\n{arrays}\n{load}")
-    subprocess.run(
-        block("own command").replace("python", sys.executable, 1),
-        shell=True,
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    run(block("docs/tutorial.md", "own command"), tmp_path)
     assert (tmp_path / "runs/mine/report.html").exists()
+
+
+@pytest.mark.slow
+def test_the_examples_of_every_extension_make_a_study(tmp_path):
+    examples = files("docs/extending.md")
+    for name, code in examples.items():
+        (tmp_path / name).write_text(code)
+    command = block("docs/extending.md", "extending command")
+    assert all(
+        f"={name.removesuffix('.py')}:" in command
+        for name in examples
+        if name != "my_arm.py"
+    )
+    run(command, tmp_path)
+    found = records.read(tmp_path / "runs/own/records")
+    assert {each.arm for each in found} == {"ticket", "reinit", "my_arm:half"}
 
 
 def test_the_commands_are_complete():
     for mark in ("study", "tests"):
-        (command,) = block(mark).splitlines()
+        (command,) = block("README.md", mark).splitlines()
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -e ")
 
 
-def test_every_path_named_is_there():
-    root = pathlib.Path(__file__).parents[2]
-    words = README.replace("`", " ").replace("(", " ").replace(")", " ").split()
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_named_is_there(page):
+    words = PAGES[page].replace("`", " ").replace("(", " ").replace(")", " ").split()
+    rooms = ("lth_jax/", "configs/", "notebooks/", "scripts/", "tests/", "docs/")
     for word in words:
-        name = word.split("=")[-1].split(":")[0].rstrip(".,;")
-        if name.startswith(("lth_jax/", "configs/", "notebooks/", "scripts/", "tests/")):
-            assert (root / name).exists(), name
+        name = word.split("=")[-1].split(":")[0].split("#")[0].rstrip(".,;")
+        if name.startswith(rooms) and "NAME" not in name:
+            assert (ROOT / name).exists(), name
 
 
 def test_every_criterion_is_in_the_table_and_where_it_looks():
     rows = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        for line in README.splitlines()
+        for line in PAGES["docs/criteria.md"].splitlines()
         if line.startswith("| `")
     ]
     row_of = {name: row for row in rows for name in row[0].strip("`").split("`, `")}
@@ -100,6 +115,27 @@ def test_every_criterion_is_in_the_table_and_where_it_looks():
         assert looks in expected.get(criterion.looks, {"trained net", "both"})
         needs_densities = criterion.one_shot or criterion.scope in ("er", "erk")
         assert beside.startswith("densities") == needs_densities
+
+
+@pytest.mark.parametrize(
+    ("page", "fields"),
+    [
+        ("docs/criteria.md", ("prune.", PruneConfig)),
+        ("docs/rewinding.md", ("rewind.", RewindConfig)),
+    ],
+)
+def test_every_field_of_a_group_is_named_where_it_is_explained(page, fields):
+    prefix, group = fields
+    elsewhere = "" if prefix != "prune." else PAGES["docs/structures.md"]
+    for field in dataclasses.fields(group):
+        assert f"{prefix}{field.name}" in PAGES[page] + elsewhere, field.name
+
+
+def test_every_arm_is_in_a_table():
+    cells = re.findall(r"^\| (`.+?) \|", PAGES["docs/arms.md"], re.MULTILINE)
+    assert {n for cell in cells for n in re.findall(r"`(\w+)`", cell)} == set(
+        lth.arms.ARMS
+    )
 
 
 @jax.tree_util.register_dataclass
