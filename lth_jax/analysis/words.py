@@ -78,7 +78,7 @@ def _winning(verdict: Verdict) -> str:
         learn = " and" if verdict.is_budget_short else ", learn no more slowly, and"
         found = (
             f"there are winning tickets, at {_densities(yes)} of the weights: they match"
-            f" the dense net{learn} beat a fresh init of their mask."
+            f" the dense net{learn} beat reinit, a fresh init of their mask."
         )
     found = f"in this short budget, {found}" if verdict.is_budget_short else found
     found = found[0].upper() + found[1:]
@@ -179,7 +179,7 @@ def _below(verdict: Verdict) -> str:
     for name, place in verdict.answers.below_dense_from.items():
         where = f"first at {percent(place.density)}" if place else "at no density"
         if not (arm := reported_arm(name)).is_criterion:
-            parts.append(f"{arm.sentence} {where}")
+            parts.append(f"{arm.label} {where}")
     return f"Shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
 
 

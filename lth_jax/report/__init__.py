@@ -6,7 +6,6 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from lth_jax.analysis import words
 from lth_jax.analysis.verdict import as_json
 from lth_jax.config import VerdictConfig
 from lth_jax.errors import UserError
@@ -14,6 +13,7 @@ from lth_jax.report import page, table
 from lth_jax.report.comparison_page import comparison_page
 from lth_jax.report.material import gather
 from lth_jax.report.panels import sections
+from lth_jax.report.printed import printed
 from lth_jax.report.standings_table import as_text, standings_table
 from lth_jax.store.files import whole
 from lth_jax.store.workdir import Workdir
@@ -73,7 +73,7 @@ def write(
     text = table.render(verdict.summaries, verdict.metric, note)
     if verdict.standings:
         compared = standings_table(verdict, material.config.prune.criterion)
-        text = f"{text}\n\n{as_text(compared, verdict.metric)}"
+        text = "\n".join([text, "", *as_text(compared, verdict.metric)])
     workdir.root.mkdir(parents=True, exist_ok=True)
     _write(
         {
@@ -87,13 +87,8 @@ def write(
     for (name, plot), suffix in itertools.product(plots, ("png", "pdf")):
         with whole(workdir.figures / f"{name}.{suffix}") as unfinished:
             plot.figure.savefig(unfinished, dpi=200)
-    told = [text, "", *words.sentences(verdict), ""]
-    told += [f"page     {workdir.page}", f"figures  {workdir.figures}"]
-    told += [f"verdict  {workdir.verdict}", f"table    {workdir.table}"]
-    if not shards:
-        told += [f"records  {workdir.records} (CSV)"]
-        told += [f"tickets  {workdir.tickets} (for numpy.load)"]
-    return "\n".join(told)
+    criterion = material.config.prune.criterion
+    return printed(workdir, verdict, criterion, note, is_whole=not shards)
 
 
 def _write(contents: Mapping[pathlib.Path, str]) -> None:
