@@ -143,7 +143,7 @@ def _run(
         except Interrupted:
             say(f"saved in {root}; go on with the same command")
             return Exit.SAVED
-    text = devices.from_first(lambda: report.write(files, config.verdict))
+    text = devices.from_first(lambda: report.show(files, config.verdict))
     if devices.is_first():
         print(text)
     return 0

@@ -36,6 +36,20 @@ class Material(NamedTuple):
     analyses: dict[str, analyses.Found]  # what was analysed besides, by name
 
 
+def judged(
+    workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
+) -> tuple[shards.Shards, Verdict]:
+    """What of a study is read for its verdict, and that; as `gather`."""
+    study = shards.read(parts or [workdir])
+    verdict = judge(
+        study.runs,
+        settings or study.config.verdict,
+        is_rewound=study.config.rewind.is_rewound,
+        correct=study.correct,
+    )
+    return study, verdict
+
+
 def gather(
     workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
 ) -> Material:
@@ -43,7 +57,7 @@ def gather(
 
     The config's own settings if None. Raises what `report.write` does.
     """
-    study = shards.read(parts or [workdir])
+    study, verdict = judged(workdir, settings, parts)
     config, runs = study.config, study.runs
     tickets = sorted({run.level for run in runs if run.arm == "ticket" and run.level})
     anatomies = _readable(tickets, lambda level: anatomy(*study.masks(level)))
@@ -55,12 +69,7 @@ def gather(
         commands=study.commands,
         notes=study.notes,
         runs=runs,
-        verdict=judge(
-            runs,
-            settings or config.verdict,
-            is_rewound=config.rewind.is_rewound,
-            correct=study.correct,
-        ),
+        verdict=verdict,
         num_groups=len({(run.arm, run.level) for run in runs}),
         num_planned=shards.num_planned(config),
         anatomies=list(anatomies.values()),
