@@ -41,7 +41,7 @@ class StudyConfig:
     # often. Accuracy at early stop is exact all the same.
     eval_test_every_steps: int | None = None
     # The most that is trained in one compiled call, a multiple of eval_every_steps. What
-    # would take over ten seconds is cut into several; results are the same. After each
+    # would take over two seconds is cut into several; results are the same. After each
     # the study can be stopped and saved, and a checkpoint is written, unless writing
     # would take more than a twentieth of the time.
     checkpoint_every_steps: int = 5_000

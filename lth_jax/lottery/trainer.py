@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,7 @@ from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.pace import Pace
 from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.segments import Segment
+from lth_jax.lottery.stacking import split, stacked
 from lth_jax.lottery.study import Study
 from lth_jax.masks import Params
 from lth_jax.training import Curves, Metrics, TrainState
@@ -64,6 +66,7 @@ class Trainer:
         self._halving = Halving(study.config.members_per_call)
         self._compiled: set[Hashable] = set()
         self._paces: dict[Hashable, Pace] = collections.defaultdict(Pace)
+        self._pace = Pace()  # of what trains now
 
     def members_per_call(self, num_replicates: int) -> int:
         """How many members a call should have: as the config says, or the memory."""
@@ -87,16 +90,24 @@ class Trainer:
                 return fitting * (jax.device_count() // num_data), num_data
         return 0, 1
 
-    def compile(self, begun: Sequence[Begun]) -> None:
-        """Compiles what jobs of one program and step have yet to train by."""
-        job, training = begun[0].job, _stacked([one.training for one in begun])
+    def compile(
+        self,
+        begun: Sequence[Begun],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Compiles what jobs of one program and step have yet to train by.
+
+        `around` makes what each compilation happens in.
+        """
+        job, training = begun[0].job, stacked([one.training for one in begun])
         fixed, program = self._fixed(begun), self._program(begun)
         for segment in job.segments:
             name = program, segment.num_evals, segment.num_steps
             if segment.stop_step > begun[0].step and name not in self._compiled:
                 shape = segment.num_evals, segment.num_steps, job.study.config.batch_size
                 batches = np.zeros((_num_members(begun), *shape), np.int32)
-                self._call(begun, fixed, segment, batches, training, (0, 0))
+                with around():
+                    self._call(begun, fixed, segment, batches, training, (0, 0))
                 self._compiled.add(name)
 
     def train(
@@ -111,8 +122,8 @@ class Trainer:
         """
         jobs, at = [one.job for one in begun], begun[0].step
         todo = [s for s in jobs[0].segments if s.stop_step > at]
-        fixed, training = self._fixed(begun), _stacked([one.training for one in begun])
-        pace = self._paces[self._program(begun)]
+        fixed, training = self._fixed(begun), stacked([one.training for one in begun])
+        pace = self._pace = self._paces[self._program(begun)]
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
             drawn = [host.submit(_indices, jobs, s) for s in todo[:1]]
@@ -131,6 +142,13 @@ class Trainer:
                     done = part[1]
                     step = segment.start_step + done * segment.num_steps
                     yield step, functools.partial(_reached, begun, training)
+
+    def seconds_left(self) -> float | None:
+        """How long the call in flight goes on, as those before took; None if unknown.
+
+        Asked by another thread.
+        """
+        return self._pace.seconds_left()
 
     def _call(
         self,
@@ -167,10 +185,10 @@ class Trainer:
         """What stays the same in all calls that train these jobs."""
         job, compact = begun[0].job, begun[0].compact
         draw_keys = jnp.concatenate([one.job.keys("draws") for one in begun])
-        rates = _stacked([one.job.rates for one in begun])
+        rates = stacked([one.job.rates for one in begun])
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
-            own: Any = _stacked([one.goal for one in begun]), mask_keys
+            own: Any = stacked([one.goal for one in begun]), mask_keys
             changing = functools.partial(self._programs.changing, job.how.dynamics)
             return _Fixed(changing, own, rates, draw_keys)
         if compact is not None:
@@ -182,7 +200,7 @@ class Trainer:
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """What was not measured while jobs trained, of the large nets."""
         frozen = _frozen(begun)
-        end = _stacked([one.training for one in begun])
+        end = stacked([one.training for one in begun])
         test_at_best, at_best = self._evaluate("test", end.best.state, frozen)
         accuracies = None
         if at_best is not None:
@@ -193,7 +211,7 @@ class Trainer:
             self._evaluate("train", end.state, frozen)[0],
             accuracies,
         )
-        return _split(found, len(begun))
+        return split(found, len(begun))
 
     def _check_finite(
         self, begun: Sequence[Begun], steps: np.ndarray, found: Curves
@@ -219,7 +237,7 @@ class Trainer:
 
     def _at_start(self, split: str, begun: Sequence[Begun]) -> Metrics:
         """Metrics of what jobs start from, float32[M]."""
-        start = _stacked([one.start.state for one in begun])
+        start = stacked([one.start.state for one in begun])
         return self._evaluate(split, start, _frozen(begun))[0]
 
     def _evaluate(
@@ -236,7 +254,7 @@ class Trainer:
 
 def _reached(begun: Sequence[Begun], training: Training) -> list[Begun]:
     """Jobs at what all of them together have come to."""
-    parts = zip(begun, _split(training, len(begun)), strict=True)
+    parts = zip(begun, split(training, len(begun)), strict=True)
     return [one._replace(training=part) for one, part in parts]
 
 
@@ -244,31 +262,11 @@ def _num_members(begun: Sequence[Begun]) -> int:
     return sum(len(one.job.members) for one in begun)
 
 
-def _stacked(trees: Sequence[Any]) -> Any:
-    if len(trees) == 1:
-        return trees[0]
-    # On the host, since jobs may lie on different devices.
-    parts = devices.on_host(list(trees))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-
-
-def _split(tree: Any, number: int) -> list[Any]:
-    """As many trees, of the members of one job each."""
-    if number == 1:
-        return [tree]
-    # On the host: members lie on several devices, and slicing there makes these wait for
-    # one another, which on CPU can deadlock.
-    tree = devices.on_host(tree)
-    return [
-        jax.tree.map(lambda x, i=i: np.split(x, number)[i], tree) for i in range(number)
-    ]
-
-
 def _frozen(begun: Sequence[Begun]) -> Params | None:
     """What pruned weights stay at; None where all are 0, so that nothing is added."""
     if all(one.start.frozen is None for one in begun):
         return None
-    return _stacked(
+    return stacked(
         [
             jax.tree.map(jnp.zeros_like, one.start.state.params)
             if one.start.frozen is None

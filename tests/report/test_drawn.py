@@ -74,9 +74,7 @@ def test_what_changed_is_drawn_anew(change, copy, draws):
     assert draws(copy)
 
 
-def test_other_settings_names_code_and_libraries_are_drawn_anew(
-    copy, draws, monkeypatch
-):
+def test_other_settings_names_code_and_libraries_are_drawn_anew(copy, draws, monkeypatch):
     verdict = read_config(copy).verdict
     assert not draws(copy, verdict)
     assert draws(copy, dataclasses.replace(verdict, accuracy_margin=0.1))
