@@ -9,6 +9,7 @@ skewed, it holds the truth in 88 to 95%, the logit's in 93 to 97%.
 or fewer than two, give no interval.
 """
 
+import bisect
 import functools
 import math
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ import scipy.special  # not scipy.stats, whose import takes half a second
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
+MOST_TO_TELL = 10_000  # replicates; where it takes more, nobody waits
 _NO_VARIATION = 1e-6  # more than what rounding to float32 does to accuracies
 
 Values = Sequence[float] | np.ndarray
@@ -136,6 +138,25 @@ def holm(p_values: Values) -> list[float]:
     stepped = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return [float(x) for x in adjusted]
+
+
+def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | None:
+    """How many replicates would show that the mean is not `null`; None if unknown.
+
+    If mean and spread stayed as they are, of a question that is asked of so many samples
+    (Bonferroni). Replicates that do not vary say nothing of that.
+    """
+    error = _standard_error(values)
+    if math.isnan(error):
+        return None
+    distance = abs(float(np.mean(values)) - null) / (error * math.sqrt(len(values)))
+
+    def tells(n: int) -> bool:
+        p = 2 * float(scipy.special.stdtr(n - 1, -distance * math.sqrt(n)))
+        return p * num_asked <= ALPHA
+
+    numbers = range(2, MOST_TO_TELL)
+    return numbers.start + bisect.bisect_left(numbers, True, key=tells)
 
 
 def _reach(values: Values, confidence: float, error: float = 0.0) -> float:

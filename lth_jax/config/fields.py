@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from lth_jax.config.study import StudyConfig
 
-
 _SENTENCE_END = re.compile(r"\. (?=[A-Z])")  # not that of "et al. 2021"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from lth_jax.analysis.anatomy import Anatomy, anatomy
-from lth_jax.analysis.learning import spread
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
 from lth_jax.store import analyses, shards
@@ -15,6 +15,7 @@ from lth_jax.store.records import Run
 from lth_jax.store.workdir import Workdir
 
 T = TypeVar("T")
+_MOST_HISTOGRAMS = 4  # levels after the first
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +74,9 @@ def gather(
         num_groups=len({(run.arm, run.level) for run in runs}),
         num_planned=shards.num_planned(config),
         anatomies=list(anatomies.values()),
-        histograms=_readable(spread([0, *tickets], 3), study.histograms),
+        histograms=_readable(
+            [0, *levels_that_matter(verdict, tickets, _MOST_HISTOGRAMS)], study.histograms
+        ),
         analyses=_analyses(workdir),
     )
 
