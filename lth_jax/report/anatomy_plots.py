@@ -42,10 +42,7 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     x = [100 * level.density for level in levels]
     ends: dict[float, list[tuple[str, str]]] = {}
     logs = [
-        [
-            (p, math.log(level.layers[name] or 1e-9))
-            for p, level in zip(x, levels, strict=True)
-        ]
+        [(level.density, math.log(level.layers[name] or 1e-9)) for level in levels]
         for name in names
     ]
     dashes = style.told_apart(logs)

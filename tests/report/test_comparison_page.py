@@ -153,7 +153,7 @@ def test_a_field_of_numbers_is_the_axis_and_another_the_colour(
         "name he_normal",
         "name glorot_normal",
         "ticket",
-        "fresh init",
+        "reinit",
     ]
     for name in ("dense", "over_dense", "over_reinit", "matching"):
         texts = page.locator(f"#overview_{name} text").all_text_contents()
