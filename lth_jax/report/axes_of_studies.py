@@ -62,22 +62,41 @@ def short_names(names: Sequence[str]) -> list[str]:
 
     Names that are not of points stay as they are.
     """
-    points = [
-        dict(part.partition("=")[::2] for part in name.split(",")) for name in names
-    ]
-    if not all("=" in part for name in names for part in name.split(",")):
-        return list(names)
-    common = set.intersection(*(set(point) for point in points))
-    if all(set(point) == common for point in points):
-        for field in reversed(points[0]):  # what the fields before it decide
-            fewer = [{k: v for k, v in x.items() if k != field} for x in points]
-            if len({tuple(x.items()) for x in fewer}) == len(points):
-                points = fewer
+    points, common = _points(names)
     short = [
         ", ".join(v if k in common else f"{_last(k)} {v}" for k, v in point.items())
         for point in points
     ]
     return short if len(set(short)) == len(names) else list(names)
+
+
+def named_fields(names: Sequence[str]) -> list[str]:
+    """The fields whose values `short_names` are, in their order; none if they have them.
+
+    Without the groups that they are in.
+    """
+    points, common = _points(names)
+    is_short = bool(points) and all(set(point) == common for point in points)
+    return [_last(field) for field in points[0]] if is_short else []
+
+
+def _points(names: Sequence[str]) -> tuple[list[dict[str, str]], set[str]]:
+    """Values by field of names of points, and the fields of all; nothing of others.
+
+    Where all have the same fields, those are left out that others before them decide.
+    """
+    if not all("=" in part for name in names for part in name.split(",")):
+        return [], set()
+    points = [
+        dict(part.partition("=")[::2] for part in name.split(",")) for name in names
+    ]
+    common = set.intersection(*(set(point) for point in points))
+    if all(set(point) == common for point in points):
+        for field in reversed(points[0]):
+            fewer = [{k: v for k, v in x.items() if k != field} for x in points]
+            if len({tuple(x.items()) for x in fewer}) == len(points):
+                points = fewer
+    return points, common & set().union(*points)
 
 
 def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -16,6 +16,7 @@ from lth_jax.report.axes_of_studies import (
     MOST_LINES,
     NumericAxis,
     differing,
+    named_fields,
     numeric_axis,
     short_names,
 )
@@ -46,7 +47,8 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
     studies = _shown("study", names if are_few else [])
     lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
-    shorter = short_names(names)
+    shorter, by = short_names(names), named_fields(names)
+    study = ", ".join(by) or "study"
     arms = [] if are_few else list(shown(["ticket", "reinit"]).values())
     tickets = dict(zip(studies, materials, strict=False))
     sections = [
@@ -57,15 +59,15 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         "comparison.html",
         sections,
         [*studies, *lines, *arms],
-        title=" · ".join(names) if are_few else _title(names, fields),
+        title=" · ".join(names) if are_few else _title(names, by or list(fields)),
         verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
-        heads=_heads(metric),
+        heads=_heads(metric, study),
         rows=[
             [Cell(name, key=studies[i].key if are_few else ""), *_cells(m.verdict)]
             for i, (name, m) in enumerate(zip(shorter, materials, strict=True))
         ],
-        differing=_table(fields, shorter, are_few),
+        differing=_table(fields, shorter, are_few, study),
         are_few=are_few,
         notes=[
             f"{name}: {note}"
@@ -84,12 +86,12 @@ def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
     ]
 
 
-def _title(names: Sequence[str], fields: Mapping[str, Any]) -> str:
+def _title(names: Sequence[str], fields: Sequence[str]) -> str:
     return f"{len(names)} studies" + (f" by {', '.join(fields)}" if fields else "")
 
 
 def _table(
-    fields: Mapping[str, Sequence[Any]], names: Sequence[str], are_few: bool
+    fields: Mapping[str, Sequence[Any]], names: Sequence[str], are_few: bool, study: str
 ) -> list[list[Any]]:
     """What differs: a row for each field or, of many studies, for each study."""
     if not fields:
@@ -97,7 +99,7 @@ def _table(
     texts = [["field", *names]]
     texts += [[name, *map(page.text, values)] for name, values in fields.items()]
     if not are_few:
-        texts[0][0] = "study"
+        texts[0][0] = study
         texts = [list(row) for row in zip(*texts, strict=True)]
     heads, *rows = texts
     return [heads, *([Cell(text) for text in row] for row in rows)]
@@ -137,10 +139,10 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
     return Section("How sparse can each get?", lead, plots, "small")
 
 
-def _heads(metric: Metric) -> list[str]:
+def _heads(metric: Metric, study: str) -> list[str]:
     is_accuracy = metric.name == ACCURACY.name
     most = "most accurate" if is_accuracy else f"least {metric.name}"
-    heads = ["study", "replicates", f"dense net, {metric.heading}"]
+    heads = [study, "replicates", f"dense net, {metric.heading}"]
     heads += ["matches dense down to", f"{most} at", "minus dense", "fastest at"]
     return [*heads, "speed-up", "winning tickets"]
 
