@@ -36,8 +36,13 @@ def listing(columns: int) -> str:
     for name, default, meaning in fields():
         lines.append(f"--config.{name}={default!r}")
         indent = " " * 4
-        how = {"initial_indent": indent, "subsequent_indent": indent}
-        lines += textwrap.wrap(meaning, columns, break_on_hyphens=False, **how)
+        lines += textwrap.wrap(
+            meaning,
+            columns,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)
 
 

@@ -57,7 +57,8 @@ class Progress(tqdm):
         yield
         if not self.disable:
             is_first = self.n == self.initial
-            self.start_t = time.time() - (0 if is_first else began - self.start_t)
+            counted = 0.0 if is_first else began - float(self.start_t)
+            self.start_t: float = time.time() - counted
 
     def says(self, what: str) -> None:
         """Says what is done now; at once where somebody looks."""

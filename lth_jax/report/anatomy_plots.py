@@ -49,7 +49,8 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     for i, name in enumerate(names):
         colour = matplotlib.colors.to_hex(_DEPTHS(i / max(1, len(names) - 1)))
         y = [100 * level.layers[name] for level in levels]
-        look = {"linewidth": 1.5, "linestyle": dashes[i], "marker": "o", "markersize": 3}
+        look: dict[str, Any] = {"linewidth": 1.5, "linestyle": dashes[i]}
+        look |= {"marker": "o", "markersize": 3}
         axes.plot(x, y, color=colour, **look)
         end = float(f"{y[-1]:.3g}")
         ends.setdefault(end, []).append((layer_name(name), colour))

@@ -32,7 +32,7 @@ def folded(grid: Grid, columns: int | None = None) -> list[str]:
             blocks.append([*names, *group])
         else:
             blocks[-1] = longer
-    lines = []
+    lines: list[str] = []
     for block in blocks or [names]:
         lines += [""] * bool(lines)
         if grid.titles:
