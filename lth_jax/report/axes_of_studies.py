@@ -50,7 +50,7 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
     free = {n: v for n, v in fields.items() if not _decides(fields[field], v)}
     lines: dict[str, list[tuple[float, int]]] = {}
     for i, number in enumerate(amounts[field]):
-        others = [f"{_last(n)} {v[i]}" for n, v in free.items()]
+        others = [f"{last_part(n)} {v[i]}" for n, v in free.items()]
         lines.setdefault(", ".join(others), []).append((number, i))
     if len(lines) > MOST_LINES or min(map(len, lines.values())) < _FEWEST:
         return None
@@ -64,7 +64,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     points, common = _points(names)
     short = [
-        ", ".join(v if k in common else f"{_last(k)} {v}" for k, v in point.items())
+        ", ".join(v if k in common else f"{last_part(k)} {v}" for k, v in point.items())
         for point in points
     ]
     return short if len(set(short)) == len(names) else list(names)
@@ -77,7 +77,7 @@ def named_fields(names: Sequence[str]) -> list[str]:
     """
     points, common = _points(names)
     is_short = bool(points) and all(set(point) == common for point in points)
-    return [_last(field) for field in points[0]] if is_short else []
+    return [last_part(field) for field in points[0]] if is_short else []
 
 
 def _points(names: Sequence[str]) -> tuple[list[dict[str, str]], set[str]]:
@@ -105,7 +105,8 @@ def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(pairs) == len(set(map(str, values)))
 
 
-def _last(field: str) -> str:
+def last_part(field: str) -> str:
+    """A field's name without its group, for a reader."""
     return field.rpartition(".")[2].replace("_", " ")
 
 

@@ -16,6 +16,7 @@ from lth_jax.report.axes_of_studies import (
     MOST_LINES,
     NumericAxis,
     differing,
+    last_part,
     named_fields,
     numeric_axis,
     short_names,
@@ -59,7 +60,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         "comparison.html",
         sections,
         [*studies, *lines, *arms],
-        title=" · ".join(names) if are_few else _title(names, by or list(fields)),
+        title=" · ".join(names) if are_few else _title(names, list(fields), by),
         verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
         heads=_heads(metric, study),
@@ -86,7 +87,14 @@ def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
     ]
 
 
-def _title(names: Sequence[str], fields: Sequence[str]) -> str:
+def _title(names: Sequence[str], fields: Sequence[str], by: Sequence[str]) -> str:
+    """The number of studies, and the fields that differ, except those that others decide.
+
+    Names of points have all that were set, and `by` those of them that decide.
+    """
+    told = {part.partition("=")[0] for name in names for part in name.split(",")}
+    if by:
+        fields = [x for x in fields if x not in told or last_part(x) in by]
     return f"{len(names)} studies" + (f" by {', '.join(fields)}" if fields else "")
 
 
