@@ -116,11 +116,8 @@ def test_a_finished_study_is_left_alone(say, smoke_study, tmp_path):
     shutil.copytree(root, workdir)
     before = texts(Workdir(workdir))
     page = (workdir / "report.html").stat().st_mtime_ns
-    for is_drawn in (True, False):  # where it was copied it has another name
-        flags = f"--workdir={workdir}", "--config.num_replicates=3"
-        code, again, err = say(*SMOKE, *flags)
-        before_page, page = page, (workdir / "report.html").stat().st_mtime_ns
-        assert (page != before_page) == is_drawn
+    code, again, err = say(*SMOKE, f"--workdir={workdir}", "--config.num_replicates=3")
+    assert page == (workdir / "report.html").stat().st_mtime_ns  # not drawn anew
     assert (code, again) == (0, smoke_study.printed.replace(str(root), str(workdir)))
     assert "this study is finished" in err
     assert texts(Workdir(workdir)) == before

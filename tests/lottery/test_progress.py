@@ -92,6 +92,16 @@ def test_the_whole_study_is_estimated_once_from_its_first_seconds(bar, clock, to
     assert "(200 steps/s)" in line
 
 
+def test_it_ends_with_a_full_bar_however_long_it_compiled(bar, clock, told):
+    bar.mininterval = 1e3  # as in a log
+    with bar.compiling([TICKET]):
+        clock[0] += 60
+    clock[0] += 1
+    bar.advance(bar.total)
+    bar.close()
+    assert told()[-1].startswith("level 0 ticket: 100%")
+
+
 def test_jobs_have_short_names():
     arms = [Job(2, arm) for arm in ("reinit", "shuffle", "random", "set", "rigl")]
     assert named(arms[:1]) == "level 2 reinit"

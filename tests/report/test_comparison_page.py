@@ -119,7 +119,7 @@ def test_of_many_studies_each_has_a_row_and_a_panel(tiny_study, visit, tmp_path)
     found = visit(compare(studies, tmp_path / "many.html"))
     page = found.page
     assert (found.complaints, found.requests) == ([], [])
-    assert page.locator("h1").text_content() == "18 studies by seed, init.name"
+    assert page.locator("h1").text_content() == "18 studies by init.name"
     assert [row[0] for row in browsing.rows(page, "#studies")[1:]] == names
     assert page.locator("figure svg").count() == 4 + 18
     rows = page.locator("#overview_over_reinit text").all_text_contents()

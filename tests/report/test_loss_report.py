@@ -40,7 +40,7 @@ def test_a_study_without_accuracy_speaks_of_its_loss(tiny):
     assert printed.splitlines()[1].split()[2] == "loss" and "Test loss and" in printed
     table = tiny.table.read_text()
     assert "loss at stop" in table and "test loss, there" in table
-    assert "acc" not in table and "accuracy" not in printed
+    assert "acc at" not in table and "Test accuracy" not in printed
     verdict = json.loads(tiny.verdict.read_text())
     final = [run.curves["test", "loss"].values[-1] for run in records.read(tiny.records)]
     (dense, *_) = verdict["summaries"]
