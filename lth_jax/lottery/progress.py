@@ -60,7 +60,7 @@ class Progress(tqdm):
             counted = 0.0 if is_first else began - float(self.start_t)
             self.start_t: float = time.time() - counted
             # Else tqdm takes it that nothing was shown yet, and ends without a word.
-            self.last_print_t = max(self.last_print_t, self.start_t)
+            self.last_print_t: float = max(float(self.last_print_t), self.start_t)
 
     def says(self, what: str) -> None:
         """Says what is done now; at once where somebody looks."""
