@@ -1,7 +1,9 @@
 """Errors that the user can mend: commands print them in one line."""
 
+import difflib
 import enum
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -21,6 +23,12 @@ class UserError(Exception):
     is_common = False  # whether every process of a job raises it
     is_told = False  # whether another process says it
     study: Any = None  # which of several that train together it is of; None: of all
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message on an unknown name: the nearest of those there are, if any."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def name_of(thing: Any) -> str:

@@ -12,6 +12,7 @@ import functools
 import logging
 import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from lth_jax import config as lth_config
 from lth_jax import devices, supervisor
-from lth_jax.config import command_line
+from lth_jax.config import command_line, fields
 from lth_jax.devices.joining import peers_of
 from lth_jax.errors import Exit, UserError, fail
 from lth_jax.lottery.checks import check_arms
@@ -143,7 +144,7 @@ def _run(
         except Interrupted:
             say(f"saved in {root}; go on with the same command")
             return Exit.SAVED
-    text = devices.from_first(lambda: report.write(files, config.verdict))
+    text = devices.from_first(lambda: report.show(files, config.verdict))
     if devices.is_first():
         print(text)
     return 0
@@ -212,10 +213,18 @@ def start(command: Callable[..., int], doc: str | None) -> None:
     # Python starts and JAX is imported, acts as signals do by default, and loses nothing.
     signals.listen()
     # --help tells of what was started, which may be `lth-jax` or `python -m lth_jax`.
-    sys.modules["__main__"].__doc__ = doc
+    sys.modules["__main__"].__doc__ = _with_fields(doc or "")
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(functools.partial(command, interruption=signals), flags_parser=parse_flags)
+
+
+def _with_fields(doc: str) -> str:
+    """What --help says of a command, with the fields of the config if it is asked."""
+    if not any(argument.startswith(("--help", "-help", "-?")) for argument in sys.argv):
+        return doc
+    listed = fields.listing(shutil.get_terminal_size().columns)
+    return f"{doc}\nThe fields of a config, with their defaults:\n\n{listed}\n"
 
 
 if __name__ == "__main__":

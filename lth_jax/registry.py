@@ -1,11 +1,10 @@
 """Registry: things of one kind by name, the package's own and anyone's."""
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 _GIVEN = "given"
@@ -112,9 +111,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UnknownName(f"{name!r} is no {self.kind} ({error})") from None
 
     def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._own, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         return (
             f"{name!r} is not allowed; must be one of {', '.join(self._own)}, or"
-            f" package.module:name{hint}"
+            f" package.module:name{did_you_mean(name, self._own)}"
         )

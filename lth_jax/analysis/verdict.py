@@ -23,8 +23,11 @@ from lth_jax.store.records import Run
 class Finding(NamedTuple):
     """The answer to a question about one level."""
 
-    answer: str  # "yes", "no", "undecided" (too few replicates), or "not tested"
+    answer: str  # "yes", "no", "undecided" (by so few replicates), or "not tested"
     p: float = math.nan  # two-sided, adjusted for the number of levels; NaN if none
+    # So many replicates would decide an undecided answer, if mean and spread stayed as
+    # they are (at most `intervals.MOST_TO_TELL`); None if these are unknown.
+    replicates: int | None = None
 
 
 class LevelVerdict(NamedTuple):
@@ -174,8 +177,11 @@ def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
     adjusted = intervals.adjusted_p_values(values.values(), null)
     findings = {}
     for (level, v), p in zip(values.items(), adjusted, strict=True):
-        answer = "yes" if v.mean() > null else "no"
-        findings[level] = Finding(answer if p <= ALPHA else "undecided", p)
+        if p <= ALPHA:
+            findings[level] = Finding("yes" if v.mean() > null else "no", p)
+        else:
+            needed = intervals.replicates_to_tell(v, null, len(values))
+            findings[level] = Finding("undecided", p, needed)
     return findings
 
 
@@ -183,8 +189,12 @@ def _ask_beats(gains: Mapping[int, np.ndarray], margin: float) -> dict[int, Find
     """Above a fresh init; "no" where it is shown not to be so by the margin."""
     above, by_margin = _ask(gains, 0.0), _ask(gains, margin)
     for level, finding in above.items():
-        if finding.answer == "undecided" and by_margin[level].answer == "no":
-            above[level] = by_margin[level]
+        other = by_margin[level]
+        if finding.answer == "undecided" and other.answer == "no":
+            above[level] = other
+        elif finding.replicates and other.replicates:  # either would do
+            fewest = min(finding.replicates, other.replicates)
+            above[level] = finding._replace(replicates=fewest)
     return above
 
 
@@ -195,7 +205,12 @@ def _winning(matches: Finding, beats: Finding, as_fast: Finding) -> Finding:
     if "not tested" in answers:
         return Finding("not tested")
     p = float(np.max([matches.p, beats.p, as_fast.p]))  # all must hold; NaN if one is
-    return Finding("undecided" if "undecided" in answers else "yes", p)
+    if "undecided" not in answers:
+        return Finding("yes", p)
+    open_ones = [x for x in (matches, beats, as_fast) if x.answer == "undecided"]
+    needed = [x.replicates for x in open_ones if x.replicates is not None]
+    are_known = len(needed) == len(open_ones)
+    return Finding("undecided", p, max(needed) if are_known else None)
 
 
 def _answers(

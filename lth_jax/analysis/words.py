@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from lth_jax.analysis.intervals import Estimate
+from lth_jax.analysis.intervals import MOST_TO_TELL, Estimate
 from lth_jax.analysis.metric import ACCURACY, with_ends, with_interval
 from lth_jax.analysis.verdict import LevelVerdict, Verdict
 from lth_jax.lottery.arms import reported_arm
@@ -50,6 +50,13 @@ def value(number: float, show: Callable[[Estimate], str]) -> str:
     return show(Estimate(number, math.nan, math.nan))
 
 
+def band(verdict: Verdict, more: str = "") -> str:
+    """What a figure's line is, with its band; one replicate has none."""
+    if verdict.num_replicates == 1:
+        return "the one replicate"
+    return f"the mean over the replicates, with a 95% band{more}"
+
+
 def span(items: Sequence[_T], show: Callable[[_T], str] = str) -> str:
     """The first and the last of some, such as "3 to 5"; one alone if the same."""
     return " to ".join(show(item) for item in dict.fromkeys((items[0], items[-1])))
@@ -78,15 +85,36 @@ def _winning(verdict: Verdict) -> str:
         learn = " and" if verdict.is_budget_short else ", learn no more slowly, and"
         found = (
             f"there are winning tickets, at {_densities(yes)} of the weights: they match"
-            f" the dense net{learn} beat a fresh init of their mask."
+            f" the dense net{learn} beat reinit, a fresh init of their mask."
         )
     found = f"in this short budget, {found}" if verdict.is_budget_short else found
     found = found[0].upper() + found[1:]
     if undecided:
-        found += f" At {_which(undecided, verdict)} there are too few replicates to tell."
+        found += f" {_left_open(undecided, verdict)}"
     if untested:  # beside the ticket at every level, but it may be behind
         found += f" At {_which(untested, verdict)} the arm 'reinit' is still to run."
     return found
+
+
+def to_tell(replicates: int) -> str:
+    """How many replicates would tell."""
+    more = replicates >= MOST_TO_TELL
+    return f"more than {MOST_TO_TELL:,}" if more else f"about {replicates:,}"
+
+
+def _left_open(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
+    where = _which(levels, verdict)
+    if verdict.num_replicates == 1:
+        return f"At {where} one replicate cannot tell."
+    needed = sorted(x.winning.replicates or MOST_TO_TELL for x in levels)
+    are_known = all(x.winning.replicates for x in levels)
+    told = f"At {where} {verdict.num_replicates} replicates leave it open"
+    if not are_known:
+        return f"{told}."
+    fewest, most = needed[0], needed[-1]
+    first = f"about {fewest:,} to " if fewest < min(most, MOST_TO_TELL) else ""
+    last = to_tell(most).removeprefix("about ") if first else to_tell(most)
+    return f"{told}; {first}{last} would tell."
 
 
 def _densities(levels: Sequence[LevelVerdict]) -> str:
@@ -179,7 +207,7 @@ def _below(verdict: Verdict) -> str:
     for name, place in verdict.answers.below_dense_from.items():
         where = f"first at {percent(place.density)}" if place else "at no density"
         if not (arm := reported_arm(name)).is_criterion:
-            parts.append(f"{arm.sentence} {where}")
+            parts.append(f"{arm.label} {where}")
     return f"Shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
 
 

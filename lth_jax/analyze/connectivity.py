@@ -19,7 +19,7 @@ from lth_jax.analyze.analysis import Analysis, Subject, add_levels
 from lth_jax.config.requirements import require
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution, Solutions
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store import analyses, records
 from lth_jax.store.analyses import Found
 from lth_jax.store.files import DamagedFile

@@ -16,7 +16,7 @@ from lth_jax.analyze.analysis import Analysis, Subject
 from lth_jax.analyze.forward_pass import Products, kept, products_of
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store import records, tickets
 from lth_jax.store.analyses import Found
 

@@ -18,7 +18,7 @@ from lth_jax.analyze.analysis import Analysis, Subject, add_levels
 from lth_jax.analyze.survivors import of_all, survivors
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store.analyses import Found
 
 _MOST_LEVELS = 4  # at which an arm trains again by default

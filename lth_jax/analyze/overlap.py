@@ -14,7 +14,7 @@ from lth_jax.analysis.verdict import as_json
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Analysis, Subject, add_levels
 from lth_jax.lottery.arms import find_arm
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store import tickets
 from lth_jax.store.analyses import Found
 

@@ -17,7 +17,7 @@ from lth_jax.analyze.analysis import Subject
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solution
 from lth_jax.lottery.study import Study
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import Examples
 from lth_jax.training.state import TrainState

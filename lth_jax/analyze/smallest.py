@@ -16,7 +16,7 @@ from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Subject
 from lth_jax.analyze.forward_pass import Products, kept
 from lth_jax.lottery.jobs import Job
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 
 
 class Row(NamedTuple):

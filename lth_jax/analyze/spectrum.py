@@ -22,7 +22,7 @@ from lth_jax.analyze.sharpness import Directions, pruned_directions, told
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.lottery.study import Study
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store.analyses import Found
 from lth_jax.training import keys, sampling
 from lth_jax.training.losses import Examples

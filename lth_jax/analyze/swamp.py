@@ -27,7 +27,7 @@ from lth_jax.lottery import loop
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Planted, Solution
 from lth_jax.lottery.tickets import Trained
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store.analyses import Found
 from lth_jax.training.state import TrainState
 

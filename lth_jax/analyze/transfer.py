@@ -24,7 +24,7 @@ from lth_jax.lottery.arms import Origin, Rules, Start
 from lth_jax.lottery.arms.rewound import start_shuffle
 from lth_jax.lottery.solutions import Planted
 from lth_jax.masks import Masks
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import aligned
 from lth_jax.store import records, tickets
 from lth_jax.store.analyses import Found
 from lth_jax.store.records import Run

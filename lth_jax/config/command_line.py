@@ -9,6 +9,7 @@ from typing import Any
 
 from lth_jax.config.reading import flag_type
 from lth_jax.config.requirements import ConfigError
+from lth_jax.errors import did_you_mean
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
@@ -76,7 +77,10 @@ def _located(text: str) -> str:
     if not path.is_file():
         if name not in packaged:
             names = ", ".join(packaged)
-            raise ConfigError(f"--config: {name!r}; no such file, nor one of {names}")
+            near = did_you_mean(path.stem, packaged)
+            raise ConfigError(
+                f"--config: {name!r}; no such file, nor one of {names}{near}"
+            )
         path = packaged[name]
     # Last, since configs/mnist1d.py is not to hide the package mnist1d.
     for folder in (pathlib.Path.cwd(), path.parent.resolve()):

@@ -11,7 +11,7 @@ from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 class DynamicConfig:
     """How masks change while the arms "gradual", "set" and "rigl" train."""
 
-    update_every_steps: int = 100
+    update_every_steps: int = 100  # so often masks change
     drop_fraction: float = 0.3  # of a layer's weights, by "set" and by "rigl" at first
     begin_fraction: float = 0.0  # of the budget, when "gradual" begins
     end_fraction: float = 0.75  # of the budget, after which no masks change

@@ -10,6 +10,7 @@ from ml_collections import config_dict
 
 from lth_jax.config.requirements import ConfigError
 from lth_jax.config.study import StudyConfig
+from lth_jax.errors import did_you_mean
 
 
 def default() -> ml_collections.ConfigDict:
@@ -24,9 +25,20 @@ def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
     """
     chosen = frozenset(text.split(",")) if text else frozenset()
     for variant in sorted(chosen - set(allowed)):
-        must = f"must be one of {', '.join(allowed)}"
+        near = did_you_mean(variant, allowed)
+        must = f"must be one of {', '.join(allowed)}{near}"
         raise ConfigError(f"config variant: {variant!r}; {must}")
     return chosen
+
+
+def dotted(group: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of all fields by dotted name, such as "prune.fraction"."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(group):
+        value, name = getattr(group, field.name), f"{prefix}{field.name}"
+        is_group = dataclasses.is_dataclass(value)
+        found |= dotted(value, f"{name}.") if is_group else {name: value}
+    return found
 
 
 def _to_dict(group: Any) -> dict[str, Any]:
@@ -82,8 +94,15 @@ def _type_of(group: type, name: str, prefix: str) -> Any:
     if name not in hints:
         there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
         shown = name if name.isprintable() else repr(name)
-        raise ConfigError(f"{prefix}{shown}: no such field{there_are}")
+        near = did_you_mean(name, hints) or _elsewhere(name)
+        raise ConfigError(f"{prefix}{shown}: no such field{there_are}{near}")
     return hints[name]
+
+
+def _elsewhere(name: str) -> str:
+    """As `did_you_mean`, of a field of that name in any group."""
+    last = {field.rpartition(".")[2]: field for field in dotted(StudyConfig())}
+    return f"; did you mean {last[name]!r}?" if name in last else ""
 
 
 def _typed(field: str, value: Any, annotation: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
-from lth_jax.errors import UserError
+from lth_jax.errors import UserError, did_you_mean
 from lth_jax.registry import Registry, UnknownName
 
 _RANGES: dict[str, Callable[[float], bool]] = {
@@ -47,7 +47,10 @@ class Checks:
 
     def one_of(self, name: str, allowed: Collection[str]) -> None:
         """That it is one of these names."""
-        self._each([name], lambda x: x in allowed, f"one of {', '.join(allowed)}")
+        value = getattr(self._group, name)
+        near = did_you_mean(value, allowed) if isinstance(value, str) else ""
+        one = f"one of {', '.join(allowed)}{near}"
+        self._each([name], lambda x: x in allowed, one)
 
     def registered(self, name: str, registry: Registry[Any]) -> Any:
         """What a registry finds by it, such as "lenet" or "my_nets:MyNet"."""

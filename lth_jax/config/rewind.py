@@ -18,11 +18,10 @@ class RewindConfig:
     # first train from there to the end of the budget. A multiple of eval_every_steps
     # saves compilations.
     step: str = "0"
-    # Other than the preset's; see `lth_jax.training.rewinding.Rewind`.
-    params: str | None = None
-    batch_stats: str | None = None
-    optimizer: str | None = None
-    schedule: str | None = None
+    params: str | None = None  # None: the preset's; see `training.rewinding.Rewind`
+    batch_stats: str | None = None  # the same, of batch statistics
+    optimizer: str | None = None  # the same, of the optimizer's moments
+    schedule: str | None = None  # the same, of the learning rate's schedule
 
     @property
     def what(self) -> Rewind:

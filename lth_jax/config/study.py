@@ -21,7 +21,7 @@ class LogConfig:
 
     tensorboard: bool = False  # to tensorboard/ in the workdir
     wandb: bool = False  # to Weights & Biases
-    trackio: bool = False
+    trackio: bool = False  # to Trackio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +35,13 @@ class StudyConfig:
     first_replicate: int = 0
     num_levels: int = 21  # the dense net (level 0) included
     num_steps: int = 50_000  # the budget T of each member; later levels train k to T
-    batch_size: int = 60
+    batch_size: int = 60  # examples in each training step
     eval_every_steps: int = 100  # the validation set is evaluated so often
     # The test set for the learning curves, a multiple of eval_every_steps; None: as
     # often. Accuracy at early stop is exact all the same.
     eval_test_every_steps: int | None = None
     # The most that is trained in one compiled call, a multiple of eval_every_steps. What
-    # would take over ten seconds is cut into several; results are the same. After each
+    # would take over two seconds is cut into several; results are the same. After each
     # the study can be stopped and saved, and a checkpoint is written, unless writing
     # would take more than a twentieth of the time.
     checkpoint_every_steps: int = 5_000

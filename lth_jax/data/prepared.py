@@ -1,17 +1,18 @@
 """Prepared: any data set that TFDS has prepared, read without TensorFlow."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from lth_jax.data.checks import checked
 from lth_jax.data.source import DataError, Source
+from lth_jax.errors import did_you_mean
 
 _ANOTHER = "another choice can be made in a function (package.module:name)"
 
 
-def load(name: str, others: Iterable[str]) -> Source:
+def load(name: str, others: Collection[str]) -> Source:
     """A data set that TFDS has prepared; `others` are named where it knows none.
 
     Raises:
@@ -25,7 +26,7 @@ def load(name: str, others: Iterable[str]) -> Source:
         raise DataError(
             f"data.name: {name!r}; must be one of {', '.join(others)}, or"
             " package.module:name, npz:FILE, or the name of a data set that TFDS has"
-            f" prepared and can open ({_first_line(error)})"
+            f" prepared and can open ({_first_line(error)}){did_you_mean(name, others)}"
         ) from None
     if not builder.info.splits:
         raise DataError(

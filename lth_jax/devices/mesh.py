@@ -52,8 +52,8 @@ def data_sizes() -> list[int]:
 
 def in_whole_rounds(num_members: int, num_data: int = 1) -> int:
     """The least number of members, at least so many, that the devices divide."""
-    num_at_once = make_mesh(num_members, num_data).shape["member"]
-    return -(-num_members // num_at_once) * int(num_at_once)
+    num_at_once = int(make_mesh(num_members, num_data).shape["member"])
+    return -(-num_members // num_at_once) * num_at_once
 
 
 def idle_devices(num_members: int, batch_size: int) -> int:

@@ -16,7 +16,7 @@ from lth_jax.lottery import loop, results
 from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
-from lth_jax.lottery.progress import Progress
+from lth_jax.lottery.progress import Progress, named
 from lth_jax.lottery.spacing import Spacing
 from lth_jax.lottery.tickets import Missing, Tickets, Trained
 from lth_jax.lottery.trainer import Trainer
@@ -122,6 +122,8 @@ class Executor:
     def _begin(self, job: Job) -> Begun:
         """A job at its start, or as it was left; trains before what it needs."""
         tickets = self._tickets[job.study]
+        if job.parent is not None:
+            self._progress.says(f"pruning for {named([job])}")
         while True:
             try:
                 found = tickets.find(job)
@@ -131,7 +133,8 @@ class Executor:
                 self._train([missing.job])
         try:
             # Of one process: on a GPU two may prune otherwise, by scores' last bits.
-            start, goal = devices.from_first(lambda: loop.start(job, found))
+            with self._progress.once("start", job.arm):
+                start, goal = devices.from_first(lambda: loop.start(job, found))
         except UserError as error:
             error.study = job.study
             raise
@@ -145,15 +148,17 @@ class Executor:
         Asked to stop they are saved where they are, and `Interrupted` is raised.
         """
         job, at, now = begun[0].job, begun[0].step, begun
+        jobs = [one.job for one in begun]
         trainer = self._trainer(job)
         for one in begun:
             self._progress.skip((at - job.first_step) * len(one.job.members))
-        trainer.compile(begun)
+        trainer.compile(begun, lambda: self._progress.compiling(jobs))
         ends = {segment.stop_step for segment in job.segments}
-        with self._interruption.unsaved():
+        self._progress.says(named(jobs))
+        with self._interruption.unsaved(trainer.seconds_left):
             for step, reached in trainer.train(begun):
                 for one in begun:
-                    self._progress.advance((step - at) * len(one.job.members), one.job)
+                    self._progress.advance((step - at) * len(one.job.members))
                 at, is_end = step, step in ends
                 if is_end:
                     now = reached()
@@ -164,7 +169,8 @@ class Executor:
                 if asked:
                     raise Interrupted
             if job.is_whole:
-                self._finish(now)
+                with self._progress.once("measure", job.program):
+                    self._finish(now)
 
     def _keep(self, reached: list[Begun]) -> None:
         """Keeps what others need of jobs at a segment's end."""

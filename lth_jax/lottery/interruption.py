@@ -5,6 +5,7 @@ it may send is one request: save, and exit with a code that says to go on.
 """
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ class Interruption:
     """Asks a study to stop; by itself it never does."""
 
     is_unsaved = False  # whether stopping at once would lose what was trained
+    # How many seconds the call in flight goes on; None where nothing tells.
+    seconds_left: Callable[[], float | None] = staticmethod(lambda: None)
 
     def is_asked(self) -> bool:
         """Whether to stop now: any process of the study is told to, and all agree.
@@ -54,8 +57,14 @@ class Interruption:
             raise Interrupted
 
     @contextlib.contextmanager
-    def unsaved(self) -> Iterator[None]:
-        """While nets train: a request waits for `is_asked`, and at the end is checked."""
+    def unsaved(
+        self, seconds_left: Callable[[], float | None] = lambda: None
+    ) -> Iterator[None]:
+        """While nets train: a request waits for `is_asked`, and at the end is checked.
+
+        `seconds_left` says how long the call in flight goes on, or None.
+        """
+        self.seconds_left = seconds_left
         self.is_unsaved = True
         try:
             yield
@@ -140,9 +149,11 @@ class Signals(Interruption):
             # One of several processes that ended alone would take the others down.
             if not self.is_unsaved and not jax.distributed.is_initialized():
                 self._end(f"{received.name}: all is saved; go on with the same command")
+            seconds = self.seconds_left()
+            when = "" if seconds is None else f" in about {max(1, math.ceil(seconds))} s"
             self._announce(
-                f"{received.name}: saving as soon as this compiled call ends; once more"
-                " stops at once, and loses what is not saved"
+                f"{received.name}: saving as soon as this compiled call ends{when}; once"
+                " more stops at once, and loses what is not saved"
             )
             self._ours.settimeout(ANSWER_SECONDS)
         elif now - self._asked_at > _ONE_REQUEST_SECONDS:

@@ -24,7 +24,7 @@ from lth_jax.lottery.begun import Begun, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.programs import Programs
-from lth_jax.lottery.progress import Progress
+from lth_jax.lottery.progress import Progress, named
 from lth_jax.lottery.tickets import Tickets
 from lth_jax.lottery.trainer import Trainer
 from lth_jax.masks import Masks, Params
@@ -200,11 +200,13 @@ class Solutions:
         ends = {segment.stop_step for segment in begun[0].job.segments}
         for one in begun:
             progress.skip((at - one.job.first_step) * len(one.job.members))
-        self._trainer.compile(begun)
-        with self._interruption.unsaved():
+        jobs = [one.job for one in begun]
+        self._trainer.compile(begun, lambda: progress.compiling(jobs))
+        progress.says(named(jobs))
+        with self._interruption.unsaved(self._trainer.seconds_left):
             for step, reached in self._trainer.train(begun):
                 for one in begun:
-                    progress.advance((step - at) * len(one.job.members), one.job)
+                    progress.advance((step - at) * len(one.job.members))
                 at, is_asked = step, self._interruption.is_asked()
                 if step in ends or is_asked:
                     now = reached()

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -65,6 +66,7 @@ class Trainer:
         self._halving = Halving(study.config.members_per_call)
         self._compiled: set[Hashable] = set()
         self._paces: dict[Hashable, Pace] = collections.defaultdict(Pace)
+        self._pace = Pace()  # of what trains now
 
     def members_per_call(self, num_replicates: int) -> int:
         """How many members a call should have: as the config says, or the memory."""
@@ -88,8 +90,15 @@ class Trainer:
                 return fitting * (jax.device_count() // num_data), num_data
         return 0, 1
 
-    def compile(self, begun: Sequence[Begun]) -> None:
-        """Compiles what jobs of one program and step have yet to train by."""
+    def compile(
+        self,
+        begun: Sequence[Begun],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Compiles what jobs of one program and step have yet to train by.
+
+        `around` makes what each compilation happens in.
+        """
         job, size = begun[0].job, self._num_trained(begun)
         training = filled(stacked([one.training for one in begun]), size)
         fixed, program = self._fixed(begun), self._program(begun)
@@ -98,7 +107,8 @@ class Trainer:
             if segment.stop_step > begun[0].step and name not in self._compiled:
                 shape = segment.num_evals, segment.num_steps, job.study.config.batch_size
                 batches = np.zeros((size, *shape), np.int32)
-                self._call(begun, fixed, segment, batches, training, (0, 0))
+                with around():
+                    self._call(begun, fixed, segment, batches, training, (0, 0))
                 self._compiled.add(name)
 
     def train(
@@ -115,7 +125,7 @@ class Trainer:
         todo = [s for s in jobs[0].segments if s.stop_step > at]
         fixed, size = self._fixed(begun), self._num_trained(begun)
         training = filled(stacked([one.training for one in begun]), size)
-        pace = self._paces[self._program(begun)]
+        pace = self._pace = self._paces[self._program(begun)]
         # Batches are drawn on the host while the device trains.
         with concurrent.futures.ThreadPoolExecutor(1) as host:
             drawn = [host.submit(_indices, jobs, s) for s in todo[:1]]
@@ -134,6 +144,13 @@ class Trainer:
                     done = part[1]
                     step = segment.start_step + done * segment.num_steps
                     yield step, functools.partial(_reached, begun, training)
+
+    def seconds_left(self) -> float | None:
+        """How long the call in flight goes on, as those before took; None if unknown.
+
+        Asked by another thread.
+        """
+        return self._pace.seconds_left()
 
     def _call(
         self,
@@ -179,7 +196,8 @@ class Trainer:
     def _fixed(self, begun: Sequence[Begun]) -> _Fixed:
         """What stays the same in all calls that train these jobs."""
         job, compact = begun[0].job, begun[0].compact
-        segment_of, own = self._programs.static, _frozen(begun)
+        segment_of: Callable[[int], Callable[..., Any]] = self._programs.static
+        own: Any = _frozen(begun)
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
             own = stacked([one.goal for one in begun]), mask_keys

@@ -1,4 +1,7 @@
-"""Report: a workdir as a page, figures, a table and a verdict."""
+"""Report: a workdir as a page, figures, a table and a verdict.
+
+What draws is imported when something is drawn, since it takes half a second.
+"""
 
 import itertools
 import json
@@ -6,14 +9,12 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from lth_jax.analysis import words
 from lth_jax.analysis.verdict import as_json
 from lth_jax.config import VerdictConfig
 from lth_jax.errors import UserError
-from lth_jax.report import page, table
-from lth_jax.report.comparison_page import comparison_page
-from lth_jax.report.material import gather
-from lth_jax.report.panels import sections
+from lth_jax.report import drawn, table
+from lth_jax.report.material import gather, judged
+from lth_jax.report.printed import printed
 from lth_jax.report.standings_table import as_text, standings_table
 from lth_jax.store.files import whole
 from lth_jax.store.workdir import Workdir
@@ -29,6 +30,8 @@ def compare(
     Returns what to print. Raises what `write` does, and a `UserError` if the studies are
     more than can be told apart, or are judged by different metrics.
     """
+    from lth_jax.report.comparison_page import comparison_page
+
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     names = [material.title for material in materials]
     if len(set(names)) < len(names):
@@ -54,6 +57,18 @@ def merge(
     return write(merged, settings, workdirs)
 
 
+def show(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
+    """Returns what `write` does; draws nothing anew where all is up to date.
+
+    Of a finished study, whose files are as they were written.
+    """
+    if not drawn.is_up_to_date(workdir, settings):
+        return write(workdir, settings)
+    study, verdict = judged(workdir, settings)
+    note = study.environment.get("data_note")
+    return printed(workdir, verdict, study.config.prune.criterion, note)
+
+
 def write(
     workdir: Workdir,
     settings: VerdictConfig | None = None,
@@ -66,6 +81,10 @@ def write(
     Raises a `RecordsError` if the records are missing or damaged, and a `WorkdirError` if
     it holds no study, or what it says of one is damaged.
     """
+    from lth_jax.report import page
+    from lth_jax.report.panels import sections
+
+    origin = None if shards else drawn.origin(workdir, settings)
     material = gather(workdir, settings, shards)
     shown = sections(material)
     verdict = material.verdict
@@ -73,7 +92,7 @@ def write(
     text = table.render(verdict.summaries, verdict.metric, note)
     if verdict.standings:
         compared = standings_table(verdict, material.config.prune.criterion)
-        text = f"{text}\n\n{as_text(compared, verdict.metric)}"
+        text = "\n".join([text, "", *as_text(compared, verdict.metric)])
     workdir.root.mkdir(parents=True, exist_ok=True)
     _write(
         {
@@ -87,13 +106,10 @@ def write(
     for (name, plot), suffix in itertools.product(plots, ("png", "pdf")):
         with whole(workdir.figures / f"{name}.{suffix}") as unfinished:
             plot.figure.savefig(unfinished, dpi=200)
-    told = [text, "", *words.sentences(verdict), ""]
-    told += [f"page     {workdir.page}", f"figures  {workdir.figures}"]
-    told += [f"verdict  {workdir.verdict}", f"table    {workdir.table}"]
-    if not shards:
-        told += [f"records  {workdir.records} (CSV)"]
-        told += [f"tickets  {workdir.tickets} (for numpy.load)"]
-    return "\n".join(told)
+    if origin is not None:
+        drawn.note(workdir, origin)
+    criterion = material.config.prune.criterion
+    return printed(workdir, verdict, criterion, note, is_whole=not shards)
 
 
 def _write(contents: Mapping[pathlib.Path, str]) -> None:

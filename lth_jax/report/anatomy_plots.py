@@ -1,12 +1,13 @@
 """Anatomy plots: what the masks keep, layer by layer and input by input."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import (
@@ -25,6 +26,10 @@ from lth_jax.store.histograms import Histogram
 
 # From the input to the output; to be seen on white and on the page's black alike.
 _DEPTHS = LinearSegmentedColormap.from_list("depths", ("#00878a", "#7a6fd0", "#d0487a"))
+# About 1 as kept on average; less is blue, more is red, to be seen on both pages.
+_ABOUT_ONE = LinearSegmentedColormap.from_list(
+    "about_one", ("#2166ac", "#b9d0e4", "#e3e1dd", "#ecb8a0", "#b2182b")
+)
 _KEPT = matplotlib.colormaps["magma_r"]
 _MOST_LABELS = 6
 _MOST_FILTERS = 256
@@ -36,14 +41,22 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     names = list(levels[0].layers)
     x = [100 * level.density for level in levels]
     ends: dict[float, list[tuple[str, str]]] = {}
-    shown = {round(i) for i in np.linspace(0, len(names) - 1, _MOST_LABELS)}
+    logs = [
+        [(level.density, math.log(level.layers[name] or 1e-9)) for level in levels]
+        for name in names
+    ]
+    dashes = style.told_apart(logs)
     for i, name in enumerate(names):
         colour = matplotlib.colors.to_hex(_DEPTHS(i / max(1, len(names) - 1)))
         y = [100 * level.layers[name] for level in levels]
-        axes.plot(x, y, color=colour, linewidth=1.5, marker="o", markersize=3)
-        if i in shown:
-            end = float(f"{y[-1]:.3g}")
-            ends.setdefault(end, []).append((layer_name(name), colour))
+        look: dict[str, Any] = {"linewidth": 1.5, "linestyle": dashes[i]}
+        look |= {"marker": "o", "markersize": 3}
+        axes.plot(x, y, color=colour, **look)
+        end = float(f"{y[-1]:.3g}")
+        ends.setdefault(end, []).append((layer_name(name), colour))
+    # Of many ends some have names; those of lines that coincide share one.
+    named = {round(i) for i in np.linspace(0, len(ends) - 1, _MOST_LABELS)}
+    ends = {y: same for i, (y, same) in enumerate(ends.items()) if i in named}
     style.density_axis(axes, [level.density for level in levels])
     shares = {100 * share for level in levels for share in level.layers.values()}
     scale = style.log_scale(shares)
@@ -56,11 +69,18 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     labels = [
-        style.Label(y, ", ".join(name for name, _ in same), same[0][1], "layer")
+        style.Label(y, _together([name for name, _ in same]), same[0][1], "layer")
         for y, same in ends.items()
     ]
     style.label_ends(axes, labels)
     return figure
+
+
+def _together(names: Sequence[str]) -> str:
+    """Names of lines that end alike: two of them, or the first and how many more."""
+    if len(names) <= 2:
+        return ", ".join(names)
+    return f"{names[0]} and {len(names) - 1} more"
 
 
 def first_layer(levels: Sequence[Anatomy]) -> dict[int, Figure]:
@@ -111,7 +131,11 @@ def _input_strip(levels: Sequence[tuple[Anatomy, FirstLayer]]) -> Figure:
     """Inputs along a line, levels down: the share kept over the layer's own share."""
     figure, axes = style.panel("Weights kept of each input, over the layer's mean")
     image = np.stack([x.kept / (x.kept.mean() or 1) for _, x in levels])
-    shown = axes.imshow(image, aspect="auto", cmap=_KEPT, vmin=0, interpolation="nearest")
+    most = max(2.0, float(image.max()))  # over the mean; below it at most 1
+    about_one = TwoSlopeNorm(vmin=0, vcenter=1, vmax=most)
+    shown = axes.imshow(
+        image, aspect="auto", cmap=_ABOUT_ONE, norm=about_one, interpolation="nearest"
+    )
     axes.grid(visible=False)
     axes.set(xlabel="input", ylabel="weights kept of the net")
     axes.set_yticks(range(len(levels)), [percent(level.density) for level, _ in levels])

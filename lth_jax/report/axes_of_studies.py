@@ -50,7 +50,7 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
     free = {n: v for n, v in fields.items() if not _decides(fields[field], v)}
     lines: dict[str, list[tuple[float, int]]] = {}
     for i, number in enumerate(amounts[field]):
-        others = [f"{_last(n)} {v[i]}" for n, v in free.items()]
+        others = [f"{last_part(n)} {v[i]}" for n, v in free.items()]
         lines.setdefault(", ".join(others), []).append((number, i))
     if len(lines) > MOST_LINES or min(map(len, lines.values())) < _FEWEST:
         return None
@@ -62,22 +62,41 @@ def short_names(names: Sequence[str]) -> list[str]:
 
     Names that are not of points stay as they are.
     """
-    points = [
-        dict(part.partition("=")[::2] for part in name.split(",")) for name in names
-    ]
-    if not all("=" in part for name in names for part in name.split(",")):
-        return list(names)
-    common = set.intersection(*(set(point) for point in points))
-    if all(set(point) == common for point in points):
-        for field in reversed(points[0]):  # what the fields before it decide
-            fewer = [{k: v for k, v in x.items() if k != field} for x in points]
-            if len({tuple(x.items()) for x in fewer}) == len(points):
-                points = fewer
+    points, common = _points(names)
     short = [
-        ", ".join(v if k in common else f"{_last(k)} {v}" for k, v in point.items())
+        ", ".join(v if k in common else f"{last_part(k)} {v}" for k, v in point.items())
         for point in points
     ]
     return short if len(set(short)) == len(names) else list(names)
+
+
+def named_fields(names: Sequence[str]) -> list[str]:
+    """The fields whose values `short_names` are, in their order; none if they have them.
+
+    Without the groups that they are in.
+    """
+    points, common = _points(names)
+    is_short = bool(points) and all(set(point) == common for point in points)
+    return [last_part(field) for field in points[0]] if is_short else []
+
+
+def _points(names: Sequence[str]) -> tuple[list[dict[str, str]], set[str]]:
+    """Values by field of names of points, and the fields of all; nothing of others.
+
+    Where all have the same fields, those are left out that others before them decide.
+    """
+    if not all("=" in part for name in names for part in name.split(",")):
+        return [], set()
+    points = [
+        dict(part.partition("=")[::2] for part in name.split(",")) for name in names
+    ]
+    common = set.intersection(*(set(point) for point in points))
+    if all(set(point) == common for point in points):
+        for field in reversed(points[0]):
+            fewer = [{k: v for k, v in x.items() if k != field} for x in points]
+            if len({tuple(x.items()) for x in fewer}) == len(points):
+                points = fewer
+    return points, common & set().union(*points)
 
 
 def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:
@@ -86,7 +105,8 @@ def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(pairs) == len(set(map(str, values)))
 
 
-def _last(field: str) -> str:
+def last_part(field: str) -> str:
+    """A field's name without its group, for a reader."""
     return field.rpartition(".")[2].replace("_", " ")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
-from lth_jax.analysis.metric import Metric
+from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.overview import overview
 from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
@@ -16,6 +16,8 @@ from lth_jax.report.axes_of_studies import (
     MOST_LINES,
     NumericAxis,
     differing,
+    last_part,
+    named_fields,
     numeric_axis,
     short_names,
 )
@@ -46,6 +48,8 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
     studies = _shown("study", names if are_few else [])
     lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
+    shorter, by = short_names(names), named_fields(names)
+    study = ", ".join(by) or "study"
     arms = [] if are_few else list(shown(["ticket", "reinit"]).values())
     tickets = dict(zip(studies, materials, strict=False))
     sections = [
@@ -56,14 +60,15 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         "comparison.html",
         sections,
         [*studies, *lines, *arms],
-        title=" · ".join(names) if are_few else _title(names, fields),
+        title=" · ".join(names) if are_few else _title(names, list(fields), by),
         verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
+        heads=_heads(metric, study),
         rows=[
-            (name, studies[i].key if are_few else "", _cells(material.verdict))
-            for i, (name, material) in enumerate(zip(names, materials, strict=True))
+            [Cell(name, key=studies[i].key if are_few else ""), *_cells(m.verdict)]
+            for i, (name, m) in enumerate(zip(shorter, materials, strict=True))
         ],
-        differing=_table(fields, names, are_few),
+        differing=_table(fields, shorter, are_few, study),
         are_few=are_few,
         notes=[
             f"{name}: {note}"
@@ -82,22 +87,30 @@ def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
     ]
 
 
-def _title(names: Sequence[str], fields: Mapping[str, Any]) -> str:
+def _title(names: Sequence[str], fields: Sequence[str], by: Sequence[str]) -> str:
+    """The number of studies, and the fields that differ, except those that others decide.
+
+    Names of points have all that were set, and `by` those of them that decide.
+    """
+    told = {part.partition("=")[0] for name in names for part in name.split(",")}
+    if by:
+        fields = [x for x in fields if x not in told or last_part(x) in by]
     return f"{len(names)} studies" + (f" by {', '.join(fields)}" if fields else "")
 
 
 def _table(
-    fields: Mapping[str, Sequence[Any]], names: Sequence[str], are_few: bool
-) -> list[list[str]]:
+    fields: Mapping[str, Sequence[Any]], names: Sequence[str], are_few: bool, study: str
+) -> list[list[Any]]:
     """What differs: a row for each field or, of many studies, for each study."""
     if not fields:
         return []
     texts = [["field", *names]]
     texts += [[name, *map(page.text, values)] for name, values in fields.items()]
-    if are_few:
-        return texts
-    texts[0][0] = "study"
-    return [list(row) for row in zip(*texts, strict=True)]
+    if not are_few:
+        texts[0][0] = study
+        texts = [list(row) for row in zip(*texts, strict=True)]
+    heads, *rows = texts
+    return [heads, *([Cell(text) for text in row] for row in rows)]
 
 
 def _overview(
@@ -111,7 +124,8 @@ def _overview(
     plots = overview_plots.draw(found, short, materials[0].verdict.metric, axis, looks)
     each = "Each row" if axis is None else "Each point"
     lead = (
-        f"{each} is a study: the mean over its replicates, with a 95% interval. Tickets"
+        f"{each} is a study:"
+        f" {_band([x.verdict for x in materials]).replace('band', 'interval')}. Tickets"
         " are compared at early stop, over all levels after the first. Where a ticket"
         " matches dense, the dot is the sparsest level that is shown to, and the line or"
         " band goes on to the sparsest that is not shown to fall below."
@@ -128,9 +142,17 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
     lead = (
         f"Test {metric.name} at early stop{metric.axis}, a panel for each study, all on"
         " the same axes: the ticket, a fresh init of its mask, and the dense net as a"
-        " dashed line. The mean over the replicates, with a 95% band."
+        f" dashed line: {_band([material.verdict for material in materials])}."
     )
     return Section("How sparse can each get?", lead, plots, "small")
+
+
+def _heads(metric: Metric, study: str) -> list[str]:
+    is_accuracy = metric.name == ACCURACY.name
+    most = "most accurate" if is_accuracy else f"least {metric.name}"
+    heads = [study, "replicates", f"dense net, {metric.heading}"]
+    heads += ["matches dense down to", f"{most} at", "minus dense", "fastest at"]
+    return [*heads, "speed-up", "winning tickets"]
 
 
 def _cells(verdict: Verdict) -> list[Cell]:
@@ -147,6 +169,11 @@ def _cells(verdict: Verdict) -> list[Cell]:
         Cell(words.times(fastest.estimate) if fastest else ""),
         Cell(f"{winning} of {of_levels}", "yes" if winning else "undecided"),
     ]
+
+
+def _band(verdicts: Sequence[Verdict]) -> str:
+    """What lines are, with their bands; none where each study has one replicate."""
+    return words.band(max(verdicts, key=lambda verdict: verdict.num_replicates))
 
 
 def _density(place: Place | Choice | None) -> str:
@@ -196,8 +223,8 @@ def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
         )
     return Section(
         "Tickets side by side",
-        "Each point is one level of a study's ticket: the mean over its replicates,"
-        " with a 95% band.",
+        "Each point is one level of a study's ticket:"
+        f" {_band([material.verdict for material in studies.values()])}.",
         plots,
         "wide",
     )

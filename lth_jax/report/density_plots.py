@@ -34,6 +34,7 @@ def draw(
     scale: float = 1,
     *,
     reference: float | None = None,
+    dense: str | None = None,
     reference_name: str = "dense net",
     from_zero: bool = False,
     text: Callable[[Estimate], str] | None = None,
@@ -46,6 +47,7 @@ def draw(
       lines: the first is drawn on top.
       scale: of the values, 100 for percent.
       reference: the dense net's value, or another's, a horizontal line.
+      dense: what the hover zones say of the dense net.
       reference_name: whose that is.
       from_zero: whether the y axis begins at 0.
       text: an estimate for the hover zones of the lines' levels; None for no zones.
@@ -53,6 +55,9 @@ def draw(
     """
     figure, axes = style.panel(title, size)
     labels = []
+    dashes = style.told_apart(
+        [[(p, estimate.value) for _, p, estimate in x.points] for x in reversed(lines)]
+    )
     for order, line in enumerate(reversed(lines), start=2):
         looks, colour = line.looks, line.looks.colour.figure
         x = [100 * density for _, density, _ in line.points]
@@ -60,6 +65,7 @@ def draw(
         # A single point has no band to fill: its interval is the band's edge.
         edge, width = 6 if len(x) == 1 else 0, 2 if line is lines[0] else 1.5
         on_line = {"linewidth": width, "zorder": order, **style.DOTS}
+        on_line["linestyle"] = dashes[order - 2]
         style.banded_line(
             axes, (x, estimates), colour, looks.key, alpha=0.16, edge=edge, **on_line
         )
@@ -77,7 +83,9 @@ def draw(
     if size == style.SMALL:
         axes.set_xlabel("weights kept, %")
     style.label_ends(axes, labels, 0.9 if size == style.WIDE else 0.75)
-    return Plot(figure, {} if text is None else _hover(axes, lines, text))
+    if text is None:
+        return Plot(figure, {})
+    return Plot(figure, _hover(axes, lines, text, dense))
 
 
 def _limits(estimates: np.ndarray, reference: float | None) -> tuple[float, float]:
@@ -98,14 +106,25 @@ def _limits(estimates: np.ndarray, reference: float | None) -> tuple[float, floa
     return low - margin, high + margin
 
 
-def _hover(axes: Axes, lines: Sequence[Series], text: Callable[[Estimate], str]) -> Hover:
-    """Zones at all levels, and what they say: a row for each line that has the level."""
+def _hover(
+    axes: Axes,
+    lines: Sequence[Series],
+    text: Callable[[Estimate], str],
+    dense: str | None,
+) -> Hover:
+    """Zones at all levels, and what they say: a row for each line that has the level.
+
+    Last what is said of the dense net, except where all lines begin with it.
+    """
     densities: dict[int, float] = {}
     rows: dict[int, list[tuple[str, str, str]]] = {}
     for looks, points in lines:
         for level, density, estimate in points:
             densities.setdefault(level, density)
             rows.setdefault(level, []).append((looks.key, looks.label, text(estimate)))
+    if dense is not None:
+        for level in rows.keys() - {0}:
+            rows[level].append(("reference", "dense net", dense))
     levels = sorted(densities.items())
     style.hover_zones(axes, levels)
     return {
@@ -129,8 +148,16 @@ def arms_against_density(
         series(looks, [s for s in summaries if s is dense or s.arm == arm], measure)
         for arm, looks in shown(s.arm for s in summaries).items()
     ]
-    reference = getattr(dense, measure).value
-    return draw(title, lines, scale, reference=reference, from_zero=from_zero, text=text)
+    found = getattr(dense, measure)
+    return draw(
+        title,
+        lines,
+        scale,
+        reference=found.value,
+        dense=text(found),
+        from_zero=from_zero,
+        text=text,
+    )
 
 
 def small_multiples(
@@ -179,4 +206,12 @@ def differences_against_density(
         for arm, looks in shown(s.arm for s in summaries).items()
         if (mine := [c for c in found if c.arm == arm])
     ]
-    return draw(title, lines, metric.scale, reference=0.0, text=metric.difference)
+    dense = getattr(summaries[0], measure.replace("difference", "metric"))
+    return draw(
+        title,
+        lines,
+        metric.scale,
+        reference=0.0,
+        dense=metric.text(dense),
+        text=metric.difference,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from lth_jax.analysis.anatomy import Anatomy, anatomy
-from lth_jax.analysis.learning import spread
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig, VerdictConfig
 from lth_jax.store import analyses, shards
@@ -15,6 +15,7 @@ from lth_jax.store.records import Run
 from lth_jax.store.workdir import Workdir
 
 T = TypeVar("T")
+_MOST_HISTOGRAMS = 4  # levels after the first
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +37,20 @@ class Material(NamedTuple):
     analyses: dict[str, analyses.Found]  # what was analysed besides, by name
 
 
+def judged(
+    workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
+) -> tuple[shards.Shards, Verdict]:
+    """What of a study is read for its verdict, and that; as `gather`."""
+    study = shards.read(parts or [workdir])
+    verdict = judge(
+        study.runs,
+        settings or study.config.verdict,
+        is_rewound=study.config.rewind.is_rewound,
+        correct=study.correct,
+    )
+    return study, verdict
+
+
 def gather(
     workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
 ) -> Material:
@@ -43,7 +58,7 @@ def gather(
 
     The config's own settings if None. Raises what `report.write` does.
     """
-    study = shards.read(parts or [workdir])
+    study, verdict = judged(workdir, settings, parts)
     config, runs = study.config, study.runs
     tickets = sorted({run.level for run in runs if run.arm == "ticket" and run.level})
     anatomies = _readable(tickets, lambda level: anatomy(*study.masks(level)))
@@ -55,16 +70,13 @@ def gather(
         commands=study.commands,
         notes=study.notes,
         runs=runs,
-        verdict=judge(
-            runs,
-            settings or config.verdict,
-            is_rewound=config.rewind.is_rewound,
-            correct=study.correct,
-        ),
+        verdict=verdict,
         num_groups=len({(run.arm, run.level) for run in runs}),
         num_planned=shards.num_planned(config),
         anatomies=list(anatomies.values()),
-        histograms=_readable(spread([0, *tickets], 3), study.histograms),
+        histograms=_readable(
+            [0, *levels_that_matter(verdict, tickets, _MOST_HISTOGRAMS)], study.histograms
+        ),
         analyses=_analyses(workdir),
     )
 

@@ -85,16 +85,20 @@ def along(
     if min(numbers) > 0 and max(numbers) >= _WIDE_RANGE * min(numbers):
         axes.set_xscale("log")
     labels = []
-    for name, line in axis.lines.items():
-        known = [(number, x) for number, i in line if (x := found[i]) is not None]
-        if not known:
-            continue
+    lines = {
+        name: known
+        for name, line in axis.lines.items()
+        if (known := [(number, x) for number, i in line if (x := found[i]) is not None])
+    }
+    means = [[(number, x.value) for number, x in known] for known in lines.values()]
+    dashes = dict(zip(lines, style.told_apart(means), strict=True))
+    for name, known in lines.items():
         shown = looks.get(name)
         colour = style.INK if shown is None else shown.colour.figure
         places = [number for number, _ in known]
         y = measure.scale * np.array([estimate for _, estimate in known])
         key = None if shown is None else shown.key
-        look = {"linewidth": 1.6, **style.DOTS}
+        look = {"linewidth": 1.6, "linestyle": dashes[name], **style.DOTS}
         style.banded_line(axes, (places, y), colour, key, alpha=0.16, **look)
         if shown is not None and math.isfinite(y[-1, 0]):
             labels.append(style.Label(y[-1, 0], shown.label, colour, shown.key))

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.resources
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,6 +28,13 @@ def _template(name: str) -> str:
     return (_TEMPLATE / name).read_text(encoding="utf-8")
 
 
+def _unbroken(text: str) -> str:
+    """A value that breaks before its interval alone."""
+    text = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    return _ENDS.sub(lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+
+
+_ENDS = re.compile(r"\[[^\]]*\]")
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FunctionLoader(_template),
     autoescape=True,
@@ -34,6 +42,9 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+_ENVIRONMENT.filters["unbroken"] = _unbroken
 
 
 def study_page(material: Material, sections: Sequence[Section]) -> str:
@@ -51,6 +62,7 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         notes=notes(material),
         sentences=words.sentences(verdict),
         table=verdict_table.level_table(verdict, list(arms)),
+        is_anew=any(s.early_stop_two_way.has_interval for s in verdict.summaries),
         criteria=standings_table(verdict, material.config.prune.criterion),
         metric=verdict.metric,
         margin=words.margin(verdict),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from lth_jax.analysis import words
 from lth_jax.analysis.anatomy import Anatomy
 from lth_jax.analysis.learning import learning_curves, spread
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import reported_arm
@@ -15,6 +16,7 @@ from lth_jax.report import (
     criteria_plots,
     density_plots,
     learning_plots,
+    table,
 )
 from lth_jax.report.material import Material
 from lth_jax.report.section import Section as Section
@@ -36,10 +38,12 @@ def sections(material: Material) -> list[Section]:
         plots = {"layer_densities": Plot(layers)}
         found.append(Section("Where are the surviving weights?", lead, plots, "wide"))
     if laid_out := [level for level in material.anatomies if level.first]:
-        found.append(_first_layer(laid_out))
+        there = [level.level for level in laid_out]
+        shown = levels_that_matter(material.verdict, there, _MOST_LEVELS)
+        found.append(_first_layer([x for x in laid_out if x.level in shown]))
     if material.histograms:
         found.append(_weights(material))
-    return found + analysed.sections(material.analyses)
+    return found + analysed.sections(material.analyses, verdict)
 
 
 def _density(verdict: Verdict) -> Section:
@@ -65,10 +69,10 @@ def _density(verdict: Verdict) -> Section:
     plots[f"{name}_at_the_end"] = reached(f"Test {end}", "final_metric")
     trained = reached(f"Training {end}", "final_train_metric")
     plots[f"training_{name}_at_the_end"] = trained
+    cut = ", cut off where it is far wider than most"
     lead = (
-        "Each point is one level: the mean over the replicates, with a 95% band, cut off"
-        " where it is far wider than most."
-        " The early stop is the evaluation with the least validation loss."
+        f"Each point is one level: {words.band(verdict, cut)}. The early stop is the"
+        f" evaluation with the least validation loss.{table.arms_in_words(summaries)}"
     )
     return Section("How sparse can it get?", lead, plots, "wide")
 
@@ -81,8 +85,8 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
     figures = criteria_plots.small_multiples(standings, verdict.summaries, metric)
     lead = (
         f"Test {metric.name}{_in_brackets(metric)} at early stop, the best criterion"
-        " first, with a 95% band. Light grey are all the other criteria; all start from"
-        " the same weights, and train as long."
+        f" first: {words.band(verdict)}. Light grey are all the other criteria; all start"
+        " from the same weights, and train as long."
     )
     for trained, title in (
         (True, "Which criterion, once the net is trained?"),
@@ -108,13 +112,17 @@ def _differences(verdict: Verdict) -> Section:
             title, verdict.comparisons, verdict.summaries, measure, metric
         )
 
+    clears = (
+        " A band that clears zero says that the level differs from dense; the verdict's"
+        " answers are also corrected for the number of levels."
+    )
+    if verdict.num_replicates == 1:
+        clears = " One replicate does not say how far chance goes."
     early = difference("early stop", "early_stop_difference")
     final = difference("the end", "final_difference")
     return Section(
         "Better or worse than the dense net?",
-        f"Test {metric.name} minus that of the same replicate's dense net{unit}."
-        " A band that clears zero says that the level differs from dense; the"
-        " verdict's answers are also corrected for the number of levels.",
+        f"Test {metric.name} minus that of the same replicate's dense net{unit}.{clears}",
         {"difference_at_early_stop": early, "difference_at_the_end": final},
         "wide",
     )
@@ -122,7 +130,8 @@ def _differences(verdict: Verdict) -> Section:
 
 def _learning(material: Material) -> Section:
     metric, summaries = material.verdict.metric, material.verdict.summaries
-    shown = spread([level.level for level in material.verdict.levels], _MOST_LEVELS)
+    there = [level.level for level in material.verdict.levels]
+    shown = levels_that_matter(material.verdict, there, _MOST_LEVELS)
     runs = [run for run in material.runs if not reported_arm(run.arm).is_criterion]
     # Where the test split was evaluated as often as the validation split.
     tested = all(
@@ -136,9 +145,11 @@ def _learning(material: Material) -> Section:
     side = "above" if metric.sign > 0 else "below"
     return Section(
         "How fast does it learn?",
-        f"{split.capitalize()} {metric.name}{_in_brackets(metric)} over training. Grey is"
-        " the dense net, dots are the mean early stops; an arm that learns faster lies"
-        f" {side} and to the left.",
+        f"{split.capitalize()} {metric.name}{_in_brackets(metric)} over training:"
+        f" {words.band(material.verdict)}. Grey is the dense net, dots are the early"
+        f" stops; an arm that learns faster lies {side} and to the left. Among the"
+        " levels are the sparsest that matches dense, the one beyond it, the most"
+        " accurate and the fastest.",
         {f"learning_level_{level:02d}": Plot(found) for level, found in figures.items()},
         "small",
     )
@@ -147,7 +158,7 @@ def _learning(material: Material) -> Section:
 def _first_layer(levels: Sequence[Anatomy]) -> Section:
     first = levels[0].first
     assert first is not None
-    figures = anatomy_plots.first_layer(spread(levels, _MOST_LEVELS))
+    figures = anatomy_plots.first_layer(levels)
     lead = (
         "The filters of the first convolution, of the first replicate: how many of a"
         " place's input channels are kept."

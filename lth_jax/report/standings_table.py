@@ -5,7 +5,7 @@ from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.standings import Score
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.pruning.criteria import CRITERIA
-from lth_jax.report.table import aligned
+from lth_jax.report.grid import Grid, folded
 from lth_jax.report.verdict_table import Cell, Table
 
 _LOOKS = {"init": "init", "end": "trained net", "nothing": "nothing"}
@@ -32,10 +32,17 @@ def _cell(score: Score, metric: Metric) -> Cell:
     return Cell(metric.text(score.metric), kind)
 
 
-def as_text(table: Table, metric: Metric) -> str:
-    """The same for a terminal; what is told in bold on a page is a sign here."""
+def as_text(table: Table, metric: Metric, columns: int | None = None) -> list[str]:
+    """The same as lines, of at most so many characters if told.
+
+    What a page has in bold is a sign here.
+    """
     signs = {"yes": " +", "no": " -"}
     rows = [[c.text + signs.get(c.kind, "  ") for c in row] for row in table.rows]
-    lines = [line.rstrip() for line in aligned([table.heads, *rows], num_left=2)]
-    signs_note = f"+ {metric.better}, - {metric.worse} random pruning (p < 5%, Holm)."
-    return "\n".join([*lines, "", signs_note])
+    heads = [*table.heads[:2], *(f"{head}  " for head in table.heads[2:])]
+    lines = folded(Grid([heads, *rows], num_names=2, num_left=2), columns)
+    return [
+        *lines,
+        "",
+        f"+ {metric.better}, - {metric.worse} random pruning (p < 5%, Holm).",
+    ]

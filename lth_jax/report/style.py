@@ -17,6 +17,7 @@ ACCENT = "#d55e00"
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 DOTS: dict[str, Any] = {"marker": "o", "markersize": 3.2}
 _FONT_SIZE = 10
+_COINCIDE = 0.01  # of the range of all lines
 _LABEL_GAP = 0.241  # inches between labels with letters of the title's size
 
 Hover = dict[int, tuple[str, list[tuple[str, str, str]]]]
@@ -119,6 +120,28 @@ def banded_line(
     if key is not None:
         band.set_gid(f"data-series-{key}-band")
         line.set_gid(f"data-series-{key}-line")
+
+
+def told_apart(
+    lines: Sequence[Sequence[tuple[float, float]]],
+) -> list[str | tuple[float, tuple[float, float]]]:
+    """The line style of each of some lines of (x, y), in the order they are drawn.
+
+    Dashed where a line lies on one that is drawn before, which its gaps show; "-" else.
+    """
+    y = [value for line in lines for _, value in line if math.isfinite(value)]
+    close = _COINCIDE * (max(y) - min(y)) if y else 0.0
+    styles: list[str | tuple[float, tuple[float, float]]] = []
+    for i, line in enumerate(lines):
+        own = dict(line)
+        below = sum(_coincide(own, dict(other), close) for other in lines[:i])
+        styles.append((3.0 * below, (3, 3 * below)) if below else "-")
+    return styles
+
+
+def _coincide(a: dict[float, float], b: dict[float, float], close: float) -> bool:
+    both = a.keys() & b.keys()
+    return len(both) > 1 and all(abs(a[x] - b[x]) <= close for x in both)
 
 
 class Label(NamedTuple):

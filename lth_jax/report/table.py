@@ -1,68 +1,97 @@
 """Table: one row a level, as plain text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lth_jax.analysis import words
 from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.outcomes import Summary
 from lth_jax.lottery.arms import reported_arm
+from lth_jax.report.grid import Grid, folded
+
+_Cells = Callable[[Summary], list[str]]
 
 
 def render(
     summaries: Sequence[Summary], metric: Metric, data_note: str | None = None
 ) -> str:
-    """The table of a study, with notes on how to read it and on its data, if any."""
+    """The whole table, with notes on how to read it and on its data, if any."""
+    notes = [] if data_note is None else [data_note]
+    lines = folded(_whole(summaries, metric))
+    return "\n".join([*lines, "", _note(summaries, metric), *notes])
+
+
+def brief(summaries: Sequence[Summary], metric: Metric, columns: int) -> list[str]:
+    """The lines of the whole table where they fit so many columns.
+
+    Else what decides alone: of each arm the metric and the step at early stop.
+    """
+    whole = folded(_whole(summaries, metric))
+    if max(map(len, whole)) <= columns:
+        return whole
+
+    def cells(found: Summary) -> list[str]:
+        step = f"{found.early_stop_step.value:,.0f}"
+        return [metric.text(found.early_stop_metric), step]
+
+    names = ["level", "density"]
+    return folded(_grid(summaries, names, [metric.name, "stop"], cells), columns)
+
+
+def arms_of(summaries: Sequence[Summary]) -> list[str]:
+    """The arms of a table, the ticket first; criteria have one of their own."""
     shown = {s.arm for s in summaries if not reported_arm(s.arm).is_criterion}
-    arms = sorted(shown, key=lambda arm: (arm != "ticket", arm))
-    cells = {(s.level, s.arm): s for s in summaries}
-    measures = ("stop step", f"{metric.short} at stop", f"{metric.short} at end")
-    rows = [["level", "density", "weights", *(measures * len(arms))]]
+    return sorted(shown, key=lambda arm: (arm != "ticket", arm))
+
+
+def arms_in_words(summaries: Sequence[Summary]) -> str:
+    """What each control is; nothing where there is none."""
+    arms = [reported_arm(arm) for arm in arms_of(summaries) if arm != "ticket"]
+    told = "; ".join(f"{arm.label}, {arm.sentence}" for arm in arms)
+    return told and f" Beside the ticket: {told}."
+
+
+def how_to_read(summaries: Sequence[Summary]) -> str:
+    """What the numbers are: means, and what stands for their intervals."""
+    counts = sorted(s.num_replicates for s in summaries)
+    if counts[-1] == 1:
+        return "One replicate: no intervals."
+    return (
+        f"Means over {words.span(counts)} replicates, with 95% intervals (Student's t):"
+        " ± half of one, or [its ends] where they lie unevenly."
+    )
+
+
+def _whole(summaries: Sequence[Summary], metric: Metric) -> Grid:
+    def cells(found: Summary) -> list[str]:
+        reached = map(metric.text, (found.early_stop_metric, found.final_metric))
+        return [words.steps(found.early_stop_step), *reached]
+
+    heads = ["stop step", f"{metric.short} at stop", f"{metric.short} at end"]
+    return _grid(summaries, ["level", "density", "weights"], heads, cells)
+
+
+def _grid(
+    summaries: Sequence[Summary], names: list[str], heads: list[str], cells: _Cells
+) -> Grid:
+    """A row for each level, a group of columns for each arm."""
+    arms = arms_of(summaries)
+    found = {(s.level, s.arm): cells(s) for s in summaries}
+    rows = [[*names, *heads * len(arms)]]
     for level in sorted({s.level for s in summaries}):
         any_arm = next(s for s in summaries if s.level == level)
-        density, weights = 100 * any_arm.density, any_arm.weights_left
-        row = [str(level), f"{density:.2f}%", f"{weights:,}"]
-        for arm in arms:
-            found, texts = cells.get((level, arm)), [""] * len(measures)
-            if found:
-                reached = map(metric.text, (found.early_stop_metric, found.final_metric))
-                texts = [words.steps(found.early_stop_step), *reached]
-            row += texts
-        rows.append(row)
-    widths = column_widths(rows)
-    titles = " " * (sum(widths[:3]) + 2 * 2)
-    for i, arm in enumerate(arms):
-        block = widths[3 + 3 * i : 6 + 3 * i]
-        titles += "  " + f" {arm} ".center(sum(block) + 2 * 2, "-")
-    notes = [] if data_note is None else [data_note]
-    return "\n".join([titles, *aligned(rows), "", _note(summaries, metric), *notes])
-
-
-def column_widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    """Of rows of as many cells each."""
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-
-def aligned(rows: Sequence[Sequence[str]], num_left: int = 0) -> list[str]:
-    """Rows as lines, their cells below one another: so many at the left, then right."""
-    signs = "<" * num_left + ">" * (len(rows[0]) - num_left)
-    form = "  ".join(
-        f"{{:{sign}{w}}}" for sign, w in zip(signs, column_widths(rows), strict=True)
-    )
-    return [form.format(*row) for row in rows]
+        name = [str(level), f"{100 * any_arm.density:.2f}%", f"{any_arm.weights_left:,}"]
+        nothing = [""] * len(heads)
+        texts = [text for arm in arms for text in found.get((level, arm), nothing)]
+        rows.append([*name[: len(names)], *texts])
+    titles = tuple(reported_arm(arm).label for arm in arms)
+    return Grid(rows, len(names), size=len(heads), titles=titles)
 
 
 def _note(summaries: Sequence[Summary], metric: Metric) -> str:
-    counts = sorted(s.num_replicates for s in summaries)
-    means = "One replicate, so no intervals."
-    if counts[-1] > 1:
-        how = "± half of one, or [its ends] where they lie unevenly"
-        means = (
-            f"Means over {words.span(counts)} replicates, with 95% intervals"
-            f" (Student's t): {how}."
-        )
     unit = metric.unit and f" in {metric.unit}"
     return (
-        f"{means}\nStop: the first evaluation with the least validation loss.\n"
+        f"{how_to_read(summaries)}\n"
+        "Stop: the first evaluation with the least validation loss.\n"
         f"{metric.short}: test {metric.name}{unit}, there and at the end of the"
         f" budget. Level 0 is the dense net.{_anew(summaries[0], metric)}"
     )

@@ -17,6 +17,8 @@ class Cell(NamedTuple):
 
     text: str
     kind: str = ""
+    below: str = ""  # in small letters
+    key: str = ""  # of the colour of a row's name
 
 
 class Table(NamedTuple):
@@ -27,47 +29,65 @@ class Table(NamedTuple):
 
 
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
-    """The ticket against dense, and against each control among the arms."""
+    """The ticket against dense, and against each control among the arms.
+
+    Below a value is its interval for any test set, where that is known.
+    """
     controls = [arm for arm in arms if arm != "ticket"]
     heads = ["kept", "weights", "winning ticket", "matches dense"]
-    anew = ["any test set"] * any(
-        s.early_stop_two_way.has_interval for s in verdict.summaries
-    )
-    heads += [f"ticket, {verdict.metric.heading}", *anew, "minus dense", *anew]
+    heads += [f"ticket, {verdict.metric.heading}", "minus dense"]
     heads += [f"minus {reported_arm(arm).label}" for arm in controls]
-    heads += ["early-stop step", "speed-up", "mean of ratios"]
-    rows = [_row(level, verdict, controls, bool(anew)) for level in verdict.levels]
+    heads += ["early-stop step", "speed-up"]
+    rows = [_row(level, verdict, controls) for level in verdict.levels]
     return Table(heads, rows)
 
 
-def _row(
-    level: LevelVerdict, verdict: Verdict, controls: Sequence[str], is_anew: bool
-) -> list[Cell]:
+def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list[Cell]:
     metric, place = verdict.metric, ("ticket", level.level)
     ticket = next(s for s in verdict.summaries if (s.arm, s.level) == place)
     found = {c.reference: c for c in verdict.comparisons if (c.arm, c.level) == place}
     dense = found["dense"]
     gaps = {name: metric.difference(c.early_stop_difference) for name, c in found.items()}
+    anew = metric.ends(ticket.early_stop_two_way)
+    gap_anew = metric.ends(dense.early_stop_two_way, True)
     return [
         Cell(words.percent(level.density)),
         Cell(f"{level.weights_left:,}"),
-        _answer(level.winning),
-        _answer(level.matches_dense),
-        Cell(metric.text(ticket.early_stop_metric)),
-        *[Cell(metric.ends(ticket.early_stop_two_way))] * is_anew,
-        Cell(gaps["dense"]),
-        *[Cell(metric.ends(dense.early_stop_two_way, True))] * is_anew,
+        _winning(level, verdict),
+        _answer(level.matches_dense, verdict),
+        Cell(metric.text(ticket.early_stop_metric), below=anew),
+        Cell(gaps["dense"], below=gap_anew),
         *(Cell(gaps.get(arm, "")) for arm in controls),
         Cell(words.steps(ticket.early_stop_step)),
         Cell(words.times(dense.speedup)),
-        Cell(words.times(dense.speedup_by_replicate)),
     ]
 
 
-def _answer(finding: Finding) -> Cell:
-    if finding.answer == "undecided":
-        return Cell("too few", "undecided")
-    return Cell(finding.answer, finding.answer if finding.answer != "not tested" else "")
+def _answer(finding: Finding, verdict: Verdict) -> Cell:
+    kind = "" if finding.answer == "not tested" else finding.answer
+    if finding.answer != "undecided":
+        return Cell(finding.answer, kind)
+    told = ""
+    if verdict.num_replicates == 1:
+        told = ": one replicate cannot tell"
+    elif finding.replicates is not None:
+        told = f": {words.to_tell(finding.replicates)} replicates would tell"
+    return Cell(f"undecided{told}", kind)
+
+
+def _winning(level: LevelVerdict, verdict: Verdict) -> Cell:
+    """The answer; a "no" says which of its conditions fail."""
+    answer = _answer(level.winning, verdict)
+    worse = "less accurate" if verdict.metric.name == ACCURACY.name else "worse"
+    fails = {
+        f"{worse} than dense": level.matches_dense,
+        f"not better than {reported_arm('reinit').label}": level.beats_reinit,
+        "learns more slowly": level.as_fast_as_dense,
+    }
+    why = [told for told, finding in fails.items() if finding.answer == "no"]
+    if level.winning.answer != "no" or not why:
+        return answer
+    return answer._replace(text=f"no: {', '.join(why)}")
 
 
 def claim_row(check: ClaimCheck) -> dict[str, str]:

@@ -120,6 +120,14 @@ def is_lost(path: pathlib.Path) -> bool:
     return (path.exists() or _seal(path).exists()) and not is_sealed(path)
 
 
+def noted_digest(path: pathlib.Path) -> str:
+    """A file's SHA-256: as noted beside it, unchecked; of a file without one its own."""
+    seal = _seal(path)
+    if seal.exists():
+        return seal.read_text(encoding="utf-8").partition(" ")[0]
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _seal(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.sha256")
 

@@ -37,6 +37,7 @@ class Workdir:
         self.verdict = root / "verdict.json"
         self.page = root / "report.html"
         self.figures = root / "figures"
+        self.drawn = root / "drawn.json"
         self.analyses = root / "analysis"
         self.folders = (self.records, self.tickets, self.weights, self.checkpoints)
 

@@ -411,3 +411,20 @@ def test_the_bootstrap_simulated_here_is_scipys():
         (values[0],), np.mean, n_resamples=20_000, method="percentile", rng=0
     ).confidence_interval
     np.testing.assert_allclose(found[1:], expected, atol=5e-5)
+
+
+@pytest.mark.parametrize("num_asked", [1, 8])
+def test_so_many_replicates_would_tell(num_asked):
+    values = np.random.default_rng(3).normal(0.4, 1, 10)
+    needed = intervals.replicates_to_tell(values, 0.0, num_asked)
+    t = values.mean() / values.std(ddof=1)
+    for n, tells in ((needed - 1, False), (needed, True)):
+        p = 2 * scipy.stats.t.sf(abs(t) * math.sqrt(n), n - 1)
+        assert (p * num_asked <= 0.05) == tells
+    assert needed > 10
+
+
+def test_how_many_would_tell_is_unknown_or_too_many():
+    assert intervals.replicates_to_tell([0.3], 0.0, 1) is None
+    assert intervals.replicates_to_tell([0.3, 0.3], 0.0, 1) is None
+    assert intervals.replicates_to_tell([-1, 1], 0.0, 1) == intervals.MOST_TO_TELL

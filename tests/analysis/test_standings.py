@@ -111,7 +111,7 @@ def test_the_sentence_counts_at_the_sparsest_level():
     assert "snip has the highest mean accuracy at 25% of the weights" in sentence
     assert "above random pruning there: 2; below it: 1; undecided: 1." in sentence
     (below,) = [s for s in sentences if s.startswith("Shown to be below dense")]
-    assert "snip" not in below and "a fresh init" in below
+    assert "snip" not in below and "reinit" in below
 
 
 def test_a_level_under_way_leaves_its_cells_empty():
@@ -134,8 +134,6 @@ def test_the_table_has_the_numbers_and_says_what_is_shown():
     assert looks["magnitude (the ticket)"] == "trained net"
     assert [cell.kind for cell in by_name["small_final"][2:]] == ["no", "no"]
     assert by_name["snip"][3].text.startswith("94.0")
-    lines = {
-        line.split()[0]: line for line in as_text(table, ACCURACY).splitlines() if line
-    }
+    lines = {line.split()[0]: line for line in as_text(table, ACCURACY) if line}
     assert lines["snip"].endswith(" +") and lines["small_final"].endswith(" -")
     assert not lines[RANDOM].endswith(("+", "-"))

@@ -376,7 +376,11 @@ def test_the_verdict_is_plain_json_whatever_the_order_of_the_runs():
 
 
 def test_a_number_that_is_not_there_is_none():
-    assert as_json(Finding("undecided")) == {"answer": "undecided", "p": None}
+    assert as_json(Finding("undecided")) == {
+        "answer": "undecided",
+        "p": None,
+        "replicates": None,
+    }
     choice = Choice(2, 0.25, intervals.Estimate(1.0, 0.0, math.inf))
     assert as_json(choice)["estimate"] == {"value": 1.0, "low": 0.0, "high": None}
 

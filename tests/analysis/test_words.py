@@ -48,7 +48,7 @@ def test_a_study_of_many_replicates_is_told_as_it_is():
     winning, matching, best, fastest, below = sentences()
     assert winning == (
         "There are winning tickets, at 50% to 25%, 6.25% of the weights: they match the"
-        " dense net, learn no more slowly, and beat a fresh init of their mask."
+        " dense net, learn no more slowly, and beat reinit, a fresh init of their mask."
     )
     assert matching == (
         "The sparsest ticket that matches the dense net (0.2 points below it at most)"
@@ -65,8 +65,8 @@ def test_a_study_of_many_replicates_is_told_as_it_is():
         f" {words.times(chosen[1])} times as many steps {of_levels}"
     )
     assert below == (
-        "Shown to be below dense: the ticket first at 3.12%; a random mask and init first"
-        " at 50%; a fresh init of its mask first at 25%."
+        "Shown to be below dense: ticket first at 3.12%; random first at 50%; reinit"
+        " first at 25%."
     )
 
 
@@ -83,8 +83,7 @@ def test_no_winning_ticket_is_told_without_a_doubt_that_there_is_none():
         " any density."
     )
     assert found[4] == (
-        "Shown to be below dense: the ticket first at 3.12%; a fresh init of its mask"
-        " first at 3.12%."
+        "Shown to be below dense: ticket first at 3.12%; reinit first at 3.12%."
     )
 
 
@@ -96,8 +95,8 @@ def test_too_few_replicates_are_told():
         runs.append(make_run("ticket", 1, r, 4_000 + 500 * z, dense + 0.006 * z))
         runs.append(make_run("reinit", 1, r, 4_000, dense))
     assert words.sentences(judge(runs, VerdictConfig()))[0] == (
-        "No winning ticket is shown by 3 replicates. At all levels there are too few"
-        " replicates to tell."
+        "No winning ticket is shown by 3 replicates. At all levels 3 replicates leave it"
+        " open; about 38 would tell."
     )
 
 
@@ -120,26 +119,29 @@ def test_what_is_won_and_what_is_undecided_are_both_told():
     found = words.sentences(judge(runs, VerdictConfig()))
     assert found[0] == (
         "There are winning tickets, at 25% of the weights: they match the dense net,"
-        " learn no more slowly, and beat a fresh init of their mask. At 1 of 2 levels"
-        " there are too few replicates to tell."
+        " learn no more slowly, and beat reinit, a fresh init of their mask. At 1 of 2"
+        " levels 5 replicates leave it open."
     )
 
 
 @pytest.mark.parametrize(
-    ("num_replicates", "shown"), [(1, "one replicate"), (5, "5 replicates")]
+    ("num_replicates", "shown", "open_"),
+    [
+        (1, "one replicate", "one replicate cannot tell"),
+        (5, "5 replicates", "5 replicates leave it open"),
+    ],
 )
-def test_without_variation_no_interval_is_told(num_replicates, shown):
+def test_without_variation_no_interval_is_told(num_replicates, shown, open_):
     told = judge(exact(TRUTH, num_replicates), VerdictConfig())
     assert words.sentences(told) == [
-        f"No winning ticket is shown by {shown}. At all levels there are too few"
-        " replicates to tell.",
+        f"No winning ticket is shown by {shown}. At all levels {open_}.",
         "The ticket is not shown to match the dense net (0.2 points below it at most) at"
         " any density.",
         "It is most accurate at 25%: +0.70 points from dense.",
         "It learns fastest at 25%: the dense net's early stop takes 2.00 times as many"
         " steps.",
-        "Shown to be below dense: the ticket at no density; a random mask and init at no"
-        " density; a fresh init of its mask at no density.",
+        "Shown to be below dense: ticket at no density; random at no density; reinit"
+        " at no density.",
     ]
 
 
@@ -160,8 +162,8 @@ def test_levels_that_a_fresh_init_has_not_reached_are_told_apart():
     found = sentences(only(*tickets, ("reinit", 1), ("reinit", 2)))
     assert found[0] == (
         "There are winning tickets, at 50% to 25% of the weights: they match the dense"
-        " net, learn no more slowly, and beat a fresh init of their mask. At 1 of 5"
-        " levels the arm 'reinit' is still to run."
+        " net, learn no more slowly, and beat reinit, a fresh init of their mask. At 1 of"
+        " 5 levels the arm 'reinit' is still to run."
     )
 
 

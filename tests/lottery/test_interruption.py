@@ -15,14 +15,14 @@ from lth_jax.lottery.interruption import SIGNALS, Interrupted, Interruption, Sig
 
 # What sends itself signals, seconds after one another, while a call trains for so many
 # seconds and then is saved for so many, or while all is saved. It is told too which
-# signals are one request, and how long it waits for a call.
+# signals are one request, how long it waits for a call, and how long that goes on.
 PROGRAM = """
 import os, signal, sys, threading, time
 from lth_jax.lottery import interruption
 from lth_jax.lottery.interruption import Interrupted, Signals
-call, save, within, answer = map(float, sys.argv[1:5])
+call, save, within, answer, left = map(float, sys.argv[1:6])
 interruption._ONE_REQUEST_SECONDS, interruption.ANSWER_SECONDS = within, answer
-sent = [x.split(":") for x in sys.argv[5:]]
+sent = [x.split(":") for x in sys.argv[6:]]
 signals = Signals(lambda text: print(text, flush=True))
 signals.listen()
 def send():
@@ -32,7 +32,7 @@ def send():
 threading.Thread(target=send).start()
 if call:
     try:
-        with signals.unsaved():
+        with signals.unsaved(lambda: left or None):
             time.sleep(call)
             signals.is_asked()
             time.sleep(save)
@@ -43,10 +43,10 @@ time.sleep(60)
 """
 
 
-def sent(call, within, *signals, save=0, answer=60):
+def sent(call, within, *signals, save=0, answer=60, left=0):
     """How it ends: exit code and output."""
     arguments = [f"{seconds}:{int(number)}" for seconds, number in signals]
-    command = bare.command(PROGRAM, call, save, within, answer, *arguments)
+    command = bare.command(PROGRAM, call, save, within, answer, left, *arguments)
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return ran.returncode, ran.stdout
 
@@ -57,6 +57,13 @@ def test_two_signals_at_once_are_one_and_wait_for_what_is_unsaved():
     assert code == Exit.SAVED
     first, last = out.splitlines()
     assert first.startswith("SIGTERM: saving as soon as") and last == "saved"
+
+
+@pytest.mark.parametrize(("left", "told"), [(1.2, " in about 2 s;"), (0, " ends; once")])
+def test_it_says_how_long_the_call_in_flight_takes_if_that_is_known(left, told):
+    _, out = sent(0.2, 9, (0.1, signal.SIGINT), left=left)
+    assert out.startswith("SIGINT: saving as soon as this compiled call ends")
+    assert told in out.splitlines()[0]
 
 
 def test_a_later_one_stops_at_once():

@@ -11,7 +11,12 @@ from lth_jax.config import (
     RewindConfig,
     StudyConfig,
 )
-from lth_jax.report.axes_of_studies import differing, numeric_axis, short_names
+from lth_jax.report.axes_of_studies import (
+    differing,
+    named_fields,
+    numeric_axis,
+    short_names,
+)
 
 
 def configs(*changes):
@@ -76,6 +81,9 @@ def test_names_of_points_lose_the_fields_that_all_have():
     ]
     assert short_names(["seed=1", "thirty"]) == ["seed=1", "thirty"]
     assert short_names(["x=1", "y=2"]) == ["x 1", "y 2"]
+    for names in (["x=1", "y=2"], ["x=1", "x=1,y=2"], ["seed=1", "thirty"]):
+        assert named_fields(names) == []
+    assert named_fields(["prune.at=1", "prune.at=2"]) == ["at"]
 
 
 def test_a_field_that_the_axis_decides_makes_no_lines_and_no_part_of_names():
@@ -98,3 +106,4 @@ def test_a_field_that_the_axis_decides_makes_no_lines_and_no_part_of_names():
         for x in studies
     ]
     assert short_names(names)[::3] == ["layerwise, 2", "global, 2"]
+    assert named_fields(names) == ["scope", "num levels"]

@@ -132,14 +132,15 @@ def test_the_table_has_a_row_a_level_and_says_how_to_read_it():
     ]
     assert lines[3].split()[:2] == ["1", "50.00%"]
     assert lines[3].split()[-1] == "1.00"
-    assert len({len(line) for line in lines[1:5]}) == 1  # columns line up
+    # Columns line up; the dense net has no controls.
+    assert len({len(lines[row]) for row in (1, 3, 4)}) == 1
     assert "Means over 5 replicates" in lines[6]
 
 
 def test_with_one_replicate_no_interval_is_invented():
     text = table.render(make_summaries(num_replicates=1), ACCURACY)
     assert "±" not in text
-    assert "One replicate, so no intervals" in text
+    assert "One replicate: no intervals" in text
 
 
 def test_a_note_on_the_data_ends_the_table():
@@ -177,10 +178,14 @@ def test_lines_and_bands_are_the_summaries(arms):
     assert plot.hover.keys() == {0, 1, 2}
     heading, rows = plot.hover[1]
     assert heading == "level 1: 50% of the weights"
+    dense = next(s for s in summaries if s.level == 0)
     assert rows == [
-        (s.arm, NAMES[s.arm], repr(s.early_stop_metric))
-        for s in summaries
-        if s.level == 1
+        *(
+            (s.arm, NAMES[s.arm], repr(s.early_stop_metric))
+            for s in summaries
+            if s.level == 1
+        ),
+        ("reference", "dense net", repr(dense.early_stop_metric)),
     ]
 
 
@@ -262,8 +267,20 @@ def test_differences_are_of_the_dense_net_and_zero_is_seen():
     assert low < -24 < 0 < high
     assert plot.hover[1][1] == [
         ("ticket", "ticket", f"{MINUS}10.00 [{MINUS}11.00, {MINUS}9.00]"),
-        ("reinit", "fresh init", f"{MINUS}13.00 [{MINUS}14.00, {MINUS}12.00]"),
+        ("reinit", "reinit", f"{MINUS}13.00 [{MINUS}14.00, {MINUS}12.00]"),
+        ("reference", "dense net", "95.12 ± 1.00"),
     ]
+
+
+def test_lines_that_coincide_are_told_apart():
+    line = [(1.0, 50.0), (0.5, 60.0), (0.2, 20.0)]
+    near = [(x, y + 0.1) for x, y in line]
+    shorter, far = near[:2], [(x, y + 2) for x, y in line]
+    styles = style.told_apart([line, near, far, shorter])
+    assert styles[0] == styles[2] == "-"
+    assert "-" not in (styles[1], styles[3]) and styles[1] != styles[3]
+    assert style.told_apart([line, line[:1]]) == ["-", "-"]  # a point covers nothing
+    assert style.told_apart([]) == []
 
 
 def test_names_stand_at_the_ends_of_their_lines_and_apart():
@@ -278,7 +295,7 @@ def test_names_stand_at_the_ends_of_their_lines_and_apart():
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = {text.get_text(): text.xy[1] for text in axes.texts}
     right = axes.get_xlim()[1]
-    for name, end in (("ticket", -20), ("fresh init", -23), ("dense net", 0)):
+    for name, end in (("ticket", -20), ("reinit", -23), ("dense net", 0)):
         assert heights[name] == pytest.approx(to_axes.transform((right, end))[1])
 
     # All arms end in the same place: one above the other, and within the figure.
@@ -467,6 +484,30 @@ def test_many_layers_have_few_names_and_colours_that_can_be_seen():
         channels = (round(255 * c) for c in matplotlib.colors.to_rgb(line.get_color()))
         colour = f"rgb({', '.join(map(str, channels))})"
         assert all(browsing.contrast(colour, page) > 3 for page in PAGES)
+
+
+def test_layers_that_end_alike_share_a_name_that_says_how_many():
+    layers = {f"conv_{i}/kernel": 0.4 for i in range(4)} | {"output/kernel": 0.7}
+    levels = [Anatomy(n, p, layers, None) for n, p in ((1, 0.5), (2, 0.3))]
+    axes = draw(anatomy_plots.layer_densities(levels))
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["conv 0 and 3 more", "output"]
+    # They lie on one another, and all can be seen.
+    looks = [line.get_linestyle() for line in axes.lines]
+    assert looks == ["-", "--", "--", "--", "-"]
+
+
+def test_inputs_are_more_or_less_than_the_mean_on_a_scale_about_one():
+    kept = np.array([0.0, 0.1, 0.2, 0.3])
+    (level, *_) = make_anatomies(FirstLayer("dense_0/kernel", kept, False))
+    (figure,) = anatomy_plots.first_layer([level]).values()
+    (image,) = draw(figure).images
+    np.testing.assert_allclose(image.get_array()[0], kept / 0.15)
+    assert image.norm(1.0) == 0.5  # the middle of the colours
+    for value in (0.0, 1.0, 2.0):  # to be seen on both pages
+        red, green, blue, _ = (round(255 * x) for x in image.cmap(image.norm(value)))
+        colour = f"rgb({red}, {green}, {blue})"
+        assert max(browsing.contrast(colour, page) for page in PAGES) > 3
 
 
 def test_layers_of_which_nothing_is_left_can_be_drawn():

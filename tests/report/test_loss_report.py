@@ -37,8 +37,10 @@ def without_accuracy(runs):
 def test_a_study_without_accuracy_speaks_of_its_loss(tiny):
     rewrite(tiny, without_accuracy)
     printed = report.write(tiny)
-    assert "loss at stop" in printed and "test loss, there" in printed
-    assert "acc at" not in printed
+    assert printed.splitlines()[1].split()[2] == "loss" and "Test loss and" in printed
+    table = tiny.table.read_text()
+    assert "loss at stop" in table and "test loss, there" in table
+    assert "acc at" not in table and "Test accuracy" not in printed
     verdict = json.loads(tiny.verdict.read_text())
     final = [run.curves["test", "loss"].values[-1] for run in records.read(tiny.records)]
     (dense, *_) = verdict["summaries"]

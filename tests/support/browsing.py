@@ -67,7 +67,8 @@ def rows(page: Page, table: str) -> list[list[str]]:
     """The cells of a table, row by row, its head first."""
     found = page.evaluate(
         "table => [...document.querySelectorAll(`${table} tr`)]"
-        ".map(row => [...row.cells].map(cell => cell.textContent.trim()))",
+        ".map(row => [...row.cells].map(cell =>"
+        " cell.textContent.replaceAll('\\u00a0', ' ').trim()))",
         table,
     )
     return found

@@ -67,8 +67,8 @@ class Arm:
     """
 
     start: Callable[[Origin, Rules], Start]  # of one member; pure, for `jit` and `vmap`
-    label: str  # names its line in a figure
-    sentence: str  # names it in the verdict's sentences
+    label: str  # names it for a reader; the package's have their names in records
+    sentence: str  # what it is, in a few words
     colour: Colour | None = None  # None: any that is free
     needs_trained: bool = False  # whether it reads `Origin.trained`
     needs_dense: bool = False  # whether it reads `Origin.dense`

@@ -14,19 +14,19 @@ def _noisy(factor: float, origin: Origin, rules: Rules) -> Params:
     return actions.noise(origin.init_key, params, initial, factor, rules.prunable)
 
 
-def _arm(factor: float, *colours: str) -> Arm:
+def _arm(name: str, factor: float, *colours: str) -> Arm:
     return Arm(
         acting(functools.partial(_noisy, factor), same_signs=False),
-        f"noise of {factor:g} sd",
-        f"its weights with noise of {factor:g} standard deviations",
+        name,
+        f"the ticket's weights with noise of {factor:g} standard deviations",
         Colour(*colours),
     )
 
 
 # Frankle & Carbin 2019, appendix F.7. Darker with more noise; by night, lighter.
 ARMS = {
-    "noise_half": _arm(0.5, "#8fae3c", "#7d9a2e", "#5f7a1c"),
-    "noise_1": _arm(1, "#6c8a1f", "#64801c", "#86a53a"),
-    "noise_2": _arm(2, "#4c6610", "#4c6610", "#adca66"),
-    "noise_3": _arm(3, "#2f4206", "#2f4206", "#d6ecaa"),
+    "noise_half": _arm("noise_half", 0.5, "#8fae3c", "#7d9a2e", "#5f7a1c"),
+    "noise_1": _arm("noise_1", 1, "#6c8a1f", "#64801c", "#86a53a"),
+    "noise_2": _arm("noise_2", 2, "#4c6610", "#4c6610", "#adca66"),
+    "noise_3": _arm("noise_3", 3, "#2f4206", "#2f4206", "#d6ecaa"),
 }

@@ -93,28 +93,28 @@ ARMS = {
     ),
     "reinit": Arm(
         start_reinit,
-        "fresh init",
-        "a fresh init of its mask",
+        "reinit",
+        "a fresh init under the ticket's mask",
         Colour("#d55e00", "#d55e00", "#f08c4a"),
     ),
     "shuffle": Arm(
         start_shuffle,
-        "shuffled mask",
-        "its weights under a shuffled mask",
+        "shuffle",
+        "the ticket's weights under a shuffled mask",
         Colour("#009e73", "#009e73", "#35c79c"),
     ),
     "random": Arm(
         start_random,
-        "random mask, init",
-        "a random mask and init",
+        "random",
+        "a fresh init under a shuffled mask",
         Colour("#cc79a7", "#b85f92", "#e09ac0"),
     ),
     # Appendix B's strategy 2 of the paper starts a level so too, but has tickets of its
     # own; this one follows the study's.
     "continue": Arm(
         start_continue,
-        "not rewound",
-        "the net that is not rewound",
+        "continue",
+        "the trained weights, not rewound, under the ticket's mask",
         Colour("#e69f00", "#b87900", "#f0b840"),
         needs_trained=True,
     ),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.report.analysed import (
     connectivity,
     cost,
@@ -16,7 +17,7 @@ from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
 # By the name of the analysis, in the order of the page.
-SECTIONS: dict[str, Callable[[Found], list[Section]]] = {
+SECTIONS: dict[str, Callable[[Found, Verdict], list[Section]]] = {
     "overlap": overlap.sections,
     "connectivity": connectivity.sections,
     "movement": movement.sections,
@@ -29,14 +30,17 @@ _NOT_AS_WRITTEN = LookupError, TypeError, ValueError, ArithmeticError, Attribute
 _log = logging.getLogger(__name__)
 
 
-def sections(analyses: Mapping[str, Found]) -> list[Section]:
-    """Those of the analyses that were made; of one that is not as written none."""
+def sections(analyses: Mapping[str, Found], verdict: Verdict) -> list[Section]:
+    """Those of the analyses that were made; of one that is not as written none.
+
+    The verdict is for the levels that matter.
+    """
     shown: list[Section] = []
     for name, draw in SECTIONS.items():
         if name not in analyses:
             continue
         try:
-            shown += draw(analyses[name])
+            shown += draw(analyses[name], verdict)
         except _NOT_AS_WRITTEN as error:
             told = "analysis/%s.json: of another version (%r); its section is left out"
             _log.warning(told, name, error)

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from lth_jax.analysis.learning import spread
+from lth_jax.analysis import words
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.metric import with_interval
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.analysis.words import percent
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
@@ -32,17 +34,17 @@ _ALONG = {
 _MEASURES = {"error": (100, ", %", ".2f"), "loss": (1, "", ".3g")}
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, verdict: Verdict) -> list[Section]:
     """Of copies, then of successive levels, where these were measured."""
     return [
         section
         for between in _QUESTIONS
         if between in found
-        for section in _sections(found[between], between)
+        for section in _sections(found[between], between, verdict)
     ]
 
 
-def _sections(found: Found, between: str) -> list[Section]:
+def _sections(found: Found, between: str, verdict: Verdict) -> list[Section]:
     """Barriers over density, then the lines at some levels."""
     levels, split = found["levels"], found["split"]
     prefix = "" if between == "copies" else "levels_"
@@ -59,7 +61,9 @@ def _sections(found: Found, between: str) -> list[Section]:
         )
     shown = [Section(_QUESTIONS[between], lead, barriers, "wide")]
     first = measures[0]
-    chosen = spread(levels, _MOST_LEVELS)
+    there = [level["level"] for level in levels]
+    matter = levels_that_matter(verdict, there, _MOST_LEVELS)
+    chosen = [level for level in levels if level["level"] in matter]
     drawn = [{kind: _values(x, kind, first) for kind in kinds} for x in chosen]
     limits = _limits([values for own in drawn for values in own.values()])
     along = {
@@ -70,7 +74,7 @@ def _sections(found: Found, between: str) -> list[Section]:
     }
     title = f"What is the {first} between {between}?"
     unit = " in %" if first == "error" else ""
-    lead = f"{split.capitalize()} {first}{unit} on that line: the mean, with a 95% band."
+    lead = f"{split.capitalize()} {first}{unit} on that line: {words.band(verdict)}."
     return [*shown, Section(title, lead, along, "small")]
 
 

@@ -5,6 +5,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocat
 
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.report import density_plots, overview_plots, style
 from lth_jax.report.analysed import lines
 from lth_jax.report.overview_plots import Measure
@@ -24,7 +25,7 @@ _TITLES = {
 }
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, _: Verdict) -> list[Section]:
     """What a level costs over density, and what is reached for it."""
     plots = {}
     for name, title in _TITLES.items():

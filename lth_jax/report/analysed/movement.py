@@ -8,6 +8,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_ends
 from lth_jax.analysis.overlap import NET
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines, survivors
@@ -28,7 +29,7 @@ _MEASURES = {
 _Line = tuple[str, str, str]  # a label, a colour, and what the file calls the weights
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, _: Verdict) -> list[Section]:
     """Of the net, what survives and the arm beside the ticket; then by layer."""
     levels, against = found["levels"], found["against"]
     parts: list[_Line] = [

@@ -6,6 +6,7 @@ from typing import Any
 from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.overlap import NET
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
@@ -23,7 +24,7 @@ _BRIEFLY = "Intersection over union, in %; grey is chance."
 _Agreements = list[tuple[int, float, Mapping[str, Any]]]  # level, density, what was found
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, _: Verdict) -> list[Section]:
     """Across replicates and levels, by layer, and of arms with masks of their own."""
     levels = found["levels"]
     shown = []

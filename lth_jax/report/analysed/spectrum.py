@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.learning import spread
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.metric import with_interval
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.analysis.words import percent
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
@@ -26,7 +27,7 @@ _DIRECTIONS = (
 _COLOURS = (lines.FOUND, lines.OTHER, lines.CHANCE)
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, verdict: Verdict) -> list[Section]:
     """The largest eigenvalues over density, and all of them at some levels."""
     levels = found["levels"]
     number = min(_MOST_LINES, *(len(level["top"]) for level in levels))
@@ -53,9 +54,12 @@ def sections(found: Found) -> list[Section]:
             "Mean of all eigenvalues", [mean], text=_text
         ),
     }
+    there = [level["level"] for level in levels]
+    chosen = levels_that_matter(verdict, there, _MOST_LEVELS)
     spectra = {
         f"spectrum_level_{level['level']:02d}": _spectrum(level)
-        for level in spread(levels, _MOST_LEVELS)
+        for level in levels
+        if level["level"] in chosen
     }
     shares = (
         "The density of all eigenvalues, on a logarithmic scale: the mean over"

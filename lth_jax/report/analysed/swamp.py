@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lth_jax.analysis.metric import ACCURACY, LOSS
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.report import density_plots
 from lth_jax.report.analysed import lines
 from lth_jax.report.density_plots import Series
@@ -12,7 +13,7 @@ from lth_jax.store.analyses import Found
 _Line = tuple[str, str, str]  # a label, a colour, and what the file calls it
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, _: Verdict) -> list[Section]:
     """What the mean reaches over density, and how far it is from others."""
     metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
     reached = (

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from lth_jax.analysis.metric import ACCURACY, LOSS, Metric
+from lth_jax.analysis.verdict import Verdict
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
 from lth_jax.report.density_plots import Series
@@ -22,7 +23,7 @@ _KINDS = {
 }
 
 
-def sections(found: Found) -> list[Section]:
+def sections(found: Found, _: Verdict) -> list[Section]:
     """What is reached with each kind over density, and the differences to the ticket."""
     kinds = found["kinds"]
     metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS

@@ -1,0 +1,61 @@
+"""Printed: what a command says of a study at its end, for the width of a terminal."""
+
+import shutil
+import textwrap
+
+from lth_jax.analysis import words
+from lth_jax.analysis.verdict import Verdict
+from lth_jax.report import standings_table, table
+from lth_jax.store.workdir import Workdir
+
+_MOST_COLUMNS = 100  # of prose, to be read at ease
+
+
+def printed(
+    workdir: Workdir,
+    verdict: Verdict,
+    criterion: str,
+    data_note: str | None,
+    is_whole: bool = True,
+) -> str:
+    """Table, verdict and where all else is.
+
+    `criterion` is the ticket's. A whole study, unlike merged shards, has records and
+    tickets in its workdir.
+    """
+    columns = shutil.get_terminal_size().columns
+    told = table.brief(verdict.summaries, verdict.metric, columns)
+    told += ["", *_wrapped(_how_to_read(verdict), columns)]
+    told += [] if data_note is None else [data_note]
+    if verdict.standings:
+        compared = standings_table.standings_table(verdict, criterion)
+        told += ["", *standings_table.as_text(compared, verdict.metric, columns)]
+    told.append("")
+    for sentence in words.sentences(verdict):
+        told += _wrapped(sentence, columns, hang="  ")
+    told += ["", f"page     {workdir.page}", f"figures  {workdir.figures}"]
+    told += [f"verdict  {workdir.verdict}", f"table    {workdir.table}"]
+    if is_whole:
+        told += [f"records  {workdir.records} (CSV)"]
+        told += [f"tickets  {workdir.tickets} (for numpy.load)"]
+    return "\n".join(told)
+
+
+def _how_to_read(verdict: Verdict) -> str:
+    metric, unit = verdict.metric, verdict.metric.unit
+    return (
+        f"Test {metric.name}{unit and f' in {unit}'} and step at early stop, which is the"
+        " first evaluation with the least validation loss. Level 0 is the dense net."
+        f" {table.how_to_read(verdict.summaries)}{table.arms_in_words(verdict.summaries)}"
+    )
+
+
+def _wrapped(text: str, columns: int, hang: str = "") -> list[str]:
+    width = min(columns, _MOST_COLUMNS)
+    return textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
