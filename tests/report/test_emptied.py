@@ -69,7 +69,9 @@ def test_a_study_pruned_to_nothing_is_reported(emptied, tmp_path):
         assert (level["density"] == 0) == is_empty
         assert (level["weights_left"] == 0) == is_empty
     if what != "a layer":
-        assert re.search(rf"^ +{LAST} +0\.00% +0 ", printed, re.MULTILINE)
+        assert re.search(rf"^ +{LAST} +0\.00% ", printed, re.MULTILINE)
+        table = files.table.read_text()
+        assert re.search(rf"^ +{LAST} +0\.00% +0 ", table, re.MULTILINE)
         assert "0% of the weights" in files.page.read_text()
     names = {path.stem for path in files.figures.iterdir()}
     assert {"accuracy_at_early_stop", "early_stop_step", "layer_densities"} <= names
