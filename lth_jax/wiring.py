@@ -73,7 +73,7 @@ class Kernel:
         return self._restored(np.ravel(values))
 
     def of_read(self, values: Any) -> np.ndarray:
-        """Returns for every weight the value of the unit it reads, in the kernel's shape."""
+        """Returns, in the kernel's shape, the value of the unit each weight reads."""
         return self._restored(np.ravel(values)[self.reads()])
 
     def _restored(self, values: np.ndarray) -> np.ndarray:
