@@ -178,9 +178,7 @@ def run_several(
     groups = _by_program(configs)
     failed: dict[pathlib.Path, UserError] = {}
     while groups:
-        studies = groups.pop(
-            next(iter(groups))
-        )  # frees what the last group had on the devices
+        studies = groups.pop(next(iter(groups)))  # frees its device memory
         while studies:
             try:
                 _train(studies, interruption)
