@@ -39,7 +39,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from lth_jax.run import Result, run_study
 
-# What a study needs besides is imported when one runs, since it takes seconds.
+# Imported at first use: what a study needs takes seconds to import.
 _WITH_STUDIES = ("Result", "run_study")
 
 

@@ -8,31 +8,31 @@ from typing import Any
 
 
 class Exit(enum.IntEnum):
-    """What a command's exit code says; 0 is success, 1 a defect of the program."""
+    """The exit codes of a command; 0 is success, 1 is a defect of the program."""
 
-    WRONG = 2  # used wrongly, or something that the user can mend
-    TRY_AGAIN = 75  # another job works there: try later (EX_TEMPFAIL of sysexits.h)
-    SAVED = 85  # stopped and saved: go on with the same command (as HTCondor has it)
-    LOST = 86  # of several processes one is lost: the same command may go on
+    WRONG = 2  # wrong use, or an error that the user can mend
+    TRY_AGAIN = 75  # another job works in the workdir (EX_TEMPFAIL of sysexits.h)
+    SAVED = 85  # stopped and saved: repeat the command to go on (as in HTCondor)
+    LOST = 86  # one of several processes is lost: repeat the command to go on
 
 
 class UserError(Exception):
-    """Names what is wrong, the value, and what is allowed."""
+    """An error whose text names the field, the value, and what is allowed."""
 
     exit_code = Exit.WRONG
     is_common = False  # whether every process of a job raises it
-    is_told = False  # whether another process says it
-    study: Any = None  # which of several that train together it is of; None: of all
+    is_told = False  # whether another process prints it
+    study: Any = None  # the study, of several that train together; None: all
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a message on an unknown name: the nearest of those there are, if any."""
+    """Returns the end of a message on an unknown name: the nearest known one, or ""."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def name_of(thing: Any) -> str:
-    """A short name for a message: a class's or function's own, of others their class."""
+    """Returns a class's or function's name, or the class name of another object."""
     return str(getattr(thing, "__name__", type(thing).__name__))
 
 

@@ -1,8 +1,8 @@
 """Leaves: which leaves of the params are weights, and what their axes mean.
 
-Told by path and shape and, where modules are nodes of the pytree (equinox), by their
-classes. linen and nnx name weights `kernel`, haiku `w`, both [pixels..., in, out];
-equinox names them `weight`, [out, in, pixels...].
+Path and shape decide. If modules are nodes of the pytree (equinox), their classes decide
+too. Weights are named `kernel` in linen and nnx, and `w` in haiku: both are [pixels...,
+in, out]. They are named `weight`, [out, in, pixels...], in equinox.
 """
 
 import math
@@ -12,64 +12,64 @@ from typing import Any, NamedTuple
 
 import jax
 
-# Words in the names of what shifts, scales or looks up instead of multiplying.
+# Words in the names of leaves that shift, scale or look up instead of multiplying.
 _OFFSETS = {"bias", "offset", "beta"}
 _SHIFTS = _OFFSETS | {"scale", "gamma", "cls", "token", "tokens"}
 _LOOKUPS = {"emb", "embed", "embedding", "embeddings", "wte", "wpe"}
 _NORMS = {"norm", "layernorm", "batchnorm", "groupnorm", "rmsnorm", "ln", "bn", "gn"}
 _ATTENTION = {"attention", "attn", "att", "mha"}
-_CONTRACTIONS = {"general", "einsum"}  # of any axes
+_CONTRACTIONS = {"general", "einsum"}  # over any axes
 
 
 class Path(str):
     """Where a leaf is, such as "dense_0/kernel".
 
     Attributes:
-      owner: the class of the module that has it, where that is a node of the pytree.
+      owner: the class of the leaf's module, if that is a node of the pytree; or None.
     """
 
     owner: type | None
 
     def __new__(cls, path: str, owner: type | None = None) -> "Path":
-        """A string that knows its owner."""
+        """Returns a string with an owner."""
         self = super().__new__(cls, path)
         self.owner = owner
         return self
 
 
 class Axes(NamedTuple):
-    """Along which axes of a weight a unit reads, and which axes number the units.
+    """The axes of a weight along which a unit reads, and those that number the units.
 
-    All others are pixels. They count from 0, or, below it, from the end.
+    All other axes are pixels. Negative axes count from the end.
     """
 
     inputs: tuple[int, ...]
     units: tuple[int, ...]
 
     def ordered(self, leaf: Any) -> Any:
-        """The leaf with its axes in the order pixels, inputs, units."""
+        """Returns the leaf with its axes in the order pixels, inputs, units."""
         return leaf.transpose(self._order(leaf.ndim))
 
     def matrices(self, leaf: Any) -> Any:
-        """The leaf as [pixels, inputs, units]."""
+        """Returns the leaf as [pixels, inputs, units]."""
         shape = self.shape(leaf)
         return self.ordered(leaf).reshape(math.prod(shape[:-2]), *shape[-2:])
 
     def shape(self, leaf: Any) -> tuple[int, ...]:
-        """(pixels..., inputs, units): the number of each."""
+        """Returns (pixels..., inputs, units): the number of each."""
         read, units = (math.prod(leaf.shape[a] for a in axes) for axes in self)
         return (*(leaf.shape[axis] for axis in self.pixels(leaf.ndim)), read, units)
 
     def pixels(self, ndim: int) -> list[int]:
-        """The other axes."""
+        """Returns the pixel axes, which are all other axes."""
         return self._order(ndim)[: ndim - len(self.inputs + self.units)]
 
     def ascending(self, ndim: int) -> "Axes":
-        """The same, counted from 0 and in their order in the leaf."""
+        """Returns the same axes, counted from 0 and in ascending order."""
         return Axes(*(tuple(sorted(axis % ndim for axis in axes)) for axes in self))
 
     def restored(self, matrices: Any, shape: tuple[int, ...]) -> Any:
-        """A leaf of this shape from what `matrices` gave."""
+        """Returns a leaf of this shape from a result of `matrices`."""
         order = self._order(len(shape))
         back = [order.index(axis) for axis in range(len(shape))]
         return matrices.reshape([shape[axis] for axis in order]).transpose(back)
@@ -83,10 +83,10 @@ AxesOf = Callable[[str, Any], Axes]  # of (path, leaf)
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """The leaves of a pytree with their paths, in `tree_flatten` order.
+    """Returns the leaves of a pytree with their paths, in `tree_flatten` order.
 
     Raises:
-      ValueError: if two leaves have one path, as under the keys "a/b" and "a", "b".
+      ValueError: if two leaves have the same path, as under the keys "a/b" and "a", "b".
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     named: list[tuple[str, Any]] = [(_path(tree, keys), x) for keys, x in leaves]
@@ -100,10 +100,10 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def check_arrays(name: str, tree: Any) -> None:
-    """Checks that all leaves have shape and dtype; `name` is the argument's.
+    """Checks that all leaves have shape and dtype; `name` is the argument's name.
 
     Raises:
-      ValueError: naming a leaf that is a number, a function or the like.
+      ValueError: if a leaf is a number, a function or the like; it names the leaf.
     """
     for path, leaf in named_leaves(tree):
         if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
@@ -114,44 +114,45 @@ def check_arrays(name: str, tree: Any) -> None:
 
 
 def split(path: str) -> tuple[str, str]:
-    """The module that a leaf is in, and the leaf's name: ("dense_0", "kernel").
+    """Returns a leaf's module and its name, such as ("dense_0", "kernel").
 
-    nnx wraps each param once more, as "value", which is left out.
+    The "value" that nnx adds to each path is left out.
     """
     *parents, name = _parts(path)
     return "/".join(parents), name
 
 
 def is_offset(path: str) -> bool:
-    """Whether a leaf is added to what units have, by its name: a bias, an offset."""
+    """Whether a leaf's name is that of a bias or an offset, which is added to units."""
     name = _parts(path)[-1]
     return name == "b" or bool(_words(name) & _OFFSETS)
 
 
 def multiplies(path: str, leaf: Any) -> bool:
-    """Whether a leaf is of the weights that a layer has, lookups among them."""
+    """Whether a leaf is a weight of a layer; embeddings count too."""
     *parents, name = _parts(path)
     if leaf.ndim < 2 or _words(name) & _SHIFTS:
         return False
-    if name == "b":  # haiku's bias; the second matrix of many a plain dict
+    if name == "b":  # haiku's bias, or the second matrix of a plain dict
         above = _words(parents[-1]) if parents else set()
         return leaf.size > max(leaf.shape) and not above & _SHIFTS
     return not _kind(path) & _NORMS
 
 
 def default_prunable(path: str, leaf: Any) -> bool:
-    """Whether a leaf multiplies what a layer reads: a kernel, of whatever framework.
+    """Whether a leaf is a kernel, which multiplies what a layer reads; any framework.
 
-    Never a bias, a normalisation, an embedding, a class token, or less than two axes.
+    Biases, normalisations, embeddings, class tokens and leaves of less than two axes are
+    not prunable.
     """
     return multiplies(path, leaf) and not _looks_up(path)
 
 
 def axes_of(path: str, leaf: Any) -> Axes:
-    """What the axes of a weight mean, by the conventions of its framework.
+    """Returns the axes of a weight, by the conventions of its framework.
 
     Raises:
-      ValueError: naming the leaf, where these do not tell.
+      ValueError: if these conventions do not decide; it names the leaf.
     """
     found = told_axes(path, leaf)
     if found is None:
@@ -163,7 +164,7 @@ def axes_of(path: str, leaf: Any) -> Axes:
 
 
 def told_axes(path: str, leaf: Any) -> Axes | None:
-    """As `axes_of`, or None."""
+    """As `axes_of`; returns None instead of raising."""
     *parents, name = _parts(path)
     around = set[str]().union(*map(_words, parents))
     above = _words(parents[-1]) if parents else set()
@@ -188,10 +189,10 @@ def told_axes(path: str, leaf: Any) -> Axes | None:
 
 
 def checked_axes(axes: AxesOf, path: str, leaf: Any) -> Axes:
-    """The axes of a leaf, from whoever tells them.
+    """Returns the axes that a function finds for a leaf, once they are checked.
 
     Raises:
-      ValueError: naming the leaf, on axes that it has not.
+      ValueError: if the leaf lacks these axes; it names the leaf.
     """
     found = axes(path, leaf)
     if not (isinstance(found, tuple) and len(found) == 2):
@@ -209,25 +210,25 @@ def checked_axes(axes: AxesOf, path: str, leaf: Any) -> Axes:
 
 
 def _looks_up(path: str) -> bool:
-    """Whether a leaf is looked up in, as embeddings are, by its name or its module's."""
+    """Whether a leaf is an embedding, by its name or its module's."""
     return bool((_words(_parts(path)[-1]) | _kind(path)) & _LOOKUPS)
 
 
 def _kind(path: str) -> set[str]:
-    """Words of the module that a leaf is of: its class, and its name above `weight`."""
+    """The words in the class and, above `weight`, in the name of a leaf's module."""
     *parents, name = _parts(path)
     owner = _words(getattr(getattr(path, "owner", None), "__name__", ""))
     return owner | (_words(parents[-1]) if parents and name == "weight" else set())
 
 
 def _parts(path: str) -> list[str]:
-    """The names on a path; nnx wraps each param once more, as "value"."""
+    """The names on a path, without the "value" that nnx adds to each param's path."""
     parts = path.split("/")
     return parts[:-1] if len(parts) > 1 and parts[-1] == "value" else parts
 
 
 def _words(name: str) -> set[str]:
-    """The lower-case words in a name: of "MultiHeadAttention_0" the three."""
+    """The lower-case words in a name; "MultiHeadAttention_0" has three."""
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 

@@ -5,7 +5,7 @@
   lth-jax --config=lenet:smoke --config.num_replicates=10
   python -m lth_jax.main --config=my_configs/mine.py
 
-The same command again goes on where it was left, also to more levels and arms.
+The same command goes on where the last one stopped, also to more levels and arms.
 """
 
 import functools
@@ -32,7 +32,8 @@ from lth_jax.terminal import make_streams_last
 from lth_jax.version import VERSION
 
 _KEPT = "What was done before is kept, and the same command goes on"
-# Configs of all studies that a command is to train, and what does so to an exit code.
+# The configs of all studies that a command trains, and the function that trains them and
+# returns the exit code.
 Prepared = tuple[Sequence[lth_config.StudyConfig], Callable[[], int]]
 _OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
 CONFIG = config_flags.DEFINE_config_file(
@@ -54,7 +55,7 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, f
 
 
 def workdir() -> pathlib.Path:
-    """The folder that the flags give the study, or that of its config's name."""
+    """Returns the study's folder: that of the flags, or that of the config's name."""
     if WORKDIR.value:
         return pathlib.Path(WORKDIR.value)
     filename = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -80,11 +81,11 @@ def carry_out(
     prepare: Callable[[], Prepared],
     interruption: Interruption | None,
 ) -> int:
-    """Does what a command prepares, alone or as one of several processes.
+    """Runs what a command prepares, alone or as one of several processes.
 
-    `python -m module` is the command. Returns the exit code; tells errors in a line.
+    `python -m module` is the command. Returns the exit code; prints errors in one line.
     """
-    # In place of absl's own handler; orbax tells every step at INFO.
+    # In place of absl's own handler; orbax logs every step at INFO.
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
     absl_logging.set_verbosity(absl_logging.WARNING)
     if len(argv) > 1:
@@ -108,12 +109,12 @@ def carry_out(
 
 
 def _failed(error: Exception) -> int:
-    """Tells an error that the user can mend; raises any other."""
+    """Prints an error that the user can mend; raises any other. Returns the exit code."""
     if isinstance(error, UserError):
         return error.exit_code if error.is_told else fail(str(error), error.exit_code)
     if isinstance(error, OSError):
         return fail(str(error))
-    if "RESOURCE_EXHAUSTED" not in str(error):  # as jax tells it
+    if "RESOURCE_EXHAUSTED" not in str(error):  # JAX's words for it
         raise error
     return fail(
         "the device's memory is full; a smaller members_per_call may help. " + _KEPT
@@ -125,7 +126,7 @@ def _run(
     root: pathlib.Path,
     interruption: Interruption | None,
 ) -> int:
-    # Imported here, so that a wrong flag is told at once.
+    # Imported here, so that a wrong flag is reported at once.
     from lth_jax import report, run
     from lth_jax.lottery import results
     from lth_jax.store import claim
@@ -151,7 +152,7 @@ def _run(
 
 
 def use_compilation_cache() -> None:
-    """Compiled programs are kept in the user's cache folder between runs."""
+    """Keeps compiled programs in the user's cache folder between runs."""
     import jax
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -164,34 +165,34 @@ def use_compilation_cache() -> None:
 
 
 def say(text: str) -> None:
-    """Prints a line above the progress bar, where there is one; in the first process."""
+    """Prints a line above the progress bar, if there is one; the first process only."""
     if devices.is_first():
         _announce(text)
 
 
 def _announce(text: str) -> None:
-    """The same in every process, and in any thread."""
+    """As `say`, but in every process; any thread may call it."""
     tqdm.write(text, file=sys.stderr)
 
 
 class _Handler(logging.Handler):
-    """Warnings as plain lines above the progress bar."""
+    """Prints warnings as plain lines above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints one; orbax raises what it also logs."""
+        """Prints a warning, but not orbax's: orbax also raises what it logs."""
         if "orbax" in record.pathname:
             return
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses flags, for `app.run`; what is wrong with them is told in one line."""
+    """Parses flags, for `app.run`; prints an error in one line and exits."""
     try:
         rest: list[str] = flags.FLAGS(command_line.prepare(argv))
         asked = _LIST.value or _VERSION.value
         if CONFIG.value is None and not asked:
             raise UserError("--config: missing; such as --config=mnist1d; see --list")
-    # ml_collections raises many types, and what Python's parser of values raises.
+    # ml_collections raises many types, among them those of Python's parser of values.
     except (flags.Error, UserError, OSError, *_OF_VALUES) as error:
         sys.exit(fail(" ".join(str(error).split())))
     if asked:
@@ -209,10 +210,10 @@ def start(command: Callable[..., int], doc: str | None) -> None:
     """Runs a command that takes `argv` and an `interruption`; `doc` is for --help."""
     make_streams_last()
     signals = Signals(_announce)
-    # Never closed: a signal is answered to the end. One that comes before this, while
-    # Python starts and JAX is imported, acts as signals do by default, and loses nothing.
+    # Never closed: a signal is answered to the end. Before this, while Python starts and
+    # JAX is imported, a signal has its default effect, and nothing is lost.
     signals.listen()
-    # --help tells of what was started, which may be `lth-jax` or `python -m lth_jax`.
+    # --help describes what was started: `lth-jax` or `python -m lth_jax`.
     sys.modules["__main__"].__doc__ = _with_fields(doc or "")
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -220,7 +221,7 @@ def start(command: Callable[..., int], doc: str | None) -> None:
 
 
 def _with_fields(doc: str) -> str:
-    """What --help says of a command, with the fields of the config if it is asked."""
+    """The text of --help for a command, with the config's fields if asked for."""
     if not any(argument.startswith(("--help", "-help", "-?")) for argument in sys.argv):
         return doc
     listed = fields.listing(shutil.get_terminal_size().columns)

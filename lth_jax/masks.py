@@ -1,8 +1,7 @@
 """Masks: pytrees of booleans with the structure of the params, `True` = kept.
 
-Every leaf of the params has a mask leaf of the same shape; leaves that are never
-pruned are all `True`. Which leaves may be pruned at all is a separate, static
-question, answered by a `Prunable` predicate.
+Every leaf of the params has a mask leaf of the same shape. Leaves that are never pruned
+are all `True`. A `Prunable` predicate says which leaves may be pruned.
 """
 
 from collections.abc import Callable, Collection
@@ -21,7 +20,7 @@ from lth_jax.leaves import named_leaves as named_leaves
 Params = Any  # a pytree of arrays
 Prunable = Callable[[str, Any], bool]  # (path such as "dense_0/kernel", leaf)
 
-# The structure and shapes are those of the params; mypy knows no pytrees.
+# Structure and shapes are those of the params; mypy has no type for pytrees.
 if TYPE_CHECKING:
     Masks = Any
 else:
@@ -36,7 +35,7 @@ class LayerCount(NamedTuple):
 
 
 def excluding(layers: Collection[str]) -> Prunable:
-    """As `default_prunable`, without the layers of these names.
+    """Returns `default_prunable` without the layers of these names.
 
     A layer's name is any part of its path: "shortcut" is in "block_0/shortcut/kernel".
     """
@@ -50,12 +49,12 @@ def excluding(layers: Collection[str]) -> Prunable:
 def prunable_leaves(
     tree: Any, prunable: Prunable = default_prunable
 ) -> list[tuple[str, Any]]:
-    """The prunable leaves of a pytree with their paths, in `tree_flatten` order.
+    """Returns the prunable leaves of a pytree and their paths, in `tree_flatten` order.
 
-    Leaves without an entry are none.
+    Leaves without an entry are left out.
 
     Raises:
-      ValueError: if the predicate admits no leaf, or a leaf is no array.
+      ValueError: if no leaf is prunable, or a leaf is no array.
     """
     check_arrays("params", tree)
     named = named_leaves(tree)
@@ -71,8 +70,8 @@ def map_prunable(
 ) -> Any:
     """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    Leaves without an entry stay too; i is the leaf's place in `tree_flatten` order, to
-    tell keys apart.
+    Leaves without an entry stay too. i is the leaf's position in `tree_flatten` order,
+    from which random keys may be derived.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [
@@ -83,7 +82,7 @@ def map_prunable(
 
 
 def full(params: Params) -> Masks:
-    """The dense net's masks: `True` everywhere; a ValueError names what is no array."""
+    """Returns masks of `True` everywhere; raises ValueError if a leaf is no array."""
     check_arrays("params", params)
     return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
 
@@ -91,11 +90,11 @@ def full(params: Params) -> Masks:
 def check(masks: Masks, params: Params) -> None:
     """Asserts that masks fit params: structure, shapes, and `bool` leaves.
 
-    Free at run time under `jit`: it looks at shapes and dtypes only.
+    It costs nothing at run time under `jit`: it reads shapes and dtypes only.
 
     Raises:
-      AssertionError: naming the leaf that does not fit.
-      ValueError: naming a leaf that is no array.
+      AssertionError: if a leaf does not fit; it names the leaf.
+      ValueError: if a leaf is no array; it names the leaf.
     """
     check_arrays("masks", masks)
     check_arrays("params", params)
@@ -107,16 +106,16 @@ def check(masks: Masks, params: Params) -> None:
 
 
 def apply(masks: Masks, params: Params) -> Params:
-    """Params with every pruned entry exactly 0, the others bit for bit the same.
+    """Returns params with every pruned entry exactly 0, the others bit for bit the same.
 
-    `where` rather than a product: 0 * NaN is NaN, and -1 * 0 is -0.
+    It uses `where`, since in a product 0 * NaN is NaN, and -1 * 0 is -0.
     """
     check(masks, params)
     return jax.tree.map(lambda m, p: jnp.where(m, p, _zero(p.dtype)), masks, params)
 
 
 def _zero(dtype: Any) -> jax.Array:
-    """The 0 of a dtype, or of what JAX has for it without 64 bits."""
+    """The 0 of a dtype, or of the 32-bit dtype that JAX uses for it."""
     own: Any = jax.dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True)
     return jnp.zeros((), own)
 
@@ -124,7 +123,7 @@ def _zero(dtype: Any) -> jax.Array:
 def layer_counts(
     masks: Masks, prunable: Prunable = default_prunable
 ) -> dict[str, LayerCount]:
-    """Weights kept and in all, for each prunable leaf, by path (on the host)."""
+    """Returns how many weights each prunable leaf keeps and has, by path; on the host."""
     return {
         path: LayerCount(int(np.count_nonzero(np.asarray(mask))), mask.size)
         for path, mask in prunable_leaves(masks, prunable)
@@ -132,33 +131,33 @@ def layer_counts(
 
 
 def total_count(masks: Masks, prunable: Prunable = default_prunable) -> LayerCount:
-    """Weights kept and in all, over all prunable leaves (on the host)."""
+    """Returns how many weights all prunable leaves keep and have (on the host)."""
     counts = layer_counts(masks, prunable).values()
     return LayerCount(sum(c.kept for c in counts), sum(c.total for c in counts))
 
 
 def density(masks: Masks, prunable: Prunable = default_prunable) -> float:
-    """P_m, the fraction of the prunable weights that is kept, in [0, 1]."""
+    """Returns P_m, the fraction of the prunable weights that is kept, in [0, 1]."""
     count = total_count(masks, prunable)
     return count.kept / count.total
 
 
 def union(a: Masks, b: Masks) -> Masks:
-    """Kept in either."""
+    """Returns masks of what either keeps."""
     check(a, b)
     return jax.tree.map(jnp.logical_or, a, b)
 
 
 def intersection(a: Masks, b: Masks) -> Masks:
-    """Kept in both."""
+    """Returns masks of what both keep."""
     check(a, b)
     return jax.tree.map(jnp.logical_and, a, b)
 
 
 def overlap(a: Masks, b: Masks, prunable: Prunable = default_prunable) -> float:
-    """Jaccard index of two masks over the prunable leaves, in [0, 1].
+    """Returns the Jaccard index of two masks over the prunable leaves, in [0, 1].
 
-    1.0 where both keep nothing.
+    It is 1.0 if both keep nothing.
     """
     both = total_count(intersection(a, b), prunable).kept
     either = total_count(union(a, b), prunable).kept
@@ -166,7 +165,7 @@ def overlap(a: Masks, b: Masks, prunable: Prunable = default_prunable) -> float:
 
 
 def is_subset(a: Masks, b: Masks) -> bool:
-    """Whether all that `a` keeps, `b` keeps too (on the host)."""
+    """Whether `b` keeps all that `a` keeps (on the host)."""
     check(a, b)
     return all(
         not np.any(np.asarray(x) & ~np.asarray(y))

@@ -1,7 +1,7 @@
-"""Npz: the arrays of an .npz file that nobody vouches for.
+"""Npz: the arrays of an .npz file from an untrusted source.
 
-`numpy.load` believes what a file says of itself, and unpacks what it holds: 4 MB can
-become 4 GB. Here a member's size is known, and can be checked, before it is read.
+`numpy.load` trusts a file's headers, and unpacks all that it holds: 4 MB can become 4 GB.
+Here the size of a member is known and can be checked before it is read.
 """
 
 import contextlib
@@ -18,33 +18,34 @@ import numpy as np
 from lth_jax.errors import UserError
 
 _SUFFIX = ".npy"
-_MOST_EXPANSION = 1032  # of deflate: 258 bytes take 2 bits or more
-_HEADER_BYTES = 2**14  # NumPy writes, and reads, headers of up to 10,000
+_MOST_EXPANSION = 1032  # deflate's: 258 bytes take 2 bits or more
+_HEADER_BYTES = 2**14  # NumPy writes and reads headers of up to 10,000 bytes
 
 
 class NpzError(UserError):
-    """A file that is no whole .npz file of plain arrays; the message does not name it."""
+    """The file is no whole .npz file of plain arrays; the message does not name it."""
 
 
 class Header(NamedTuple):
-    """What a member says that it holds."""
+    """The shape and dtype that a member's header states."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
 
     @property
     def num_bytes(self) -> int:
-        """The size of the array in memory; a Python integer, which never overflows."""
+        """The array's bytes in memory, as a Python integer, which never overflows."""
         return int(self.dtype.itemsize) * math.prod(self.shape)
 
 
 class Arrays:
-    """The arrays of an open .npz file; `headers` has those by name, in their order."""
+    """The arrays of an open .npz file; `headers` has their headers by name, in order."""
 
     def __init__(self, file: zipfile.ZipFile, num_bytes: int):
-        """Reads the headers, and nothing else, of a file of so many bytes."""
+        """Reads only the headers; `num_bytes` is the size of the file."""
         members = [x for x in file.infolist() if x.filename.endswith(_SUFFIX)]
-        # Members that share their bytes, or that deflate cannot have packed, are bombs.
+        # Members that share their bytes, or that deflate cannot have packed, are zip
+        # bombs.
         if sum(x.compress_size for x in members) > num_bytes:
             raise NpzError("its members are longer than the file")
         self._file = file
@@ -56,29 +57,29 @@ class Arrays:
             self.headers[name] = _header(file, member)
 
     def read(self, name: str) -> np.ndarray:
-        """The array of a name, of the dtype and the shape that its header says.
+        """Returns the array of a name, with the dtype and shape of its header.
 
         Raises:
-          NpzError: if it is not there, or damaged.
+          NpzError: if it is missing or damaged.
         """
         if name not in self.headers:
             raise NpzError(f"no array {name!r}; there are {[*self.headers]}")
         with _told(name), self._file.open(name + _SUFFIX) as stream:
             array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-            stream.read(1)  # the end, where zipfile compares checksums
+            stream.read(1)  # at the end zipfile compares checksums
         return array
 
 
 @contextlib.contextmanager
 def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Arrays]:
-    """The arrays of a file, whose headers are checked; none is read before it is asked.
+    """Yields the arrays of a file; headers are checked, and arrays are read on demand.
 
-    No array takes more memory than 1,032 times the file, and none has Python objects.
-    Who knows what must be there compares `headers` with it before reading.
+    No array takes more memory than 1,032 times the file, and none has Python objects. A
+    caller that knows what must be there compares `headers` with it before reading.
 
     Raises:
-      NpzError: if it is no .npz file, if members do not hold what their headers say, or
-        if they are packed otherwise than by `numpy.savez` and `savez_compressed`.
+      NpzError: if it is no .npz file, or its members do not match their headers. Also if
+        they are not packed as `numpy.savez` and `savez_compressed` pack them.
       OSError: if a path cannot be opened.
     """
     with contextlib.ExitStack() as stack:
@@ -94,13 +95,13 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Arrays]:
 
 
 def _open(path: pathlib.Path) -> IO[bytes]:
-    if not path.is_file() and path.exists():  # a pipe would be waited for
+    if not path.is_file() and path.exists():  # opening a pipe would wait
         raise OSError(f"{path} is no file")
     return path.open("rb")
 
 
 def _header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
-    """What a member says that it holds, which must be what the directory says."""
+    """The header of a member, which must agree with the zip file's directory."""
     name = member.filename.removesuffix(_SUFFIX)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NpzError(f"{name!r} is neither stored nor deflated")
@@ -131,10 +132,10 @@ def _header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
 
 @contextlib.contextmanager
 def _told(name: str | None = None) -> Iterator[None]:
-    """What zipfile, zlib and NumPy raise of damaged bytes, a dozen kinds, as one."""
+    """Raises an `NpzError` for the dozen types that zipfile, zlib and NumPy raise."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # NumPy's, of headers that it had to guess
+            warnings.simplefilter("error")  # NumPy warns of headers that it had to guess
             yield
     except NpzError:
         raise

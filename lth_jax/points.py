@@ -1,4 +1,4 @@
-"""Points: the studies that a sweep's flags describe, a folder each, and their page."""
+"""Points: the studies that a sweep's flags describe, their folders and their page."""
 
 import pathlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SWEEP = flags.DEFINE_string(
 
 
 def config_file() -> pathlib.Path:
-    """The file of the config."""
+    """Returns the path of the config's file."""
     name = config_flags.get_config_filename(flags.FLAGS["config"])
     return pathlib.Path(name.partition(":")[0])
 
@@ -27,12 +27,13 @@ def config_file() -> pathlib.Path:
 def described(
     path: pathlib.Path | None,
 ) -> tuple[pathlib.Path, list[tuple[sweep.Point, Workdir]]]:
-    """The folder of all, and the points that a file adds, each with its own folder.
+    """Returns the folder of all points, and the points of a file, each with its folder.
 
-    The study of the config alone if there is no file.
+    If there is no file, the config's study is the only point.
 
     Raises:
-      ConfigError: naming the point, its field, its value and what is allowed.
+      ConfigError: if a point is wrong; it names the point, its field, its value and what
+        is allowed.
     """
     config, root = of_a_study.CONFIG.value, of_a_study.workdir()
     if path is None:
@@ -60,5 +61,5 @@ def compare(root: pathlib.Path, workdirs: Sequence[Workdir]) -> str:
     settings = [read_config(workdir).verdict for workdir in workdirs]
     try:
         return report.compare(workdirs, root / "comparison.html", settings)
-    except UserError as error:  # such as of different metrics
+    except UserError as error:  # such as that of different metrics
         return f"no page of all: {error}"

@@ -1,4 +1,4 @@
-"""Registry: things of one kind by name, the package's own and anyone's."""
+"""Registry: objects of one kind by name, the package's own and the user's."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ _GIVEN = "given"
 
 
 class UnknownName(UserError, ValueError):
-    """A name that finds nothing; the text begins after the name of what was asked."""
+    """The registry finds no such name; the caller puts the field before the text."""
 
 
 def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> Any:
-    """Makes a registry's `made` of what can be called, given to its kind if not of it."""
+    """Returns a registry's `made` for callables, which it wraps in `kind` if need be."""
 
     def made(found: Any) -> Any:
         if isinstance(kind, type) and isinstance(found, kind):
@@ -28,13 +28,13 @@ def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> A
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """The package's own things of one kind by name; `find` also imports others.
+    """The package's own objects of one kind by name; `find` also imports others.
 
     Args:
       kind: what they are, in one word, such as "model".
-      own: by name.
-      made: what was imported to a thing of this kind, such as a plain function to a
-        `Criterion`; raises TypeError, saying what is wanted, where it cannot be one.
+      own: the package's own objects, by name.
+      made: turns an imported object into one of this kind, such as a plain function into
+        a `Criterion`. It raises TypeError, saying what is wanted, if it cannot.
 
     Example: `MODELS.find("lenet")`, `MODELS.find("my_package.my_nets:MyNet")`.
     """
@@ -57,10 +57,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._own)
 
     def find(self, name: str) -> T:
-        """The thing of a name, or of `package.module:name`, which is imported.
+        """Returns the object of a name, or of `package.module:name`, which it imports.
 
         Raises:
-          UnknownName: with the names that there are, or what could not be imported.
+          UnknownName: if there is none; it lists the names, or says what failed to
+            import.
         """
         known = self._given | self._own
         if name in known:
@@ -84,14 +85,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def give(self, thing: Any, name: str | None = None) -> str:
         """Names an object, so that `find` finds it in this process.
 
-        A string is a name already; the default one is that of the class or function.
+        A string is a name already. The default name is that of the class or function.
 
         Returns:
           `package.module:name` of a class or function that can be imported, which other
-          processes find too; otherwise a name that tells what was given.
+          processes find too; otherwise a name that describes the object.
 
         Raises:
-          UnknownName: if it is no thing of this kind.
+          UnknownName: if it is not of this kind.
         """
         if isinstance(thing, str):
             return thing

@@ -1,6 +1,6 @@
-"""Removal: the lowest-scored weights of a whole pytree, exactly as many as asked.
+"""Removal: removes exactly `count` lowest-scored weights of a whole pytree.
 
-Pure, under `jit` and `vmap` too; who counts is `lth_jax.pruning.weights`.
+It is pure, also under `jit` and `vmap`; `lth_jax.pruning.weights` finds the count.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, PyTree, UInt32
 
 from lth_jax.masks import Masks
 
-# The structure and shapes are those of the masks; mypy knows no pytrees.
+# Structure and shapes are those of the masks; mypy has no type for pytrees.
 if TYPE_CHECKING:
     Scores = Any
 else:
@@ -25,7 +25,7 @@ def _ascending_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
     """Maps float32 to uint32 so that integer order is the floats' order."""
     bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float32), jnp.uint32)
     sign = jnp.uint32(1 << 31)
-    bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0 is the same score as 0.0
+    bits = jnp.where(bits == sign, jnp.uint32(0), bits)  # -0.0 equals 0.0
     return jnp.where(bits & sign, ~bits, bits | sign)
 
 
@@ -33,9 +33,9 @@ def _ascending_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
 def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
     """Removes the `count` lowest-scored survivors of a whole pytree.
 
-    The threshold is found by bisecting the bit pattern of the scores: 32 counting
-    passes, which need no sort, and no float rounding decides a count. Passes over several
-    bits at once were slower on CPU: comparing takes the time, not reading.
+    It bisects the bit pattern of the scores to find the threshold. The 32 counting passes
+    need no sort, and float rounding never changes a count. Passes over several bits at
+    once are slower on CPU, where comparisons take the time.
 
     Args:
       scores: float leaves, free of NaN; order is compared in float32.
@@ -48,7 +48,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
     chex.assert_trees_all_equal_structs(masks, scores)
     chex.assert_trees_all_equal_shapes(masks, scores)
     kept, structure = jax.tree.flatten(masks)
-    bits = [  # of what is pruned, above every score's: below no bound
+    bits = [  # pruned entries have the largest bits: no bound is above them
         jnp.where(m, _ascending_bits(leaf), jnp.uint32(0xFFFFFFFF))
         for m, leaf in zip(kept, jax.tree.leaves(scores), strict=True)
     ]
@@ -61,15 +61,15 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
         candidate = threshold | (jnp.uint32(1) << jnp.uint32(31 - i))
         return jnp.where(survivors_below(candidate) < count, candidate, threshold)
 
-    # The score of the last survivor to go: the largest bound with fewer than
-    # `count` survivors strictly below it.
+    # The score of the last survivor removed: the largest bound with fewer than `count`
+    # survivors strictly below it.
     threshold = jax.lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
     ties_to_remove = count - survivors_below(threshold)
     result: list[Array] = []
     for m, b in zip(reversed(kept), reversed(bits), strict=True):
         tie = m & (b == threshold)
         num_ties = jnp.sum(tie, dtype=jnp.int32)
-        # In nearly every leaf all of them go; counting them one by one is slow.
+        # In nearly every leaf all ties are removed; counting them one by one is slow.
         removed_ties = jax.lax.cond(
             num_ties <= ties_to_remove, lambda tie, _: tie, _last, tie, ties_to_remove
         )
@@ -79,6 +79,6 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
 
 
 def _last(chosen: Bool[Array, "*shape"], number: Int[Array, ""]) -> Bool[Array, "*shape"]:
-    """So many of the entries that are `True`, from the end in C order."""
+    """The last `number` entries that are `True`, in C order."""
     from_end = jnp.cumsum(chosen.ravel()[::-1].astype(jnp.int32))[::-1]
     return chosen & (from_end.reshape(chosen.shape) <= number)

@@ -1,4 +1,4 @@
-"""Run: a study from a config to its verdict, with anyone's net, data and loss."""
+"""Run: a study from a config to its verdict, with your own net, data and loss."""
 
 import contextlib
 import dataclasses
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a study came to, read from its workdir."""
+    """The results of a study, read from its workdir."""
 
     workdir: Workdir  # `python -m lth_jax.report --workdir=…` makes its page
 
     @property
     def verdict(self) -> Verdict:
-        """Whether tickets win, and at which densities."""
+        """Returns whether tickets win, and at which densities."""
         config = read_config(self.workdir)
         runs = records.read(self.workdir.records)
         return judge(
@@ -57,16 +57,16 @@ class Result:
 
     @property
     def records(self) -> "pandas.DataFrame":
-        """Every evaluation of every net, in tidy rows; needs pandas."""
+        """Returns every evaluation of every net, in tidy rows; needs pandas."""
         import pandas
 
         files = sorted(self.workdir.records.glob("level_*.csv"))
         return pandas.concat(map(pandas.read_csv, files), ignore_index=True)
 
     def ticket(self, level: int, replicate: int | None = None) -> tuple[Params, Masks]:
-        """A ticket: the weights that a level starts from, 0 where pruned, and its masks.
+        """Returns a ticket: a level's starting weights, 0 where pruned, and its masks.
 
-        Of the study's first replicate if none is given.
+        The replicate defaults to the study's first.
 
         Raises:
           FileNotFoundError, NoReplicate: if there is no such level or replicate.
@@ -87,22 +87,23 @@ def run_study(
     criterion: Any = None,
     arms: tuple[Any, ...] = (),
 ) -> Result:
-    """Runs a whole study, or goes on with one; what is done is not done again.
+    """Runs a whole study, or resumes one; nothing that is done is repeated.
 
-    Objects, or names, stand for the names in the config. A study of objects that cannot
-    be imported goes on only with a call that gives them again.
+    Objects or names replace the names in the config. A study of objects that cannot be
+    imported can only be resumed by a call with the same objects.
 
     Args:
-      config: a `StudyConfig`, a ConfigDict or nested dicts; None: the default.
-      workdir: the folder of its files, new or this study's.
+      config: a `StudyConfig`, a ConfigDict or nested dicts; None means the default.
+      workdir: the folder of the study's files, new or of this study.
       model: a linen module or its class, in place of `model.name`.
       data: (x_train, y_train, x_test, y_test) arrays, in place of `data.name`.
-      loss: `(outputs, labels)` to one loss per example, or a `Loss`.
-      criterion: evidence to scores, or a `Criterion`; low scores are pruned first.
-      arms: more of them beside the config's, each a function of `(origin, rules)`.
+      loss: a function of `(outputs, labels)` to one loss per example, or a `Loss`.
+      criterion: a function of evidence to scores, or a `Criterion`; low scores are pruned
+        first.
+      arms: additional arms, each a function of `(origin, rules)`.
 
     Raises:
-      UserError: naming the field, its value and what is allowed.
+      UserError: if a field is wrong; it names the field, its value and what is allowed.
 
     Example:
       result = run_study(config, model=MyNet(), data=arrays, workdir="runs/mine")
@@ -128,14 +129,14 @@ def run_study(
 
 
 def _described(model: Any) -> str | None:
-    """A module with the values of its fields, which tell it from another of its class."""
+    """A module's class with the values of its fields, which identify it."""
     if not isinstance(model, nn.Module):
         return None
     fields = (
         f.name for f in dataclasses.fields(model) if f.name not in ("parent", "name")
     )
     values = ", ".join(f"{name}={getattr(model, name)!r}" for name in fields)
-    where = re.compile(r" at 0x[0-9a-f]+")  # of a function, other in each process
+    where = re.compile(r" at 0x[0-9a-f]+")  # a function's address differs in each process
     return f"{type(model).__name__}({where.sub('', values)})"
 
 
@@ -154,9 +155,9 @@ def run(
     root: pathlib.Path,
     interruption: Interruption | None = None,
 ) -> Workdir:
-    """Trains what of a study is not done yet; of a checked config, in this folder.
+    """Trains the unfinished part of a study, given its checked config and folder.
 
-    Where an interruption asks it to stop, it saves, and raises `Interrupted`.
+    If an interruption asks it to stop, it saves, and raises `Interrupted`.
     """
     _train({root: _built(config, {})}, interruption)
     return Workdir(root)
@@ -166,18 +167,18 @@ def run_several(
     configs: Mapping[pathlib.Path, StudyConfig],
     interruption: Interruption | None = None,
 ) -> dict[pathlib.Path, UserError]:
-    """As `run`, of several studies by their folders; gives why some could not go on.
+    """As `run`, for several studies by folder; returns the errors of those that failed.
 
-    Those that share a program train together (see `lottery.study.Study.program`), each
-    to the records that it has by itself; one that cannot go on leaves the others alone.
+    Studies that share a program train together (see `lottery.study.Study.program`). The
+    records of each equal those of a run alone. One that fails does not stop the others.
 
     Raises:
-      UserError: before any trains, if one does not fit its data.
+      UserError: before any study trains, if one does not fit its data.
     """
     groups = _by_program(configs)
     failed: dict[pathlib.Path, UserError] = {}
     while groups:
-        studies = groups.pop(next(iter(groups)))  # what it had on the devices goes
+        studies = groups.pop(next(iter(groups)))  # frees its device memory
         while studies:
             try:
                 _train(studies, interruption)
@@ -194,7 +195,7 @@ def run_several(
 def _by_program(
     configs: Mapping[pathlib.Path, StudyConfig],
 ) -> dict[Hashable, dict[pathlib.Path, Study]]:
-    """Studies by what those have in common that train together."""
+    """Studies by what studies that train together have in common."""
     groups: dict[Hashable, dict[pathlib.Path, Study]] = {}
     loaded: dict[Hashable, Loaded] = {}
     for root, config in configs.items():
@@ -208,7 +209,7 @@ def _by_program(
 
 
 def _built(config: StudyConfig, loaded: dict[Hashable, Loaded]) -> Study:
-    """A study, for which every process has the same data; of those that are loaded."""
+    """Builds a study from loaded data, which must be the same in every process."""
     trackers.check(config)
     config.mesh.check_devices(devices.data_sizes())
     of_data = config.data, config.seed
@@ -225,7 +226,7 @@ def _built(config: StudyConfig, loaded: dict[Hashable, Loaded]) -> Study:
 def _train(
     studies: Mapping[pathlib.Path, Study], interruption: Interruption | None
 ) -> None:
-    """Trains what is not done yet of studies by their folders."""
+    """Trains the unfinished part of studies, by their folders."""
     with contextlib.ExitStack() as stack:
         found = []
         for root, study in studies.items():

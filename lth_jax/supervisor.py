@@ -1,7 +1,7 @@
-"""Supervisor: the parent of a process that trains with others; it tells how that ended.
+"""Supervisor: the parent of a process that trains with others; it reports how it ended.
 
-When a process of a job is lost, JAX ends the others inside C++, with a long text and
-whatever code an abort has. So each runs as the child of a process that only waits.
+When a process of a job is lost, JAX ends the others inside C++, with a long text and the
+exit code of an abort. Each therefore runs as the child of a process that only waits.
 """
 
 import ctypes
@@ -15,13 +15,13 @@ from types import FrameType
 from lth_jax.errors import Exit
 from lth_jax.lottery.interruption import SIGNALS
 
-_PARENT = "LTH_JAX_SUPERVISOR"  # an environment variable: the process that waits
-_SET_PARENT_DEATH_SIGNAL = 1  # of prctl, in linux/prctl.h
+_PARENT = "LTH_JAX_SUPERVISOR"  # environment variable: the id of the process that waits
+_SET_PARENT_DEATH_SIGNAL = 1  # prctl's option, from linux/prctl.h
 
 
 def is_child() -> bool:
-    """Whether this process has a supervisor; if so, it is killed when that one dies."""
-    parent = os.environ.pop(_PARENT, None)  # what it starts is nobody's child
+    """Whether this process has a supervisor, whose death then kills it."""
+    parent = os.environ.pop(_PARENT, None)  # its own children must not see it
     if parent is None:
         return False
     if sys.platform == "linux":
@@ -32,9 +32,9 @@ def is_child() -> bool:
 
 
 def run_child(module: str, arguments: Sequence[str]) -> tuple[int, str]:
-    """Runs a command as a child; returns its exit code, and what it cannot say.
+    """Runs a command as a child; returns its exit code, and a message it could not print.
 
-    Signals that ask to stop are handed on.
+    Signals that ask to stop are passed to the child.
     """
     command = [sys.executable, "-m", module, *arguments]
     environment = {**os.environ, _PARENT: str(os.getpid())}

@@ -3,8 +3,8 @@
   python -m lth_jax.sweep --config=configs/sweeps/init.py
   python -m lth_jax.sweep --config=mnist1d --sweep=configs/sweeps/seeds.py
 
-The same command again goes on where it was left; studies that are finished are left
-alone. `python -m lth_jax.launch` runs the same studies as jobs of their own.
+The same command goes on where the last one stopped; finished studies are skipped. `python
+-m lth_jax.launch` runs each of these studies as its own job.
 """
 
 import functools
@@ -45,7 +45,7 @@ def _run(
     studies: Mapping[pathlib.Path, StudyConfig],
     interruption: Interruption | None,
 ) -> int:
-    # Imported here, so that a wrong flag is told at once.
+    # Imported here, so that a wrong flag is reported at once.
     from lth_jax import run
 
     devices.use_all_cores()
@@ -75,7 +75,7 @@ def _run(
 def _unfinished(
     studies: Mapping[pathlib.Path, StudyConfig],
 ) -> dict[pathlib.Path, StudyConfig]:
-    """What is to train, once it is known that every folder can be its study's."""
+    """The studies still to train, after checking that each folder can hold its study."""
     from lth_jax.lottery.results import is_finished
 
     for folder, config in studies.items():

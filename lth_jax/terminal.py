@@ -1,4 +1,4 @@
-"""Terminal: streams that outlast who reads them."""
+"""Terminal: output streams that work goes on without."""
 
 import os
 import sys
@@ -6,13 +6,13 @@ from typing import Any
 
 
 class _Lasting:
-    """A stream that, once its reader is gone, writes to nobody, so that work goes on."""
+    """A stream that drops its text once its reader is gone, so that work goes on."""
 
     def __init__(self, stream: Any):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes a text, with "?" for what the encoding has not."""
+        """Writes a text, with "?" for characters that the encoding lacks."""
         try:
             return int(self._stream.write(text))
         except OSError:
@@ -35,7 +35,7 @@ class _Lasting:
 
 
 def make_streams_last() -> None:
-    """Lets what prints go on where a stream is closed, leads nowhere, or knows ASCII."""
+    """Makes printing safe on a stream that is closed, broken or ASCII only."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         if hasattr(stream, "reconfigure"):

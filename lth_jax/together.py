@@ -1,4 +1,4 @@
-"""Together: what a command does as one of several processes of a job."""
+"""Together: runs a command as one of several processes of a job."""
 
 import os
 import re
@@ -16,8 +16,8 @@ from lth_jax.store import environment
 from lth_jax.store.workdir import differing
 from lth_jax.terminal import make_streams_last
 
-# How errors of JAX's runtime begin, whatever their type; a process that waits for a lost
-# one gets one of these. Out of memory is the command's own to tell.
+# The start of errors of JAX's runtime, of any type. A process that waits for a lost one
+# gets one of these. The command itself reports that memory ran out.
 _OF_RUNTIME = re.compile(
     "(UNKNOWN|UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
     "|FAILED_PRECONDITION): "
@@ -32,13 +32,14 @@ def run(
 ) -> int:
     """Joins the other processes, and runs the command; returns its exit code.
 
-    The configs are of all studies that it is to train.
+    The configs are those of all studies that the command trains.
 
-    Where only this process fails, the others would wait for it. So it tells the error,
-    which gives the exit code, and ends at once; the others learn of that.
+    If only this process fails, the others would wait for it. It therefore calls `tell`
+    with the error, which returns the exit code, and ends at once. The others then learn
+    that it ended.
 
     Raises:
-      UserError: what all processes raise.
+      UserError: an error that all processes raise.
     """
     _keep_stdout_to_ourselves()
     devices.use_all_cores()
@@ -69,13 +70,13 @@ def _told(error: Exception, tell: Callable[[Exception], int]) -> int:
         )
     try:
         return tell(error)
-    except Exception:  # it is none that the user can mend: a defect, or a library's
+    except Exception:  # no error that the user can mend: a defect, or a library's
         traceback.print_exc()
         return 1
 
 
 def _keep_stdout_to_ourselves() -> None:
-    """Moves to stderr what C++ prints: Gloo tells of each connection on stdout."""
+    """Sends to stderr what C++ prints: Gloo reports each connection on stdout."""
     ours = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -84,7 +85,7 @@ def _keep_stdout_to_ourselves() -> None:
 
 
 def _check_same(configs: Sequence[StudyConfig]) -> None:
-    """Raises a `UserError` in every process if one has other configs or software."""
+    """Raises a `UserError` in every process if their configs or software differ."""
     firsts = devices.from_first(lambda: configs)
     pairs = zip(firsts, configs, strict=False)
     found = [differing(*pair, may_differ=("data.raw_dir",)) for pair in pairs]

@@ -1,3 +1,3 @@
-"""The version of this package, which a checkout that is not installed knows too."""
+"""The version of this package, also known in a checkout that is not installed."""
 
 VERSION = "0.1.0"

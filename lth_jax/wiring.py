@@ -1,4 +1,4 @@
-"""Wiring: where the layers of a layout are in a pytree, and what its weights read."""
+"""Wiring: the leaves of a layout's layers in a pytree, and what each weight reads."""
 
 import dataclasses
 import math
@@ -24,30 +24,28 @@ from lth_jax.leaves import (
 class Kernel:
     """The weights of a layer.
 
-    A matrix is [pixels, inputs, units]; where a dense layer reads a flattened place, its
-    inputs are those of all pixels.
+    A matrix is [pixels, inputs, units]. The inputs of a dense layer that reads a
+    flattened place are those of all pixels.
     """
 
     path: str
     shape: tuple[int, ...]
     axes: Axes
-    num_read: int  # units of the place that it reads
-    is_unit_first: (
-        bool  # whether a flattened place has unit after unit, each of all pixels
-    )
+    num_read: int  # number of units of the place that it reads
+    is_unit_first: bool  # whether a flattened place is ordered by unit, then pixel
 
     @property
     def num_pixels(self) -> int:
-        """How many pixels of an input its weights are for; 1 of a dense layer."""
+        """The number of pixels that its weights read; 1 for a dense layer."""
         return math.prod(self._sizes[:-2])
 
     @property
     def num_groups(self) -> int:
-        """Of a grouped convolution; else 1."""
+        """The number of groups of a convolution; 1 for a dense layer."""
         return 1 if len(self._sizes) == 2 else self.num_read // self._sizes[-2]
 
     def reads(self) -> np.ndarray:
-        """Which unit a weight reads: int[inputs, units], or [inputs, 1] if all alike."""
+        """Returns the unit that each weight reads, int[inputs, units] or [inputs, 1]."""
         *_, inputs, units = self._sizes
         rows = np.arange(inputs)[:, None]
         if self.num_groups > 1:
@@ -57,7 +55,7 @@ class Kernel:
         return rows % self.num_read
 
     def by_unit(self, leaf: np.ndarray) -> np.ndarray:
-        """A leaf of its shape as [pixels, units read, units], 0 where no weight is."""
+        """Returns its leaf as [pixels, units read, units], 0 where no weight is."""
         matrices: np.ndarray = self.axes.matrices(leaf)
         if self.num_groups > 1:
             whole = np.zeros(
@@ -71,11 +69,11 @@ class Kernel:
         return matrices.reshape(-1, self.num_read, matrices.shape[-1])
 
     def of_units(self, values: Any) -> np.ndarray:
-        """For every weight, in the kernel's shape, the value of its own unit."""
+        """Returns for every weight the value of its own unit, in the kernel's shape."""
         return self._restored(np.ravel(values))
 
     def of_read(self, values: Any) -> np.ndarray:
-        """For every weight, in the kernel's shape, the value of the unit it reads."""
+        """Returns, in the kernel's shape, the value of the unit each weight reads."""
         return self._restored(np.ravel(values)[self.reads()])
 
     def _restored(self, values: np.ndarray) -> np.ndarray:
@@ -91,40 +89,40 @@ class Kernel:
 
 @dataclasses.dataclass(frozen=True)
 class Wiring:
-    """A layout, and where its layers are in a pytree."""
+    """A layout, and the leaves of its layers in a pytree."""
 
-    sizes: dict[str, int]  # the number of units of every place, the inputs' too
+    sizes: dict[str, int]  # the number of units of every place, inputs included
     kernels: Mapping[str, Kernel]  # by the layer's name
     vectors: Mapping[str, tuple[str, ...]]  # paths, by the name of the layer or the norm
 
     def own_vectors(self, layer: Layer) -> tuple[str, ...]:
-        """Leaves of one number for each unit: the bias, the norm's scale and offset."""
+        """Returns the paths of a layer's bias and its norm's scale and offset."""
         return self.vectors[layer.name] + self.vectors.get(layer.norm or "", ())
 
     def scale(self, layer: Layer) -> str | None:
-        """The scale of the layer's normalisation, if there is one."""
+        """Returns the path of the scale of the layer's norm; None if there is none."""
         found = [path for path in self.own_vectors(layer) if not is_offset(path)]
         return found[0] if found else None
 
     def offset(self, layer: Layer) -> str | None:
-        """What is added last: the norm's offset, or without a norm the layer's bias."""
+        """Returns the path of the norm's offset, or of the bias without a norm."""
         found = filter(is_offset, self.vectors[layer.norm or layer.name])
         return next(found, None)
 
 
 def wire(layout: Layout, params: Any) -> Wiring:
-    """Finds the layers of a layout in params of any framework, or in their masks.
+    """Finds a layout's layers in params of any framework, or in their masks.
 
     Raises:
-      ValueError: naming a leaf, where params are not those of the layout, or nothing
-        tells what the axes of a kernel are; or on a layout that is out of order.
+      ValueError: if params do not fit the layout, or the axes of a kernel are unknown; it
+        names the leaf. Also if the layout is out of order.
     """
     check_order(layout)
     modules = _modules(layout, params)
     sizes: dict[str, int] = {}
     kernels: dict[str, Kernel] = {}
     vectors: dict[str, tuple[str, ...]] = {}
-    unit_first: set[str] = set()  # places that have, flattened, unit after unit
+    unit_first: set[str] = set()  # places that are flattened by unit, then pixel
     for place in layout:
         for layer in place.layers:
             path, leaf = _kernel(layer, modules[layer.name])
@@ -152,7 +150,7 @@ def wire(layout: Layout, params: Any) -> Wiring:
 
 
 def sizes(layout: Layout, params: Any) -> dict[str, int]:
-    """The number of units of every place, the inputs' too; see `wire`."""
+    """Returns the number of units of every place, inputs included; see `wire`."""
     return wire(layout, params).sizes
 
 
@@ -198,10 +196,10 @@ def _axes_by(layer: Layer) -> AxesOf:
 
 
 def _fits(pixels: Sequence[int], inputs: int, units: int, read: int) -> bool:
-    """Whether a matrix may read so many units."""
+    """Whether a matrix may read `read` units."""
     if 0 in (inputs, units, read):
         return False
-    if pixels:  # a convolution, maybe of several groups
+    if pixels:  # a convolution, perhaps of several groups
         return read % inputs == 0 and units % (read // inputs) == 0
     return inputs % read == 0
 

@@ -1,1 +1,1 @@
-"""Analysis: reads records, says what they mean."""
+"""Analysis: pure functions from records, masks and weights to findings."""

@@ -1,7 +1,7 @@
-"""Alignment: which unit of one net is which of another, by weight matching.
+"""Alignment: pairs the units of two nets, by weight matching.
 
-A net whose hidden units change places is the same function. Two nets that were trained
-apart are compared, or put into each other, only after their units are matched
+A permutation of a net's hidden units does not change its function. Two nets that were
+trained apart can therefore be compared or mixed only after their units are matched
 (Ainsworth et al. 2023, "Git Re-Basin", section 3.2).
 """
 
@@ -21,14 +21,14 @@ from lth_jax.wiring import Kernel, Wiring, wire
 
 Units = Mapping[str, np.ndarray]  # int64[units] by residual stream, a permutation each
 
-_ROUNDING = 1e-12  # a gain of the similarity below this is none
+_ROUNDING = 1e-12  # a gain of similarity below this counts as none
 
 
 class Alignment(NamedTuple):
-    """What was found."""
+    """The units that correspond, and how similar they make the nets."""
 
-    units: Units  # entry i: the source's unit that takes the place of the target's i
-    similarity: tuple[float, ...]  # cosines, at first and after each sweep; rising
+    units: Units  # entry i: the source's unit for the target's unit i
+    similarity: tuple[float, ...]  # cosines, at first and after each sweep; increasing
 
 
 def align(
@@ -36,19 +36,19 @@ def align(
 ) -> Alignment:
     """Permutes the source's hidden units to come near the target's weights.
 
-    The similarity is the cosine between the nets: the sum of products of the weights at
-    one place, over the nets' lengths. Kernels, biases, scales and offsets all count. One
-    residual stream after the other, from the inputs on, it is raised by a linear
-    assignment. The descent ends in a local optimum, where a sweep changes nothing. Where
-    a layer reads the stream that it writes to, the assignment is of a linear
-    approximation, and is taken only if it is better.
+    The similarity is the cosine between the nets: the sum of products of corresponding
+    weights, divided by the nets' lengths. Kernels, biases, scales and offsets all count.
+    A linear assignment raises it for one residual stream after the other, from the inputs
+    on. The ascent ends in a local optimum, where a sweep changes nothing. If a layer
+    reads the stream that it writes to, the assignment uses a linear approximation. It is
+    then taken only if it raises the similarity.
 
-    Inputs and outputs stay where they are. Leaves of 0 in the source have no say. On the
-    host, in float64.
+    Inputs and outputs are not permuted. Leaves of the source that are 0 have no effect.
+    It runs on the host, in float64.
 
     Raises:
-      ValueError: naming a leaf, where params are not of the layout or of other shapes; or
-        a layer that is a grouped convolution.
+      ValueError: if params do not fit the layout, or shapes differ; it names the leaf.
+        Also if a layer is a grouped convolution; it names the layer.
     """
     nets = _Nets(layout, wire(layout, target), _unit(target), _unit(source))
     nets.check()
@@ -69,19 +69,19 @@ def align(
 
 
 def identity(layout: Layout, params: Params) -> dict[str, np.ndarray]:
-    """The units of each stream where they are."""
+    """Returns the identity permutation of each stream's units."""
     sizes = wire(layout, params).sizes
     return {stream: np.arange(sizes[stream]) for stream in streams(layout).values()}
 
 
 def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) -> Any:
-    """Where the entries of each leaf come from when units change places.
+    """Returns where the entries of each leaf come from when units are permuted.
 
-    Of params, or of a `tree` with leaves of the same modules, such as batch statistics:
-    int64[size] of each leaf, flat, for `rearrange`.
+    It returns int64[size] for each leaf, as `rearrange` takes it. The leaves are those of
+    params, or of a `tree` with the same modules, such as batch statistics.
 
     Raises:
-      ValueError: naming a leaf that belongs to no layer of the layout.
+      ValueError: if a leaf belongs to no layer of the layout; it names the leaf.
     """
     wiring, stream_of = wire(layout, params), streams(layout)
     kernels: dict[str, tuple[Kernel, np.ndarray, np.ndarray]] = {}
@@ -108,26 +108,26 @@ def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) ->
 
 
 def rearrange(tree: Any, places: Any) -> Any:
-    """A pytree with its entries from these places; pure, for `jit` and `vmap`."""
+    """Returns a pytree with its entries from these places; pure, for `jit` and `vmap`."""
     return jax.tree.map(lambda x, p: jnp.ravel(x)[p].reshape(x.shape), tree, places)
 
 
 def _unit(params: Params) -> dict[str, np.ndarray]:
-    """The leaves by path, all together of length 1; or all 0."""
+    """The leaves by path, scaled to length 1 over all leaves; or all 0."""
     found = {path: np.asarray(leaf, np.float64) for path, leaf in named_leaves(params)}
     length = math.sqrt(sum(float(np.vdot(x, x)) for x in found.values())) or 1.0
     return {path: leaf / length for path, leaf in found.items()}
 
 
 def _movable(layout: Layout) -> list[str]:
-    """The streams whose units may change places, from the inputs on."""
+    """The streams whose units may be permuted, from the inputs on."""
     found = streams(layout)
     fixed = INPUTS, found[layout[-1].name]
     return list(dict.fromkeys(s for s in found.values() if s not in fixed))
 
 
 class _Nets(NamedTuple):
-    """Both nets, their leaves by path."""
+    """Both nets, with their leaves by path."""
 
     layout: Layout
     wiring: Wiring
@@ -151,7 +151,7 @@ class _Nets(NamedTuple):
                 )
 
     def similarity(self, units: Units) -> float:
-        """Of the target, and the source with these units."""
+        """Returns the similarity of the target and the source with these units."""
         found = 0.0
         for read, written, (ours, theirs) in self._kernels():
             found += float(np.vdot(ours, theirs[:, units[read]][:, :, units[written]]))
@@ -160,7 +160,7 @@ class _Nets(NamedTuple):
         return found
 
     def products(self, stream: str, units: Units) -> np.ndarray:
-        """What each pair of units adds, float64[target's, source's]; others stay."""
+        """Returns what each pair of units adds, float64[target's, source's]."""
         found = np.zeros((len(units[stream]),) * 2)
         for read, written, (ours, theirs) in self._kernels():
             if written == stream:
@@ -173,7 +173,7 @@ class _Nets(NamedTuple):
         return found
 
     def _kernels(self) -> Iterator[tuple[str, str, Sequence[np.ndarray]]]:
-        """Streams read and written, and both kernels [pixels, units read, units]."""
+        """Yields streams read, written, and both kernels [pixels, units read, units]."""
         stream_of = streams(self.layout)
         for place in self.layout:
             for layer in place.layers:
@@ -184,7 +184,7 @@ class _Nets(NamedTuple):
                 yield stream_of[layer.reads], stream_of[place.name], both
 
     def _vectors(self) -> Iterator[tuple[str, Sequence[np.ndarray]]]:
-        """The stream written, and what both nets have for each of its units."""
+        """Yields the stream written, and both nets' values for each of its units."""
         stream_of = streams(self.layout)
         for place in self.layout:
             for layer in place.layers:

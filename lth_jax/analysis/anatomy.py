@@ -1,4 +1,4 @@
-"""Anatomy: where in the net a study's masks keep weights."""
+"""Anatomy: how many weights a study's masks keep in each layer and input."""
 
 import math
 import re
@@ -12,11 +12,12 @@ from lth_jax.models import OUTPUT_LAYER
 
 
 class FirstLayer(NamedTuple):
-    """What a level keeps of the layer that sees the input.
+    """The weights that a level keeps in the layer that reads the input.
 
-    `kept` is of a dense layer, for every input, the share of its weights kept, mean over
-    the replicates, float64 [*input_shape]; of a convolution the first replicate's kept
-    input channels of every filter and place, int64 [filters, height, width].
+    For a dense layer `kept` is float64[*input_shape]: the share of each input's weights
+    that is kept, mean over the replicates. For a convolution it is int64[filters, height,
+    width]: how many input channels the first replicate keeps at each position of each
+    filter.
     """
 
     name: str
@@ -25,16 +26,16 @@ class FirstLayer(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """What the masks of one level keep, means over the replicates."""
+    """The densities of one level's masks, means over the replicates."""
 
     level: int
     density: float  # of all the net's prunable weights together
     layers: dict[str, float]  # of each prunable leaf, by path, in the net's order
-    first: FirstLayer | None  # None where it cannot be laid out
+    first: FirstLayer | None  # None if it cannot be drawn
 
 
 def anatomy(found: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> Anatomy:
-    """Of a level's masks, bool[R, ...] by path, with their ticket file's provenance."""
+    """Returns the anatomy of masks bool[R, ...] by path, with their provenance."""
     kernels = {
         name: found[name]
         for name in sorted(found, key=_depth)
@@ -48,7 +49,7 @@ def anatomy(found: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> A
 
 
 def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
-    """Orders paths as the nets have them: numbers by size, the output last."""
+    """A key that sorts paths in the net's order: numbers by size, the output last."""
     parts = re.findall(r"(\D*)(\d*)", name)
     return name.startswith(f"{OUTPUT_LAYER}/"), [(a, int(b or 0)) for a, b in parts]
 
@@ -56,7 +57,7 @@ def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
 def _first_layer(
     name: str, mask: np.ndarray, input_shape: Sequence[int]
 ) -> FirstLayer | None:
-    """Of a dense layer of all inputs or a 2D convolution of theirs, else None."""
+    """The first layer if it is dense or a 2D convolution of all inputs, else None."""
     on_images = mask.ndim == 5 and len(input_shape) == 3
     if on_images and mask.shape[3] == input_shape[-1]:  # [R, height, width, channels, _]
         return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)

@@ -1,4 +1,4 @@
-"""Claims: what a paper states, beside what the records say."""
+"""Claims: compares a paper's statements with the records."""
 
 import math
 from collections.abc import Sequence
@@ -9,25 +9,26 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import Outcomes
 from lth_jax.config import Claim
 
-_SAME_DENSITY = math.log(1.1)  # layers' rounding moves densities less than this
+_SAME_DENSITY = math.log(1.1)  # rounding in layers changes densities less than this
 
 
 class ClaimCheck(NamedTuple):
-    """A claim, checked.
+    """A claim and its answer.
 
-    It "holds" if the whole interval lies within its bounds, and "does not hold" if none
-    of it does; else it is "undecided", or "not measured" where there is no estimate. One
-    of speed is undecided too where the budget cuts most early stops short.
+    A claim "holds" if the whole interval lies within its bounds. It "does not hold" if no
+    part of the interval does. Otherwise it is "undecided", or "not measured" without an
+    estimate. A claim about speed is also undecided if the budget cuts most early stops
+    short.
     """
 
     claim: Claim
-    level: int | None  # whose density is nearest, within 10%
+    level: int | None  # the level of the nearest density, within 10%
     estimate: Estimate | None  # its interval is not corrected for the number of claims
     answer: str
 
 
 def check_claims(claims: Sequence[Claim], outcomes: Outcomes) -> list[ClaimCheck]:
-    """Every claim against the records."""
+    """Returns each claim with its answer from the records."""
     checks = []
     for claim in claims:
         level = _nearest(claim, outcomes)
@@ -68,7 +69,7 @@ def _measured(claim: Claim, level: int, outcomes: Outcomes) -> Estimate | None:
 
 
 def _is_cut_short(claim: Claim, level: int, outcomes: Outcomes) -> bool:
-    """Whether a claim is of early stops that a larger budget might move."""
+    """Whether a claim is about early stops that a larger budget might change."""
     if claim.measure not in ("speedup", "early_stop_step"):
         return False
     pair = find_pair(outcomes, claim.arm, claim.reference, level)

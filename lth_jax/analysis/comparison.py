@@ -17,38 +17,38 @@ class Comparison(NamedTuple):
     reference: str  # an arm, or "dense"
     level: int
     density: float  # of the arm
-    early_stop_difference: Estimate  # of the test metric, arm minus reference
+    early_stop_difference: Estimate  # test metric, arm minus reference
     final_difference: Estimate
     speedup: Estimate  # mean early-stop step of the reference over that of the arm
     speedup_by_replicate: Estimate  # the mean of the replicates' own ratios
     p: float  # of an equal metric at early stop, two-sided, adjusted for all levels
-    # As if the test examples were drawn anew too; NaN where these are not known.
+    # As if the test examples were drawn again too; NaN where these are not known.
     early_stop_two_way: Estimate = intervals.NONE
     final_two_way: Estimate = intervals.NONE
 
 
 class Pair(NamedTuple):
-    """An arm's outcome, and that of what it is compared with."""
+    """The outcomes of an arm and of its reference."""
 
     arm: Outcome
     reference: Outcome
 
     def difference(self, field: str = "early_stop_metric") -> np.ndarray:
-        """A field of outcomes, arm minus reference, float64[R]."""
+        """Returns a field of outcomes, arm minus reference, float64[R]."""
         found: np.ndarray = getattr(self.arm, field) - getattr(self.reference, field)
         return found
 
     def mean_difference(
         self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
     ) -> Estimate:
-        """The mean of a field's difference."""
+        """Returns the mean of a field's difference."""
         bounds = self.arm.bounds(field)
         return intervals.mean_difference(self.difference(field), confidence, bounds)
 
     def two_way(
         self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
     ) -> Estimate:
-        """The same over replicates and test examples; NaN where these are not known."""
+        """As `mean_difference`, over test examples too; NaN if they are unknown."""
         if self.arm.correct is None or self.reference.correct is None:
             return intervals.NONE
         mine, other = (x.is_correct(field).astype(int) for x in self)
@@ -58,21 +58,21 @@ class Pair(NamedTuple):
 
     @property
     def gain(self) -> np.ndarray:
-        """By how much the arm is better at early stop, float64[R]."""
+        """Returns how much better the arm is at early stop, float64[R]."""
         return self.arm.metric.sign * self.difference()
 
     @property
     def steps(self) -> tuple[np.ndarray, np.ndarray]:
-        """The early-stop steps of the reference and of the arm, float64[R] each."""
+        """Returns early-stop steps of the reference and the arm, float64[R] each."""
         return self.reference.early_stop_step, self.arm.early_stop_step
 
     def speedup(self, confidence: float = CONFIDENCE) -> Estimate:
-        """The mean step of the reference over that of the arm."""
+        """Returns the reference's mean early-stop step divided by that of the arm."""
         bounds = self._speedup_bounds
         return intervals.ratio_of_means(*self.steps, confidence, bounds)
 
     def speedup_by_replicate(self) -> Estimate:
-        """The mean of the replicates' own ratios."""
+        """Returns the mean of the replicates' own ratios."""
         return intervals.mean_of_ratios(*self.steps, self._speedup_bounds)
 
     @property
@@ -85,21 +85,21 @@ class Pair(NamedTuple):
 
 
 def find_pair(found: Outcomes, arm: str, reference: str, level: int) -> Pair | None:
-    """An arm and what it is compared with, if both are there at the level."""
+    """Returns an arm and its reference at a level; None if one of them is missing."""
     of_reference = DENSE if reference == "dense" else (reference, level)
     mine, other = found.get((arm, level)), found.get(of_reference)
     return Pair(mine, other) if mine and other else None
 
 
 def pairs(outcomes: Outcomes, arm: str, reference: str) -> list[Pair]:
-    """All levels after the first at which both are there, in order."""
+    """Returns the pairs at all levels after the first that have both, in order."""
     levels = [level for name, level in outcomes if name == arm and level > 0]
     found = (find_pair(outcomes, arm, reference, level) for level in levels)
     return [pair for pair in found if pair]
 
 
 def compare(outcomes: Outcomes, arm: str, reference: str) -> list[Comparison]:
-    """An arm against another at all levels."""
+    """Returns the comparison of an arm with another at each level."""
     found = pairs(outcomes, arm, reference)
     adjusted = intervals.adjusted_p_values(pair.gain for pair in found)
     return [
@@ -121,7 +121,7 @@ def compare(outcomes: Outcomes, arm: str, reference: str) -> list[Comparison]:
 
 
 def all_comparisons(outcomes: Outcomes) -> list[Comparison]:
-    """Every arm against the dense nets, and the ticket against every control."""
+    """Returns comparisons of each arm with dense, and of the ticket with each control."""
     arms = list(dict.fromkeys(arm for arm, _ in outcomes))
     asked = [(arm, "dense") for arm in arms]
     asked += [("ticket", arm) for arm in arms if arm != "ticket"]

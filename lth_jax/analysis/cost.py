@@ -1,4 +1,4 @@
-"""Cost: what training spends to find a ticket, and saves by using it."""
+"""Cost: the training FLOPs that finding a ticket takes and its use saves."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-# FLOPs of a training step per multiply-add of an example's forward pass: two each for
-# outputs, for gradients of inputs and for gradients of weights.
+# FLOPs of a training step per multiply-add of an example's forward pass. Outputs,
+# gradients of inputs and gradients of weights take two each.
 FLOPS = 6
 
 Array = jax.Array | np.ndarray
@@ -18,11 +18,11 @@ Numbers = Float[Array, " levels"]
 class Spending(NamedTuple):
     """Training FLOPs by level, float32[levels]; the first is the dense net."""
 
-    find: Array  # all that was trained before the level could start
-    use: Array  # to train the level itself
-    saved: Array  # of the dense net's training, where the level trains in its place
-    # How often it must train in the dense net's place before finding it has paid; NaN
-    # where it never does.
+    find: Array  # all training before the level can start
+    use: Array  # training the level itself
+    saved: Array  # of the dense net's training, if the level replaces it
+    # How many times it must train in place of the dense net to repay its search; NaN if
+    # it never does.
     pays_after: Array
 
 
@@ -33,14 +33,14 @@ def spending(
     batch_size: int,
     is_one_shot: bool = False,
 ) -> Spending:
-    """What the levels of one study spend; pure, for `jit` and `vmap`.
+    """Returns the FLOPs of one study's levels; pure, for `jit` and `vmap`.
 
     Args:
-      multiply_adds: of one example's forward pass at each level: those of all weights, or
-        of those that are left.
-      steps: that each level trains to find the next.
-      used_steps: that it trains where it is used, such as to its early stop.
-      batch_size: examples a step.
+      multiply_adds: those of one example's forward pass at each level, either for all
+        weights or for those that are kept.
+      steps: the steps that each level trains before the next is pruned.
+      used_steps: the steps that each level trains in use, such as to its early stop.
+      batch_size: the number of examples in a step.
       is_one_shot: whether every level is pruned from the dense net.
     """
     a_step = FLOPS * batch_size * jnp.asarray(multiply_adds, float)

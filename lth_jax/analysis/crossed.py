@@ -1,12 +1,14 @@
-"""Crossed: replicates see the same test examples; what these add to a mean's error.
+"""Crossed: the error that shared test examples add to a mean over replicates.
 
-In the crossed model an answer is mean + net + example + rest, and the variance of a mean
-over R nets and N examples is net / R + example / N + rest / (R N) (Owen 2007, "The
-pigeonhole bootstrap"). The first and the last the replicates' own means show; the second
-is here. An interval's half is then the root of the sum of both halves' squares (Howe
-1974). Of simulated studies it holds the truth in 95 to 99% with two replicates, 95 to 98%
-with three, 95 to 97% with more (`tests/analysis/test_crossed.py`); with Satterthwaite's
-degrees of freedom that falls to 88% of two and 91% of three.
+In the crossed model an answer is the sum mean + net + example + rest. A mean over R nets
+and N examples has the variance net / R + example / N + rest / (R N) (Owen 2007, "The
+pigeonhole bootstrap"). The replicates' means show the first and the last term; this file
+finds the second. Half the interval is the root of the sum of both halves' squares (Howe
+1974).
+
+Simulated studies (`tests/analysis/test_crossed.py`) show how often it holds the truth: in
+95 to 99% with two replicates, 95 to 98% with three, 95 to 97% with more. With
+Satterthwaite's degrees of freedom it is 88% with two, and 91% with three.
 """
 
 import math
@@ -15,11 +17,11 @@ import numpy as np
 
 
 def examples_error(answers: np.ndarray) -> float:
-    """The standard error of a mean that comes of which examples were drawn.
+    """Returns the part of a mean's standard error that the drawn examples cause.
 
     `answers` are [R, N], of R replicates to N examples: right or wrong, or differences of
-    such, in -1, 0 and 1. It is 0 where examples differ no more than by chance, and NaN of
-    one replicate, which cannot tell.
+    these, which are -1, 0 and 1. The error is 0 if examples differ no more than by
+    chance. It is NaN for one replicate, which cannot show it.
     """
     num_nets, num_examples = answers.shape
     if num_nets < 2 or num_examples < 2:

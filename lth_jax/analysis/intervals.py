@@ -1,12 +1,12 @@
-"""Intervals: what a few independent replicates say of a mean, a difference or a ratio.
+"""Intervals: of means, differences and ratios over a few independent replicates.
 
-All are Student's t: on the logit of what lies between two bounds (an accuracy), on the
-logarithm of what is positive (a loss, a ratio). Not the percentile bootstrap: with 5
-replicates its 95% interval holds the truth in 82 to 85% of simulated studies, these in
-93 to 96%. Nor t's interval cut off at the bounds: of accuracies near 1, whose spread is
-skewed, it holds the truth in 88 to 95%, the logit's in 93 to 97%.
-(`tests/analysis/test_intervals.py` simulates all three.) Replicates that do not vary,
-or fewer than two, give no interval.
+All are Student's t intervals. A value between two bounds (an accuracy) is taken on the
+logit scale, a positive value (a loss, a ratio) on the logarithmic scale. With 5
+replicates, 95% intervals hold the truth in 93 to 96% of simulated studies. The percentile
+bootstrap's do so in only 82 to 85%. Accuracies near 1 have a skewed spread: a t interval
+cut off at the bounds then holds the truth in 88 to 95%, the logit's in 93 to 97%.
+`tests/analysis/test_intervals.py` simulates all three. There is no interval for fewer
+than two replicates, or for replicates that do not vary.
 """
 
 import bisect
@@ -20,17 +20,17 @@ import scipy.special  # not scipy.stats, whose import takes half a second
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
-MOST_TO_TELL = 10_000  # replicates; where it takes more, nobody waits
-_NO_VARIATION = 1e-6  # more than what rounding to float32 does to accuracies
+MOST_TO_TELL = 10_000  # replicates; more than this counts as unknown
+_NO_VARIATION = 1e-6  # larger than the rounding of accuracies to float32
 
 Values = Sequence[float] | np.ndarray
-Bounds = tuple[float, float]  # what values cannot leave; infinite where there are none
+Bounds = tuple[float, float]  # the range of values; infinite if unbounded
 UNBOUNDED: Bounds = -math.inf, math.inf
 _POSITIVE: Bounds = 0.0, math.inf
 
 
 class Estimate(NamedTuple):
-    """A value and the ends of its interval; NaN where there is none."""
+    """A value and the ends of its interval, which are NaN if there is none."""
 
     value: float
     low: float
@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
 
     @property
     def has_interval(self) -> bool:
-        """Whether the replicates give one."""
+        """Whether there is an interval."""
         return not math.isnan(self.low)
 
 
@@ -51,10 +51,10 @@ def mean(
     bounds: Bounds = UNBOUNDED,
     error: float = 0.0,
 ) -> Estimate:
-    """The mean of independent values, with an interval that lies within the bounds.
+    """Returns the mean of independent values, with an interval within the bounds.
 
-    All values lie within them too, and any may be at one. `error` is a standard error of
-    what they share, such as their test examples, known from many.
+    All values lie within the bounds, ends included. `error` is the standard error of what
+    they share, such as their test examples; it is known from many.
     """
     center = float(np.clip(np.mean(values), *bounds))  # float32 may be just beyond one
     return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))
@@ -66,10 +66,10 @@ def mean_difference(
     bounds: Bounds = UNBOUNDED,
     error: float = 0.0,
 ) -> Estimate:
-    """The mean of paired differences of what lies within the bounds; as `mean`.
+    """As `mean`, for paired differences of values within the bounds.
 
-    Its interval is cut off where no difference can be, so that it leaves out a null
-    exactly where `p_value` is below 5%.
+    Its interval is cut off at the largest possible difference. It therefore excludes a
+    null exactly if `p_value` is below 5%.
     """
     center, reach = float(np.mean(values)), _reach(values, confidence, error)
     most = bounds[1] - bounds[0]
@@ -83,9 +83,9 @@ def ratio_of_means(
     confidence: float = CONFIDENCE,
     bounds: Bounds = _POSITIVE,
 ) -> Estimate:
-    """mean(numerators) / mean(denominators), of positive values paired by replicate.
+    """Returns mean(numerators) / mean(denominators), of positive paired values.
 
-    Its interval is cut off at the ratio's bounds.
+    Values are paired by replicate. The interval is cut off at the ratio's bounds.
     """
     logs = log_ratio_of_means(numerators, denominators)
     value = float(np.mean(numerators) / np.mean(denominators))
@@ -95,13 +95,13 @@ def ratio_of_means(
 def mean_of_ratios(
     numerators: Values, denominators: Values, bounds: Bounds = _POSITIVE
 ) -> Estimate:
-    """mean(numerators / denominators), as `ratio_of_means`."""
+    """Returns mean(numerators / denominators), as `ratio_of_means`."""
     ratios = np.divide(numerators, denominators)
     return _ratio(float(ratios.mean()), _log_of_mean(ratios), CONFIDENCE, bounds)
 
 
 def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
-    """Values whose mean is the log of the ratio of means, and vary as it does.
+    """Returns values whose mean is the log of the ratio of means, and vary as it does.
 
     float64[R], by the delta method; for `mean` and `p_value`.
     """
@@ -110,10 +110,10 @@ def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
 
 
 def p_value(values: Values, null: float = 0.0) -> float:
-    """Two-sided p of Student's t test that the mean is `null`; NaN for one value.
+    """Returns the two-sided p of Student's t test of mean `null`; NaN for one value.
 
-    Of values that do not vary the sign test's: by chance n are all on one side of the
-    truth once in 2**(n - 1) times.
+    Values that do not vary have the p of the sign test: by chance n of them are all on
+    one side of the truth once in 2**(n - 1) times.
     """
     error, n = _standard_error(values), len(values)
     if n < 2:
@@ -126,12 +126,12 @@ def p_value(values: Values, null: float = 0.0) -> float:
 
 
 def adjusted_p_values(samples: Iterable[Values], null: float = 0.0) -> list[float]:
-    """Of a question that is asked of several samples: `p_value` each, then `holm`."""
+    """Returns `p_value` of each of several samples, adjusted by `holm`."""
     return holm([p_value(values, null) for values in samples])
 
 
 def holm(p_values: Values) -> list[float]:
-    """p-values adjusted for their number (Holm 1979); NaNs stay, and do not count."""
+    """Returns p-values adjusted for their number (Holm 1979); NaNs do not count."""
     p = np.asarray(p_values, float)
     adjusted = np.full(p.shape, math.nan)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaNs are sorted last
@@ -141,10 +141,10 @@ def holm(p_values: Values) -> list[float]:
 
 
 def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | None:
-    """How many replicates would show that the mean is not `null`; None if unknown.
+    """Returns how many replicates would show a mean not `null`; None if unknown.
 
-    If mean and spread stayed as they are, of a question that is asked of so many samples
-    (Bonferroni). Replicates that do not vary say nothing of that.
+    It assumes that mean and spread stay as they are. The question is asked of `num_asked`
+    samples (Bonferroni). The number is unknown for replicates that do not vary.
     """
     error = _standard_error(values)
     if math.isnan(error):
@@ -160,9 +160,9 @@ def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | Non
 
 
 def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
-    """Half of Student's interval of the mean; NaN where there is none.
+    """Half of Student's interval of the mean; NaN if there is none.
 
-    With a further error, the root of the sum of both halves' squares (Howe 1974).
+    With a further error, it is the root of the sum of both halves' squares (Howe 1974).
     """
     own = _quantile(len(values) - 1, confidence) * _standard_error(values)
     return math.hypot(own, _quantile(math.inf, confidence) * error)
@@ -174,7 +174,7 @@ def _quantile(freedom: float, confidence: float) -> float:
 
 
 def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:
-    """The ends of an interval on the scale that has no bounds, by the delta method."""
+    """The ends of an interval taken on the unbounded scale, by the delta method."""
     low, high = bounds
     below, above = center - low, high - center
     if math.isnan(reach) or below <= 0 or above <= 0:
@@ -192,7 +192,7 @@ def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:
 
 
 def _standard_error(values: Values) -> float:
-    """Of the mean; NaN where the values cannot say."""
+    """The mean's standard error; NaN for one value or values that do not vary."""
     if len(values) < 2 or np.ptp(values) < _NO_VARIATION:
         return math.nan
     return float(np.std(values, ddof=1)) / math.sqrt(len(values))
@@ -206,7 +206,7 @@ def _log_of_mean(values: Values) -> np.ndarray:
 
 
 def _ratio(value: float, logs: np.ndarray, confidence: float, bounds: Bounds) -> Estimate:
-    """A ratio, between the ends that its logarithm has."""
+    """A ratio, with the interval of its logarithm."""
     with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
         low, high = np.clip(np.exp(mean(logs, confidence)[1:]), *bounds)  # keeps NaN
     return Estimate(value, float(low), float(high))

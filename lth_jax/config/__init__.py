@@ -1,4 +1,4 @@
-"""Config: what a study is; `default` to start from, `read` to check one."""
+"""Config: what a study is. `default` returns one to start from; `read` checks one."""
 
 from lth_jax.config.data import DataConfig
 from lth_jax.config.dynamic import DynamicConfig

@@ -1,4 +1,4 @@
-"""Command line: a config by its name, and flags as a user types them."""
+"""Command line: configs by name, and flags as a user types them."""
 
 import ast
 import pathlib
@@ -15,12 +15,12 @@ _PACKAGE = pathlib.Path(__file__).parents[1]
 
 
 def prepare(argv: Sequence[str]) -> list[str]:
-    """The arguments as `config_flags` takes them.
+    """Returns the arguments in the form that `config_flags` takes.
 
     `--config=conv6:dropout` becomes the path of the packaged file, and
     `--config.arms=ticket,continue` a Python tuple. The working directory and the config's
-    own folder can be imported from afterwards, after all else. Raises a `ConfigError` on
-    a config that is not there, or a flag of no field.
+    folder are added at the end of the import path. Raises a `ConfigError` if there is no
+    such config or field.
     """
     prepared, left = [], list(argv)
     while left:
@@ -34,9 +34,9 @@ def prepare(argv: Sequence[str]) -> list[str]:
 
 
 def set_flag(field: str, value: Any) -> str:
-    """The flag that sets a field to a value, as `prepare` and `config_flags` read it.
+    """Returns the flag that sets a field, as `prepare` and `config_flags` read it.
 
-    Raises a `ConfigError` of None, which no flag can set.
+    Raises a `ConfigError` on None, which no flag can set.
     """
     if value is None:
         raise ConfigError(f"{field}: None; no flag can set it, but the config's file can")
@@ -44,7 +44,7 @@ def set_flag(field: str, value: Any) -> str:
 
 
 def listing() -> str:
-    """The packaged configs, a line each, with their variants."""
+    """Returns the packaged configs, a line each, with their variants."""
     lines = []
     for path in _packaged():
         text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
@@ -56,13 +56,13 @@ def listing() -> str:
 
 
 def _packaged() -> list[pathlib.Path]:
-    """Their files: inside the installed package, or beside it in a checkout."""
+    """The configs' files: in the installed package, or beside it in a checkout."""
     inside = sorted((_PACKAGE / "configs").glob("*.py"))
     return inside or sorted((_PACKAGE.parent / "configs").glob("*.py"))
 
 
 def _change(name: str) -> Callable[[str], str] | None:
-    """What makes of a flag's value one that `config_flags` takes."""
+    """The function that turns a flag's value into one that `config_flags` takes."""
     if name == "config":
         return _located
     group, dot, field = name.partition(".")
@@ -82,7 +82,7 @@ def _located(text: str) -> str:
                 f"--config: {name!r}; no such file, nor one of {names}{near}"
             )
         path = packaged[name]
-    # Last, since configs/mnist1d.py is not to hide the package mnist1d.
+    # Last, since configs/mnist1d.py must not hide the package mnist1d.
     for folder in (pathlib.Path.cwd(), path.parent.resolve()):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
@@ -90,7 +90,7 @@ def _located(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Names as a Python tuple; a bare `continue` or `my_arms:mine` would be no Python."""
+    """Names as a Python tuple: a bare `continue` or `my_arms:mine` is no Python."""
     if text.startswith(("(", "[", '"', "'")):
         return text
     return repr(tuple(name for part in text.split(",") if (name := part.strip())))

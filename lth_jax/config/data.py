@@ -13,9 +13,9 @@ class DataConfig:
     # "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", any prepared TFDS
     # image-classification data set, or `package.module:name`.
     name: str = "mnist1d"
-    raw_dir: str | None = None  # of the raw image files; None: they are downloaded
+    raw_dir: str | None = None  # folder of the raw image files; None: they are downloaded
     num_validation: int = 1000  # training examples held out at random
-    augment: str = "none"  # or "flip_and_crop", anew at every step of every member
+    augment: str = "none"  # or "flip_and_crop", drawn at every step of every member
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""

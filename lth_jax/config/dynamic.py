@@ -11,17 +11,17 @@ from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 class DynamicConfig:
     """How masks change while the arms "gradual", "set" and "rigl" train."""
 
-    update_every_steps: int = 100  # so often masks change
-    drop_fraction: float = 0.3  # of a layer's weights, by "set" and by "rigl" at first
-    begin_fraction: float = 0.0  # of the budget, when "gradual" begins
-    end_fraction: float = 0.75  # of the budget, after which no masks change
-    # How many weights each layer of "set" and "rigl" has: as many as the "ticket" has
-    # there, or as many in all, shared out by "er" or "erk" as in their papers; see
+    update_every_steps: int = 100  # steps between changes of the masks
+    drop_fraction: float = 0.3  # share of a layer's weights; "rigl" lets it decay
+    begin_fraction: float = 0.0  # share of the budget at which "gradual" begins
+    end_fraction: float = 0.75  # share of the budget after which no mask changes
+    # Layer densities of "set" and "rigl": those of the "ticket", or "er" or "erk" of
+    # their papers at the same number of weights in all; see
     # `lth_jax.pruning.layer_densities`.
     densities: str = "ticket"
 
     def arguments(self, num_steps: int) -> dict[str, Any]:
-        """What `lth_jax.training.dynamics.make_dynamics` takes, for a budget."""
+        """Returns the arguments of `training.dynamics.make_dynamics` for a budget."""
         return {
             "update_every_steps": self.update_every_steps,
             "drop_fraction": self.drop_fraction,

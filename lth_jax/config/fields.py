@@ -1,6 +1,6 @@
-"""Fields: all that a config has, each with its meaning, for a reader at a terminal.
+"""Fields: all fields of a config, each with its meaning, for a reader at a terminal.
 
-The comment of a field in its dataclass is the one source: beside it, or above it.
+The meaning of a field is the comment beside it, or above it, in its dataclass.
 """
 
 import ast
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lth_jax.config.study import StudyConfig
 
-_SENTENCE_END = re.compile(r"\. (?=[A-Z])")  # not that of "et al. 2021"
+_SENTENCE_END = re.compile(r"\. (?=[A-Z])")  # not the full stop of "et al. 2021"
 
 
 class Field(NamedTuple):
@@ -25,13 +25,13 @@ class Field(NamedTuple):
 
 
 def fields() -> list[Field]:
-    """Those of a study, its own first, then group by group."""
+    """Returns the fields of a study: its own first, then group by group."""
     found = list(_of(StudyConfig(), ""))
-    return sorted(found, key=lambda field: "." in field.name)  # stable
+    return sorted(found, key=lambda field: "." in field.name)  # a stable sort
 
 
 def listing(columns: int) -> str:
-    """A line or two for each field, within so many columns."""
+    """Returns a line or two for each field, at most `columns` wide."""
     lines = []
     for name, default, meaning in fields():
         lines.append(f"--config.{name}={default!r}")
@@ -71,7 +71,7 @@ def _meanings(group: type) -> dict[str, str]:
 
 
 def _beside(lines: list[str], node: ast.AnnAssign) -> str:
-    """What follows the field on its last line."""
+    """The comment after the field on its last line."""
     last, end = node.end_lineno, node.end_col_offset
     assert last is not None and end is not None
     line = lines[last - 1].encode()[end:].decode()

@@ -10,21 +10,22 @@ from lth_jax.config.requirements import Checks
 class MeshConfig:
     """How members and their batches are split over the devices."""
 
-    # So many devices share the batches of each member: its params lie whole on each, and
-    # losses, gradients and batch statistics are of the whole batch, up to rounding. A
-    # divisor of batch_size. None: 1 on CPU, where leaving cores idle is faster; elsewhere
-    # as many as the members of a call leave idle, or as one needs to fit their memory.
-    # The same mesh gives the same bits: set it where a resumed study must not differ.
+    # The number of devices that share each member's batches, a divisor of batch_size.
+    # Each device has all params. Losses, gradients and batch statistics are those of the
+    # whole batch, up to rounding. None means 1 on CPU, where idle cores are faster.
+    # Elsewhere it means as many as the members of a call leave idle, or as one member
+    # needs for its memory. Results agree to the last bit on an equal mesh: set it if a
+    # resumed study must not differ.
     data: int | None = None
 
     def check(self, batch_size: int) -> None:
-        """Raises a `ConfigError` on a value that is not allowed for such batches."""
+        """Raises a `ConfigError` on a value that is not allowed for this batch size."""
         ok = self.data is None or (self.data >= 1 and batch_size % self.data == 0)
         allowed = f"a positive divisor of batch_size ({batch_size})"
         Checks(self, "mesh.").require("data", ok, allowed)
 
     def check_devices(self, sizes: Sequence[int]) -> None:
-        """Raises a `ConfigError` unless so many devices can share a member."""
+        """Raises a `ConfigError` unless `data` is one of these numbers of devices."""
         ok = self.data is None or self.data in sizes
         allowed = f"one of {', '.join(map(str, sizes))} with these devices and processes"
         Checks(self, "mesh.").require("data", ok, allowed)

@@ -35,7 +35,7 @@ class InitConfig:
 
     # In `lth_jax.models.INITIALIZERS`, or `package.module:name`.
     name: str = "glorot_normal"
-    scale: float = 1.0  # factor of what is drawn; the deviation of "normal", "uniform"
+    scale: float = 1.0  # factor of what is drawn; for "normal", "uniform" the deviation
 
     def check(self) -> None:
         """Raises a `ConfigError` on a value that is not allowed."""

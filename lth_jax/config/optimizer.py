@@ -1,4 +1,4 @@
-"""Optimizer: what training makes small, and how."""
+"""Optimizer: the loss, and how training minimises it."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from lth_jax.training.schedules import SCHEDULES
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """What training makes small."""
+    """The loss that training minimises."""
 
     name: str = "cross_entropy"  # "mean_squared_error", or `package.module:name`
 
@@ -33,7 +33,7 @@ class OptimizerConfig:
     drop_factor: float = 0.1  # for "step_drops"
 
     def check(self, num_steps: int) -> None:
-        """Raises a `ConfigError` on a value that is not allowed for such a budget."""
+        """Raises a `ConfigError` on a value that is not allowed for this budget."""
         check = Checks(self, "optimizer.")
         check.registered("name", OPTIMIZERS)
         check.registered("schedule", SCHEDULES)

@@ -15,59 +15,64 @@ class PruneConfig:
     """What a level removes.
 
     A `fraction` of 0.2 removes `round(0.2 * survivors)` weights of each prunable layer.
-    These settings change of what the share is taken, or replace it: `scope` (of each
-    layer, or of all together), `conv_fraction` and `output_fraction` (their layers' own
-    share), `exclude` (layers that lose nothing), `structure` (a share of units or blocks,
-    or `n_of_m`), `densities` (in place of all fractions), `criterion` (some have a scope
-    of their own) and `floor` (what every layer keeps). Biases and normalisation are not
-    counted.
+    These settings change or replace that share:
+    - `scope`: a share of each layer, or of all layers together;
+    - `conv_fraction` and `output_fraction`: the share of those layers;
+    - `exclude`: layers that are never pruned;
+    - `structure`: a share of units or blocks, or `n_of_m`;
+    - `densities`: the densities themselves, in place of all fractions;
+    - `criterion`: some criteria have their own scope;
+    - `floor`: the number of weights that every layer keeps at least.
+
+    Biases and normalisation are not counted.
     """
 
     # In `lth_jax.pruning.criteria.CRITERIA`, or `package.module:name`. SNIP, GraSP,
     # SynFlow and the learned masks need densities.
     criterion: str = "magnitude"
-    # Whether the highest scores go instead of the lowest, to see whether the criterion
-    # matters (Frankle et al. 2021, section 5).
+    # Whether to prune the highest scores instead of the lowest. It tests whether the
+    # criterion matters (Frankle et al. 2021, section 5).
     invert: bool = False
-    # Training examples of each class that saliency, snip, grasp, grasp_magnitude look at.
+    # Training examples of each class that saliency, snip, grasp and grasp_magnitude use.
     examples_per_class: int = 10
-    # For how many steps the scores of supermask, supermask_rescaled and edge_popup train,
-    # at the frozen init; at the learning rates of the papers.
+    # Training steps of the scores of supermask, supermask_rescaled and edge_popup. The
+    # weights are frozen at the init; the learning rates are those of the papers.
     mask_steps: int = 1000
-    # "layerwise", "global", or with densities "er" or "erk" (layer-wise, the Erdős-Rényi
-    # share of each; see `lth_jax.pruning.layer_densities`). The criteria random_uniform,
-    # random_er and random_erk have their own.
+    # "layerwise", "global", or with densities "er" or "erk". The last two are layer-wise
+    # Erdős-Rényi densities; see `lth_jax.pruning.layer_densities`. The criteria
+    # random_uniform, random_er and random_erk have their own scope.
     scope: str = "layerwise"
-    # For "global", weights that every layer keeps at least; a warning tells when that
-    # changes what is pruned. With 0 a level that would empty a layer is an error.
+    # The least number of weights that each layer keeps, for "global". A warning says when
+    # that changes what is pruned. With 0, a level that would empty a layer is an error.
     floor: int = 1
-    fraction: float = 0.2  # of each layer's (or the net's) survivors, at each level
-    conv_fraction: float = 0.1  # the convolutions' own, for "layerwise"
-    output_fraction: float = 0.1  # the output layer's own, for "layerwise"
+    fraction: float = 0.2  # share of each layer's (or the net's) survivors, each level
+    conv_fraction: float = 0.1  # share for convolutions, for "layerwise"
+    output_fraction: float = 0.1  # share for the output layer, for "layerwise"
     # Layers that are never pruned, by name, such as "output" or "shortcut". Their weights
-    # count in densities all the same, as in the paper.
+    # still count in densities, as in the paper.
     exclude: tuple[str, ...] = ()
-    # One-shot pruning: level i prunes the dense net, trained or at init as the criterion
-    # has it, straight to densities[i - 1]. Empty: iterative pruning by the fractions. Not
-    # with exclude.
+    # One-shot pruning: level i prunes the dense net straight to densities[i - 1]. The
+    # criterion decides whether that net is trained or at init. Empty means iterative
+    # pruning by the fractions. May not be combined with exclude.
     densities: tuple[float, ...] = ()
-    # What is pruned as one: "weights" (one by one), "units" (neurons and filters, off
-    # residual streams; their fraction is that of their layer), "blocks" (block_size x
-    # block_size weights of a layer's matrix), "n_of_m" (of every m weights in a row that
-    # a unit reads with, all but n; without fractions), or `package.module:name`; see
-    # `lth_jax.pruning.structures`. All but "weights" go iteratively, by a criterion that
-    # looks at the trained net; the arms that draw masks draw them weight by weight.
+    # What is pruned as one: "weights", "units", "blocks", "n_of_m", or
+    # `package.module:name`; see `lth_jax.pruning.structures`. "units" are neurons and
+    # filters off residual streams; their fraction is that of their layer. "blocks" are
+    # block_size x block_size weights of a layer's matrix. "n_of_m" keeps n of every m
+    # consecutive weights that a unit reads with, and uses no fractions. All except
+    # "weights" need iterative pruning, by a criterion that uses the trained net. Arms
+    # that draw masks draw them weight by weight.
     structure: str = "weights"
-    block_size: int | None = None  # of the sides, for "blocks"
-    n_of_m: tuple[str, ...] = ()  # one for each later level, such as "2:4", "1:4"
-    # From which weights of the level before (in one shot, of the dense net) masks are
-    # pruned: those at the "end" of its training, at its "early_stop", or at a step, such
-    # as "500" or "20%" of num_steps, after the rewind step. Every net trains the whole
-    # budget all the same. A multiple of eval_every_steps saves compilations.
+    block_size: int | None = None  # side of a block, for "blocks"
+    n_of_m: tuple[str, ...] = ()  # one a later level, such as "2:4", "1:4"
+    # The step whose weights decide what is pruned: "end", "early_stop", or a step after
+    # the rewind step, such as "500" or "20%" of num_steps. The weights are those of the
+    # previous level, or of the dense net in one-shot pruning. Every net still trains the
+    # whole budget. A multiple of eval_every_steps saves compilations.
     at: str = "end"
 
     def check(self, num_levels: int) -> None:
-        """Raises a `ConfigError` on a value that is not allowed for so many levels."""
+        """Raises a `ConfigError` on a value not allowed for this number of levels."""
         check, later = Checks(self, "prune."), num_levels - 1
         criterion = check.registered("criterion", CRITERIA)
         looks = f"'end' with {self.criterion!r}, which does not look at the trained net"
@@ -129,10 +134,10 @@ class PruneConfig:
 
 
 def prune_step(prune: PruneConfig, rewind_step: int, num_steps: int) -> int | None:
-    """The step whose weights masks are pruned from, below the budget.
+    """Returns the step below the budget whose weights decide what is pruned.
 
-    None: those at the end of the budget, or at early stop. Raises a `ConfigError` if it
-    does not fit the rewind step or the budget.
+    Returns None for the end of the budget and for early stop. Raises a `ConfigError` if
+    the step does not fit the rewind step or the budget.
     """
     if prune.at in ("end", "early_stop"):
         return None

@@ -1,4 +1,4 @@
-"""Reading: a ConfigDict is read once, checked, and turned into the dataclasses."""
+"""Reading: checks a ConfigDict once, and turns it into the dataclasses."""
 
 import dataclasses
 import typing
@@ -14,14 +14,14 @@ from lth_jax.errors import did_you_mean
 
 
 def default() -> ml_collections.ConfigDict:
-    """A locked ConfigDict with every field at its default."""
+    """Returns a locked ConfigDict with every field at its default."""
     return ml_collections.ConfigDict(_to_dict(StudyConfig())).lock()
 
 
 def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
-    """What stands after the colon in `--config=configs/conv2.py:dropout,smoke`.
+    """Returns the names after the colon in `--config=configs/conv2.py:dropout,smoke`.
 
-    Raises a `ConfigError` naming the variants that the config has.
+    Raises a `ConfigError` on a name that the config lacks; it lists the variants.
     """
     chosen = frozenset(text.split(",")) if text else frozenset()
     for variant in sorted(chosen - set(allowed)):
@@ -32,7 +32,7 @@ def variants(text: str, allowed: Collection[str]) -> frozenset[str]:
 
 
 def dotted(group: Any, prefix: str = "") -> dict[str, Any]:
-    """The values of all fields by dotted name, such as "prune.fraction"."""
+    """Returns the values of all fields by dotted name, such as "prune.fraction"."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(group):
         value, name = getattr(group, field.name), f"{prefix}{field.name}"
@@ -55,9 +55,9 @@ def _to_dict(group: Any) -> dict[str, Any]:
 
 
 def read(config: Mapping[str, Any]) -> StudyConfig:
-    """Reads and checks a config, except what its arms ask of it.
+    """Returns a checked config; what its arms require is not checked here.
 
-    Raises a `ConfigError` naming the field, its value, and what is allowed.
+    Raises a `ConfigError` that names the field, its value, and what is allowed.
     """
     study = parse(config)
     study.check()
@@ -65,18 +65,18 @@ def read(config: Mapping[str, Any]) -> StudyConfig:
 
 
 def parse(config: Mapping[str, Any]) -> StudyConfig:
-    """A config that was checked before; imports nothing that it names.
+    """Returns a config that was checked before; imports nothing that it names.
 
-    Raises a `ConfigError` of an unknown field, or of a value of another type.
+    Raises a `ConfigError` on an unknown field, or a value of another type.
     """
     study: StudyConfig = _typed("", config, StudyConfig)
     return study
 
 
 def flag_type(name: str) -> Any:
-    """The type of the field that a flag sets, such as "prune.fraction".
+    """Returns the type of the field that a flag sets, such as "prune.fraction".
 
-    Raises a `ConfigError` naming the fields that there are, if it is none.
+    Raises a `ConfigError` if there is no such field; it lists the fields.
     """
     found: Any = StudyConfig
     prefix = ""
@@ -89,7 +89,7 @@ def flag_type(name: str) -> Any:
 
 
 def _type_of(group: type, name: str, prefix: str) -> Any:
-    """The type of a group's field; an error naming its neighbours if there is none."""
+    """The type of a group's field; the error on an unknown one lists its neighbours."""
     hints = typing.get_type_hints(group) if dataclasses.is_dataclass(group) else {}
     if name not in hints:
         there_are = f"; allowed are {', '.join(sorted(hints))}" if hints else ""
@@ -100,7 +100,7 @@ def _type_of(group: type, name: str, prefix: str) -> Any:
 
 
 def _elsewhere(name: str) -> str:
-    """As `did_you_mean`, of a field of that name in any group."""
+    """As `did_you_mean`, for a field of that name in any group."""
     last = {field.rpartition(".")[2]: field for field in dotted(StudyConfig())}
     return f"; did you mean {last[name]!r}?" if name in last else ""
 
@@ -131,7 +131,7 @@ def _typed(field: str, value: Any, annotation: Any) -> Any:
 
 
 def _group(field: str, value: Any, annotation: Any) -> Any:
-    """A group of fields, from itself or from names and values, as JSON has it."""
+    """A group of fields, from an instance or from JSON's names and values."""
     values = vars(value) if isinstance(value, annotation) else value
     if not isinstance(values, Mapping | ml_collections.ConfigDict):
         named = f"a group of fields, of type {annotation.__name__}"

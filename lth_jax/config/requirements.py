@@ -1,4 +1,4 @@
-"""Requirements: what makes a field's value an error, told by the field's name."""
+"""Requirements: checks of a field's value, whose errors name the field."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -18,13 +18,13 @@ class ConfigError(UserError):
 
 
 def require(field: str, value: Any, ok: bool, allowed: str) -> None:
-    """Raises a `ConfigError` of the value, saying what is allowed, unless it is ok."""
+    """Raises a `ConfigError` with the value and what is allowed, unless it is ok."""
     if not ok:
         raise ConfigError(f"{field}: {value!r} is not allowed; must be {allowed}")
 
 
 class Checks:
-    """Of the fields of one group, by name; each raises a `ConfigError` of a wrong value.
+    """Checks one group's fields, by name; raises a `ConfigError` on a wrong value.
 
     None passes, and the items of a tuple are checked one by one, except by `require`.
     """
@@ -34,26 +34,26 @@ class Checks:
         self._prefix = prefix
 
     def require(self, name: str, ok: bool, allowed: str) -> None:
-        """That the field is ok, which the caller found out."""
+        """Checks that the field is ok, as the caller decided."""
         require(f"{self._prefix}{name}", getattr(self._group, name), ok, allowed)
 
     def at_least(self, least: float, *names: str) -> None:
-        """That they are no less."""
+        """Checks that each field is at least `least`."""
         self._each(names, lambda x: x >= least, f"at least {least}")
 
     def are(self, allowed: str, *names: str) -> None:
-        """That they are in one of `_RANGES`."""
+        """Checks that each field is in the range of `_RANGES` that `allowed` names."""
         self._each(names, _RANGES[allowed], allowed)
 
     def one_of(self, name: str, allowed: Collection[str]) -> None:
-        """That it is one of these names."""
+        """Checks that the field is one of these names."""
         value = getattr(self._group, name)
         near = did_you_mean(value, allowed) if isinstance(value, str) else ""
         one = f"one of {', '.join(allowed)}{near}"
         self._each([name], lambda x: x in allowed, one)
 
     def registered(self, name: str, registry: Registry[Any]) -> Any:
-        """What a registry finds by it, such as "lenet" or "my_nets:MyNet"."""
+        """Returns what a registry finds by the field's value, such as "my_nets:MyNet"."""
         try:
             return registry.find(getattr(self._group, name))
         except UnknownName as error:

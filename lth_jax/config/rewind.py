@@ -10,45 +10,45 @@ from lth_jax.training.rewinding import REWIND_CHOICES, REWINDS, Rewind
 class RewindConfig:
     """What a level resets when it starts, and to which step."""
 
-    # "rewind" (to the init, as the paper), "late_rewind" (to step k > 0), "lr_rewind"
+    # "rewind" (to the init, as in the paper), "late_rewind" (to step k > 0), "lr_rewind"
     # (the schedule alone), "fine_tune" or "continue"; see
     # `lth_jax.training.rewinding.REWINDS`.
     preset: str = "rewind"
-    # k, a step of the dense net's training, or an epoch such as "2ep"; levels after the
-    # first train from there to the end of the budget. A multiple of eval_every_steps
+    # k, a step of the dense net's training, or an epoch such as "2ep". Levels after the
+    # first train from step k to the end of the budget. A multiple of eval_every_steps
     # saves compilations.
     step: str = "0"
-    params: str | None = None  # None: the preset's; see `training.rewinding.Rewind`
-    batch_stats: str | None = None  # the same, of batch statistics
-    optimizer: str | None = None  # the same, of the optimizer's moments
-    schedule: str | None = None  # the same, of the learning rate's schedule
+    params: str | None = None  # None: the preset's value; see `training.rewinding.Rewind`
+    batch_stats: str | None = None  # the same, for batch statistics
+    optimizer: str | None = None  # the same, for the optimizer's moments
+    schedule: str | None = None  # the same, for the learning rate's schedule
 
     @property
     def what(self) -> Rewind:
-        """The preset with the other fields in place of its own."""
+        """Returns the preset, with the fields that are set in place of its own."""
         own = {name: getattr(self, name) for name in REWIND_CHOICES}
         given = {name: value for name, value in own.items() if value is not None}
         return dataclasses.replace(REWINDS[self.preset], **given)
 
     @property
     def is_rewound(self) -> bool:
-        """Whether weights go back, so that levels have tickets."""
+        """Whether weights are rewound, in which case levels have tickets."""
         return self.what.params != "keep"
 
     def check(self, num_steps: int) -> None:
-        """Raises a `ConfigError` on a value that is not allowed for such a budget."""
+        """Raises a `ConfigError` on a value that is not allowed for this budget."""
         check = Checks(self, "rewind.")
         check.one_of("preset", REWINDS)
         for name, allowed in REWIND_CHOICES.items():
             check.one_of(name, allowed)
-        if self.step.endswith("ep"):  # how long an epoch is, the data tell
+        if self.step.endswith("ep"):  # the data decide the length of an epoch
             _parsed(self.step, 1.0)
         else:
             rewind_step(self, 1.0, num_steps)
 
 
 def rewind_step(rewind: RewindConfig, steps_per_epoch: float, num_steps: int) -> int:
-    """The rewind step k, in steps; an epoch's is rounded.
+    """Returns the rewind step k, in steps; that of an epoch is rounded.
 
     Raises a `ConfigError` if it does not fit the preset or the budget.
     """

@@ -1,5 +1,5 @@
-"""Study: all that a study is told, and which settings go together."""
-# ruff: noqa: RUF009  # the defaults of the groups are frozen
+"""Study: all settings of a study, and which of them may be combined."""
+# ruff: noqa: RUF009  # the groups' defaults are frozen
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from lth_jax.models import model_fields
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
-    """Where every evaluation, the mean over the replicates, is also written."""
+    """Where each evaluation's means over the replicates are also logged."""
 
     tensorboard: bool = False  # to tensorboard/ in the workdir
     wandb: bool = False  # to Weights & Biases
@@ -26,52 +26,55 @@ class LogConfig:
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """A whole study; see their classes for the groups."""
+    """A whole study; each group of fields has its own class."""
 
-    seed: int = 0  # of everything random
+    seed: int = 0  # the seed of everything random
     num_replicates: int = 5  # independent, each with its own init and data order
-    # A shard of a larger study has its replicates from this one on, the same to the last
-    # bit where members take turns (`member_axis`) and levels are not compact.
+    # The number of the first replicate, for a shard of a larger study. Its results equal
+    # the study's to the last bit if members take turns (`member_axis`) and levels are not
+    # compact.
     first_replicate: int = 0
-    num_levels: int = 21  # the dense net (level 0) included
+    num_levels: int = 21  # including the dense net (level 0)
     num_steps: int = 50_000  # the budget T of each member; later levels train k to T
     batch_size: int = 60  # examples in each training step
-    eval_every_steps: int = 100  # the validation set is evaluated so often
-    # The test set for the learning curves, a multiple of eval_every_steps; None: as
-    # often. Accuracy at early stop is exact all the same.
+    eval_every_steps: int = 100  # steps between evaluations of the validation set
+    # Steps between evaluations of the test set, a multiple of eval_every_steps. None
+    # means eval_every_steps. Accuracy at early stop is exact in any case.
     eval_test_every_steps: int | None = None
-    # The most that is trained in one compiled call, a multiple of eval_every_steps. What
-    # would take over two seconds is cut into several; results are the same. After each
-    # the study can be stopped and saved, and a checkpoint is written, unless writing
-    # would take more than a twentieth of the time.
+    # The most steps in one compiled call, a multiple of eval_every_steps. A call of over
+    # two seconds is cut into several, with the same results. After each call the study
+    # can be stopped and saved. A checkpoint is written then, unless writing would take
+    # more than a twentieth of the time.
     checkpoint_every_steps: int = 5_000
-    # "ticket", and the controls trained beside it at every level but the first: "reinit",
-    # "shuffle", "random", "continue"; Zhou et al.'s actions "freeze",
-    # "freeze_moved_away", "reshuffle", "constant", "reinit_signs", "reshuffle_signs",
-    # "constant_signs"; "noise_half", "noise_1", "noise_2", "noise_3"; "gradual", "set",
-    # "rigl", which train the whole budget from the original init; or
-    # `package.module:name`. With prune.densities also criteria: each has its own masks of
-    # these densities, and starts as the ticket.
+    # "ticket", and controls beside it: "reinit", "shuffle", "random", "continue",
+    # "freeze", "freeze_moved_away", "reshuffle", "constant", "reinit_signs",
+    # "reshuffle_signs", "constant_signs", "noise_half", "noise_1", "noise_2", "noise_3",
+    # "gradual", "set", "rigl", or `package.module:name`. They train at each level after
+    # the first. Zhou et al.'s actions are "freeze" to "constant_signs". The arms
+    # "gradual", "set" and "rigl" train the whole budget from the original init. With
+    # prune.densities an arm may be a criterion: it prunes its own masks to these
+    # densities, and starts as the ticket.
     arms: tuple[str, ...] = ("ticket", "reinit", "shuffle")
-    # Of the forward and backward pass, "float32" or "bfloat16"; params, moments, batch
-    # statistics and losses are float32 all the same.
+    # "float32" or "bfloat16", for the forward and backward pass. Params, moments, batch
+    # statistics and losses are always float32.
     compute_dtype: str = "float32"
-    # How members share the device: "vmap" (together), "map" (one after the other), or
-    # "auto": the faster (`devices.members.fastest`), which is map on CPU, and on a GPU
-    # for nets that convolve. Results agree up to rounding, which grows as a net trains.
+    # How members share the device: "vmap" (together), "map" (in turn), or "auto", the
+    # faster. "auto" is map on CPU, and on a GPU for nets with convolutions
+    # (`devices.members.fastest`). Results agree up to rounding, which grows as a net
+    # trains.
     member_axis: str = "auto"
-    # At most so many members train in one compiled call. None: on CPU as few as keep all
-    # cores busy, elsewhere as many as fit the device's memory; half as many, with a
-    # warning, when they turn out not to. With vmap results depend on it in the last bits:
-    # set it where a resumed study must not differ at all.
+    # The most members that train in one compiled call. None means on CPU as few as keep
+    # all cores busy, elsewhere as many as fit the device's memory. If they do not fit
+    # after all, a warning says so and half as many train. With vmap, results depend on it
+    # in the last bits: set it if a resumed study must not differ at all.
     members_per_call: int | None = None
-    # Levels after the first train smaller nets, without the units and inputs that masks
-    # cut off, and are put back into the large ones: the same up to rounding, which grows
-    # as a net trains. What is left out keeps its value, which changes no output, and may
-    # change what is pruned next; with dropout other units are dropped, equally likely. A
-    # job's nets have the sizes of the member that needs the most. It trains the large
-    # nets where that leaves out less than a tenth of the params, where its masks change,
-    # or where pruned weights are not 0.
+    # Whether levels after the first train smaller nets, without units that masks cut off.
+    # The trained params are put back into the large nets. Results are equal up to
+    # rounding, which grows as a net trains. Params left out keep their value: that
+    # changes no output, and may change what is pruned next. Dropout draws other units,
+    # with the same probability. A job's nets have the sizes of the member that needs the
+    # most. A job trains the large nets if less than a tenth of the params would be left
+    # out. It also does so if its masks change, or pruned weights are not 0.
     compact_levels: bool = False
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -87,11 +90,11 @@ class StudyConfig:
 
     @property
     def replicates(self) -> range:
-        """The numbers of its replicates, from which their keys derive."""
+        """Returns the numbers of its replicates, from which their keys derive."""
         return range(self.first_replicate, self.first_replicate + self.num_replicates)
 
     def check(self) -> None:
-        """Checks every field, but not what arms ask of them; raises as `read` does."""
+        """Checks every field, except what arms require; raises as `read` does."""
         check = Checks(self)
         check.at_least(1, "num_replicates", "num_levels", "num_steps", "batch_size")
         every, budget = self.eval_every_steps, self.num_steps
@@ -118,7 +121,7 @@ class StudyConfig:
         self.loss.check()
         self.optimizer.check(self.num_steps)
         self.prune.check(self.num_levels)
-        prune_step(self.prune, 0, self.num_steps)  # the rewind step, the data may tell
+        prune_step(self.prune, 0, self.num_steps)  # the data may decide the rewind step
         self.rewind.check(self.num_steps)
         ok = self.prune.at == "end" or not self.rewind.what.needs_trained
         allowed = "'end' where levels go on with what the level before ended with"
@@ -130,7 +133,7 @@ class StudyConfig:
         ok = not (self.rewind.what.schedule == "constant" and schedule == "cosine")
         allowed = "another where levels go on at its last rate, which is almost 0"
         require("optimizer.schedule", schedule, ok, allowed)
-        # What a model of one's own takes no argument for stays at its default.
+        # A field for which your own model takes no argument stays at its default.
         default, takes = StudyConfig(), model_fields(self.model.name)
         for field, value, untold, argument in (
             ("init.name", self.init.name, default.init.name, "kernel_init"),

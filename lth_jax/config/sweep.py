@@ -16,31 +16,31 @@ from lth_jax.config.requirements import ConfigError
 from lth_jax.config.study import StudyConfig
 from lth_jax.errors import name_of
 
-_LONGEST = 180  # of a name: file systems take 255 bytes, and it gets suffixes
+_LONGEST = 180  # bytes of a name: file systems allow 255, and it gets suffixes
 
 
 class Point(NamedTuple):
     """One study of a sweep."""
 
-    name: str  # says what was changed, fit for a folder: "prune.fraction=0.3,seed=1"
+    name: str  # the changes, fit for a folder's name: "prune.fraction=0.3,seed=1"
     changes: dict[str, Any]  # fields by dotted name, as the study has them
     study: StudyConfig
 
 
 def read_points(path: pathlib.Path, config: Mapping[str, Any]) -> list[Point]:
-    """The points of a sweep over a config, in the order in which the file adds them.
+    """Returns the points of a sweep over a config, in the order the file adds them.
 
-    The file defines `sweep(add)`, which calls `add(seed=1)`, or
-    `add(**{"prune.fraction": 0.3})`, once for each point. It may be that of the config.
-    A point keeps its name when others are added.
+    The file defines `sweep(add)`, which calls `add(seed=1)`, or `add(**{"prune.fraction":
+    0.3})`, once for each point. The file may be that of the config. A point keeps its
+    name when others are added.
 
     Args:
       path: a Python file.
-      config: nested, such as a `ConfigDict`'s `to_dict()`; what points leave as it is.
+      config: nested dicts, such as a `ConfigDict`'s `to_dict()`, which points change.
 
     Raises:
-      ConfigError: naming the point and its field, as `read` does; also if two points are
-        the same study, or there is none.
+      ConfigError: if a point's field is wrong, as in `read`; it names the point. Also if
+        two points are the same study, or there is no point.
     """
     given: list[dict[str, Any]] = []
 
@@ -64,7 +64,7 @@ def read_points(path: pathlib.Path, config: Mapping[str, Any]) -> list[Point]:
 
 
 def _call(path: pathlib.Path, add: Callable[..., None]) -> None:
-    """Runs the file and its function; whatever is raised there is told in one line."""
+    """Runs the file and its function; turns what these raise into a one-line error."""
     if not path.is_file():
         raise ConfigError(f"--sweep: {str(path)!r}; no such file")
     try:
@@ -85,7 +85,7 @@ def _point(
 ) -> Point:
     try:
         for field in changes:
-            flag_type(field)  # the error of what is no field
+            flag_type(field)  # raises if there is no such field
         flat = flatten_dict(dict(config), sep=".")  # type: ignore[no-untyped-call]
         nested = unflatten_dict(flat | changes, sep=".")  # type: ignore[no-untyped-call]
         study = read(nested)

@@ -9,16 +9,16 @@ _METRICS = ("accuracy", "final_accuracy", "loss", "final_loss")
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """What a paper states of an arm at a density, to stand beside what is measured."""
+    """What a paper states of an arm at a density, to compare with the measurement."""
 
     density: float  # P_m, in (0, 1]
     # "accuracy" or "loss" (on test data at early stop), "final_accuracy", "final_loss",
     # "early_stop_step", or "speedup" (early-stop step of the reference over the arm's).
     measure: str
-    paper: float  # the value that the paper gives; accuracies in [0, 1]
-    low: float | None  # measured values from here agree with the claim
-    high: float | None  # and up to here; None: no bound
-    source: str  # where it stands, such as "figure 4a"
+    paper: float  # the paper's value; accuracies in [0, 1]
+    low: float | None  # the least measured value that agrees; None: no bound
+    high: float | None  # the largest one; None: no bound
+    source: str  # where the paper says it, such as "figure 4a"
     arm: str = "ticket"
     # "dense" or an arm, for a difference or a speed-up; "none" for the measure itself.
     reference: str = "dense"
@@ -40,13 +40,13 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class VerdictConfig:
-    """How the study is judged; no part of what it runs."""
+    """How the study is judged; it changes nothing that is trained."""
 
-    # A ticket at most so far below the dense net matches it, in [0, 1).
+    # Largest loss of accuracy at which a ticket matches the dense net, in [0, 1).
     accuracy_margin: float = 0.002
-    claims: tuple[Claim, ...] = ()  # what a paper says that should be found
-    loss_margin: float = 0.01  # above its loss, where no accuracy is measured
-    # A ticket whose early stop takes at most this share more steps learns no more slowly.
+    claims: tuple[Claim, ...] = ()  # claims of a paper to compare with
+    loss_margin: float = 0.01  # the same for the loss, if no accuracy is measured
+    # Largest relative delay of early stop at which a ticket learns no more slowly.
     steps_margin: float = 0.1
 
     def check(self) -> None:

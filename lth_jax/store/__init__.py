@@ -1,1 +1,1 @@
-"""Store: a workdir's files; nothing else touches a disk."""
+"""Store: a workdir's files; no other package reads or writes a study's files."""

@@ -1,4 +1,4 @@
-"""Analyses: what they found of a study, one JSON file each, beside its SHA-256."""
+"""Analyses: the findings of each analysis of a study, a JSON file beside its SHA-256."""
 
 import json
 import pathlib
@@ -10,18 +10,18 @@ Found = dict[str, Any]
 
 
 def write(path: pathlib.Path, found: Found) -> None:
-    """Writes what an analysis found, plain dicts, lists and finite numbers."""
+    """Writes an analysis's findings: plain dicts, lists and finite numbers."""
     path.parent.mkdir(exist_ok=True)
     written = json.dumps(found, indent=1, allow_nan=False) + "\n"
     write_sealed(path, written.encode())
 
 
 def read(path: pathlib.Path) -> Found:
-    """What an analysis found.
+    """Returns an analysis's findings.
 
     Raises:
-      FileNotFoundError: if it was not made.
-      DamagedFile: if the file is not what was written.
+      FileNotFoundError: if the analysis was not made.
+      DamagedFile: if the file is not as it was written.
     """
     try:
         found = json.loads(read_sealed(path))

@@ -1,7 +1,7 @@
-"""Checkpoints: pytrees on disk by orbax, whole or not at all, and checked.
+"""Checkpoints: pytrees that orbax writes, whole or not at all, with checksums.
 
-Orbax restores flipped bytes without a word, so every checkpoint carries the SHA-256
-of each of its files.
+Orbax restores flipped bytes without a warning. Every checkpoint therefore holds the
+SHA-256 of each of its files.
 """
 
 import errno
@@ -23,20 +23,20 @@ from lth_jax.store.files import whole
 
 _MANIFEST = "sha256.json"
 _MOST_IN_MEMORY = 4
-_OVERHEAD_BYTES = 2**20  # what orbax writes beside the arrays, generously
+_OVERHEAD_BYTES = 2**20  # an upper bound on what orbax writes beside the arrays
 _log = logging.getLogger(__name__)
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint whose files are not what was written."""
+    """A checkpoint whose files are not as they were written."""
 
 
 @devices.by_first
 def save(path: pathlib.Path, tree: Any) -> None:
-    """Writes a pytree of arrays, whole or not at all, over what is at the path.
+    """Writes a pytree of arrays, whole or not at all; replaces what is at the path.
 
     Raises:
-      WriteError: if it cannot.
+      WriteError: if the checkpoint cannot be written.
     """
     tree = jax.device_get(tree)
     num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
@@ -46,7 +46,7 @@ def save(path: pathlib.Path, tree: Any) -> None:
             with _checkpointer() as checkpointer:
                 args = ocp.args.StandardSave(tree)
                 checkpointer.save(unfinished.absolute(), args=args)
-        except (ValueError, RuntimeError) as error:  # tensorstore's, of a limit or quota
+        except (ValueError, RuntimeError) as error:  # tensorstore's, at a limit or quota
             code = re.search(r"os_error_code='(\d+)'", str(error))
             if code is None:
                 raise
@@ -60,7 +60,7 @@ def save(path: pathlib.Path, tree: Any) -> None:
 def load(path: pathlib.Path, like: Any) -> Any:
     """Reads a pytree back, as NumPy arrays.
 
-    `like` is of the same structure, of arrays or `ShapeDtypeStruct`s.
+    `like` has the same structure; its leaves are arrays or `ShapeDtypeStruct`s.
 
     Raises:
       FileNotFoundError: if there is no checkpoint.
@@ -86,7 +86,7 @@ def load(path: pathlib.Path, like: Any) -> Any:
 
 @devices.by_first
 def load_or_none(path: pathlib.Path, like: Any) -> Any:
-    """As `load`; None if there is none, or, with a warning, if it is damaged."""
+    """As `load`; returns None if there is none, or with a warning if it is damaged."""
     try:
         return load(path, like)
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def load_or_none(path: pathlib.Path, like: Any) -> Any:
 
 
 class Newest:
-    """A folder of checkpoints by step: the newest two, so that one may be damaged."""
+    """A folder of checkpoints by step. It keeps the newest two: one may be damaged."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
@@ -112,28 +112,28 @@ class Newest:
 
     @devices.by_first
     def newest(self, like: Any) -> Any:
-        """The newest that is whole; None if there is none."""
+        """Returns the newest whole checkpoint as NumPy arrays; None if there is none."""
         found = (load_or_none(path, like) for path in reversed(self._steps()))
         return next((tree for tree in found if tree is not None), None)
 
     @devices.by_first
     def clear(self) -> None:
-        """Removes all of them."""
+        """Removes all checkpoints."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _steps(self) -> list[pathlib.Path]:
-        return sorted(self._folder.glob("step_?????????"))  # none that is unfinished
+        return sorted(self._folder.glob("step_?????????"))  # no unfinished one
 
 
 class Kept:
-    """A folder of checkpoints by name, the last few of them in memory too."""
+    """A folder of checkpoints by name; the last few are also kept in memory."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
-        self._in_memory: dict[str, Any] = {}  # the one asked for last at the end
+        self._in_memory: dict[str, Any] = {}  # the one last asked for comes last
 
     def find(self, name: str, like: Any) -> Any:
-        """The tree of a name, of the structure of `like`; as `load_or_none`."""
+        """Returns the tree of a name, with the structure of `like`; as `load_or_none`."""
         tree = self._in_memory.get(name)
         if tree is None:
             tree = load_or_none(self._folder / name, like)
@@ -142,7 +142,7 @@ class Kept:
         return tree
 
     def keep(self, name: str, tree: Any) -> None:
-        """Writes a tree, whole or not at all, over one of the same name."""
+        """Writes a tree, whole or not at all; replaces one of the same name."""
         tree = devices.readable(tree)
         save(self._folder / name, tree)
         self._remember(name, tree)
@@ -155,7 +155,7 @@ class Kept:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    """Of the first process alone: it has all arrays on the host, and no other writes."""
+    """For the first process alone: it has all arrays on the host and alone writes."""
     alone = ocp.options.MultiprocessingOptions(
         primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
     )
@@ -164,11 +164,11 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 def _check_room(folder: pathlib.Path, num_bytes: int) -> None:
-    """Raises an `OSError` before orbax would, whose threads tell it in many lines."""
+    """Raises an `OSError` early: orbax's threads would print it in many lines."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     allowed = {errno.ENOSPC: shutil.disk_usage(folder).free - _OVERHEAD_BYTES}
     if limit != resource.RLIM_INFINITY:
-        allowed[errno.EFBIG] = limit  # all may be in one file
+        allowed[errno.EFBIG] = limit  # one file may hold everything
     for code, most in allowed.items():
         if num_bytes > most:
             raise OSError(code, os.strerror(code))

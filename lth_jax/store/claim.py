@@ -1,4 +1,4 @@
-"""Claim: whose a workdir is, and what may go on in it."""
+"""Claim: which study a workdir belongs to, and which may continue in it."""
 
 import contextlib
 import dataclasses
@@ -15,8 +15,8 @@ from lth_jax.store.files import remove_unfinished, write_sealed
 from lth_jax.store.lock import Held, locked
 from lth_jax.store.workdir import Workdir, WorkdirError, differing, read_config
 
-# How names of fields begin that are no part of what the study is: where the bytes are
-# read from, what can be watched, how many nets share a call or a device, how results are
+# Prefixes of the fields that may differ between runs of one study. They say where the raw
+# data lie, what is logged, how many nets share a call or a device, and how results are
 # judged.
 MAY_DIFFER = ("data.raw_dir", "log.", "members_per_call", "mesh.", "verdict.")
 
@@ -31,21 +31,21 @@ class WorkdirInUse(WorkdirError):
 def opened(
     root: pathlib.Path, config: StudyConfig, data_note: str | None = None
 ) -> Iterator[Workdir]:
-    """Makes the workdir, or goes on in one of the same study; locked meanwhile.
+    """Creates the workdir, or opens one of the same study, and holds its lock.
 
     `store.lock` says what the lock promises where hosts share a file system.
 
-    A study of more levels or arms than it noted takes its place. `data_note` is that of
-    the data's `Source`.
+    A study with more levels or arms replaces the config noted there. `data_note` is the
+    note of the data's `Source`.
 
     Raises:
-      WorkdirInUse: naming who works there.
-      WorkdirError: if it cannot be written, is no study's, or is that of another study
-        (naming the fields that differ) or of other data.
+      WorkdirInUse: if another process works there; the error names it.
+      WorkdirError: if the workdir cannot be written, is no study's, or belongs to another
+        study (the error names the fields that differ) or to other data.
     """
     with contextlib.ExitStack() as stack:
         claimed = _claimed(root, config, data_note)
-        # Of several processes the first has the lock, and tells the others.
+        # The first of several processes takes the lock and tells the others.
         yield devices.from_first(lambda: stack.enter_context(claimed))
 
 
@@ -66,11 +66,11 @@ def _claimed(
             ) from None
         except OSError as error:
             raise WorkdirError(f"workdir: {root} cannot be written ({error})") from None
-        check(workdir, config)  # again: another process may have been faster
+        check(workdir, config)  # again: another process may have come first
         environment.check_same(workdir, data_note)
         is_other = not workdir.config.exists() or bool(_differences(workdir, config))
         if is_other:
-            # First of all: it marks a study's folder.
+            # Written first: it marks a study's folder.
             written = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
             write_sealed(workdir.config, written.encode())
         for folder in workdir.folders:
@@ -81,7 +81,7 @@ def _claimed(
 
 
 def check(workdir: Workdir, config: StudyConfig) -> None:
-    """Checks that a workdir can be this study's; writes nothing.
+    """Checks that a workdir can belong to this study; writes nothing.
 
     Raises:
       WorkdirError: if it belongs to another study, or is no study's.
@@ -108,17 +108,18 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
 
 
 def _differences(workdir: Workdir, config: StudyConfig) -> dict[str, tuple[Any, Any]]:
-    """What a study noted and what it is now, by the fields that make another of it."""
-    # Both of today's fields: an older study lacks some, which have their defaults.
+    """The noted and the present value of each field that makes it another study."""
+    # Both configs have all present fields: those that an older study lacks are at their
+    # defaults.
     return differing(read_config(workdir), config, MAY_DIFFER)
 
 
 def _extends(name: str, theirs: Any, ours: Any) -> bool:
-    """Whether all that a study did with a field's value is part of another's."""
+    """Whether results under the value `theirs` are part of those under `ours`."""
     if name == "num_levels":
         return bool(theirs < ours)
     if name == "arms":
         return set(theirs) < set(ours)
-    if name in ("prune.densities", "prune.n_of_m"):  # one a level; none is another study
+    if name in ("prune.densities", "prune.n_of_m"):  # a value a level; () differs
         return bool(theirs) and ours[: len(theirs)] == theirs
     return False

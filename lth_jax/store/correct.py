@@ -1,8 +1,9 @@
 """Correct: which test examples each member got right, one small file an arm and level.
 
-Readable with NumPy alone: `num_examples`, and for all replicates, in their order, the
-bits of `early_stop` and `final`, uint8[R, ceil(N / 8)] by `np.packbits`. A file lies
-beside the records of its arm and level. Losses without right and wrong have none.
+NumPy alone can read a file. It holds `num_examples`, and the bits of `early_stop` and
+`final`, each uint8[R, ceil(N / 8)] by `np.packbits`, in the order of replicates. It lies
+beside the records of its arm and level. There is none for a loss without right and wrong
+answers.
 """
 
 import io
@@ -18,19 +19,19 @@ from lth_jax.npz import NpzError
 from lth_jax.store.files import DamagedFile, is_lost, read_sealed, write_sealed
 from lth_jax.store.records import RecordsError, Run, by_group
 
-_ROUNDING = 1e-6  # of float32 accuracies
+_ROUNDING = 1e-6  # the error of float32 accuracies
 _log = logging.getLogger(__name__)
 
 
 class Correct(NamedTuple):
-    """Of all replicates of an arm at a level, bool[R, N] each: True where right."""
+    """The answers of an arm's R replicates at a level, bool[R, N]: True where right."""
 
     early_stop: np.ndarray
     final: np.ndarray
 
 
 def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
-    """The file of one arm at one level."""
+    """Returns the path of the file of one arm at one level."""
     return folder / f"level_{level:02d}-{arm}.correct.npz"
 
 
@@ -44,10 +45,10 @@ def write(path: pathlib.Path, correct: Correct) -> None:
 
 
 def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Correct]:
-    """The answers that belong to some records, by arm and level.
+    """Returns the answers that belong to some records, by arm and level.
 
-    Those that are not there are left out; so, with a warning, are damaged ones, and those
-    that are not of the members in the records.
+    It leaves out missing files. With a warning it also leaves out damaged files, and
+    files whose members are not those of the records.
     """
     found = {}
     for (arm, level), mine in by_group(runs).items():
@@ -67,12 +68,12 @@ def read(folder: pathlib.Path, runs: Sequence[Run]) -> dict[tuple[str, int], Cor
 def merged(
     shards: Sequence[Mapping[tuple[str, int], Correct]],
 ) -> dict[tuple[str, int], Correct]:
-    """The answers of a study from those of its shards, in order of replicates.
+    """Returns a study's answers from those of its shards, in order of replicates.
 
-    Of an arm and level that some shard lacks there are none.
+    An arm and level that some shard lacks is left out.
 
     Raises:
-      RecordsError: if they are of other numbers of test examples in different shards.
+      RecordsError: if shards have different numbers of test examples.
     """
     found = {}
     for key in shards[0]:
@@ -101,7 +102,7 @@ def _read_file(path: pathlib.Path) -> Correct:
 
 
 def _checked(correct: Correct, runs: Sequence[Run]) -> Correct:
-    """The answers, if they are as many right ones as the records say."""
+    """Returns the answers if as many are right as the records say."""
     ordered = sorted(runs, key=lambda run: run.replicate)
     said = [run.curves["test", "early_stop_accuracy"].values[0] for run in ordered]
     shares = correct.early_stop.mean(1)

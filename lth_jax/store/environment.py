@@ -1,4 +1,4 @@
-"""Environment: where a study runs, with what software and data."""
+"""Environment: the machine, the software and the data of a study."""
 
 import dataclasses
 import importlib.metadata
@@ -20,10 +20,10 @@ from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environmen
 from lth_jax.version import VERSION
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-# What JAX is set to. The first ones decide which numbers are drawn, not last bits alone.
+# JAX's settings. The first ones decide which numbers are drawn, and not only last bits.
 _STREAMS = ("jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64")
 _SETTINGS = (*_STREAMS, "jax_default_matmul_precision")
-# What studies must share, by dotted name, for their numbers to be of one study.
+# What shards must share, by dotted name, for their numbers to belong to one study.
 DECISIVE = ("data_note", *(f"settings.{name}" for name in _STREAMS))
 _log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 def note(
     workdir: Workdir, config: StudyConfig, data_note: str | None, is_other: bool
 ) -> None:
-    """Writes where the study runs; warns where a resumed one ran elsewhere.
+    """Writes the study's environment; warns if a resumed study began in another.
 
-    What is other there is added to "elsewhere", a list. `is_other` says that another
-    command than the one noted makes all of the study.
+    The differences are added to the list "elsewhere". `is_other` says that the noted
+    command no longer makes the whole study.
     """
     now = {
         **software(),
@@ -67,10 +67,10 @@ def note(
 
 
 def check_same(workdir: Workdir, data_note: str | None) -> None:
-    """Checks that a study, if it began, has this note of its data and draws as JAX now.
+    """Checks that a study that began has this data note and JAX's random numbers.
 
     Raises:
-      WorkdirError: if its data (see `Source`) are others, or its random numbers.
+      WorkdirError: if its data (see `Source`) or its random numbers differ.
     """
     noted = _noted(workdir)
     if not noted:
@@ -92,7 +92,7 @@ def check_same(workdir: Workdir, data_note: str | None) -> None:
 
 
 def values(noted: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The different values that some notes have, by name."""
+    """Returns the distinct values that the notes have, by dotted name."""
     found: dict[str, list[Any]] = {}
     for name, value in itertools.chain.from_iterable(own.items() for own in noted):
         there = found.setdefault(name, [])
@@ -102,7 +102,7 @@ def values(noted: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _noted(workdir: Workdir) -> dict[str, Any]:
-    """What was noted; {} where nothing is, or what is gone, to be noted again."""
+    """The noted environment; {} if none was noted, or the note is lost."""
     return read_environment(workdir) if workdir.environment.exists() else {}
 
 
@@ -111,12 +111,12 @@ def _settings() -> dict[str, Any]:
 
 
 def of_computing() -> dict[str, Any]:
-    """All that processes which train together must have alike."""
+    """Returns all that must be equal in processes which train together."""
     return {**software(), "settings": _settings()}
 
 
 def software() -> dict[str, Any]:
-    """Versions of what computes, and the commit of this package's checkout."""
+    """Returns the versions of what computes, and the commit of the package's checkout."""
     return {
         "versions": {"lth_jax": VERSION}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},

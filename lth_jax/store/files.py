@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and tell when they are damaged."""
+"""Files and folders that appear whole or not at all, and whose damage is found."""
 
 import contextlib
 import errno
@@ -26,13 +26,14 @@ class DamagedFile(UserError):
 
 @contextlib.contextmanager
 def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a path to write a file or folder to; on success it moves to `path`.
+    """Yields a path to write a file or folder to; on success it moves to `path`.
 
-    It has the same name, in a folder of its own, so that writers at once do not meet.
-    All is on the disk before it moves, so a power cut leaves the old or the new.
+    The yielded path has the same name in its own folder, where simultaneous writers do
+    not meet. The bytes are on the disk before the move. A power cut therefore leaves the
+    old file or the new one.
 
     Raises:
-      WriteError: if the disk takes no more, or refuses.
+      WriteError: if the disk is full or refuses the write.
     """
     try:
         _remove_old(path.parent)
@@ -54,16 +55,16 @@ def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_unfinished(folder: pathlib.Path) -> None:
-    """Removes what writers that were killed left in a folder; nobody may write there."""
+    """Removes what killed writers left in a folder, in which nobody may be writing."""
     for left in folder.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def write_sealed(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file, and before it a file of its SHA-256, which `sha256sum -c` reads.
+    """Writes the file of the SHA-256, which `sha256sum -c` reads, and then the file.
 
-    A kill between the two leaves an old file that is damaged, or none; never a new one
-    without its SHA-256.
+    A kill between the two leaves no file, or an old one that counts as damaged. It never
+    leaves a new file without its SHA-256. Raises what `whole` does.
     """
     line = _digest_line(path, content)
     for target, written in ((_seal(path), line), (path, content)):
@@ -72,13 +73,13 @@ def write_sealed(path: pathlib.Path, content: bytes) -> None:
 
 
 def read_sealed(path: pathlib.Path) -> bytes:
-    """What a file holds, as `write_sealed` wrote it.
+    """Returns the bytes of a file that `write_sealed` wrote.
 
-    One without a SHA-256 was copied elsewhere alone, or written before there were any.
+    A file without a SHA-256 passes: it was copied alone, or an older version wrote it.
 
     Raises:
-      FileNotFoundError: if there is none.
-      DamagedFile: if it is not what was written, or cannot be read.
+      FileNotFoundError: if there is no such file.
+      DamagedFile: if its bytes are not those that were written, or cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -97,9 +98,10 @@ def read_sealed(path: pathlib.Path) -> bytes:
 
 
 def written(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-    """The files of a folder that were written, by name; also those that are gone since.
+    """Returns all files that were written to a folder, sorted; also those since lost.
 
-    A SHA-256 alone tells of these. So it does for an instant, before a file is written.
+    Only the SHA-256 of a lost file is there. The same holds for an instant before a file
+    is written.
     """
     seals = folder.glob(_seal(pathlib.Path(pattern)).name)
     there = {seal.with_suffix("") for seal in seals} | {*folder.glob(pattern)}
@@ -107,7 +109,7 @@ def written(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
 
 
 def is_sealed(path: pathlib.Path) -> bool:
-    """Whether a file is there, as it was written."""
+    """Whether a file is there and is as it was written."""
     try:
         read_sealed(path)
     except (FileNotFoundError, DamagedFile):
@@ -116,12 +118,12 @@ def is_sealed(path: pathlib.Path) -> bool:
 
 
 def is_lost(path: pathlib.Path) -> bool:
-    """Whether a file that was written is damaged or gone, as its SHA-256 tells."""
+    """Whether a file that has a SHA-256 is damaged or gone."""
     return (path.exists() or _seal(path).exists()) and not is_sealed(path)
 
 
 def noted_digest(path: pathlib.Path) -> str:
-    """A file's SHA-256: as noted beside it, unchecked; of a file without one its own."""
+    """Returns the SHA-256 noted beside a file, unchecked; without one, computes it."""
     seal = _seal(path)
     if seal.exists():
         return seal.read_text(encoding="utf-8").partition(" ")[0]
@@ -142,14 +144,14 @@ def _sync(path: pathlib.Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot, of folders
+        if error.errno != errno.EINVAL:  # some file systems cannot sync folders
             raise
     finally:
         os.close(descriptor)
 
 
 def _remove_old(folder: pathlib.Path) -> None:
-    """Removes what a writer left that must have been killed: it is over an hour old."""
+    """Removes what is over an hour old: its writer must have been killed."""
     for left in folder.glob(f"{_UNFINISHED}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _LONGEST_WRITE_SECONDS:

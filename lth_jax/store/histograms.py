@@ -1,8 +1,9 @@
-"""Weight histograms: how the surviving weights of a level are spread, start and end.
+"""Weight histograms: surviving weights at the start and the end of a level.
 
-One file a level, readable with NumPy alone: for every prunable leaf, `edges/<path>`,
-`start/<path>` and `end/<path>`, as `Histogram` has them. Bins end at multiples of a power
-of two, so that those of a study's shards add up to those of the whole study.
+There is one file a level, which NumPy alone can read. It holds `edges/<path>`,
+`start/<path>` and `end/<path>` for every prunable leaf, as `Histogram` has them. Bins end
+at multiples of a power of two: the counts of shards therefore add up to those of the
+study.
 """
 
 import io
@@ -21,14 +22,14 @@ from lth_jax.npz import Header, NpzError
 from lth_jax.store.files import DamagedFile, read_sealed, write_sealed
 
 _NUM_BINS = 128
-_OLDER_NUM_BINS = 80  # of bins that ended at the largest weight
-_LEAST_EXPONENT = -149  # 2 to this is the least that float32 has above 0
+_OLDER_NUM_BINS = 80  # an older version's bins, which ended at the largest weight
+_LEAST_EXPONENT = -149  # 2 to this is the smallest positive float32
 
 
 class Histogram(NamedTuple):
     """Counts of one leaf's surviving weights, pooled over the replicates."""
 
-    edges: np.ndarray  # float64[B + 1], of bins about 0 that hold all weights
+    edges: np.ndarray  # float64[B + 1]; bins about 0 that hold all weights
     start: np.ndarray  # int64[B], when the level begins
     end: np.ndarray  # int64[B], when it ends
 
@@ -36,14 +37,15 @@ class Histogram(NamedTuple):
 def counted(
     start: Params, end: Params, masks: Masks, prunable: Prunable
 ) -> dict[str, Histogram]:
-    """The histograms of one level, by leaf.
+    """Returns the histograms of one level, by leaf.
 
-    `start` and `end` are the params with which the level begins and ends; what `masks`
-    prune is not counted. All have a leading axis R. `prunable` says of which leaves.
+    `start` and `end` are the params with which the level begins and ends. Weights that
+    `masks` prune are not counted. All three have a leading axis R. `prunable` says which
+    leaves are counted.
     """
     start, end, masks = jax.device_get((start, end, masks))
     starts, ends, kept = (dict(masks_lib.named_leaves(x)) for x in (start, end, masks))
-    first = jax.tree.map(lambda x: x[0], start)  # prunable asks of one net's leaves
+    first = jax.tree.map(lambda x: x[0], start)  # prunable reads one net's leaves
     found = {}
     for name, _ in masks_lib.prunable_leaves(first, prunable):
         weights = [leaves[name][kept[name]] for leaves in (starts, ends)]
@@ -56,7 +58,7 @@ def counted(
 def save(
     path: pathlib.Path, start: Params, end: Params, masks: Masks, prunable: Prunable
 ) -> None:
-    """Writes the histograms that `counted` gives; the .npz file appears whole."""
+    """Writes the histograms that `counted` returns; the .npz file appears whole."""
     arrays: dict[str, Any] = {
         f"{field}/{name}": x
         for name, found in counted(start, end, masks, prunable).items()
@@ -68,11 +70,10 @@ def save(
 
 
 def load(path: pathlib.Path) -> dict[str, Histogram]:
-    """The histograms of one level, by leaf.
+    """Returns the histograms of one level, by leaf.
 
-    Raises:
-      FileNotFoundError: if there is no such file.
-      DamagedFile: if it is not what was written.
+    Raises: FileNotFoundError: if there is no such file. DamagedFile: if the file is not
+    as it was written.
     """
     content = io.BytesIO(read_sealed(path))
     kinds = {"edges": (np.float64, 1), "start": (np.int64, 0), "end": (np.int64, 0)}
@@ -98,10 +99,10 @@ def load(path: pathlib.Path) -> dict[str, Histogram]:
 
 
 def merged(shards: Sequence[Mapping[str, Histogram]]) -> dict[str, Histogram]:
-    """The histograms of all replicates, of those of a study's shards.
+    """Returns the histograms of all replicates from those of a study's shards.
 
     Raises:
-      ValueError: if they are not of the same leaves, or their bins do not fit together.
+      ValueError: if their leaves differ, or their bins do not fit together.
     """
     if len(shards) == 1:
         return dict(shards[0])
@@ -111,13 +112,13 @@ def merged(shards: Sequence[Mapping[str, Histogram]]) -> dict[str, Histogram]:
 
 
 def _edges(exponent: int) -> np.ndarray:
-    """Those of bins from minus to plus two to this power, each a float64."""
+    """The float64 edges of bins from minus two to plus two, to this power."""
     most = math.ldexp(1.0, exponent)
     return np.linspace(-most, most, _NUM_BINS + 1)
 
 
 def _sum(parts: Sequence[Histogram]) -> Histogram:
-    """Counts in the widest bins of all, each of which holds whole ones of the others."""
+    """Counts in the widest bins, each of which holds whole bins of the others."""
     exponents = [math.frexp(part.edges[-1])[1] - 1 for part in parts]
     edges = _edges(max(exponents))
     bins = np.arange(_NUM_BINS) - _NUM_BINS // 2

@@ -1,13 +1,13 @@
-"""Lock: one process at a time works in a folder, and others are told which.
+"""Lock: one process at a time works in a folder; others learn which it is.
 
-What is promised: on one host, and on file systems that share `flock` between hosts (NFS
-with its lock service, Lustre mounted with `flock`, GPFS), no two processes hold a lock.
-It is the kernel's, or the file server's, so that one whose holder was killed is free; a
-file server may take a lease's length, 90 s on NFS 4, to see that a whole host is gone.
+No two processes hold a lock on one host. The same holds on file systems that share
+`flock` between hosts: NFS with its lock service, Lustre mounted with `flock`, and GPFS.
+The kernel or the file server keeps the lock, and frees it when its holder is killed. A
+file server may need one lease, 90 s on NFS 4, to see that a whole host is gone.
 
-What is not: where a mount keeps locks to itself (NFS with `nolock` or `local_lock`, many
-object stores), two hosts may both get one. Then the next best: who comes after a holder
-on another host that did not give its lock back is warned, and told which.
+Some mounts keep locks on their own host: NFS with `nolock` or `local_lock`, and many
+object stores. There, two hosts may hold one lock. If a holder on another host did not
+release its lock, the next holder is warned, and the warning names that holder.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ class Holder:
 
     host: str
     pid: int
-    job: str | None  # as a cluster names it
+    job: str | None  # the cluster's name for it
     since: str
 
     @classmethod
     def this(cls) -> "Holder":
-        """This process, from now on."""
+        """Returns this process as a holder whose work starts now."""
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return cls(socket.gethostname(), os.getpid(), job_of(os.environ), now)
 
@@ -48,7 +48,7 @@ class Holder:
 
 
 class Held(Exception):
-    """A lock that another process has; its holder, None where that left no name yet."""
+    """Another process has the lock. `holder` is None if that left no name yet."""
 
     def __init__(self, holder: Holder | None):
         super().__init__(str(holder or "another process"))
@@ -56,7 +56,7 @@ class Held(Exception):
 
 
 def job_of(variables: Mapping[str, str]) -> str | None:
-    """The cluster's job that a process of such an environment is part of."""
+    """Returns the cluster's name of the job from its environment; None outside a job."""
     if job := variables.get("SLURM_JOB_ID"):
         array, task = (variables.get(f"SLURM_ARRAY_{x}_ID") for x in ("JOB", "TASK"))
         return f"Slurm job {array}_{task}" if array and task else f"Slurm job {job}"
@@ -70,13 +70,13 @@ def job_of(variables: Mapping[str, str]) -> str | None:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds the lock of a file, which names the holder meanwhile.
+    """Holds the lock of a file, and writes the holder's name into it.
 
     Raises:
-      Held: if another process does.
+      Held: if another process holds it.
       OSError: if the file cannot be written.
     """
-    # Neither truncated, which would take the holder's name, nor in need of being there.
+    # Creates the file if it is missing, and does not truncate it: it may name a holder.
     with open(
         os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8"
     ) as file:
@@ -103,7 +103,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 
 
 def _read(file: Any) -> Holder | None:
-    """Who is named; None where nobody is, or what stands there is no name."""
+    """The holder that the file names; None if it names none."""
     file.seek(0)
     try:
         return Holder(**json.loads(file.read(4096)))

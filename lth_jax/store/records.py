@@ -1,10 +1,10 @@
-"""Records: tidy rows of everything measured, one CSV file an arm and level.
+"""Records: tidy rows of all measurements, one CSV file for each arm and level.
 
 Columns: arm, replicate, level, density, step, split, metric, value. Accuracies and
-densities are in [0, 1], losses in their own unit; values are float32, written so that
-they read back exactly. All files of a study in one pandas call:
-`pd.concat(map(pd.read_csv, sorted(glob("runs/mnist1d/records/*.csv"))))`. Beside each
-lies its SHA-256, and one that is not what was written is never read.
+densities are in [0, 1], losses in their own unit. Values are float32, and read back
+exactly. One pandas call reads all files of a study: `pd.concat(map(pd.read_csv,
+sorted(glob("runs/mnist1d/records/*.csv"))))`. Beside each file lies its SHA-256. A file
+that does not match it is never read.
 """
 
 import csv
@@ -33,25 +33,25 @@ class Curve(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What was measured of one member.
+    """The measurements of one member.
 
     Curves are by (split, metric), such as ("validation", "loss"). ("train", "batch_loss")
-    is the mean over the batches since the evaluation before. Others have one step:
-    ("train", "loss") and ("train", "accuracy") the last, ("test", "early_stop_accuracy")
-    the early-stop step, ("test", "start_accuracy") the first, before training, and
-    ("mask", "weights_left") the one from which the mask keeps so many: the first, except
-    under gradual pruning.
+    is the mean over the batches since the previous evaluation. Some curves have one step.
+    ("train", "loss") and ("train", "accuracy") have the last. ("test",
+    "early_stop_accuracy") has the early-stop step. ("test", "start_accuracy") has the
+    first, before training. ("mask", "weights_left") has the step from which the mask
+    keeps that number of weights: the first, except under gradual pruning.
     """
 
     arm: str
     replicate: int
     level: int
-    density: float  # P_m of its mask, in [0, 1]; of the last one where it changes
+    density: float  # P_m of its mask, in [0, 1]; of the last mask if it changes
     curves: dict[tuple[str, str], Curve]
 
 
 def path_of(folder: pathlib.Path, arm: str, level: int) -> pathlib.Path:
-    """The file of one arm at one level."""
+    """Returns the path of the file of one arm at one level."""
     return folder / f"level_{level:02d}-{arm}.csv"
 
 
@@ -63,16 +63,17 @@ def write(path: pathlib.Path, runs: Iterable[Run]) -> None:
     for *head, curves in runs:
         for (split, metric), curve in curves.items():
             for step, value in zip(*curve, strict=True):
-                # str of a NumPy scalar: the shortest that reads back the same.
+                # str of a NumPy scalar is the shortest text that reads back exactly.
                 writer.writerow((*head, step, split, metric, str(value)))
     write_sealed(path, text.getvalue().encode())
 
 
 def read(folder: pathlib.Path) -> list[Run]:
-    """Reads all runs, by level, arm and replicate.
+    """Returns all runs, by level, arm and replicate.
 
     Raises:
-      RecordsError: if there are none, or a file is damaged or cut short, naming it.
+      RecordsError: if there are none, or a file is damaged or cut short; it names the
+        file.
     """
     files = {path: read_file(path) for path in written(folder, "level_*.csv")}
     if not files:
@@ -90,7 +91,7 @@ def read(folder: pathlib.Path) -> list[Run]:
             raise RecordsError(
                 f"{path}: cut short; delete it, and the study's command makes it again"
             )
-    # An arm's levels follow one another; the dense net is the ticket's first.
+    # An arm's levels are consecutive; the ticket's first is the dense net.
     levels = dict.fromkeys((run.arm, run.level) for run in found)
     for arm, last in [("ticket", 0), *levels]:
         for level in range(0 if arm == "ticket" else 1, last + 1):
@@ -100,7 +101,7 @@ def read(folder: pathlib.Path) -> list[Run]:
 
 
 def by_group(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
-    """Runs by arm and level, in their order."""
+    """Returns the runs by arm and level, in their order."""
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.arm, run.level), []).append(run)
@@ -108,12 +109,12 @@ def by_group(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
 
 
 def merged(shards: Sequence[Sequence[Run]]) -> list[Run]:
-    """The runs of a study from those of its shards, which are in order of replicates.
+    """Returns a study's runs from those of its shards, given in order of replicates.
 
-    They are of the arms and levels that all shards have, in the order of `read`.
+    The runs are of the arms and levels that all shards have, in the order of `read`.
 
     Raises:
-      RecordsError: if the shards measured other things, or at other steps.
+      RecordsError: if the shards measured different metrics, or at different steps.
     """
     groups = [by_group(runs) for runs in shards]
     found = []
@@ -128,22 +129,22 @@ def merged(shards: Sequence[Sequence[Run]]) -> list[Run]:
 
 
 def _measured(runs: Sequence[Run]) -> list[tuple[tuple[str, str], list[int]]]:
-    """What all runs of a group measured, and the steps where a curve has several."""
+    """The metrics that all runs of a group measured, with the steps of longer curves."""
     curves = runs[0].curves.items()
     return [(key, x.steps.tolist() if x.steps.size > 1 else []) for key, x in curves]
 
 
 def read_file(path: pathlib.Path) -> list[Run]:
-    """Reads the runs of one arm and level, by replicate.
+    """Returns the runs of one arm and level, by replicate.
 
     Raises:
-      RecordsError: if the file is gone or damaged, naming it.
+      RecordsError: if the file is missing or damaged; it names the file.
     """
     runs: dict[int, Run] = {}
     points: dict[tuple[int, str, str], list[tuple[np.int64, float]]] = {}
     try:
         reader = csv.reader(io.StringIO(read_sealed(path).decode()))
-    except FileNotFoundError:  # its SHA-256 is there
+    except FileNotFoundError:  # only its SHA-256 is there
         raise RecordsError(
             f"{path}: missing; the study's command makes it again"
         ) from None

@@ -1,7 +1,7 @@
-"""Shards: workdirs of some replicates of one study each, read as that study.
+"""Shards: workdirs that each hold some replicates of a study, read as that study.
 
-What is read of them is what the whole study has: members depend on their own replicate
-alone, and everything here is merged in order of replicates. One workdir is one shard.
+Merged shards equal the whole study: a member depends on its own replicate alone.
+Everything here is merged in order of replicates. One workdir is one shard.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from lth_jax.store.workdir import (
     read_environment,
 )
 
-# How names of fields begin that shards of a study may have of their own.
+# Prefixes of the fields in which shards of a study may differ.
 _OWN = (
     "first_replicate",
     "num_replicates",
@@ -40,19 +40,19 @@ _log = logging.getLogger(__name__)
 
 
 class Shards(NamedTuple):
-    """A study, or so much of it as has run: the arms and levels that all shards have."""
+    """A study, or the part that has run: the arms and levels that all shards have."""
 
     workdirs: list[Workdir]  # in order of replicates
-    config: StudyConfig  # the first shard's, of all replicates together
-    replicates: list[range]  # those there are; several where some between are missing
+    config: StudyConfig  # the first shard's, with the number of all replicates
+    replicates: list[range]  # several if some between are missing
     environment: dict[str, Any]  # by dotted name; a list of values where they differ
-    commands: list[list[str]]  # that made the shards
+    commands: list[list[str]]  # the commands that made the shards
     runs: list[Run]
     correct: dict[tuple[str, int], Correct]
-    notes: list[str]  # what a reader must know of the shards, none of one alone
+    notes: list[str]  # warnings about the shards; empty for one shard
 
     def masks(self, level: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """As `tickets.load_masks`, of all replicates; raises what it does."""
+        """As `tickets.load_masks`, for all replicates; raises what it does."""
         found = [tickets.load_masks(workdir.ticket(level)) for workdir in self.workdirs]
         try:
             return tickets.merged([masks for masks, _ in found]), found[0][1]
@@ -60,7 +60,7 @@ class Shards(NamedTuple):
             raise DamagedFile(f"tickets of level {level}: {error}") from None
 
     def histograms(self, level: int) -> dict[str, Histogram]:
-        """As `histograms.load`, of all replicates; raises what it does."""
+        """As `histograms.load`, for all replicates; raises what it does."""
         paths = [workdir.weight_histograms(level) for workdir in self.workdirs]
         try:
             return histograms.merged([histograms.load(path) for path in paths])
@@ -72,18 +72,19 @@ class _Shard(NamedTuple):
     workdir: Workdir
     config: StudyConfig
     environment: dict[str, Any]
-    runs: list[Run]  # none before its first arm and level is finished
+    runs: list[Run]  # empty until the first arm and level is finished
 
 
 def read(workdirs: Sequence[Workdir]) -> Shards:
-    """Reads the shards of a study, or the study of one workdir; they may still run.
+    """Returns the study of some shards, or of one workdir; they may still run.
 
-    Warns of all that it notes.
+    Logs each of its notes as a warning.
 
     Raises:
-      WorkdirError: if they are not of one study, overlap, or were made with other data or
-        random numbers; or if a folder holds no study, or a damaged one.
-      RecordsError: if records are damaged, or there are none at all.
+      WorkdirError: if shards belong to different studies, overlap, or were made with
+        different data or random numbers. Also if a folder holds no study, or a damaged
+        one.
+      RecordsError: if records are damaged, or there are none.
     """
     shards = sorted(map(_read_shard, workdirs), key=lambda x: x.config.first_replicate)
     for shard in shards[1:]:
@@ -121,12 +122,12 @@ def read(workdirs: Sequence[Workdir]) -> Shards:
 
 
 def num_planned(config: StudyConfig) -> int:
-    """How many arms and levels a study has."""
+    """Returns the number of pairs of arm and level that a study has."""
     return 1 + (config.num_levels - 1) * len(config.arms)
 
 
 def told(ranges: Iterable[range]) -> str:
-    """Ranges in words, such as "0 to 4, 7"."""
+    """Returns ranges in words, such as "0 to 4, 7"."""
     ends = (dict.fromkeys((numbers[0], numbers[-1])) for numbers in ranges)
     return ", ".join(" to ".join(map(str, both)) for both in ends)
 
@@ -176,7 +177,7 @@ def _check_disjoint(before: _Shard, after: _Shard) -> None:
 
 
 def _joined(ranges: Iterable[range]) -> list[range]:
-    """Increasing ranges, one where they follow each other."""
+    """Joins adjacent ones of increasing ranges."""
     found: list[range] = []
     for numbers in ranges:
         if found and found[-1].stop == numbers.start:

@@ -1,13 +1,13 @@
 """Ticket files: a level's tickets, portable, readable with NumPy alone.
 
-`numpy.load("level_03.npz")` gives, for every leaf of the params (leading axis R, the
+`numpy.load("level_03.npz")` returns, for every leaf of the params (leading axis R, the
 replicates):
 
 - `weights/<path>`: float32[R, ...], the weights the level starts from, 0 where pruned;
 - `mask/<path>`: uint8[R, ceil(size / 8)], the mask bit-packed in C order (`np.packbits`);
 
-and `provenance`, a JSON text: level, rewind step, config, package version, the number of
-the first replicate, the shape of an input, and the shapes and dtypes of the leaves.
+and `provenance`, a JSON text. It holds level, rewind step, config, package version, the
+number of the first replicate, an input's shape, and the shapes and dtypes of the leaves.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ def save(
 ) -> None:
     """Writes the tickets of all replicates at one level; the .npz file appears whole.
 
-    Params are the weights that the level starts from; they and the masks have a leading
-    axis R. Provenance is what can be written as JSON.
+    Params are the weights that the level starts from. Params and masks have a leading
+    axis R. JSON must be able to hold the provenance.
     """
     weights, kept = map(masks_lib.named_leaves, jax.device_get((params, masks)))
     shapes = {name: mask.shape[1:] for name, mask in kept}
@@ -53,18 +53,18 @@ def save(
 
 
 class NoReplicate(UserError, IndexError):
-    """A replicate that a ticket file has not."""
+    """A replicate that a ticket file does not hold."""
 
 
 def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, Any]]:
-    """One replicate's ticket: params and masks as nested dicts, and its provenance.
+    """Returns one replicate's ticket: params and masks as nested dicts, and provenance.
 
-    A shard of a study has its replicates' own numbers, such as 10 to 14.
+    In a shard, replicates keep their numbers in the study, such as 10 to 14.
 
     Raises:
       FileNotFoundError: if there is no such file.
       NoReplicate: if the file has no such replicate.
-      DamagedFile: if the file is not what was written.
+      DamagedFile: if the file is not as it was written.
     """
     with _opened(path) as (arrays, leaves, provenance):
         first = provenance.get("first_replicate", 0)
@@ -85,7 +85,7 @@ def load(path: pathlib.Path, replicate: int) -> tuple[Params, Masks, dict[str, A
 
 
 def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """All replicates' masks by path, bool[R, ...], and the provenance; no weights.
+    """Returns all replicates' masks by path, bool[R, ...], and the provenance.
 
     Raises what `load` does.
     """
@@ -100,7 +100,7 @@ def load_masks(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any
 def load_all(
     path: pathlib.Path,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """All replicates' weights and masks by path, [R, ...]; raises what `load` does."""
+    """Returns all weights and masks by path, [R, ...]; raises what `load` does."""
     with _opened(path) as (arrays, leaves, _):
         weights = {
             name: arrays.read(f"weights/{name}").view(leaf.dtype)
@@ -114,10 +114,10 @@ def load_all(
 
 
 def merged(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Masks of all replicates, bool[R, ...], of those of a study's shards, in order.
+    """Returns the masks of all replicates, bool[R, ...], from those of shards, in order.
 
     Raises:
-      ValueError: if they are not of the same leaves and shapes.
+      ValueError: if their leaves or shapes differ.
     """
     if any(shard.keys() != shards[0].keys() for shard in shards):
         raise ValueError("masks of other leaves than another shard's")
@@ -128,7 +128,7 @@ def merged(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _opened(
     path: pathlib.Path,
 ) -> Iterator[tuple[Arrays, dict[str, Header], dict[str, Any]]]:
-    """Its arrays, the leaves of one replicate by name, and the provenance; checked."""
+    """Yields its checked arrays, one replicate's leaves by name, and the provenance."""
     content = io.BytesIO(read_sealed(path))
     try:
         with npz.opened(content) as arrays:
@@ -144,7 +144,7 @@ def _num_replicates(headers: Mapping[str, Header]) -> int:
 
 
 def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]:
-    """The provenance, and the leaves of one replicate that it speaks of, by name."""
+    """The provenance, and the leaves of one replicate that it lists, by name."""
     try:
         provenance = json.loads(str(arrays.read("provenance")))
         index(provenance.get("first_replicate", 0))
@@ -152,13 +152,13 @@ def _read_provenance(arrays: Arrays) -> tuple[dict[str, Any], dict[str, Header]]
             name: Header(np.dtype(provenance["dtypes"][name]), tuple(map(index, shape)))
             for name, shape in provenance["shapes"].items()
         }
-    # The last of them by dtypes such as "float32,(", which NumPy parses as Python.
+    # NumPy parses a dtype such as "float32,(" as Python, hence the SyntaxError.
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
         raise NpzError(f"its provenance is not that of tickets; {error!r}") from None
 
 
 def _check_headers(headers: dict[str, Header], leaves: dict[str, Header]) -> None:
-    """Raises an `NpzError` where arrays are not those that the provenance has."""
+    """Raises an `NpzError` if arrays are not those that the provenance lists."""
     kinds = ("weights", "mask")
     names = {"provenance", *(f"{kind}/{name}" for kind in kinds for name in leaves)}
     if not leaves or headers.keys() != names:

@@ -1,6 +1,6 @@
-"""Trackers: what is measured, for TensorBoard, Weights & Biases or Trackio to show.
+"""Trackers: logs curves to TensorBoard, Weights & Biases or Trackio.
 
-Each arm at a level is one run, of the means over its replicates.
+Each arm at a level is one run. It holds the means over the arm's replicates.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ class TrackerError(UserError):
 
 
 class Tracker(Protocol):
-    """One run of a study, open to be logged, such as "ticket/level_01"."""
+    """An open run of a study, such as "ticket/level_01"."""
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Adds values by tag, such as "test/loss", of the next step."""
+        """Adds the values of the next step by tag, such as "test/loss"."""
 
     def finish(self) -> None:
         """Closes the run."""
@@ -39,19 +39,19 @@ class _TensorBoard:
     """An event file in tensorboard/ in the workdir, a new one at each start."""
 
     def __init__(self, study: str, root: pathlib.Path, run: str, config: dict[str, Any]):
-        # tensorboardX's SummaryWriter writes in a thread, which dies of a full disk;
-        # then the queue in front of it fills, and the study waits or never exits. This
-        # is the writer inside that thread.
+        # tensorboardX's SummaryWriter writes in a thread, which a full disk kills. Then
+        # its queue fills, and the study waits or never exits. This is the writer inside
+        # that thread.
         from tensorboardX.event_file_writer import EventsWriter
 
         folder = root / "tensorboard" / run
         folder.mkdir(parents=True, exist_ok=True)
-        # Its file name has whole seconds, too few to tell two starts apart.
+        # Its file name has whole seconds: two starts in one second need more.
         self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         self._is_begun = False
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Adds values; TensorBoard drops older ones from the first step on."""
+        """Adds values; TensorBoard drops older values from the first step on."""
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -70,24 +70,24 @@ class _TensorBoard:
 
 
 def _wandb(study: str, root: pathlib.Path, run: str, config: dict[str, Any]) -> Any:
-    """A run of project "lth_jax"; of steps that it has, it keeps the first."""
+    """A run of project "lth_jax"; of two values for a step it keeps the first."""
     import wandb
 
     return wandb.init(
         project="lth_jax",
         group=study,
         name=run,
-        # Without the workdir's name, which may have what an id must not.
+        # Without the workdir's name, which may hold characters that an id must not.
         id=f"{study[-8:]}-{run.replace('/', '-')}",
         config=config,
         dir=str(root),
         resume="allow",
-        reinit="create_new",  # beside others that are open
+        reinit="create_new",  # beside other open runs
     )
 
 
 def _trackio(study: str, root: pathlib.Path, run: str, config: dict[str, Any]) -> Any:
-    """A run of project "lth_jax", beside others that are open."""
+    """A run of project "lth_jax", beside other open runs."""
     import trackio
 
     name = f"{study}/{run}"
@@ -96,8 +96,9 @@ def _trackio(study: str, root: pathlib.Path, run: str, config: dict[str, Any]) -
     )
 
 
-# By the field of `log`, which is also the extra: the package that it needs, and what
-# opens a run, new or begun before: of a study, its workdir, the run, the study's config.
+# By the field of `log`, which is also the extra's name: the package that it needs, and
+# the function that opens or resumes a run. It takes the study's name, its workdir, the
+# run's name and the study's config.
 _TRACKERS: dict[str, tuple[str, Callable[..., Tracker]]] = {
     "tensorboard": ("tensorboardX", _TensorBoard),
     "wandb": ("wandb", _wandb),
@@ -106,10 +107,10 @@ _TRACKERS: dict[str, tuple[str, Callable[..., Tracker]]] = {
 
 
 def check(config: StudyConfig) -> None:
-    """Checks that the packages of the study's trackers are there.
+    """Checks that the packages of the study's trackers are installed.
 
     Raises:
-      TrackerError: saying how to install one.
+      TrackerError: if one is missing; it says how to install the package.
     """
     for name, (package, _) in _TRACKERS.items():
         try:
@@ -122,10 +123,10 @@ def check(config: StudyConfig) -> None:
 
 
 class Trackers:
-    """The runs of a study in every tracker that its config names; opens none yet.
+    """The runs of a study in every tracker that its config names; opened at first use.
 
-    What is logged is noted in trackers.json, so that each step is logged once, though
-    segments are trained again after a kill. Raises TrackerError, as `check` does.
+    trackers.json notes what is logged. Each step is therefore logged once, even if a
+    segment is trained again after a kill. Raises TrackerError, as `check` does.
     """
 
     def __init__(self, config: StudyConfig, workdir: Workdir):
@@ -139,14 +140,13 @@ class Trackers:
     def write(
         self, arm: str, level: int, steps: Sequence[int], curves: Mapping[str, np.ndarray]
     ) -> None:
-        """Logs what is new, and finishes the run at its last step.
+        """Logs the new values, and finishes the run at its last step.
 
-        Of all V evaluations: steps, increasing, and curves float[R, V] of R replicates by
-        tags such as "test/loss"; they are NaN where nothing is evaluated yet.
+        `steps` are those of all V evaluations, increasing. `curves` are float[R, V], of R
+        replicates, by tags such as "test/loss". They are NaN at steps not yet evaluated.
 
         Raises:
-          TrackerError: if a run cannot be opened, or the note of what is logged is
-            damaged.
+          TrackerError: if a run cannot be opened, or trackers.json is damaged.
           OSError: if an event file cannot be written.
         """
         if not self._names:
@@ -171,7 +171,7 @@ class Trackers:
                 self._open.pop(key).finish()
 
     def close(self) -> None:
-        """Finishes the runs that are open."""
+        """Finishes all open runs."""
         while self._open:
             self._open.popitem()[1].finish()
 
@@ -182,13 +182,13 @@ class Trackers:
                 self._open[name, run] = start(study, self._root, run, self._config)
             except OSError:
                 raise
-            except Exception as error:  # such as no login: of whatever type it has there
+            except Exception as error:  # such as no login; each package has its own types
                 raise TrackerError(f"log.{name}: True; {error}") from error
         return self._open[name, run]
 
 
 def _read_note(path: pathlib.Path) -> dict[str, Any]:
-    """What was logged already; {} before anything."""
+    """The steps already logged; {} if there are none."""
     if not path.exists():
         return {}
     try:

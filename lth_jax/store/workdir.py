@@ -1,4 +1,4 @@
-"""Workdir: where a study's files lie, and what it notes of itself."""
+"""Workdir: the paths of a study's files, its config and its environment."""
 
 import dataclasses
 import json
@@ -17,10 +17,10 @@ class WorkdirError(UserError):
 
 
 class Workdir:
-    """The paths in a study's folder; nothing else knows their names.
+    """The paths in a study's folder; only this class knows the file names.
 
-    `init` is the checkpoint of the original inits; `rewind` is that of the dense nets at
-    the rewind step, where that is not 0.
+    `init` is the checkpoint of the original inits. `rewind` is that of the dense nets at
+    the rewind step, if that is not 0.
     """
 
     def __init__(self, root: pathlib.Path):
@@ -42,43 +42,43 @@ class Workdir:
         self.folders = (self.records, self.tickets, self.weights, self.checkpoints)
 
     def ticket(self, level: int) -> pathlib.Path:
-        """The ticket file of a level."""
+        """Returns the path of a level's ticket file."""
         return self.tickets / f"level_{level:02d}.npz"
 
     def weight_histograms(self, level: int) -> pathlib.Path:
-        """How the tickets' surviving weights are spread at a level."""
+        """Returns the path of the tickets' weight histograms at a level."""
         return self.weights / f"level_{level:02d}.npz"
 
     def side_files(self, level: int) -> list[pathlib.Path]:
-        """What a level's tickets leave beside records and checkpoints."""
+        """Returns the files of a level's tickets beside records and checkpoints."""
         return [self.ticket(level), self.weight_histograms(level)]
 
     def analysis(self, name: str) -> pathlib.Path:
-        """What an analysis found."""
+        """Returns the path of an analysis's findings."""
         return self.analyses / f"{name}.json"
 
     def level(self, level: int) -> pathlib.Path:
-        """The checkpoint of the tickets at the end of a level."""
+        """Returns the path of the tickets' checkpoint at the end of a level."""
         return self.checkpoints / f"level_{level:02d}"
 
     def pruned_from(self, level: int) -> pathlib.Path:
-        """The checkpoint of a level's tickets where masks are pruned before its end."""
+        """Returns the path of the tickets' checkpoint at `prune.at`, before the end."""
         return self.checkpoints / f"pruned_from_{level:02d}"
 
     def in_training(self, arm: str, level: int) -> pathlib.Path:
-        """The folder of the checkpoints of an arm that trains at a level."""
+        """Returns the folder of the checkpoints of an arm that trains at a level."""
         return self.checkpoints / f"in_training_{level:02d}-{arm}"
 
     def all_in_training(self) -> list[pathlib.Path]:
-        """All such folders that are there."""
+        """Returns all such folders that exist."""
         return sorted(self.checkpoints.glob("in_training_*"))
 
 
 def read_environment(workdir: Workdir) -> dict[str, Any]:
-    """Where a study began, with what, and its "data_note" (see `Source`); {} before.
+    """Returns the environment a study began in, with "data_note" (see `Source`), or {}.
 
     Raises:
-      WorkdirError: if the file that says so is damaged, or gone.
+      WorkdirError: if its file is damaged or lost.
     """
     path = workdir.environment
     if not path.exists() and is_lost(path):
@@ -87,7 +87,7 @@ def read_environment(workdir: Workdir) -> dict[str, Any]:
 
 
 def read_config(workdir: Workdir) -> StudyConfig:
-    """The config that a workdir's study was begun with.
+    """Returns the config of a workdir's study.
 
     Raises:
       WorkdirError: if there is no study, or its config is damaged.
@@ -101,7 +101,7 @@ def read_config(workdir: Workdir) -> StudyConfig:
 
 
 def _object(path: pathlib.Path) -> dict[str, Any]:
-    """What a JSON file holds, if it is an object."""
+    """The object in a JSON file."""
     try:
         found = json.loads(read_sealed(path))
     except DamagedFile as error:
@@ -116,9 +116,9 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
 def differing(
     theirs: StudyConfig, ours: StudyConfig, may_differ: tuple[str, ...]
 ) -> dict[str, tuple[Any, Any]]:
-    """Both values of the fields that differ, by dotted name.
+    """Returns both values of each field that differs, by dotted name.
 
-    `may_differ` are how the names begin of those that are left out.
+    `may_differ` holds the prefixes of fields that are not compared.
     """
     before, now = (dotted(dataclasses.asdict(x)) for x in (theirs, ours))
     return {
@@ -129,6 +129,6 @@ def differing(
 
 
 def dotted(values: dict[str, Any]) -> dict[str, Any]:
-    """Nested values by their dotted names, such as "prune.fraction"."""
+    """Returns nested values by their dotted names, such as "prune.fraction"."""
     flat: dict[str, Any] = flatten_dict(values, sep=".")  # type: ignore[no-untyped-call]
     return flat
