@@ -2,11 +2,9 @@
 
 import os
 
-# Before jax is imported anywhere. Tests compile far more than they run, so code that is
-# not optimised is there sooner; what commands do in processes of their own is optimised.
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-)
+from support import xla
+
+os.environ["XLA_FLAGS"] = xla.flags(4)  # before jax is imported anywhere
 
 import contextlib
 import dataclasses

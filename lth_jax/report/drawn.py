@@ -76,13 +76,14 @@ def note(workdir: Workdir, before: dict[str, Any]) -> None:
 def _read(workdir: Workdir) -> list[pathlib.Path]:
     """The files that a report reads."""
     folders = workdir.records, workdir.tickets, workdir.weights, workdir.analyses
-    found = [path for folder in folders for path in folder.glob("*")]
+    found = [path for folder in folders for path in folder.glob("[!.]*")]
     return [workdir.config, workdir.environment, *filter(pathlib.Path.is_file, found)]
 
 
 def _written(workdir: Workdir) -> list[pathlib.Path]:
     """The files that it writes."""
-    return [workdir.page, workdir.table, workdir.verdict, *workdir.figures.glob("*")]
+    figures = workdir.figures.glob("*.p[nd][gf]")  # not what others write at once
+    return [workdir.page, workdir.table, workdir.verdict, *figures]
 
 
 def _digests(workdir: Workdir, paths: Iterable[pathlib.Path]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from support import xla
 from support.paths import ROOT
 
 # What the commands share; none of it makes threads before it computes.
@@ -103,12 +104,11 @@ def free_port() -> int:
 
 
 def _start_module(num_devices: int, module: str, *arguments) -> subprocess.Popen:
-    flags = f"--xla_force_host_platform_device_count={num_devices}"
     path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path},
+        env={**os.environ, "XLA_FLAGS": xla.flags(num_devices), "PYTHONPATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
