@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
         return tuple(getattr(self, field) for field in fields)
 
     def for_learning(self) -> tuple[Any, ...]:
-        """The first arguments of `supermask` and `edge_popup`, for the net at its init."""
+        """The first arguments of `supermask` and `edge_popup`, with the net's init."""
         apply, batches, examples = self.need("apply", "batch_indices", "examples")
         init = self.init_params, self.init_batch_stats
         return apply, *init, batches, examples, self.key
@@ -58,7 +58,7 @@ class Criterion:
 
     # Pure. Returns leaves like the params; the lowest scores are removed first.
     scores: Callable[[Evidence], Scores]
-    looks: str = "end"  # the net it reads: trained ("end"), untrained ("init"), "nothing"
+    looks: str = "end"  # reads the trained net ("end"), the one at "init", or "nothing"
     one_shot: bool = False  # whether it prunes straight to a density, before training
     at_data: bool = False  # whether it needs examples
     learns: bool = False  # whether it trains scores at the init, on all examples
