@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-# Measured on 2 cores with 1 MB of L2 each and 32 MB of shared L3: sizes from 2.5 to 5 MB
+# Measured on 2 cores with 1 MB of L2 each and 32 MB of shared L3. Sizes from 2.5 to 5 MB
 # take the same time. Twice that size, or all patches at once, takes twice the time.
 _PATCH_BYTES = 4_000_000
 # With 2x2 output pixels and 512 channels, patches are 80 times as fast as XLA's own

@@ -59,7 +59,7 @@ def compact(
 
     It lacks the units that reach no logit, and those that no input reaches. The latter
     are constant. The layers that read them add their part in the bias. A layer without
-    bias reads a single unit that is always 1 instead, and so does a padded convolution,
+    bias reads a single unit that is always 1 instead. A padded convolution also does,
     since its border reads zeros. A unit that is 0 for every input is always removed.
 
     Some units stay. On a residual stream a channel is removed only if it is 0 or unread

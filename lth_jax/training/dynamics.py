@@ -95,7 +95,7 @@ def sparse_evolution(
     Before steps every, 2 every, and so on below end_step, each leaf drops the fraction,
     in (0, 1), of its weights. The paper has an epoch between updates. It drops the
     fraction of positive and of negative weights separately, and draws the values of new
-    weights; here these start at 0, as in Evci et al. 2020.
+    weights. Here new weights start at 0, as in Evci et al. 2020.
 
     Raises:
       ValueError: on another fraction, or in an update without a key.
