@@ -1,11 +1,10 @@
-"""Layout: how the units of a net connect.
+"""Layout: how the units of a net connect. Each model family says its own.
 
-A module, also your own, returns its layout from a method `layout()`. For smaller nets it
-needs a method `resized(sizes)`, which returns the same module with these numbers of
-units, by place.
+A module of one's own says it by a method `layout()`; for smaller nets of its kind it has
+`resized(sizes)` beside, to the same module with other numbers of units by place.
 
-Operations on single units (max pools, averages, flattening, dropout) do not appear. They
-change neither which units depend on which, nor a value that is the same at all pixels.
+What keeps a unit a unit (max pools, averages, flattening, dropout) does not appear: it
+changes neither which units depend on which, nor a value that is everywhere the same.
 """
 
 from collections.abc import Iterable
@@ -20,43 +19,43 @@ INPUTS = "inputs"  # the place of the inputs: channels, or the features of a den
 class Layer(NamedTuple):
     """A kernel, and the leaves that belong to it.
 
-    Its leaves are those of one module: a kernel, and a bias if it has one. It reads the
-    units of a place. A dense layer may read a flattened place, with the units of one
-    pixel after the other. A group of a grouped convolution reads the units of its group.
-    A convolution of one pixel reads every pixel. The batch normalisation has scale and
+    Its leaves are those of one module: a kernel and, where it has one, a bias. What it
+    reads are the units of a place or, of a dense layer that reads a flattened place,
+    those of one pixel after the other; of a grouped convolution those of its group. A
+    convolution of one pixel reads every pixel. The batch normalisation has scale and
     offset, and adds `models.layers.EPSILON` to variances.
     """
 
     name: str  # its path
-    reads: str  # the name of the place that it reads
+    reads: str  # a place
     norm: str | None = None  # the path of the batch normalisation that follows it
-    axes: Axes | None = None  # of the kernel; None: those of `leaves.axes_of`
+    axes: Axes | None = None  # of the kernel; None: what `leaves.axes_of` tells
 
 
 class Place(NamedTuple):
     """The units (neurons, channels) at one place of a net.
 
-    They are the ReLU of the sum of all layers that write to them. The last place holds
-    the logits, and has no ReLU.
+    They are the ReLU of the sum of all that writes to them; without it in the last
+    place, which holds the logits.
     """
 
     name: str  # of the layer, or of the residual block
-    layers: tuple[Layer, ...]  # the layers that write to it
-    skip: str | None = None  # the place that a residual connection adds without change
+    layers: tuple[Layer, ...]  # that write to it
+    skip: str | None = None  # the place that a residual connection adds as it is
 
 
 Layout = tuple[Place, ...]  # each place after those that it reads; the output last
 
 
 class NoLayout(UserError, ValueError):
-    """A net has no layout where one is needed."""
+    """A net that does not say how its units connect, where that is needed."""
 
 
 def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> Layout:
-    """The layout of a module of linen or nnx; an error says that `what` needs it.
+    """The layout of a module of linen or nnx, which `what` needs, for the message.
 
     Raises:
-      NoLayout: if the module is a class, or lacks one of these methods.
+      NoLayout: if the module has not all of these methods, or is a class.
     """
     for method in methods:
         if isinstance(module, type) or not hasattr(module, method):
@@ -69,9 +68,9 @@ def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> L
 
 
 def chain(layers: Iterable[tuple[Any, ...]]) -> Layout:
-    """The layout of a plain net, in which each layer reads the layer before.
+    """The layout of a plain net, each layer of which reads the last.
 
-    `layers` has (name, norm) or (name, norm, axes) of each, as in `Layer`.
+    Of each (name, norm) or (name, norm, axes), as in `Layer`.
     """
     places, reads = [], INPUTS
     for name, *others in layers:
@@ -86,7 +85,7 @@ def layers_of(layout: Layout) -> list[Layer]:
 
 
 def check_order(layout: Layout) -> None:
-    """Checks that places read only earlier places, and that no name is there twice.
+    """Checks that places read only earlier ones, and that each name is of one thing.
 
     Raises:
       ValueError: naming the place or layer that is wrong.
@@ -124,7 +123,7 @@ def _listed(layout: Any) -> Any:
 def streams(layout: Layout) -> dict[str, str]:
     """The residual stream of each place, by the name of the stream's first place.
 
-    The places of a stream share their units. A place on no stream is its own stream.
+    The places of a stream have their units in common; a place alone is its own stream.
     """
     found = {INPUTS: INPUTS}
     for place in layout:
@@ -133,7 +132,7 @@ def streams(layout: Layout) -> dict[str, str]:
 
 
 def free_places(layout: Layout) -> list[Place]:
-    """The hidden places that one layer writes, and that are on no residual stream."""
+    """Hidden places whose units one layer writes, and no residual connection ties."""
     shared = list(streams(layout).values())
     return [
         place
@@ -143,7 +142,7 @@ def free_places(layout: Layout) -> list[Place]:
 
 
 def readers(layout: Layout, place: str) -> list[tuple[Layer, str]]:
-    """The layers that read a place, each with the place that it writes to."""
+    """The layers that read a place, each with the place it writes to."""
     return [
         (layer, target.name)
         for target in layout

@@ -1,8 +1,8 @@
 """Leaves: which leaves of the params are weights, and what their axes mean.
 
-Paths and shapes tell this. If modules are nodes of the pytree (equinox), their classes
-also tell it. Weights are `kernel` in linen and nnx and `w` in haiku, with shape
-[pixels..., in, out]. In equinox they are `weight`, with shape [out, in, pixels...].
+Told by path and shape and, where modules are nodes of the pytree (equinox), by their
+classes. linen and nnx name weights `kernel`, haiku `w`, both [pixels..., in, out];
+equinox names them `weight`, [out, in, pixels...].
 """
 
 import math
@@ -12,20 +12,20 @@ from typing import Any, NamedTuple
 
 import jax
 
-# Words in the names of leaves that shift, scale or look up instead of multiplying.
+# Words in the names of what shifts, scales or looks up instead of multiplying.
 _OFFSETS = {"bias", "offset", "beta"}
 _SHIFTS = _OFFSETS | {"scale", "gamma", "cls", "token", "tokens"}
 _LOOKUPS = {"emb", "embed", "embedding", "embeddings", "wte", "wpe"}
 _NORMS = {"norm", "layernorm", "batchnorm", "groupnorm", "rmsnorm", "ln", "bn", "gn"}
 _ATTENTION = {"attention", "attn", "att", "mha"}
-_CONTRACTIONS = {"general", "einsum"}  # layers that contract any axes
+_CONTRACTIONS = {"general", "einsum"}  # of any axes
 
 
 class Path(str):
-    """The path of a leaf, such as "dense_0/kernel".
+    """Where a leaf is, such as "dense_0/kernel".
 
     Attributes:
-      owner: the class of the leaf's module, if the module is a node of the pytree.
+      owner: the class of the module that has it, where that is a node of the pytree.
     """
 
     owner: type | None
@@ -38,9 +38,9 @@ class Path(str):
 
 
 class Axes(NamedTuple):
-    """The axes of a weight along which a unit reads, and those that number the units.
+    """Along which axes of a weight a unit reads, and which axes number the units.
 
-    All other axes are pixels. Axes count from 0, and negative axes from the end.
+    All others are pixels. They count from 0, or, below it, from the end.
     """
 
     inputs: tuple[int, ...]
@@ -56,20 +56,20 @@ class Axes(NamedTuple):
         return self.ordered(leaf).reshape(math.prod(shape[:-2]), *shape[-2:])
 
     def shape(self, leaf: Any) -> tuple[int, ...]:
-        """The numbers (pixels..., inputs, units)."""
+        """(pixels..., inputs, units): the number of each."""
         read, units = (math.prod(leaf.shape[a] for a in axes) for axes in self)
         return (*(leaf.shape[axis] for axis in self.pixels(leaf.ndim)), read, units)
 
     def pixels(self, ndim: int) -> list[int]:
-        """The axes that are pixels."""
+        """The other axes."""
         return self._order(ndim)[: ndim - len(self.inputs + self.units)]
 
     def ascending(self, ndim: int) -> "Axes":
-        """The same axes, counted from 0 and in their order in the leaf."""
+        """The same, counted from 0 and in their order in the leaf."""
         return Axes(*(tuple(sorted(axis % ndim for axis in axes)) for axes in self))
 
     def restored(self, matrices: Any, shape: tuple[int, ...]) -> Any:
-        """A leaf of this shape; undoes `matrices`."""
+        """A leaf of this shape from what `matrices` gave."""
         order = self._order(len(shape))
         back = [order.index(axis) for axis in range(len(shape))]
         return matrices.reshape([shape[axis] for axis in order]).transpose(back)
@@ -79,7 +79,7 @@ class Axes(NamedTuple):
         return [axis for axis in range(ndim) if axis not in named] + named
 
 
-AxesOf = Callable[[str, Any], Axes]  # from (path, leaf) to its axes
+AxesOf = Callable[[str, Any], Axes]  # of (path, leaf)
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -100,7 +100,7 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def check_arrays(name: str, tree: Any) -> None:
-    """Checks that all leaves have shape and dtype; errors begin with `name`.
+    """Checks that all leaves have shape and dtype; `name` is the argument's.
 
     Raises:
       ValueError: naming a leaf that is a number, a function or the like.
@@ -114,45 +114,44 @@ def check_arrays(name: str, tree: Any) -> None:
 
 
 def split(path: str) -> tuple[str, str]:
-    """The path of a leaf's module, and the leaf's name: ("dense_0", "kernel").
+    """The module that a leaf is in, and the leaf's name: ("dense_0", "kernel").
 
-    nnx wraps each param once more, as "value". This part is left out.
+    nnx wraps each param once more, as "value", which is left out.
     """
     *parents, name = _parts(path)
     return "/".join(parents), name
 
 
 def is_offset(path: str) -> bool:
-    """Whether a leaf is added to the units, by its name: a bias or an offset."""
+    """Whether a leaf is added to what units have, by its name: a bias, an offset."""
     name = _parts(path)[-1]
     return name == "b" or bool(_words(name) & _OFFSETS)
 
 
 def multiplies(path: str, leaf: Any) -> bool:
-    """Whether a leaf is a layer's weight; the table of a lookup is one too."""
+    """Whether a leaf is of the weights that a layer has, lookups among them."""
     *parents, name = _parts(path)
     if leaf.ndim < 2 or _words(name) & _SHIFTS:
         return False
-    if name == "b":  # a bias in haiku, or the second matrix of a plain dict
+    if name == "b":  # haiku's bias; the second matrix of many a plain dict
         above = _words(parents[-1]) if parents else set()
         return leaf.size > max(leaf.shape) and not above & _SHIFTS
     return not _kind(path) & _NORMS
 
 
 def default_prunable(path: str, leaf: Any) -> bool:
-    """Whether a leaf multiplies the inputs of a layer: a kernel, in any framework.
+    """Whether a leaf multiplies what a layer reads: a kernel, of whatever framework.
 
-    It is False for a bias, a normalisation, an embedding, a class token, and for a leaf
-    with less than two axes.
+    Never a bias, a normalisation, an embedding, a class token, or less than two axes.
     """
     return multiplies(path, leaf) and not _looks_up(path)
 
 
 def axes_of(path: str, leaf: Any) -> Axes:
-    """The meaning of a weight's axes, by the conventions of its framework.
+    """What the axes of a weight mean, by the conventions of its framework.
 
     Raises:
-      ValueError: naming the leaf, if the conventions do not say.
+      ValueError: naming the leaf, where these do not tell.
     """
     found = told_axes(path, leaf)
     if found is None:
@@ -164,7 +163,7 @@ def axes_of(path: str, leaf: Any) -> Axes:
 
 
 def told_axes(path: str, leaf: Any) -> Axes | None:
-    """As `axes_of`, but None if the conventions do not say."""
+    """As `axes_of`, or None."""
     *parents, name = _parts(path)
     around = set[str]().union(*map(_words, parents))
     above = _words(parents[-1]) if parents else set()
@@ -189,10 +188,10 @@ def told_axes(path: str, leaf: Any) -> Axes | None:
 
 
 def checked_axes(axes: AxesOf, path: str, leaf: Any) -> Axes:
-    """The axes that the function `axes` returns for a leaf, checked.
+    """The axes of a leaf, from whoever tells them.
 
     Raises:
-      ValueError: naming the leaf, on axes that it does not have.
+      ValueError: naming the leaf, on axes that it has not.
     """
     found = axes(path, leaf)
     if not (isinstance(found, tuple) and len(found) == 2):
@@ -210,25 +209,25 @@ def checked_axes(axes: AxesOf, path: str, leaf: Any) -> Axes:
 
 
 def _looks_up(path: str) -> bool:
-    """Whether a leaf is a lookup table, such as an embedding, by words in its names."""
+    """Whether a leaf is looked up in, as embeddings are, by its name or its module's."""
     return bool((_words(_parts(path)[-1]) | _kind(path)) & _LOOKUPS)
 
 
 def _kind(path: str) -> set[str]:
-    """Words of a leaf's module: of its class, and of its name above `weight`."""
+    """Words of the module that a leaf is of: its class, and its name above `weight`."""
     *parents, name = _parts(path)
     owner = _words(getattr(getattr(path, "owner", None), "__name__", ""))
     return owner | (_words(parents[-1]) if parents and name == "weight" else set())
 
 
 def _parts(path: str) -> list[str]:
-    """The names on a path, without the "value" that nnx adds to each."""
+    """The names on a path; nnx wraps each param once more, as "value"."""
     parts = path.split("/")
     return parts[:-1] if len(parts) > 1 and parts[-1] == "value" else parts
 
 
 def _words(name: str) -> set[str]:
-    """The words in a name, in lower case; "MultiHeadAttention_0" has three."""
+    """The lower-case words in a name: of "MultiHeadAttention_0" the three."""
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 

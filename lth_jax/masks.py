@@ -1,7 +1,8 @@
 """Masks: pytrees of booleans with the structure of the params, `True` = kept.
 
-Every leaf of the params has a mask leaf of the same shape. Leaves that are never pruned
-are all `True`. A `Prunable` predicate, which is static, says which leaves may be pruned.
+Every leaf of the params has a mask leaf of the same shape; leaves that are never
+pruned are all `True`. Which leaves may be pruned at all is a separate, static
+question, answered by a `Prunable` predicate.
 """
 
 from collections.abc import Callable, Collection
@@ -51,7 +52,7 @@ def prunable_leaves(
 ) -> list[tuple[str, Any]]:
     """The prunable leaves of a pytree with their paths, in `tree_flatten` order.
 
-    Leaves without an entry are not prunable.
+    Leaves without an entry are none.
 
     Raises:
       ValueError: if the predicate admits no leaf, or a leaf is no array.
@@ -68,10 +69,10 @@ def prunable_leaves(
 def map_prunable(
     fn: Callable[..., jax.Array], prunable: Prunable, tree: Any, *others: Any
 ) -> Any:
-    """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; other leaves stay.
+    """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    Leaves without an entry stay too. i is the leaf's place in `tree_flatten` order, which
-    a key can be folded with.
+    Leaves without an entry stay too; i is the leaf's place in `tree_flatten` order, to
+    tell keys apart.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [
@@ -82,11 +83,7 @@ def map_prunable(
 
 
 def full(params: Params) -> Masks:
-    """The dense net's masks: bool leaves like the params, `True` everywhere.
-
-    Raises:
-      ValueError: naming a leaf that is no array.
-    """
+    """The dense net's masks: `True` everywhere; a ValueError names what is no array."""
     check_arrays("params", params)
     return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
 
@@ -94,7 +91,7 @@ def full(params: Params) -> Masks:
 def check(masks: Masks, params: Params) -> None:
     """Asserts that masks fit params: structure, shapes, and `bool` leaves.
 
-    It reads shapes and dtypes alone, and therefore costs nothing at run time under `jit`.
+    Free at run time under `jit`: it looks at shapes and dtypes only.
 
     Raises:
       AssertionError: naming the leaf that does not fit.
@@ -112,14 +109,14 @@ def check(masks: Masks, params: Params) -> None:
 def apply(masks: Masks, params: Params) -> Params:
     """Params with every pruned entry exactly 0, the others bit for bit the same.
 
-    It uses `where` and no product, since 0 * NaN is NaN and -1 * 0 is -0.
+    `where` rather than a product: 0 * NaN is NaN, and -1 * 0 is -0.
     """
     check(masks, params)
     return jax.tree.map(lambda m, p: jnp.where(m, p, _zero(p.dtype)), masks, params)
 
 
 def _zero(dtype: Any) -> jax.Array:
-    """The 0 of a dtype, or of JAX's dtype in its place without 64 bits."""
+    """The 0 of a dtype, or of what JAX has for it without 64 bits."""
     own: Any = jax.dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True)
     return jnp.zeros((), own)
 
@@ -127,7 +124,7 @@ def _zero(dtype: Any) -> jax.Array:
 def layer_counts(
     masks: Masks, prunable: Prunable = default_prunable
 ) -> dict[str, LayerCount]:
-    """The numbers of weights, kept and in all, of each prunable leaf (on the host)."""
+    """Weights kept and in all, for each prunable leaf, by path (on the host)."""
     return {
         path: LayerCount(int(np.count_nonzero(np.asarray(mask))), mask.size)
         for path, mask in prunable_leaves(masks, prunable)
@@ -135,7 +132,7 @@ def layer_counts(
 
 
 def total_count(masks: Masks, prunable: Prunable = default_prunable) -> LayerCount:
-    """The numbers of weights, kept and in all, of all prunable leaves (on the host)."""
+    """Weights kept and in all, over all prunable leaves (on the host)."""
     counts = layer_counts(masks, prunable).values()
     return LayerCount(sum(c.kept for c in counts), sum(c.total for c in counts))
 
@@ -147,13 +144,13 @@ def density(masks: Masks, prunable: Prunable = default_prunable) -> float:
 
 
 def union(a: Masks, b: Masks) -> Masks:
-    """The masks that keep the weights kept by either."""
+    """Kept in either."""
     check(a, b)
     return jax.tree.map(jnp.logical_or, a, b)
 
 
 def intersection(a: Masks, b: Masks) -> Masks:
-    """The masks that keep the weights kept by both."""
+    """Kept in both."""
     check(a, b)
     return jax.tree.map(jnp.logical_and, a, b)
 
@@ -161,7 +158,7 @@ def intersection(a: Masks, b: Masks) -> Masks:
 def overlap(a: Masks, b: Masks, prunable: Prunable = default_prunable) -> float:
     """Jaccard index of two masks over the prunable leaves, in [0, 1].
 
-    It is 1.0 if both keep no weight.
+    1.0 where both keep nothing.
     """
     both = total_count(intersection(a, b), prunable).kept
     either = total_count(union(a, b), prunable).kept
@@ -169,7 +166,7 @@ def overlap(a: Masks, b: Masks, prunable: Prunable = default_prunable) -> float:
 
 
 def is_subset(a: Masks, b: Masks) -> bool:
-    """Whether `b` keeps every weight that `a` keeps (on the host)."""
+    """Whether all that `a` keeps, `b` keeps too (on the host)."""
     check(a, b)
     return all(
         not np.any(np.asarray(x) & ~np.asarray(y))

@@ -1,7 +1,7 @@
-"""Npz: the arrays of an untrusted .npz file.
+"""Npz: the arrays of an .npz file that nobody vouches for.
 
-`numpy.load` trusts the headers of a file, and unpacks all of it: 4 MB can become 4 GB.
-Here the size of a member is known before it is read, and can be checked.
+`numpy.load` believes what a file says of itself, and unpacks what it holds: 4 MB can
+become 4 GB. Here a member's size is known, and can be checked, before it is read.
 """
 
 import contextlib
@@ -18,31 +18,31 @@ import numpy as np
 from lth_jax.errors import UserError
 
 _SUFFIX = ".npy"
-_MOST_EXPANSION = 1032  # deflate packs 258 bytes in 2 bits or more
+_MOST_EXPANSION = 1032  # of deflate: 258 bytes take 2 bits or more
 _HEADER_BYTES = 2**14  # NumPy writes, and reads, headers of up to 10,000
 
 
 class NpzError(UserError):
-    """A file is no whole .npz file of plain arrays; the message does not name it."""
+    """A file that is no whole .npz file of plain arrays; the message does not name it."""
 
 
 class Header(NamedTuple):
-    """The dtype and shape in the header of a member."""
+    """What a member says that it holds."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
 
     @property
     def num_bytes(self) -> int:
-        """The size of the array in bytes; a Python integer, which never overflows."""
+        """The size of the array in memory; a Python integer, which never overflows."""
         return int(self.dtype.itemsize) * math.prod(self.shape)
 
 
 class Arrays:
-    """The arrays of an open .npz file; `headers` has their headers by name, in order."""
+    """The arrays of an open .npz file; `headers` has those by name, in their order."""
 
     def __init__(self, file: zipfile.ZipFile, num_bytes: int):
-        """Reads only the headers of a file of `num_bytes`."""
+        """Reads the headers, and nothing else, of a file of so many bytes."""
         members = [x for x in file.infolist() if x.filename.endswith(_SUFFIX)]
         # Members that share their bytes, or that deflate cannot have packed, are bombs.
         if sum(x.compress_size for x in members) > num_bytes:
@@ -56,29 +56,29 @@ class Arrays:
             self.headers[name] = _header(file, member)
 
     def read(self, name: str) -> np.ndarray:
-        """The array of a name, with the dtype and shape of its header.
+        """The array of a name, of the dtype and the shape that its header says.
 
         Raises:
-          NpzError: if the array is missing or damaged.
+          NpzError: if it is not there, or damaged.
         """
         if name not in self.headers:
             raise NpzError(f"no array {name!r}; there are {[*self.headers]}")
         with _told(name), self._file.open(name + _SUFFIX) as stream:
             array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-            stream.read(1)  # reaches the end, where zipfile compares checksums
+            stream.read(1)  # the end, where zipfile compares checksums
         return array
 
 
 @contextlib.contextmanager
 def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Arrays]:
-    """A context with the arrays of a file; headers are checked, arrays read on demand.
+    """The arrays of a file, whose headers are checked; none is read before it is asked.
 
-    No array takes more memory than 1,032 times the file, and none has Python objects. A
-    caller that expects certain arrays should compare `headers` with them before reading.
+    No array takes more memory than 1,032 times the file, and none has Python objects.
+    Who knows what must be there compares `headers` with it before reading.
 
     Raises:
-      NpzError: if it is no .npz file, if members do not fit their headers, or if they are
-        packed in another way than by `numpy.savez` and `savez_compressed`.
+      NpzError: if it is no .npz file, if members do not hold what their headers say, or
+        if they are packed otherwise than by `numpy.savez` and `savez_compressed`.
       OSError: if a path cannot be opened.
     """
     with contextlib.ExitStack() as stack:
@@ -94,17 +94,13 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Arrays]:
 
 
 def _open(path: pathlib.Path) -> IO[bytes]:
-    if not path.is_file() and path.exists():  # a read from a pipe would wait
+    if not path.is_file() and path.exists():  # a pipe would be waited for
         raise OSError(f"{path} is no file")
     return path.open("rb")
 
 
 def _header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
-    """The header of a member, which must agree with the size in the zip directory.
-
-    Raises:
-      NpzError: if it does not agree, or is damaged.
-    """
+    """What a member says that it holds, which must be what the directory says."""
     name = member.filename.removesuffix(_SUFFIX)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NpzError(f"{name!r} is neither stored nor deflated")
@@ -135,10 +131,10 @@ def _header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
 
 @contextlib.contextmanager
 def _told(name: str | None = None) -> Iterator[None]:
-    """A context that turns any error of zipfile, zlib or NumPy into an NpzError."""
+    """What zipfile, zlib and NumPy raise of damaged bytes, a dozen kinds, as one."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # NumPy warns of headers that it had to guess
+            warnings.simplefilter("error")  # NumPy's, of headers that it had to guess
             yield
     except NpzError:
         raise

@@ -1,4 +1,4 @@
-"""Registry: objects of one kind by name, from the package or from your own modules."""
+"""Registry: things of one kind by name, the package's own and anyone's."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +11,11 @@ _GIVEN = "given"
 
 
 class UnknownName(UserError, ValueError):
-    """A name finds nothing; the message begins with the name, not with a field."""
+    """A name that finds nothing; the text begins after the name of what was asked."""
 
 
 def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> Any:
-    """A registry's `made`: checks that an object can be called, and passes it to `kind`.
-
-    An object that already is of `kind` is returned as it is.
-    """
+    """Makes a registry's `made` of what can be called, given to its kind if not of it."""
 
     def made(found: Any) -> Any:
         if isinstance(kind, type) and isinstance(found, kind):
@@ -31,13 +28,13 @@ def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> A
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """The package's own objects of one kind by name; `find` also imports others.
+    """The package's own things of one kind by name; `find` also imports others.
 
     Args:
-      kind: one word for the kind, such as "model".
-      own: the package's objects, by name.
-      made: turns an imported object into one of this kind, such as a plain function into
-        a `Criterion`; raises TypeError with the requirement if that is impossible.
+      kind: what they are, in one word, such as "model".
+      own: by name.
+      made: what was imported to a thing of this kind, such as a plain function to a
+        `Criterion`; raises TypeError, saying what is wanted, where it cannot be one.
 
     Example: `MODELS.find("lenet")`, `MODELS.find("my_package.my_nets:MyNet")`.
     """
@@ -60,10 +57,10 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._own)
 
     def find(self, name: str) -> T:
-        """The object of a name, or of `package.module:name`, which it imports.
+        """The thing of a name, or of `package.module:name`, which is imported.
 
         Raises:
-          UnknownName: with the known names, or with the error of the import.
+          UnknownName: with the names that there are, or what could not be imported.
         """
         known = self._given | self._own
         if name in known:
@@ -87,15 +84,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def give(self, thing: Any, name: str | None = None) -> str:
         """Names an object, so that `find` finds it in this process.
 
-        A string is a name already, and is returned. By default the name is that of the
-        class or function.
+        A string is a name already; the default one is that of the class or function.
 
         Returns:
-          `package.module:name` for a class or function that can be imported, which other
-          processes find too; otherwise a name that begins with "given:".
+          `package.module:name` of a class or function that can be imported, which other
+          processes find too; otherwise a name that tells what was given.
 
         Raises:
-          UnknownName: if the object is not of this kind.
+          UnknownName: if it is no thing of this kind.
         """
         if isinstance(thing, str):
             return thing

@@ -1,6 +1,6 @@
-"""Removal: removes an exact number of the lowest-scored weights of a whole pytree.
+"""Removal: the lowest-scored weights of a whole pytree, exactly as many as asked.
 
-It is pure, and works under `jit` and `vmap`. `lth_jax.pruning.weights` makes the counts.
+Pure, under `jit` and `vmap` too; who counts is `lth_jax.pruning.weights`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,12 +33,12 @@ def _ascending_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
 def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
     """Removes the `count` lowest-scored survivors of a whole pytree.
 
-    It finds the threshold by bisecting the bit pattern of the scores. This takes 32
-    counting passes and no sort, and no float rounding decides a count. Passes over
-    several bits at once were slower on CPU, since comparisons take the time, not reads.
+    The threshold is found by bisecting the bit pattern of the scores: 32 counting
+    passes, which need no sort, and no float rounding decides a count. Passes over several
+    bits at once were slower on CPU: comparing takes the time, not reading.
 
     Args:
-      scores: float leaves without NaN; they are compared in float32.
+      scores: float leaves, free of NaN; order is compared in float32.
       masks: bool leaves of the same structure and shapes.
       count: int32, from 0 to the number of survivors.
 
@@ -48,7 +48,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
     chex.assert_trees_all_equal_structs(masks, scores)
     chex.assert_trees_all_equal_shapes(masks, scores)
     kept, structure = jax.tree.flatten(masks)
-    bits = [  # pruned entries have the highest bits, which are below no bound
+    bits = [  # of what is pruned, above every score's: below no bound
         jnp.where(m, _ascending_bits(leaf), jnp.uint32(0xFFFFFFFF))
         for m, leaf in zip(kept, jax.tree.leaves(scores), strict=True)
     ]
@@ -61,7 +61,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
         candidate = threshold | (jnp.uint32(1) << jnp.uint32(31 - i))
         return jnp.where(survivors_below(candidate) < count, candidate, threshold)
 
-    # The score of the last survivor that is removed: the largest bound with fewer than
+    # The score of the last survivor to go: the largest bound with fewer than
     # `count` survivors strictly below it.
     threshold = jax.lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
     ties_to_remove = count - survivors_below(threshold)
@@ -69,7 +69,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
     for m, b in zip(reversed(kept), reversed(bits), strict=True):
         tie = m & (b == threshold)
         num_ties = jnp.sum(tie, dtype=jnp.int32)
-        # In nearly every leaf all ties are removed; counting them one by one is slow.
+        # In nearly every leaf all of them go; counting them one by one is slow.
         removed_ties = jax.lax.cond(
             num_ties <= ties_to_remove, lambda tie, _: tie, _last, tie, ties_to_remove
         )
@@ -79,6 +79,6 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
 
 
 def _last(chosen: Bool[Array, "*shape"], number: Int[Array, ""]) -> Bool[Array, "*shape"]:
-    """The last `number` entries that are `True`, in C order."""
+    """So many of the entries that are `True`, from the end in C order."""
     from_end = jnp.cumsum(chosen.ravel()[::-1].astype(jnp.int32))[::-1]
     return chosen & (from_end.reshape(chosen.shape) <= number)

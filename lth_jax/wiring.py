@@ -1,4 +1,4 @@
-"""Wiring: where the layers of a layout are in a pytree, and which units they read."""
+"""Wiring: where the layers of a layout are in a pytree, and what its weights read."""
 
 import dataclasses
 import math
@@ -24,28 +24,30 @@ from lth_jax.leaves import (
 class Kernel:
     """The weights of a layer.
 
-    A matrix is [pixels, inputs, units]. If a dense layer reads a flattened place, its
-    inputs are the units at all pixels.
+    A matrix is [pixels, inputs, units]; where a dense layer reads a flattened place, its
+    inputs are those of all pixels.
     """
 
     path: str
     shape: tuple[int, ...]
     axes: Axes
-    num_read: int  # the number of units of the place that it reads
-    is_unit_first: bool  # whether a flattened place has all pixels of one unit together
+    num_read: int  # units of the place that it reads
+    is_unit_first: (
+        bool  # whether a flattened place has unit after unit, each of all pixels
+    )
 
     @property
     def num_pixels(self) -> int:
-        """The number of pixels in its window; 1 for a dense layer."""
+        """How many pixels of an input its weights are for; 1 of a dense layer."""
         return math.prod(self._sizes[:-2])
 
     @property
     def num_groups(self) -> int:
-        """The number of groups of a grouped convolution; 1 for any other layer."""
+        """Of a grouped convolution; else 1."""
         return 1 if len(self._sizes) == 2 else self.num_read // self._sizes[-2]
 
     def reads(self) -> np.ndarray:
-        """The unit that a weight reads: int[inputs, units], or [inputs, 1] for all."""
+        """Which unit a weight reads: int[inputs, units], or [inputs, 1] if all alike."""
         *_, inputs, units = self._sizes
         rows = np.arange(inputs)[:, None]
         if self.num_groups > 1:
@@ -55,7 +57,7 @@ class Kernel:
         return rows % self.num_read
 
     def by_unit(self, leaf: np.ndarray) -> np.ndarray:
-        """A leaf of its shape as [pixels, units read, units], with 0 for no weight."""
+        """A leaf of its shape as [pixels, units read, units], 0 where no weight is."""
         matrices: np.ndarray = self.axes.matrices(leaf)
         if self.num_groups > 1:
             whole = np.zeros(
@@ -89,23 +91,23 @@ class Kernel:
 
 @dataclasses.dataclass(frozen=True)
 class Wiring:
-    """The leaves of a layout's layers in a pytree, and the sizes of its places."""
+    """A layout, and where its layers are in a pytree."""
 
     sizes: dict[str, int]  # the number of units of every place, the inputs' too
     kernels: Mapping[str, Kernel]  # by the layer's name
     vectors: Mapping[str, tuple[str, ...]]  # paths, by the name of the layer or the norm
 
     def own_vectors(self, layer: Layer) -> tuple[str, ...]:
-        """Paths of leaves with a number per unit: bias, the norm's scale and offset."""
+        """Leaves of one number for each unit: the bias, the norm's scale and offset."""
         return self.vectors[layer.name] + self.vectors.get(layer.norm or "", ())
 
     def scale(self, layer: Layer) -> str | None:
-        """The path of the scale of the layer's normalisation, or None."""
+        """The scale of the layer's normalisation, if there is one."""
         found = [path for path in self.own_vectors(layer) if not is_offset(path)]
         return found[0] if found else None
 
     def offset(self, layer: Layer) -> str | None:
-        """The path of the norm's offset, or without a norm of the bias; None if none."""
+        """What is added last: the norm's offset, or without a norm the layer's bias."""
         found = filter(is_offset, self.vectors[layer.norm or layer.name])
         return next(found, None)
 
@@ -114,15 +116,15 @@ def wire(layout: Layout, params: Any) -> Wiring:
     """Finds the layers of a layout in params of any framework, or in their masks.
 
     Raises:
-      ValueError: naming a leaf, if the params are not those of the layout, or if the axes
-        of a kernel are unknown; also on a layout that is out of order.
+      ValueError: naming a leaf, where params are not those of the layout, or nothing
+        tells what the axes of a kernel are; or on a layout that is out of order.
     """
     check_order(layout)
     modules = _modules(layout, params)
     sizes: dict[str, int] = {}
     kernels: dict[str, Kernel] = {}
     vectors: dict[str, tuple[str, ...]] = {}
-    unit_first: set[str] = set()  # places that, flattened, have one unit after the other
+    unit_first: set[str] = set()  # places that have, flattened, unit after unit
     for place in layout:
         for layer in place.layers:
             path, leaf = _kernel(layer, modules[layer.name])
@@ -155,7 +157,7 @@ def sizes(layout: Layout, params: Any) -> dict[str, int]:
 
 
 def _modules(layout: Layout, params: Any) -> dict[str, list[tuple[str, Any]]]:
-    """The leaves of each layer and each norm, by its name, with their paths."""
+    """The leaves of each layer and each norm, with their paths."""
     modules: dict[str, list[tuple[str, Any]]] = {}
     for path, leaf in named_leaves(params):
         modules.setdefault(split(path)[0], []).append((path, leaf))
@@ -196,10 +198,10 @@ def _axes_by(layer: Layer) -> AxesOf:
 
 
 def _fits(pixels: Sequence[int], inputs: int, units: int, read: int) -> bool:
-    """Whether a matrix of these sizes can read `read` units."""
+    """Whether a matrix may read so many units."""
     if 0 in (inputs, units, read):
         return False
-    if pixels:  # a convolution, possibly with groups
+    if pixels:  # a convolution, maybe of several groups
         return read % inputs == 0 and units % (read // inputs) == 0
     return inputs % read == 0
 
