@@ -1,4 +1,4 @@
-"""Data: sources of examples. Nothing heavy is imported until a set is loaded."""
+"""Data: sources of examples. Heavy packages are imported only when a set is loaded."""
 
 from lth_jax.data.arrays import from_arrays
 from lth_jax.data.sets import DATA_SETS, load

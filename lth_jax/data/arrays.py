@@ -1,4 +1,4 @@
-"""Arrays: a data set of one's own, as NumPy arrays or in an .npz file."""
+"""Arrays: your own data set, as NumPy arrays or in an .npz file."""
 
 import hashlib
 import os
@@ -16,14 +16,16 @@ _NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
 def from_arrays(arrays: Sequence[Any], num_outputs: int | None = None) -> Source:
-    """Checked data; the note has a digest of them, so that a study goes on with the same.
+    """A checked source, with a digest of the data in its note.
 
-    The arrays are x_train, y_train, x_test, y_test, each [N, ...]. Inputs are uint8 or
-    floats, which are normalised by their last axis, or other integers (tokens), which
-    are not. Labels are integers, of classes from 0 on, or floats (regression).
+    By the digest a study resumes only with the same data. The arrays are x_train,
+    y_train, x_test, y_test, each [N, ...]. Inputs are uint8 or floats, which are
+    normalised by their last axis, or other integers (tokens), which are not. Labels are
+    integers, which are classes from 0 on, or floats (regression).
 
-    Returns a source as `Split` describes; labels of one number are float32[N, 1]. Left
-    out, `num_outputs` is the highest class plus 1, or how many numbers a label has.
+    It returns a source as `Split` describes. Labels of one number become float32[N, 1].
+    By default `num_outputs` is the highest class plus 1, or the number of numbers in a
+    label.
 
     Raises:
       DataError: naming the array that cannot be used.
@@ -41,9 +43,9 @@ def from_arrays(arrays: Sequence[Any], num_outputs: int | None = None) -> Source
 
 
 def read_npz(path: str) -> Source:
-    """The arrays x_train, y_train, x_test, y_test of a file, as `from_arrays` has them.
+    """The source of the arrays x_train, y_train, x_test, y_test in a file.
 
-    What their headers say is checked before any is read.
+    The arrays are as for `from_arrays`. It checks all headers before it reads an array.
 
     Raises:
       DataError: naming the file, or the array that cannot be used.
@@ -67,5 +69,5 @@ def read_npz(path: str) -> Source:
 
 
 def _memory() -> int:
-    """The bytes of memory that this machine has."""
+    """The memory of this machine, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

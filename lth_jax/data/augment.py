@@ -7,10 +7,10 @@ _PAD = 4
 
 
 def flip_and_crop(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Each image flipped left to right or not, and shifted by up to 4 pixels each way.
+    """Flips images left to right at random, and shifts them by up to 4 pixels each way.
 
-    As in the paper's ResNet and VGG (Frankle & Carbin 2019, appendix I): images of any
-    dtype [N, H, W, C] are padded with 4 black pixels (0) on each side, and cropped to
+    The paper trains ResNet and VGG with it (Frankle & Carbin 2019, appendix I). Images of
+    any dtype [N, H, W, C] are padded with 4 black pixels (0) on each side, and cropped to
     their size at random. The key is that of one batch.
     """
     number, *size = images.shape

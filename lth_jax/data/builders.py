@@ -1,4 +1,4 @@
-"""TFDS builders that need no TensorFlow, of data sets published as files.
+"""TFDS builders that need no TensorFlow, for data sets published as files.
 
 TFDS's own builders of MNIST and CIFAR extract and read through TensorFlow. These read
 the same raw files with NumPy and store array_record.
@@ -42,10 +42,10 @@ class _FromRaw(  # type: ignore[call-arg]
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
-        # Read here, not in the generator, so that a bad file stops it before anything
-        # is written.
+        # Files are read here and not in the generator. A bad file then stops the builder
+        # before it writes.
         source = self._downloaded(dl_manager) if self._source is None else self._source
-        if source.note is not None:  # nothing else is stored under the official name
+        if source.note is not None:  # only official data get the official name
             raise DataError(source.note)
         splits = {"train": source.train, "test": source.test}
         return {name: self._generate_examples(own) for name, own in splits.items()}
@@ -62,7 +62,7 @@ class _FromRaw(  # type: ignore[call-arg]
             source = self.RAW.read(paths)
             if source.note is not None:
                 raise DataError(f"downloaded from {url}: {source.note}")
-        except DataError:  # else TFDS would take it as downloaded for ever
+        except DataError:  # otherwise TFDS would use the bad files again
             for path in paths.values():
                 path.unlink(missing_ok=True)
                 path.with_name(f"{path.name}.INFO").unlink(missing_ok=True)
@@ -75,7 +75,7 @@ class _FromRaw(  # type: ignore[call-arg]
 
 
 def builder_class(name: str, files: RawFiles) -> type[_FromRaw]:
-    """The builder of a data set, which TFDS calls `lth_<name>`."""
+    """The builder class of a data set, with the TFDS name `lth_<name>`."""
     class_name = "Lth" + "".join(part.capitalize() for part in name.split("_"))
     fields = {"RAW": files, "__module__": __name__}
     made: type[_FromRaw] = types.new_class(
@@ -85,7 +85,11 @@ def builder_class(name: str, files: RawFiles) -> type[_FromRaw]:
 
 
 def _check_online(url: str) -> None:
-    """Fails within seconds where TFDS would retry for minutes, naming the remedies."""
+    """Checks that `url` answers within seconds; TFDS would retry for minutes.
+
+    Raises:
+      DataError: naming the remedies.
+    """
     import requests
 
     problem = "no answer"
@@ -98,8 +102,7 @@ def _check_online(url: str) -> None:
         except requests.RequestException as error:
             problem = type(error).__name__
 
-    # A thread that may be left behind: a name server that does not answer outlasts
-    # requests' time limit.
+    # The thread may be left behind: a silent name server outlasts requests' time limit.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_ANSWERS_WITHIN_SECONDS)

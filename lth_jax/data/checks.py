@@ -1,7 +1,7 @@
-"""Checks: whether arrays are a data set, of which a study can make use.
+"""Checks: whether arrays are a data set that a study can use.
 
-The arrays come as a mapping, in this order: inputs and labels to train on, inputs and
-labels to test on. Errors begin with the place, and have the arrays' names in it.
+The arrays are a mapping, in this order: inputs and labels for training, inputs and labels
+for testing. Errors begin with the place, and name the arrays by the mapping's keys.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from lth_jax.data.source import DataError, Source, Split
 
 
 class Shaped(Protocol):
-    """What has a dtype and a shape: an array, or what a file says of one."""
+    """An object with a dtype and a shape: an array, or its header in a file."""
 
     @property
     def dtype(self) -> np.dtype:
-        """Of its entries."""
+        """The dtype of its entries."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all axes."""
+        """The sizes of all axes."""
 
 
 def checked(
@@ -55,7 +55,7 @@ def checked(
 
 
 def check_shapes(place: str, arrays: Mapping[str, Shaped]) -> None:
-    """Checks what can be known of arrays before their entries are read.
+    """Checks the dtypes and shapes of arrays, before their entries are read.
 
     Raises:
       DataError: as `checked`.
@@ -91,13 +91,13 @@ def _described(array: Shaped) -> str:
 def _converted(place: str, name: str, given: Any) -> np.ndarray:
     try:
         return np.asarray(given)
-    except (TypeError, ValueError) as error:  # lists of several lengths, for one
+    except (TypeError, ValueError) as error:  # for example, lists of several lengths
         said = str(error).splitlines()[0]
         raise DataError(f"{place}: {name} is no array ({said})") from None
 
 
 def _inputs(place: str, name: str, array: np.ndarray) -> np.ndarray:
-    """Inputs in the dtype that is kept."""
+    """Inputs in the dtype of a `Split`."""
     if array.dtype == np.uint8:
         return array
     return _numbers(place, name, array, 2**31)
@@ -106,14 +106,14 @@ def _inputs(place: str, name: str, array: np.ndarray) -> np.ndarray:
 def _labels(
     place: str, name: str, array: np.ndarray, num_outputs: int | None
 ) -> np.ndarray:
-    """Labels in the dtype that is kept; classes lie below the number of outputs."""
+    """Labels in the dtype of a `Split`; classes are below the number of outputs."""
     stored = _numbers(place, name, array, num_outputs or 2**31)
     is_one_number = stored.dtype == np.float32 and stored.ndim == 1
     return stored[:, None] if is_one_number else stored
 
 
 def _numbers(place: str, name: str, array: np.ndarray, end: int) -> np.ndarray:
-    """Finite float32, or int32 from 0 to below an end."""
+    """The array as finite float32, or as int32 from 0 to below `end`."""
     if array.dtype.kind != "f":
         _check_range(place, name, array, end)
         return array.astype(np.int32, copy=False)
@@ -129,7 +129,7 @@ def _numbers(place: str, name: str, array: np.ndarray, end: int) -> np.ndarray:
 
 
 def _check_range(place: str, name: str, array: np.ndarray, end: int) -> None:
-    """Checks that integers are from 0 to below an end."""
+    """Checks that integers are from 0 to below `end`."""
     low, high = array.min(), array.max()
     if low >= 0 and high < end:
         return

@@ -1,4 +1,4 @@
-"""Binary files of CIFAR-10 and CIFAR-100: where from, what they must hold, reading."""
+"""Binary files of CIFAR-10 and CIFAR-100: their addresses, checksums and reader."""
 
 import hashlib
 import pathlib
@@ -24,11 +24,11 @@ class BinFile(NamedTuple):
 class CifarFiles(NamedTuple):
     """The files of a CIFAR data set, and the archive that they are published in."""
 
-    name: str  # of the data set, for messages
+    name: str  # the name of the data set, for messages
     archive: str
     num_bytes: int  # the archive's
     sha256: str  # the archive's
-    folder: str  # what it unpacks to
+    folder: str  # the folder that it unpacks to
     train: tuple[BinFile, ...]
     test: BinFile
     num_label_bytes: int  # before each image; the last of them is the label
@@ -47,7 +47,7 @@ class CifarFiles(NamedTuple):
         return {self.archive: self.url + self.archive}
 
     def find(self, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-        """The archive by its name if the folder holds it, else the unpacked files."""
+        """The path of the archive if the folder holds it, else of the files, by name."""
         if (folder / self.archive).exists():
             return {self.archive: folder / self.archive}
         if (folder / self.folder).is_dir():
@@ -57,14 +57,15 @@ class CifarFiles(NamedTuple):
     def read(self, paths: Mapping[str, pathlib.Path]) -> Source:
         """The examples in the archive or the unpacked files, in the order of the files.
 
-        Images are uint8[N, 32, 32, 3]. A note tells that they are not the official ones.
+        Images are uint8[N, 32, 32, 3]. The source has a note if they are not the official
+        ones.
 
         Raises:
           DataError: naming the file, if one is missing, damaged, of another size, or
             holds a label out of range.
         """
         archive = paths.get(self.archive)
-        # Official are these files, whatever archive they came in, or the whole archive.
+        # The examples are official by the archive, or by the files from any archive.
         is_official = archive is not None and self._is_official(archive)
         found = self._unpacked(archive) if archive else self._loose(paths)
         *train, test = map(self._split, found, found.values())
@@ -72,7 +73,7 @@ class CifarFiles(NamedTuple):
         is_official |= [*map(_sha256, found.values())] == [f.sha256 for f in self.files]
         if is_official:
             return Source(whole, test, self.num_classes)
-        digits = _sha256(b"".join(found.values()))[:16]  # to tell others apart
+        digits = _sha256(b"".join(found.values()))[:16]  # tells other files apart
         note = (
             f"{self.name}: these files are not the official ones (SHA-256 {digits}…);"
             " accuracies may differ from those on the original"
@@ -81,11 +82,15 @@ class CifarFiles(NamedTuple):
 
     @property
     def _record(self) -> int:
-        """The bytes of a record."""
+        """The number of bytes in a record."""
         return self.num_label_bytes + 3 * _SIDE**2
 
     def _is_official(self, archive: pathlib.Path) -> bool:
-        """Whether an archive is the official one, before it is unpacked."""
+        """Whether an archive is the official one, by its size and its SHA-256.
+
+        Raises:
+          DataError: if it has the official size and another SHA-256.
+        """
         if not archive.is_file() or archive.stat().st_size != self.num_bytes:
             return False
         with archive.open("rb") as file:
@@ -98,13 +103,13 @@ class CifarFiles(NamedTuple):
         return True
 
     def _unpacked(self, archive: pathlib.Path) -> dict[str, bytes]:
-        """The contents of files in an archive, in their order, by how to name them."""
+        """The contents of an archive's files, in order, by their names in messages."""
         sizes = {file.name: file.num_records * self._record for file in self.files}
         found = unpack(archive, sizes)
         return {f"{archive}: {name}": content for name, content in found.items()}
 
     def _loose(self, paths: Mapping[str, pathlib.Path]) -> dict[str, bytes]:
-        """The contents of unpacked files, in their order, by their paths."""
+        """The contents of the unpacked files, in order, by their paths."""
         found = {}
         for file in self.files:
             path, size = paths[file.name], file.num_records * self._record
@@ -138,8 +143,8 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# The archives' sizes and checksums are those of tensorflow_datasets' url_checksums. The
-# files' are those that torchvision for Ruby checks after it has unpacked the same.
+# The sizes and checksums of the archives are those in tensorflow_datasets' url_checksums.
+# Those of the files are the ones that torchvision for Ruby checks after unpacking.
 _BATCHES = (  # of CIFAR-10, for training
     "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
     "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",

@@ -1,4 +1,4 @@
-"""IDX files of MNIST and Fashion-MNIST: where from, what they must hold, reading."""
+"""IDX files of MNIST and Fashion-MNIST: their addresses, checksums and reader."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ _NAMES = (
 class IdxFiles(NamedTuple):
     """The four files of an MNIST-like data set, and the folder they are published in.
 
-    SHA-256 are of the uncompressed bytes: copies differ in their gzip headers.
+    Each SHA-256 is that of the uncompressed bytes, since copies differ in gzip headers.
     """
 
     url: str
@@ -35,17 +35,17 @@ class IdxFiles(NamedTuple):
 
     @property
     def urls(self) -> dict[str, str]:
-        """Addresses by file name."""
+        """The addresses of the files, by file name."""
         return {name: self.url + name for name in _NAMES}
 
     def find(self, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-        """Where the files lie in a folder, by name, whether they are there or not."""
+        """The paths of the files in a folder, by name; the files need not exist."""
         return {name: folder / name for name in _NAMES}
 
     def read(self, paths: Mapping[str, pathlib.Path]) -> Source:
-        """The checked examples in files by name: images uint8[N, 28, 28, 1].
+        """The checked examples in the files, with images uint8[N, 28, 28, 1].
 
-        No more of a file is unpacked than it must hold.
+        It unpacks at most one byte more of a file than it should hold.
 
         Raises:
           DataError: if a file is missing, truncated, or not the expected one.
@@ -81,7 +81,7 @@ FASHION_MNIST = IdxFiles(
 
 
 def _read(path: pathlib.Path, checksum: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array in a gzipped IDX file of unsigned bytes, checked."""
+    """The checked array, uint8, in a gzipped IDX file of unsigned bytes."""
     header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
     size = len(header) + math.prod(shape)
     if not path.is_file():

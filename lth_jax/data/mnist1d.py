@@ -7,8 +7,8 @@ import numpy as np
 
 from lth_jax.data.source import DataError, Source, Split
 
-# Of the four arrays in thousandths, as int32: other processors and SciPy versions may
-# differ in the last bits of a float.
+# The digest of the four arrays in thousandths, as int32. Processors and SciPy versions
+# may differ in the last bits of a float.
 _SHA256 = "c46b6b1338c05aadc264f6c5bb7bafd9835c060cfc86b1ac9637ef3a02970c82"
 
 
@@ -16,11 +16,11 @@ def make() -> Source:
     """The default MNIST-1D: 4,000 training and 1,000 test signals [40, 1], 10 classes.
 
     Raises:
-      DataError: if the package generates other data than this project was made with.
+      DataError: if this version of the package generates other data.
     """
     from mnist1d.data import get_dataset_args, make_dataset
 
-    # The package seeds the global generators; the caller's are given back.
+    # The package seeds the global generators. Their states are restored.
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         data = make_dataset(get_dataset_args())

@@ -13,7 +13,7 @@ _ANOTHER = "another choice can be made in a function (package.module:name)"
 
 
 def load(name: str, others: Collection[str]) -> Source:
-    """A data set that TFDS has prepared; `others` are named where it knows none.
+    """A data set that TFDS has prepared; an error for an unknown name lists `others`.
 
     Raises:
       DataError: if TFDS has not prepared it, or as `read`.
@@ -22,7 +22,7 @@ def load(name: str, others: Collection[str]) -> Source:
 
     try:
         builder = tfds.builder(name)
-    except Exception as error:  # of names, and of damaged files: TFDS promises no kind
+    except Exception as error:  # TFDS documents no kind, for names or damaged files
         raise DataError(
             f"data.name: {name!r}; must be one of {', '.join(others)}, or"
             " package.module:name, npz:FILE, or the name of a data set that TFDS has"
@@ -38,11 +38,10 @@ def load(name: str, others: Collection[str]) -> Source:
 
 
 def read(builder: Any) -> Source:
-    """The examples of a prepared data set; without a test split, those of validation.
+    """The examples of a prepared data set; the validation split can be the test split.
 
     Raises:
-      DataError: if it has not the splits, the keys, the format or the values, or if it is
-        damaged.
+      DataError: if its splits, keys, format or values do not fit, or if it is damaged.
     """
     place, keys = f"data.name: {builder.name!r}", builder.info.supervised_keys
     sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
@@ -76,13 +75,13 @@ def read(builder: Any) -> Source:
 def _arrays(
     builder: Any, place: str, split: str, num_examples: int
 ) -> dict[str, np.ndarray]:
-    """Inputs and labels of a split, by how to name them."""
+    """The inputs and labels of a split, by their names in messages."""
     try:
         records = builder.as_data_source(split=split)
         rows = records.__getitems__(range(num_examples))
         if any(row[key] is None for row in rows for key in builder.info.supervised_keys):
-            raise ValueError("examples without content")  # of a file cut short
-    except Exception as error:  # array_record raises what its C++ comes upon
+            raise ValueError("examples without content")  # a file was cut short
+    except Exception as error:  # array_record passes on any error of its C++ code
         raise DataError(
             f"{place} is damaged in {builder.data_dir} ({_first_line(error)}); remove"
             " that folder, and prepare it again"

@@ -1,4 +1,4 @@
-"""Published: data sets that are prepared from published files at the first use."""
+"""Published: data sets that TFDS prepares from published files at the first use."""
 
 import contextlib
 import fcntl
@@ -18,9 +18,9 @@ _log = logging.getLogger(__name__)
 
 
 def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
-    """The loader of a data set: of the folder of its files, or None to download them.
+    """The loader of a data set; it takes the folder of its files, or None to download.
 
-    Of several processes that load it at once, one prepares it, and the others wait.
+    If several processes load the set at once, one prepares it, and the others wait.
     """
 
     def load(raw_dir: str | None) -> Source:
@@ -40,7 +40,7 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
         builder = _opened(name, lambda: made(source=raw))
         if not builder.info.splits:
             with _locked(pathlib.Path(builder.data_dir)):
-                # Again: another process may have been faster.
+                # It is opened again, since another process may have prepared it.
                 builder = _opened(name, lambda: made(source=raw))
                 if not builder.info.splits:
                     _prepare(name, builder)
@@ -50,7 +50,11 @@ def published(name: str, files: RawFiles) -> Callable[[str | None], Source]:
 
 
 def _opened(name: str, make: Callable[[], Any]) -> Any:
-    """The builder, with what it knows of what it has prepared."""
+    """The builder, which reads what TFDS has prepared.
+
+    Raises:
+      DataError: if the prepared files are damaged.
+    """
     try:
         return make()
     except Exception as error:  # of damaged files TFDS raises many kinds
@@ -73,14 +77,15 @@ def _prepare(name: str, builder: Any) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
-    """Other processes wait meanwhile; what a killed one left of this folder is removed.
+    """A context in which other processes wait, without leftovers of killed processes.
 
-    TFDS writes to a folder beside it, which it renames at the end.
+    TFDS writes to a folder beside `folder`, and renames it at the end. A killed process
+    leaves such a folder, which is removed here.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / ".lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a killed process gives it back
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the lock of a killed process is released
             for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
                 shutil.rmtree(left)
             yield

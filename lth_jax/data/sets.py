@@ -10,7 +10,7 @@ from lth_jax.data.published import published
 from lth_jax.data.source import DataError, Source
 from lth_jax.registry import Registry, UnknownName
 
-Loader = Callable[[str | None], Source]  # the folder of the raw files, if given
+Loader = Callable[[str | None], Source]  # takes the folder of the raw files, or None
 _NPZ = "npz:"
 
 
@@ -20,13 +20,13 @@ def load(name: str, raw_dir: str | None = None) -> Source:
     Args:
       name: "mnist1d"; "mnist", "fashion_mnist", "cifar10" or "cifar100" (prepared at
         the first use, in TFDS's data folder); "npz:FILE", a file of the arrays x_train,
-        y_train, x_test, y_test; "package.module:name", a function to a `Source` or to
-        these arrays; or any set that TFDS has prepared.
-      raw_dir: for those prepared at the first use: where the raw files lie (the four .gz
-        files; or CIFAR's binary archive, or the folder that it unpacks to). They are
-        checked, and read when the set is not prepared yet. CIFAR files that are not the
-        official ones are a warning and the source's note; they are read from there every
-        time, and never prepared.
+        y_train, x_test, y_test; "package.module:name", a function that returns a
+        `Source` or these arrays; or any set that TFDS has prepared.
+      raw_dir: the folder of the raw files, for sets that are prepared at the first use:
+        the four .gz files; or CIFAR's binary archive, or the folder that it unpacks to.
+        The files are always checked, and the set is prepared from them if it is not yet.
+        CIFAR files that are not official cause a warning, and the source has a note. They
+        are read from this folder every time, and never prepared.
 
     Raises:
       DataError: if the data are unknown, missing, damaged, or cannot be used.
@@ -58,7 +58,7 @@ def _without_raw_files(make: Callable[[], Source]) -> Loader:
 
 
 def _own(found: Any) -> Loader:
-    """The loader of a function without arguments, to a `Source` or to four arrays."""
+    """The loader of a function that takes nothing and returns a `Source` or arrays."""
     try:
         inspect.signature(found).bind()
     except (TypeError, ValueError):

@@ -11,14 +11,14 @@ _log = logging.getLogger(__name__)
 
 
 class DataError(UserError):
-    """Data that are missing, damaged or not fit for the study."""
+    """The data are missing, damaged or not fit for the study."""
 
 
 class Split(NamedTuple):
     """Inputs [N, ..., channels], and labels.
 
-    Inputs are uint8 or float32, or int32 where they are tokens. Labels are classes,
-    int32[N, ...], or numbers, float32[N, ..., outputs].
+    Inputs are uint8 or float32; tokens are int32. Labels are classes, int32[N, ...], or
+    numbers, float32[N, ..., outputs].
     """
 
     inputs: np.ndarray
@@ -32,20 +32,20 @@ class Normalization(NamedTuple):
     std: np.ndarray
 
     def apply(self, inputs: Any) -> Any:
-        """Inputs as stored to float32, of NumPy or of JAX; tokens stay. Pure."""
+        """Stored inputs, of NumPy or JAX, normalised to float32; tokens stay. Pure."""
         if _are_tokens(inputs):
             return inputs
-        shape = (1,) * (inputs.ndim - 1) + (-1,)  # of the same rank, as JAX may demand
+        shape = (1,) * (inputs.ndim - 1) + (-1,)  # JAX may require the same rank
         mean, std = self.mean.reshape(shape), self.std.reshape(shape)
         return (inputs.astype(np.float32) - mean) / std
 
 
 class Source(NamedTuple):
-    """A data set as it comes: all training examples, and the test examples."""
+    """A whole data set: all training examples, and the test examples."""
 
     train: Split
     test: Split
-    num_outputs: int  # classes, which labels lie below; or numbers that each label has
+    num_outputs: int  # the number of classes, or of numbers in each label
     note: str | None = None  # what a reader of results must know of the data
 
 
@@ -55,7 +55,7 @@ def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Spli
     Returns the remaining training split, and the validation split.
 
     Raises:
-      DataError: if nothing would be left to train on.
+      DataError: if no example would be left for training.
     """
     size = len(train.labels)
     if not 0 < num_validation < size:
@@ -69,13 +69,13 @@ def hold_out(train: Split, order: np.ndarray, num_validation: int) -> tuple[Spli
 
 
 def channel_statistics(inputs: np.ndarray) -> Normalization:
-    """The mean and standard deviation of each channel, by which inputs are normalised.
+    """The mean and standard deviation of each channel, which normalise the inputs.
 
-    Tokens have mean 0 and deviation 1. A constant channel has its value for a mean and
-    deviation 1, so that it becomes 0; a warning names it.
+    Tokens have mean 0 and deviation 1. A constant channel has its value as mean and
+    deviation 1, and becomes 0; a warning names it.
 
     Raises:
-      DataError: if a channel's deviation is beyond float32.
+      DataError: if float32 does not hold a channel's deviation.
     """
     channels = inputs.reshape(-1, inputs.shape[-1])
     if _are_tokens(inputs):
@@ -85,7 +85,8 @@ def channel_statistics(inputs: np.ndarray) -> Normalization:
     if inputs.dtype == np.uint8:
         mean, std = _of_levels(channels)
     else:
-        # One by one: over all at once NumPy adds up row after row, and stops at 2**24.
+        # Each channel by itself: over all channels NumPy adds row after row, and such a
+        # float32 sum stops growing at 2**24.
         with np.errstate(over="ignore"):
             mean, std = (
                 np.array([getattr(c, f)(dtype=np.float32) for c in channels.T])
@@ -108,7 +109,7 @@ def channel_statistics(inputs: np.ndarray) -> Normalization:
 
 
 def _of_levels(channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and standard deviation of uint8[N, C], exact: from counts of levels."""
+    """The exact mean and standard deviation, float64[C], of uint8[N, C]."""
     levels = np.arange(256, dtype=np.float64)
     counts = np.stack([np.bincount(c, minlength=256) for c in channels.T])
     frequencies = counts / len(channels)

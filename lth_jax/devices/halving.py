@@ -1,4 +1,4 @@
-"""Halving: stacked members, as many at once as the memory holds."""
+"""Halving: runs stacked members, as many at once as the memory holds."""
 
 import itertools
 import logging
@@ -19,13 +19,13 @@ class Halving:
     """Runs stacked members in equal parts; halves these when they do not fit."""
 
     def __init__(self, at_once: int | None):
-        self.at_once = at_once  # at most so many run together; None is all of them
+        self.at_once = at_once  # the most members that run together; None: all
 
     def run(self, make: _Make, *members: Any, shared: tuple[Any, ...] = ()) -> Any:
-        """The results of all members, stacked.
+        """The results of all members, stacked, with a leading axis M.
 
-        `make` makes the function of so many members: of pytrees with a leading axis M,
-        and after them of what is the same for all.
+        `make` takes a number of members, and returns the function of that many. It takes
+        pytrees with a leading axis M, and then those of `shared`.
 
         Raises:
           UserError: if not even one member fits.
@@ -43,7 +43,7 @@ class Halving:
                         "one member alone does not fit the device's memory; a smaller"
                         " batch_size or model.width may, or a larger mesh.data"
                     ) from error
-                if are_several():  # the others have begun, and wait
+                if are_several():  # the other processes have begun, and wait
                     raise UserError(
                         f"{at_once} members at once do not fit the devices' memory; set"
                         " members_per_call"
@@ -62,6 +62,6 @@ def _run(make: _Make, members: Any, shared: tuple[Any, ...], num_parts: int) -> 
     results = []
     for begin, end in itertools.pairwise(ends):
         part = jax.tree.map(lambda x, b=begin, e=end: x[b:e], members)
-        # On the host: parts of other sizes lie on other devices.
+        # Results are joined on the host, since parts of other sizes lie on other devices.
         results.append(on_host(make(end - begin)(*part, *shared)))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

@@ -1,7 +1,7 @@
 """Joining: how the processes of a job find each other, by `jax.distributed`.
 
-Once, before anything else of JAX, and only where there is a job of several: the flags
-say so, or a multi-task step of Slurm, or a TPU. Everywhere else nothing is done.
+A process joins once, before it uses JAX. It joins only if there are several processes:
+by the flags, by a multi-task step of Slurm, or on a TPU. Otherwise it does nothing.
 """
 
 import glob
@@ -14,15 +14,15 @@ import jax
 from lth_jax.devices.environment import check
 from lth_jax.errors import Exit, UserError
 
-# After so long the others take a silent process for dead, and end.
+# After this time the other processes assume that a silent process is dead, and end.
 _HEARTBEAT_SECONDS = 30
 _TPU_WORKERS = "TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"
-_START_SECONDS = 300  # within which all must have come
-_SHUTDOWN_SECONDS = 120  # for the slowest exit of a process
+_START_SECONDS = 300  # within which all processes must join
+_SHUTDOWN_SECONDS = 120  # within which all processes must end
 
 
 class Peers(NamedTuple):
-    """The processes that are to train together; None: JAX finds out."""
+    """The processes that train together; None: JAX finds the value itself."""
 
     coordinator: str | None = None  # host:port of the first process
     num_processes: int | None = None
@@ -32,7 +32,7 @@ class Peers(NamedTuple):
 
 
 class NotMet(UserError):
-    """Processes that do not find each other."""
+    """The processes of a job do not find each other."""
 
     exit_code = Exit.LOST
 
@@ -43,10 +43,10 @@ def peers_of(
     process_id: int | None,
     variables: Mapping[str, str],
 ) -> Peers | None:
-    """Who this process is to train with, by flags, Slurm or a TPU; None: nobody.
+    """The peers that this process trains with, by flags, Slurm or a TPU; None: none.
 
     Raises:
-      UserError: if some of the flags are given, or what they say cannot be.
+      UserError: if only some of the flags are given, or their values are not allowed.
     """
     given = coordinator, num_processes, process_id
     if None not in given:
@@ -79,15 +79,15 @@ def peers_of(
 
 
 def join(peers: Peers) -> None:
-    """Joins the peers, and waits until all are there.
+    """Joins the peers, and waits until all have joined.
 
     Raises:
-      UserError: if they do not come, or bring different numbers of devices.
+      UserError: if they do not join in time, or have different numbers of devices.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM from us
-    # One process may find in its cache what another has to compile, and would wait for it
-    # in vain: Gloo waits 30 s, and a GPU's autotuning for ever.
+    # One process may find a program in its cache that another has to compile. It would
+    # wait for the other in vain: Gloo waits 30 s, and a GPU's autotuning for ever.
     jax.config.update("jax_enable_compilation_cache", False)
     given = peers.coordinator is not None
     try:
@@ -114,10 +114,10 @@ def join(peers: Peers) -> None:
 
 
 def _slurm_device_ids(variables: Mapping[str, str]) -> tuple[int, ...] | None:
-    """The GPUs that a task takes, by position among those it sees.
+    """The GPUs that a task takes, by position among those that it sees.
 
-    All of them if it is alone on its node or sees only its own, otherwise every n-th of
-    those that n tasks share. None: JAX takes one, by the task's number.
+    It takes all of them if it is alone on its node or sees only its own. If n tasks share
+    them, it takes every n-th. None: JAX takes one, by the task's number.
     """
     visible = variables.get("CUDA_VISIBLE_DEVICES")
     if not visible:
@@ -131,7 +131,7 @@ def _slurm_device_ids(variables: Mapping[str, str]) -> tuple[int, ...] | None:
 
 
 def _tasks_on_node(variables: Mapping[str, str]) -> int:
-    """How many tasks of a step run on this node, of a list such as "2(x3),1"."""
+    """How many tasks of a step run on this node, from a list such as "2(x3),1"."""
     counts: list[int] = []
     for part in variables["SLURM_STEP_TASKS_PER_NODE"].split(","):
         count, _, times = part.rstrip(")").partition("(x")

@@ -1,4 +1,4 @@
-"""Members on devices: the one place that batches what is written for one member."""
+"""Members on devices: the one place that batches functions of one member."""
 
 import functools
 from collections.abc import Callable
@@ -18,13 +18,14 @@ from lth_jax.devices.processes import put
 def fastest(
     fn: Callable[[Any], Any], member: Any, backend: str, num_data: int = 1
 ) -> str:
-    """How members share a device the fastest: "map" or "vmap".
+    """The faster way for members to share a device: "map" or "vmap".
 
-    "map" on CPU, where a small net's state stays in cache while it trains alone
-    (`scripts/bench_step.py`). "map" on a GPU too for what convolves: kernels of a
-    member's own make grouped convolutions, which took 2.0 times as long a member for
-    Conv-6 on an H100 (docs/benchmarks/h100.md). And wherever a batch is split: of grouped
-    convolutions XLA gathers the whole batch. Else "vmap".
+    It is "map" on CPU, where a small net's state stays in cache while it trains alone
+    (`scripts/bench_step.py`). On a GPU it is "map" for convolutional nets. Kernels of
+    each member's own make grouped convolutions under "vmap". For Conv-6 on an H100 these
+    took 2.0 times as long (docs/benchmarks/h100.md). It is also "map" for convolutional
+    nets with split batches, since for grouped convolutions XLA gathers the whole batch.
+    Otherwise it is "vmap".
     """
     if backend == "cpu":
         return "map"
@@ -50,15 +51,15 @@ def over_members(
 ) -> Callable[..., Any]:
     """Lifts a function of one member to M stacked members, under `jit`.
 
-    Its last `num_shared` arguments are the same for all; the others and the results get a
-    leading axis M. Members are split over the devices (the last one is repeated
-    where their number does not divide, and dropped from the results), and share a device
-    by "vmap" (together) or "map" (one after the other), or "auto", as `fastest` says.
-    Each has `num_data` devices; its function may split batches over them (`by_data`).
-    Where arguments lie is fixed, so that it compiles once whoever made them.
+    All members share its last `num_shared` arguments. The other arguments and the results
+    have a leading axis M. Members are split over the devices. If they do not divide
+    evenly, the last one is repeated, and the copies are dropped from the results. Members
+    share a device by "vmap" (together), "map" (in sequence), or "auto", which is
+    `fastest`. Each has `num_data` devices, and its function may split batches over them
+    (`by_data`). The placement of arguments is fixed, so that the function compiles once.
 
     Raises:
-      ValueError: on another `how`, or more devices for each than there are.
+      ValueError: on another `how`, or if `num_data` is not in `data_sizes()`.
     """
     if how not in ("auto", "vmap", "map"):
         raise ValueError(f"how: {how!r}; must be 'auto', 'vmap' or 'map'")
@@ -94,14 +95,14 @@ def over_members(
         last = jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * padding]), members)
         return jax.tree.map(lambda x: x[:num_members], sharded(last, shared))
 
-    # What does not divide cannot be kept split between calls.
+    # Results that do not divide over the devices cannot stay split between calls.
     by_member = NamedSharding(mesh, P() if padding else split)
     whole = NamedSharding(mesh, P())
     jitted = jax.jit(batched, in_shardings=(by_member, whole), out_shardings=by_member)
 
     def call(*args: Any) -> Any:
         first = len(args) - num_shared
-        # Committed to the wrong devices they would be refused.
+        # `jit` refuses arguments that are committed to other devices.
         return jitted(put(args[:first], by_member), put(args[first:], whole))
 
     return call

@@ -1,4 +1,4 @@
-"""Memory: what the devices have free."""
+"""Memory: the free memory of the devices."""
 
 import jax
 
@@ -6,7 +6,11 @@ from lth_jax.errors import UserError
 
 
 def free_memory_bytes() -> int:
-    """What the local devices together have free; a UserError where they do not tell."""
+    """The free bytes of all local devices together.
+
+    Raises:
+      UserError: if a device does not report its memory.
+    """
     free = 0
     for device in jax.local_devices():
         stats = device.memory_stats() or {}

@@ -13,14 +13,15 @@ from lth_jax.devices.processes import put
 
 
 def make_mesh(num_members: int, num_data: int = 1) -> Mesh:
-    """The axes "member" and "data" over all devices, for so many stacked members.
+    """A mesh with the axes "member" and "data", for `num_members` stacked members.
 
-    A member has `num_data` neighbouring devices, and each of these its share of every
-    batch. It uses no more devices than shorten the work: 10 members on 8 single devices
-    take two rounds, and so 5. Every process has as many devices in it as any other.
+    A member has `num_data` neighbouring devices, and each device has a share of every
+    batch. The mesh leaves out devices that do not shorten the work: 10 members on 8
+    devices take two rounds, and 5 devices are enough. Every process has the same number
+    of devices in the mesh.
 
     Raises:
-      ValueError: if so many devices cannot share a member.
+      ValueError: if `num_data` devices cannot share a member.
     """
     if num_data not in data_sizes():
         raise ValueError(f"num_data: {num_data}; must be one of {data_sizes()}")
@@ -32,35 +33,38 @@ def make_mesh(num_members: int, num_data: int = 1) -> Mesh:
 
 
 def _sites(num_data: int) -> np.ndarray:
-    """The devices of each process, or of as many processes as share a member."""
+    """The devices [site, device]; a site is a process, or all that share a member."""
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     return np.array(devices).reshape(-1, max(jax.local_device_count(), num_data))
 
 
 def _at_once(num_data: int) -> int:
-    """How many members train at once, of so many devices each."""
+    """How many members train at once, on `num_data` devices each."""
     num_sites, num_devices = _sites(num_data).shape
     return int(num_sites * (num_devices // num_data))
 
 
 def data_sizes() -> list[int]:
-    """How many devices can share a member: of one process, or some processes' all."""
+    """The numbers of devices that can share a member.
+
+    They are some devices of one process, or all devices of several processes.
+    """
     own, num_processes = jax.local_device_count(), jax.process_count()
     across = [n * own for n in range(2, num_processes + 1) if num_processes % n == 0]
     return [*range(1, own + 1), *across]
 
 
 def in_whole_rounds(num_members: int, num_data: int = 1) -> int:
-    """The least number of members, at least so many, that the devices divide."""
+    """The least number from `num_members` up that divides evenly over the devices."""
     num_at_once = int(make_mesh(num_members, num_data).shape["member"])
     return -(-num_members // num_at_once) * num_at_once
 
 
 def idle_devices(num_members: int, batch_size: int) -> int:
-    """How many devices may share each member's batches, where they would idle else.
+    """How many devices can share each member's batches that would otherwise idle.
 
-    As many as so many members leave for each and divide the batch. On CPU 1: small nets
-    are slower on several cores than on one.
+    The number divides the batch, and leaves devices for all members at once. On CPU it is
+    1, since small nets are slower on several cores than on one.
     """
     if jax.default_backend() == "cpu":
         return 1
@@ -69,22 +73,22 @@ def idle_devices(num_members: int, batch_size: int) -> int:
 
 
 def replicated(tree: Any, num_members: int, num_data: int = 1) -> Any:
-    """A pytree put on every device that `over_members` uses for so many members."""
+    """A pytree, copied to every device that `over_members` uses for `num_members`."""
     return put(tree, NamedSharding(make_mesh(num_members, num_data), P()))
 
 
 def split_batch(batch: jax.Array, axis: int = 0) -> jax.Array:
-    """A batch whose axis of examples is split over "data", where a member has several."""
+    """A batch with its axis of examples split over the devices of one member."""
     spec: list[str | None] = [None] * batch.ndim
     spec[axis] = "data"
     return _constrained(batch, P(*spec))
 
 
 def by_data(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """A net (`lth_jax.training.Apply`) each of whose devices sees its share of a batch.
+    """A net (`lth_jax.training.Apply`) whose devices each see a share of the batch.
 
-    Params and statistics are whole on each. What is of the batch, such as its mean loss,
-    its gradients and its statistics, is of the whole batch: XLA adds up the shares.
+    Each device has all params and statistics. The mean loss, the gradients and the batch
+    statistics are those of the whole batch, since XLA adds up the shares.
     """
 
     def split(
@@ -93,7 +97,7 @@ def by_data(apply: Callable[..., Any]) -> Callable[..., Any]:
         params, stats = jax.tree.map(_whole, (params, stats))
         if train:
             return apply(params, stats, split_batch(inputs), train, key)
-        # Each device has all examples, and measures all: only the pass between is split.
+        # Each device has all examples, and measures all. Only the forward pass is split.
         outputs, stats = apply(params, stats, split_batch(_whole(inputs)), train, key)
         return _whole(outputs), stats
 

@@ -1,8 +1,8 @@
-"""Processes: several that train one study together, each on its own devices.
+"""Processes: several processes train one study together, each on its own devices.
 
-All run the same program and come to the same calls in the same order. The first alone
-reads and writes the workdir, and the others get what it found. So no file system need be
-shared, and all decide alike. One process alone pays nothing for it.
+All run the same program, and make the same calls in the same order. Only the first reads
+and writes the workdir; it sends the others its results. They therefore need no shared
+file system, and all decide alike. For a single process all this costs nothing.
 """
 
 import functools
@@ -20,10 +20,10 @@ from lth_jax.errors import UserError
 
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
-# Of what is sent at once: each size is compiled, and more would fill a device's memory.
+# The sizes of one message. Each size compiles, and more would fill a device's memory.
 _LEAST_BYTES, _MOST_BYTES = 2**10, 2**24
-_HEAD = 8  # bytes of a message's length
-_is_deciding = False  # whether this process, the first, does what others wait for
+_HEAD = 8  # the bytes that hold a message's length
+_is_deciding = False  # whether the others wait for this process, the first
 
 
 def are_several() -> bool:
@@ -37,10 +37,10 @@ def is_first() -> bool:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What a function returns in the first process, on the host, in every process.
+    """Calls a function in the first process alone; all return its result, on the host.
 
-    What it raises there is raised in every process. Others do not call it. Inside it,
-    arrays must not be gathered nor flags compared; a `from_first` there is a plain call.
+    An error there is raised in every process. The function must not gather arrays or
+    compare flags. A `from_first` inside it is a plain call.
     """
     global _is_deciding
     if not are_several() or _is_deciding:
@@ -66,7 +66,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def by_first(function: Callable[Arguments, T]) -> Callable[Arguments, T]:
-    """A function of which every call is `from_first`, with arguments that it can read."""
+    """A function whose every call is `from_first`, with gathered arguments."""
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
@@ -78,10 +78,10 @@ def by_first(function: Callable[Arguments, T]) -> Callable[Arguments, T]:
 
 
 def by_all(make: Callable[[], T]) -> T:
-    """What a function returns in this process, of its own; fails if any process fails.
+    """Calls a function in every process; returns the process's own result.
 
     Raises:
-      UserError: in the processes where all went well.
+      UserError: in processes without an error of their own, if another process fails.
     """
     error: Exception | None = None
     try:
@@ -99,22 +99,22 @@ def by_all(make: Callable[[], T]) -> T:
 
 
 def differ(value: Any) -> bool:
-    """Whether a process has another value than the first; all come to the same answer."""
+    """Whether the value of any process differs from the first's; the same in all."""
     return any_of(from_first(lambda: value) != value)
 
 
 def any_of(flag: bool) -> bool:
-    """Whether a flag is set in any process."""
+    """Whether a flag is set in any process; the same answer in all."""
     return bool(_total(np.array([flag], np.int32))[0]) if are_several() else flag
 
 
 def readable(tree: Any) -> Any:
-    """A pytree of which this process can read all: gathered where others have a part."""
+    """A pytree that this process can read whole; gathers parts of other processes."""
     return jax.tree.map(_gathered, tree) if are_several() else tree
 
 
 def on_host(tree: Any) -> Any:
-    """A pytree as NumPy arrays, whichever processes have its parts."""
+    """A pytree as whole NumPy arrays; parts of other processes are gathered."""
     return jax.device_get(readable(tree))
 
 
@@ -146,15 +146,16 @@ def _gathered(x: Any) -> Any:
         return np.asarray(x.addressable_data(0))
     own = np.zeros(x.shape, x.dtype)
     for shard in x.addressable_shards:
-        if shard.replica_id == 0:  # of what several devices have, one gives it
+        if shard.replica_id == 0:  # several devices may hold a part; one of them sends it
             own[shard.index] = np.asarray(shard.data)
-    # As bytes: every place is 0 but in one process, and a sum of -0.0 and 0.0 were 0.0.
+    # Every place is 0 in all processes except one. The sum is over bytes, since as floats
+    # -0.0 + 0.0 would be 0.0.
     content = _total_bytes(own.reshape(-1).view(np.uint8))
     return content.view(own.dtype).reshape(own.shape)
 
 
 def _sent(message: bytes) -> bytes:
-    """What the first process sends, in all; the messages of the others are not read."""
+    """The first process's message, in all processes; those of others are not read."""
     content = np.frombuffer(len(message).to_bytes(_HEAD, "big") + message, np.uint8)
     start = _of_first(content[:_LEAST_BYTES], _LEAST_BYTES)
     length = _HEAD + int.from_bytes(start[:_HEAD].tobytes(), "big")
@@ -163,7 +164,7 @@ def _sent(message: bytes) -> bytes:
 
 
 def _of_first(content: np.ndarray, size: int) -> np.ndarray:
-    """The first process's bytes in all, padded to a size."""
+    """The first process's bytes, in all processes, padded with 0 to `size`."""
     padded = np.zeros(size, np.uint8)
     if is_first():
         padded[: content.size] = content
@@ -171,7 +172,7 @@ def _of_first(content: np.ndarray, size: int) -> np.ndarray:
 
 
 def _total_bytes(content: np.ndarray) -> np.ndarray:
-    """The sum over processes of bytes, of which all but one process's are 0."""
+    """The sum of bytes over processes; at each place only one process is not 0."""
     totals = [np.zeros(0, np.uint8)]
     for part in np.split(content, range(_MOST_BYTES, content.size, _MOST_BYTES)):
         size = max(_LEAST_BYTES, 1 << (part.size - 1).bit_length()) if part.size else 0
@@ -183,7 +184,7 @@ def _total_bytes(content: np.ndarray) -> np.ndarray:
 
 
 def _total(values: np.ndarray) -> np.ndarray:
-    """The sum over processes of arrays of one shape."""
+    """The sum of arrays of one shape over processes."""
     mesh, sum_up = _summing()
     own = jax.device_put(values[None], mesh.local_devices[0])
     spread = jax.make_array_from_single_device_arrays(
@@ -194,7 +195,7 @@ def _total(values: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _summing() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
-    """A device of each process, and what sums over them."""
+    """A mesh of one device of each process, and the function that sums over them."""
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     mesh = Mesh(np.array(devices).reshape(jax.process_count(), -1)[:, 0], ("process",))
     whole = NamedSharding(mesh, P())
@@ -202,10 +203,10 @@ def _summing() -> tuple[Mesh, Callable[[jax.Array], jax.Array]]:
 
 
 def _pickled(value: Any, error: Exception | None) -> bytes:
-    """Both; an error that cannot be read back is told as another."""
+    """The bytes of both; an error that pickle cannot read back becomes a RuntimeError."""
     try:
         pickle.loads(content := pickle.dumps((value, error)))
-    except Exception:  # of any type: what classes raise that cannot be made again
+    except Exception:  # of any type, since classes raise it while they are made again
         if error is None:
             raise
         return pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}")))

@@ -16,27 +16,29 @@ from lth_jax.store.checkpoints import Newest
 from lth_jax.training import Best, Curves, Metrics, TrainState
 from lth_jax.training.connections import Counts
 
-_WORTH = 0.9  # of the params; with more, what is saved hardly pays for compiling
+# A smaller net trains if it has at most this share of the params. With more, the time
+# saved hardly pays for compiling it.
+_WORTH = 0.9
 _log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
-    """Members at a segment boundary, leading axis R: all that going on needs."""
+    """Members at a segment boundary, leading axis R: all that resuming needs."""
 
     state: TrainState
-    masks: Masks  # as they are then, where they change
-    best: Best  # what members were at their least validation loss so far
-    curves: Curves  # float32[R, V] of all V evaluations, NaN where still to come
+    masks: Masks  # at this step, if they change
+    best: Best  # the members at their least validation loss so far
+    curves: Curves  # float32[R, V] of all V evaluations, NaN at those still to come
 
 
 class Begun(NamedTuple):
-    """A job that trains."""
+    """A job that trains, from its start to where it is now."""
 
     job: Job
     start: Start
-    goal: Counts | None  # that changing masks come to; None where they stay
-    compact: CompactMembers | None  # the smaller nets that train in its place, if any
-    training: Training  # where it is, of the smaller nets if there are any
+    goal: Counts | None  # the counts that changing masks reach; None if masks are static
+    compact: CompactMembers | None  # the smaller nets that train instead, if any
+    training: Training  # where it is now; of the smaller nets if there are any
 
     @property
     def step(self) -> int:
@@ -45,7 +47,7 @@ class Begun(NamedTuple):
 
     @property
     def whole(self) -> Training:
-        """Where it is, of the large nets."""
+        """The training now, in the shapes of the large nets."""
         compact, training = self.compact, self.training
         if compact is None:
             return training
@@ -59,16 +61,16 @@ class Begun(NamedTuple):
 
     @property
     def readable(self) -> "Begun":
-        """The same of the large nets, of which this process can read all."""
+        """The same job with large nets, in arrays that this process can read whole."""
         here = self._replace(training=devices.readable(self.training))
         return here._replace(training=here.whole, compact=None)
 
 
 def begin(job: Job, start: Start, goal: Counts | None, saved: Newest) -> Begun:
-    """A job as it was left; as it starts, where nothing was saved.
+    """A job as it was left, or at its start where nothing was saved.
 
-    It also starts anew if it was left under other masks, which a GPU may bring about:
-    there scores can differ in the last bit the second time.
+    A job that was left under other masks also starts anew. This can happen on a GPU,
+    where the last bit of a score can differ between two runs.
     """
     compact = compaction(job, start)
     state = start.state if compact is None else compact.states
@@ -105,7 +107,7 @@ def compaction(job: Job, start: Start) -> CompactMembers | None:
 
 
 def fresh(job: Job, state: TrainState, masks: Masks) -> Training:
-    """A job before its first segment."""
+    """A job's training before its first segment."""
     empty = np.full((len(job.members), len(job.eval_steps)), np.nan, np.float32)
     metrics = Metrics({name: empty for name in ("loss", *job.study.loss.metrics)})
     best = jax.vmap(Best.before)(state)

@@ -1,4 +1,4 @@
-"""Checks: what a study's arms ask of its config, which knows of none."""
+"""Checks: what a study's arms require of its config. The config itself knows no arm."""
 
 from lth_jax.config import ConfigError, StudyConfig
 from lth_jax.config.requirements import require

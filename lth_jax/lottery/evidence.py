@@ -1,4 +1,4 @@
-"""Evidence: what a job's criterion may look at, of one replicate."""
+"""Evidence: what a job's criterion may read about one replicate."""
 
 import dataclasses
 
@@ -17,13 +17,13 @@ from lth_jax.training.state import TrainState
 def gather(job: Job, replicate: int, parent: Trained, initial: TrainState) -> Evidence:
     """What is known of one replicate when it is pruned.
 
-    Examples are as many of each class, the same for all arms and levels pruned from one
-    net; all of them for a criterion that learns.
+    The examples have equal numbers of each class. All arms and levels that are pruned
+    from one net share them. A criterion that learns sees all training examples.
     """
     assert job.parent is not None  # level 0 is not pruned
     study, criterion = job.study, job.criterion
     at = study.config.replicates.index(replicate)
-    # On the host, since they may lie on different devices.
+    # They are copied to the host, since they may lie on different devices.
     trained, init, kept = jax.tree.map(
         lambda x: np.asarray(x[at]),
         (

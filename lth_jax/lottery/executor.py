@@ -1,8 +1,8 @@
-"""Executor: trains the jobs that are ready, together where they share a program.
+"""Executor: trains the jobs that are ready, together if they share a program.
 
-Of one study or of several: jobs of different studies whose programs agree train in one
-call. A job whose records are there is done, and any other goes on from where it was left;
-running again is resuming. Nothing else batches members or knows of devices.
+It runs one study or several. Jobs of different studies train in one call if their
+programs agree. A job whose records exist is done. Any other job goes on from where it was
+left, and to run a study again is to resume it. Arms and criteria know of one member.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Runs what is not done yet of some studies, each in its workdir."""
+    """Runs the jobs of some studies that are not done yet, each study in its workdir."""
 
     def __init__(
         self,
@@ -47,7 +47,8 @@ class Executor:
         """Trains every job that is not done.
 
         Raises:
-          UserError: the first; its `study` is the one it is of. Others can go on.
+          UserError: the first error; its `study` is the study that failed. Other studies
+            can go on.
         """
         loops = [loop.find_tickets(study) for study in self._tickets]
         total = sum(
@@ -69,13 +70,16 @@ class Executor:
                 for job in loop.find_tickets(study):
                     if job.is_ticket:
                         self._restore(job)
-        for own in self._tickets.values():  # left by a kill in the last instant
+        for own in self._tickets.values():  # a kill at the very end may leave some
             own.clear_training()
 
     def _next_ticket(
         self, jobs: Iterable[Job], waiting: dict[Hashable, list[Job]]
     ) -> Job | None:
-        """The next ticket that is not done; controls before it wait, or fill a call."""
+        """The next ticket that is not done; None if there is none.
+
+        Controls before it wait. They train as soon as they fill a call.
+        """
         for job in jobs:
             if self._tickets[job.study].is_done(job):
                 self._progress.skip(job.num_member_steps)
@@ -89,20 +93,20 @@ class Executor:
         return None
 
     def _restore(self, job: Job) -> None:
-        """Makes again what is gone or damaged of tickets that are trained."""
+        """Makes the missing or damaged files of a trained ticket again."""
         tickets = self._tickets[job.study]
         lost = tickets.lost_files(job.level)
         for path in lost:
             _log.warning("%s is gone or damaged; making it again", path)
         if lost:
-            start = self._begin(job).start  # keeps what it starts from, and the ticket
+            start = self._begin(job).start  # writes the starting nets and the ticket
             if (trained := tickets.trained(job.level)) is None:
                 self._train([job])
             else:
                 results.write_histograms(tickets.workdir, job, start, trained.state)
 
     def _train_in_calls(self, jobs: Sequence[Job]) -> None:
-        """Trains jobs that share a program, as many together as a call takes."""
+        """Trains jobs that share a program, as many together as a call can hold."""
         size = self._jobs_per_call(jobs[0])
         for first in range(0, len(jobs), size):
             self._train(jobs[first : first + size])
@@ -120,7 +124,7 @@ class Executor:
             self._train_together(together)
 
     def _begin(self, job: Job) -> Begun:
-        """A job at its start, or as it was left; trains before what it needs."""
+        """A job at its start, or as it was left; first trains the jobs that it needs."""
         tickets = self._tickets[job.study]
         if job.parent is not None:
             self._progress.says(f"pruning for {named([job])}")
@@ -128,11 +132,12 @@ class Executor:
             try:
                 found = tickets.find(job)
                 break
-            except Missing as missing:  # damaged: made again, like any other
+            except Missing as missing:  # damaged nets are trained again
                 self._progress.extend(missing.job.num_member_steps)
                 self._train([missing.job])
         try:
-            # Of one process: on a GPU two may prune otherwise, by scores' last bits.
+            # One process prunes for all. On a GPU two processes could prune differently,
+            # since the last bit of a score can differ.
             with self._progress.once("start", job.arm):
                 start, goal = devices.from_first(lambda: loop.start(job, found))
         except UserError as error:
@@ -143,9 +148,9 @@ class Executor:
         return begin(job, start, goal, tickets.in_training(job))
 
     def _train_together(self, begun: list[Begun]) -> None:
-        """Trains jobs that reached the same step, with checkpoints between calls.
+        """Trains jobs that are at the same step, with checkpoints between calls.
 
-        Asked to stop they are saved where they are, and `Interrupted` is raised.
+        If the study is asked to stop, it saves the jobs and raises `Interrupted`.
         """
         job, at, now = begun[0].job, begun[0].step, begun
         jobs = [one.job for one in begun]
@@ -173,7 +178,7 @@ class Executor:
                     self._finish(now)
 
     def _keep(self, reached: list[Begun]) -> None:
-        """Keeps what others need of jobs at a segment's end."""
+        """Keeps the nets that other jobs need, and writes curves, at a segment's end."""
         for one in reached:
             job, tickets = one.job, self._tickets[one.job.study]
             curves = results.by_tag(one.training.curves)
@@ -187,12 +192,12 @@ class Executor:
                 tickets.keep_pruned_from(job.level, trained)
 
     def _is_due(self) -> bool:
-        """Whether to write a checkpoint; each process has its own clock."""
+        """Whether to write a checkpoint; the first process decides by its own clock."""
         is_due: bool = devices.from_first(self._spacing.is_due)
         return is_due
 
     def _checkpoint(self, reached: list[Begun]) -> None:
-        """Writes all that whole jobs need to go on."""
+        """Writes all that jobs need to go on; only for jobs of the whole budget."""
         if not reached[0].job.is_whole:
             return
         with self._spacing.measured():
@@ -201,7 +206,7 @@ class Executor:
                 in_training.save(one.step, one.training)
 
     def _finish(self, begun: list[Begun]) -> None:
-        """Writes what came of jobs, and forgets how they got there."""
+        """Writes the results of jobs, and removes their checkpoints."""
         begun = [one.readable for one in begun]
         measured = self._trainer(begun[0].job).measure(begun)
         for one, found in zip(begun, measured, strict=True):
@@ -219,7 +224,7 @@ class Executor:
 
 
 def _grouped(things: Iterable[T], by: Callable[[T], Hashable]) -> list[list[T]]:
-    """Things in lists of those that agree, in their order."""
+    """Lists of the things that agree in `by`, in their order."""
     groups: dict[Hashable, list[T]] = {}
     for thing in things:
         groups.setdefault(by(thing), []).append(thing)

@@ -18,7 +18,7 @@ from lth_jax.training.losses import Loss
 
 
 def check_sample(config: StudyConfig, train: Split) -> None:
-    """Checks that each class has the examples that criteria look at.
+    """Checks that each class has enough examples for the criteria that read data.
 
     Raises:
       ConfigError: naming the criterion, or how many examples there are.
@@ -26,7 +26,7 @@ def check_sample(config: StudyConfig, train: Split) -> None:
     is_integer = np.issubdtype(train.labels.dtype, np.integer)
     for name, field in _criteria(config).items():
         criterion = CRITERIA.find(name)
-        # Those that learn take all of them.
+        # A criterion that learns reads all examples.
         if not criterion.at_data or criterion.learns:
             continue
         if train.labels.ndim > 1 or not is_integer:
@@ -44,7 +44,7 @@ def check_sample(config: StudyConfig, train: Split) -> None:
 
 
 def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) -> None:
-    """Checks that the loss takes the net's outputs and the labels; computes nothing.
+    """Checks, from shapes alone, that the loss takes the net's outputs and the labels.
 
     Raises:
       ConfigError: naming the loss.
@@ -70,16 +70,16 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
 def check_counts(
     config: StudyConfig, leaves: Sequence[tuple[str, Any]], fraction: Fraction
 ) -> None:
-    """Checks that every level leaves every layer a weight, where counts alone tell.
+    """Checks that every level leaves a weight in every layer, if counts can decide it.
 
-    `leaves` are those that can be pruned, by path; `fraction` is what an iterative level
-    prunes of each, or of all together.
+    `leaves` are the prunable leaves, by path. `fraction` is the share that an iterative
+    level prunes, of each leaf or of all together.
 
     Raises:
       ConfigError: naming the field, the level and the layers.
     """
     if config.prune.structure != "weights":
-        return  # those count what they prune as one
+        return  # these counts are of single weights, not of units or blocks
     field = "prune.densities" if config.prune.densities else "prune.fraction"
     for name in _criteria(config):
         scope = CRITERIA.find(name).scope or config.prune.scope
@@ -106,7 +106,7 @@ def _kept(
     leaves: Sequence[tuple[str, Any]],
     fraction: Fraction,
 ) -> Iterator[dict[str, int] | int]:
-    """How many weights each later level keeps of every leaf, or of all if global."""
+    """How many weights each level from 1 on keeps, by leaf, or in all if global."""
     sizes = {path: leaf.size for path, leaf in leaves}
     total = sum(sizes.values())
     share = LAYER_DENSITIES.get(scope)
@@ -129,7 +129,7 @@ def _kept(
 
 
 def _criteria(config: StudyConfig) -> dict[str, str]:
-    """All criteria that prune in a study, with the field that names each."""
+    """The criteria that prune in a study, each with the config field that names it."""
     arms = (arm for arm in config.arms if find_arm(arm).is_criterion)
     return dict.fromkeys(arms, "arms") | {config.prune.criterion: "prune.criterion"}
 

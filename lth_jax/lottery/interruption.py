@@ -1,7 +1,7 @@
-"""Interruption: signals that ask a study to stop once what it trained is saved.
+"""Interruption: signals that ask a study to save its training and stop.
 
-A scheduler that takes a machine away sends a signal, waits some 30 s, and kills. All that
-it may send is one request: save, and exit with a code that says to go on.
+A scheduler that takes a machine away sends a signal, waits some 30 s, and kills. Every
+such signal is the same request: save, and exit with the code that means "run me again".
 """
 
 import contextlib
@@ -34,21 +34,21 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Asks a study to stop; by itself it never does."""
+    """Asks a study to stop. This base class never asks; a subclass may."""
 
-    is_unsaved = False  # whether stopping at once would lose what was trained
-    # How many seconds the call in flight goes on; None where nothing tells.
+    is_unsaved = False  # whether stopping at once would lose training
+    # The seconds until the call in flight ends; None if unknown.
     seconds_left: Callable[[], float | None] = staticmethod(lambda: None)
 
     def is_asked(self) -> bool:
-        """Whether to stop now: any process of the study is told to, and all agree.
+        """Whether to stop now: True in all processes if one of them was told to stop.
 
-        It is called between any two compiled calls of training.
+        The executor calls it between any two compiled calls of training.
         """
         return devices.any_of(self.is_told())
 
     def is_told(self) -> bool:
-        """Whether this process is told to stop."""
+        """Whether this process was told to stop."""
         return False
 
     def check(self) -> None:
@@ -60,9 +60,12 @@ class Interruption:
     def unsaved(
         self, seconds_left: Callable[[], float | None] = lambda: None
     ) -> Iterator[None]:
-        """While nets train: a request waits for `is_asked`, and at the end is checked.
+        """A context in which nets train: a request waits for `is_asked` or for its end.
 
-        `seconds_left` says how long the call in flight goes on, or None.
+        `seconds_left` returns the seconds until the call in flight ends, or None.
+
+        Raises:
+          Interrupted: at the end of the context, if the study is asked to stop.
         """
         self.seconds_left = seconds_left
         self.is_unsaved = True
@@ -74,22 +77,23 @@ class Interruption:
 
 
 class Signals(Interruption):
-    """Asked by signals, from `listen` to `close`, both called in the main thread.
+    """Asks a study to stop on a signal, between `listen` and `close`.
 
-    What comes within a second of the first is the same request. While all is saved the
-    first ends a process that is alone at once; a later one ends any, and so does a call
-    that goes on for `ANSWER_SECONDS` after the first: what it trained is lost. A thread
-    acts on them, since the main thread may compile or compute for long. A hangup that is
-    ignored, as under nohup, stays so.
+    The main thread calls both. Signals within a second of the first are one request.
+    The first signal ends a single process at once if all is saved. A later signal ends
+    any process at once. A call that runs for more than `ANSWER_SECONDS` after the first
+    signal also ends the process; unsaved training is lost then. A thread of its own acts
+    on signals, since the main thread may compile or compute for long. A hangup signal
+    that is ignored, as under nohup, stays ignored.
     """
 
     def __init__(self, announce: Callable[[str], None]):
         self._announce = announce
         self._asked_at: float | None = None
-        self._is_heard = False  # by the main thread, between two calls
+        self._is_heard = False  # whether the main thread saw the request between calls
 
     def listen(self) -> None:
-        """Begins; signals before it act as they did."""
+        """Starts to handle signals."""
         self._ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self._theirs = theirs
@@ -103,7 +107,7 @@ class Signals(Interruption):
         }
 
     def close(self) -> None:
-        """Ends; signals act as they did before."""
+        """Stops handling signals, and restores the handlers from before `listen`."""
         for s, handler in self._before.items():
             signal.signal(s, handler)
         signal.set_wakeup_fd(self._fd_before)
@@ -116,7 +120,7 @@ class Signals(Interruption):
         return self._asked_at is not None
 
     def is_asked(self) -> bool:
-        """As of any interruption; what is asked later waits for the next call to end."""
+        """As in the base class; a later request waits for the end of the next call."""
         self._is_heard = self.is_told()
         return super().is_asked()
 
@@ -134,7 +138,7 @@ class Signals(Interruption):
                     self._receive(signal.Signals(number))
 
     def _give_up(self) -> None:
-        """Ends the process, unless it is saving; its scheduler would kill it soon."""
+        """Ends the process unless it is saving; its scheduler would kill it soon."""
         self._ours.settimeout(None)
         if not self._is_heard:
             self._end(
@@ -145,8 +149,9 @@ class Signals(Interruption):
     def _receive(self, received: signal.Signals) -> None:
         now = time.monotonic()
         if self._asked_at is None:
-            self._asked_at = now  # before the look: `unsaved` looks in the other order
-            # One of several processes that ended alone would take the others down.
+            # Set before `is_unsaved` is read: `unsaved` uses them in the other order.
+            self._asked_at = now
+            # One process that ends alone would take the other processes down.
             if not self.is_unsaved and not jax.distributed.is_initialized():
                 self._end(f"{received.name}: all is saved; go on with the same command")
             seconds = self.seconds_left()
@@ -167,4 +172,4 @@ class Signals(Interruption):
 
 
 def _leave_to_the_thread(signum: int, frame: object) -> None:
-    """Python tells the thread of a signal that has a handler."""
+    """Does nothing. Python writes a signal to the wakeup fd only if it has a handler."""

@@ -34,13 +34,13 @@ class Job:
     study: Study
     arm: str  # a name for `find_arm`
     level: int  # 0 is the dense net
-    parent: Self | None = None  # whose nets its masks were pruned from; None at level 0
-    stop_step: int | None = None  # where it ends; None: at the end of the budget
-    copy: int = 0  # of several that start alike; the others have other data orders
+    parent: Self | None = None  # its masks are pruned from these nets; None at level 0
+    stop_step: int | None = None  # its last step; None: the end of the budget
+    copy: int = 0  # copies share their start and differ in the order of the data
 
     @property
     def how(self) -> Arm:
-        """How its members start."""
+        """Its arm, which says how its members start."""
         return find_arm(self.arm)
 
     @property
@@ -49,7 +49,7 @@ class Job:
         return self if self.parent is None else self.parent.dense
 
     def until(self, step: int | None) -> "Job":
-        """The same, trained to a step alone; None: to the end of the budget."""
+        """The same job, trained only to a step; None: to the end of the budget."""
         return dataclasses.replace(self, stop_step=step)
 
     @property
@@ -64,17 +64,17 @@ class Job:
 
     @property
     def criterion(self) -> Criterion:
-        """What its masks are pruned by: itself if it is one, else the study's."""
+        """The criterion of its masks: the arm itself if it is one, else the study's."""
         own = self.arm if self.how.is_criterion else self.study.config.prune.criterion
         return CRITERIA.find(own)
 
     @property
     def scope(self) -> str:
-        """Among which weights its criterion compares."""
+        """Its scope: which weights compete when it prunes."""
         return self.criterion.scope or self.study.config.prune.scope
 
     def density(self, kept: Masks) -> Density:
-        """What its level keeps: of each leaf if the scope shares it out, else of all."""
+        """The density of its level: by leaf if the scope divides it, else of all."""
         density = self.study.config.prune.densities[self.level - 1]
         share = LAYER_DENSITIES.get(self.scope)
         if share is None:
@@ -83,13 +83,13 @@ class Job:
 
     @property
     def prunes_trained(self) -> bool:
-        """Whether its masks are pruned from what training the parent came to."""
+        """Whether its masks are pruned from the parent's trained nets."""
         is_first = self.parent is None or self.parent.level == 0
         return not is_first or self.criterion.looks == "end"
 
     @property
     def reads_parent(self) -> bool:
-        """Whether it starts from something that training the parent came to."""
+        """Whether its start reads the parent's trained nets."""
         return self.how.needs_trained or self.study.config.rewind.what.needs_trained
 
     @property
@@ -100,12 +100,12 @@ class Job:
 
     @property
     def first_step(self) -> int:
-        """The step that its members start at."""
+        """The step at which its members start."""
         return 0 if self.level == 0 and not self.copy else self._cut_at
 
     @property
     def last_step(self) -> int:
-        """The step that its members end at."""
+        """The step at which its members end."""
         return self.study.config.num_steps if self.stop_step is None else self.stop_step
 
     @property
@@ -115,19 +115,19 @@ class Job:
 
     @property
     def _cuts(self) -> tuple[int, ...]:
-        """Where a segment ends: nets are kept there, or arms start."""
+        """The steps where a segment must end, since nets are kept or arms start there."""
         step = self.study.prune_step if self.how.dynamics is None else None
         return (self._cut_at,) if step is None else (self._cut_at, step)
 
     @property
     def num_member_steps(self) -> int:
-        """The training steps of all members together."""
+        """The number of training steps of all members together."""
         steps = self.last_step - self.first_step
         return steps * self.study.config.num_replicates
 
     @property
     def counted_from(self) -> int:
-        """The step from which masks keep as many weights as at the end."""
+        """The step from which masks keep as many weights as at the end of training."""
         if self.how.dynamics is None:
             return self.first_step
         return self.study.dynamics(self.how.dynamics).goal_step
@@ -153,7 +153,7 @@ class Job:
 
     @property
     def test_due(self) -> np.ndarray:
-        """bool[V], where the test split is evaluated too; always at the last one."""
+        """bool[V], whether an evaluation has the test split too; the last always has."""
         config, steps = self.study.config, self.eval_steps
         every = config.eval_test_every_steps
         is_always = every in (None, config.eval_every_steps)
@@ -161,15 +161,15 @@ class Job:
 
     @property
     def program(self) -> Hashable:
-        """What jobs have in common that can train in one call."""
-        # Smaller nets are of a job's own.
+        """A key that jobs share if they can train in one call."""
+        # Each job has smaller nets of its own.
         alone = id(self) if self.study.config.compact_levels else None
         together = tuple(self.segments), len(self.members)
         return self.study.program, self.how.dynamics, together, alone
 
     @property
     def rates(self) -> Rates | None:
-        """The members' rates, float32[R]; None where their program has them."""
+        """The members' rates, float32[R]; None if their program holds them."""
         number = len(self.members)
         rates: Rates | None = jax.tree.map(
             lambda rate: np.full(number, rate), self.study.rates
@@ -181,18 +181,18 @@ class Job:
         return self.study.member_keys(self.arm, self.level, self._of_copy(purpose))
 
     def mask_key(self, replicate: int, purpose: str) -> jax.Array:
-        """A member's key for its masks: a criterion's own, else the ticket's."""
+        """A member's key for its masks: of a criterion's own arm, else of the ticket."""
         arm = self.arm if self.how.is_criterion else "ticket"
         seed = self.study.config.seed
         return keys.member_key(seed, replicate, arm, self.level, purpose)
 
     def _of_copy(self, purpose: str) -> str:
-        """A purpose of a copy's own; all else, such as its start, all copies share."""
+        """A purpose's name for keys; a copy has its own "order" and "draws" alone."""
         is_own = self.copy and purpose in ("order", "draws")
         return f"{purpose} of copy {self.copy}" if is_own else purpose
 
     def batch_indices(self, segment: Segment) -> np.ndarray:
-        """The examples of a segment's batches, int32[R, evaluations, steps, batch]."""
+        """The indices of a segment's batches, int32[R, evaluations, steps, batch]."""
         config = self.study.config
         batches = [
             sampling.batch_indices(

@@ -11,7 +11,7 @@ from lth_jax.training.losses import Examples
 
 
 class Splits(NamedTuple):
-    """The three splits on the device; inputs as they are stored."""
+    """The three splits on the device. Inputs keep their stored dtype and values."""
 
     train: Examples
     validation: Examples
@@ -19,7 +19,7 @@ class Splits(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """The data of a study: on the host what it trains on, and all on the device."""
+    """The data of a study: the training split on the host, all splits on the device."""
 
     train: data.Split
     normalization: data.Normalization
@@ -32,7 +32,7 @@ def load(config: StudyConfig) -> Loaded:
     """Reads and splits the data.
 
     Raises:
-      DataError: if they cannot be had.
+      DataError: if the data cannot be found or read.
     """
     source = data.load(config.data.name, config.data.raw_dir)
     order = sampling.epoch_order(

@@ -1,7 +1,7 @@
-"""The loop: train, prune, rewind, repeat; and beside each ticket its controls.
+"""The loop: train, prune, rewind, repeat; each ticket trains beside its controls.
 
-Frankle & Carbin 2019, section 2. `find_tickets` says what trains, and in which order;
-`start` prunes what was trained and rewinds what is left. The executor trains the jobs.
+Frankle & Carbin 2019, section 2. `find_tickets` yields the jobs in their order. `start`
+prunes the trained nets and rewinds the weights that are kept. The executor trains.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from lth_jax.training.connections import Counts
 
 
 def find_tickets(study: Study) -> Iterator[Job]:
-    """The jobs of a study in order, each after those whose nets it needs.
+    """The jobs of a study in order; each comes after the jobs whose nets it needs.
 
-    A level's masks are pruned from the tickets of the level before or, in one shot, from
-    the dense nets. No job needs a control.
+    A level's masks are pruned from the tickets of the level before. In one-shot pruning
+    they are pruned from the dense nets. No job needs the nets of a control.
     """
     dense = ticket = Job(study, "ticket", level=0)
     yield dense
@@ -31,10 +31,10 @@ def find_tickets(study: Study) -> Iterator[Job]:
 
 
 def start(job: Job, found: Found) -> tuple[Start, Counts | None]:
-    """Where a job's members start: pruned, then rewound as its arm has it.
+    """Where a job's members start: pruned, then rewound as its arm says.
 
-    And the counts that masks come to, None where these do not change. Arrays have a
-    leading axis R, the replicates.
+    It also returns the counts that changing masks reach, None for static masks. Arrays
+    have a leading axis R, the replicates.
     """
     if job.parent is None:
         return Start(found.point, found.full_masks), None

@@ -1,4 +1,4 @@
-"""Network: the net of a study, made as its config and its data have it."""
+"""Network: the net of a study, made from its config and its data."""
 
 import flax.linen as nn
 import jax
@@ -11,10 +11,10 @@ from lth_jax.models import Network
 
 
 def make_module(config: StudyConfig, num_classes: int) -> nn.Module:
-    """The module that a config names, with its init and its sizes."""
+    """The linen module that a config names, with its initializer and its sizes."""
     model = config.model
     initializer = models.INITIALIZERS.find(config.init.name)
-    # Where left out, an own model's field of the name keeps its own default.
+    # A setting that is left out keeps the module's own default.
     given = {
         "hidden_sizes": model.hidden_sizes,
         "dropout_rate": model.dropout_rate,
@@ -38,7 +38,7 @@ def make_network(
     """The net, which augments and normalises its inputs itself.
 
     Raises:
-      ConfigError: if it does not take inputs of this shape.
+      ConfigError: if the model or the augmentation does not take this shape of inputs.
     """
     model, shape = config.model, train.inputs.shape[1:]
     are_images = len(shape) == 3

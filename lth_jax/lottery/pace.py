@@ -1,4 +1,4 @@
-"""Pace: how many evaluations a compiled call comes to, so that a study can stop soon."""
+"""Pace: how many evaluations a compiled call spans, so that a study can stop soon."""
 
 import logging
 import time
@@ -8,36 +8,38 @@ from contextlib import contextmanager
 from lth_jax.lottery.interruption import ANSWER_SECONDS
 from lth_jax.lottery.segments import Segment
 
-MOST_SECONDS = 2.0  # of one call; the bar moves, and a signal is answered, at its end
-_MOST_GROWTH = 10  # from one call to the next, which may be the first that tests
+# The longest a call should take. The bar moves, and a signal is answered, at its end.
+MOST_SECONDS = 2.0
+# Of the steps, from one call to the next, since the next may be the first that tests.
+_MOST_GROWTH = 10
 _log = logging.getLogger(__name__)
 
 
 class Pace:
-    """How much of a segment fits `MOST_SECONDS`, as the calls of its program took.
+    """How much of a segment fits `MOST_SECONDS`, measured on earlier calls.
 
-    Nothing that is trained, drawn or evaluated depends on it: see
+    No result of training or evaluation depends on it: see
     `training.segment.over_evaluations`.
     """
 
     def __init__(self) -> None:
-        self._steps = 0  # that the next call may have; before any, as few as can be
+        self._steps = 0  # the next call's steps; the first call is as short as can be
         self._is_told = False
-        self._step_seconds: float | None = None  # with its share of the evaluation
-        self._ends_at: float | None = None  # the call in flight, as far as is known
+        self._step_seconds: float | None = None  # a step, with its share of evaluation
+        self._ends_at: float | None = None  # when the call in flight ends, if known
 
     def stop(self, first: int, segment: Segment) -> int:
-        """Before which of a segment's evaluations a call ends that begins at `first`."""
+        """The evaluation, in a segment, before which a call from `first` ends."""
         return min(first + max(1, self._steps // segment.num_steps), segment.num_evals)
 
     def seconds_left(self) -> float | None:
-        """How long the call in flight goes on, as the one before took; None: unknown."""
+        """Seconds until the call in flight ends, by earlier calls; None if unknown."""
         ends_at = self._ends_at
         return None if ends_at is None else max(0.0, ends_at - time.perf_counter())
 
     @contextmanager
     def measured(self, part: tuple[int, int], segment: Segment) -> Iterator[None]:
-        """Around a call of these evaluations of a segment."""
+        """A context that times a call over `part`, (first, stop), of a segment."""
         first, stop = part
         steps = (stop - first) * segment.num_steps
         began = time.perf_counter()

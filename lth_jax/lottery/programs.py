@@ -1,4 +1,4 @@
-"""Programs: what is compiled to train members of a study, and to evaluate them."""
+"""Programs: the compiled functions that train and evaluate members of a study."""
 
 import functools
 from collections.abc import Callable
@@ -27,21 +27,22 @@ from lth_jax.training.dynamic_training import make_dynamic_segment
 from lth_jax.training.evaluation import make_examine
 from lth_jax.training.state import with_frozen
 
-_STATES_KEPT = 3  # where a call began, what it goes on from, and what comes out
+# Copies of the state in memory: at the start, before a call, and after it.
+_STATES_KEPT = 3
 
 
 class Programs:
     """The compiled functions of a study, each made once for every number of members.
 
-    A segment takes state, masks, best, what is its members' own, their rates (see
-    `Study.rates`), batch indices and keys, each with a leading axis of so many; then at
-    which evaluations test is due, and the part of the segment to train. It returns
-    (state, masks, best) and curves.
+    A segment takes state, masks, best, `own`, rates (see `Study.rates`), batch indices
+    and keys, each with a leading axis M. `own` is what each function below says. All
+    members share two more arguments: bool[V], where test is due, and the part of the
+    segment to train. A segment returns (state, masks, best) and curves.
     """
 
     def __init__(self, study: Study):
         self._study = study
-        # Devices that a member needs to fit their memory, once that is known.
+        # How many devices a member needs for its memory, once that is known.
         self.least_data = 1
         # A cache of the class would keep every study alive.
         self.static = functools.cache(self._static)
@@ -53,9 +54,9 @@ class Programs:
         self._splits = functools.cache(self._replicated)
 
     def _static(self, num_members: int) -> Callable[..., Any]:
-        """The segment of members whose masks stay.
+        """The segment of members whose masks are static.
 
-        Their own is what pruned weights stay at; None: 0.
+        `own` is the params that pruned weights stay at; None: 0.
         """
         apply = self._study.network.apply
         return self._segment(lambda own: with_frozen(apply, own), num_members)
@@ -63,9 +64,9 @@ class Programs:
     def _compact(
         self, module: nn.Module, is_flat: bool, num_members: int
     ) -> Callable[..., Any]:
-        """As `static`, of a smaller net; see `lth_jax.shrinking.CompactMembers`.
+        """As `static`, for a smaller net; see `lth_jax.shrinking.CompactMembers`.
 
-        Their own is which inputs each reads; None: all.
+        `own` is the selection of inputs that each member reads; None: all inputs.
         """
         remade = self._study.network.remade
         return self._segment(
@@ -75,7 +76,7 @@ class Programs:
     def _segment(
         self, apply_of: Callable[[Any], Apply], num_members: int
     ) -> Callable[..., Any]:
-        """The segment of members whose net is made by what is their own."""
+        """The segment of members whose net `apply_of` makes from `own`."""
 
         def segment(
             state: TrainState, masks: Masks, best: Best, own: Any, *others: Any
@@ -94,7 +95,7 @@ class Programs:
     def _changing(self, dynamics: str, num_members: int) -> Callable[..., Any]:
         """The segment of members whose masks change.
 
-        Their own are the counts that masks come to, and keys of the masks.
+        `own` is the counts that masks reach, and the keys for the masks.
         """
         apply = devices.by_data(self._study.network.apply)
         changes = self._study.dynamics(dynamics)
@@ -115,9 +116,10 @@ class Programs:
         return self._over_members(segment, num_members, num_more=2)
 
     def _evaluate(self, split: str, num_members: int) -> Callable[..., Any]:
-        """Metrics on a whole split, of state and what pruned weights stay at.
+        """Metrics on a whole split, from a state and the params of pruned weights.
 
-        With them, of test, the accuracy on each example; None for losses without.
+        For the test split it also returns the accuracy on each example, and None for a
+        loss without accuracy.
         """
         loss, chunk_size = self._how
         each = "accuracy" if split == "test" and "accuracy" in loss.metrics else None
@@ -132,7 +134,7 @@ class Programs:
         return self._over_members(evaluate, num_members)
 
     def _statistics(self, num_members: int) -> Callable[..., Any]:
-        """Batch statistics estimated anew, of state; then batches and key, shared."""
+        """Batch statistics estimated anew from a state; members share batches and key."""
         estimate = make_estimate(devices.by_data(self._study.network.apply))
 
         def statistics(state: TrainState, indices: Any, key: Any, *splits: Any) -> Any:
@@ -145,20 +147,21 @@ class Programs:
     def _own(
         self, function: Callable[..., Any], num_more: int, num_members: int
     ) -> Callable[..., Any]:
-        """Any function of one member, of so many; see `_over_members`."""
+        """Any function of one member, over `num_members`; see `_over_members`."""
         return self._over_members(function, num_members, num_more)
 
     @property
     def _how(self) -> tuple[Any, int]:
-        """The loss, and how many examples are evaluated at once."""
+        """The loss, and the number of examples that are evaluated at once."""
         return self._study.loss, _evaluation_chunk()
 
     def _over_members(
         self, function: Callable[..., Any], num_members: int, num_more: int = 0
     ) -> Callable[..., Any]:
-        """A function of one member, of so many: the splits are its last arguments.
+        """A function of one member, compiled for `num_members`.
 
-        So many more before them are shared by all members too.
+        Its last arguments are the three splits. All members share these, and also the
+        `num_more` arguments before them.
         """
         num_data = self._num_data(num_members)
         compiled = devices.over_members(
@@ -172,24 +175,24 @@ class Programs:
         return lambda *parts: compiled(*parts, *splits)
 
     def _replicated(self, num_members: int, num_data: int) -> Splits:
-        """The data where so many members want them, each on so many devices."""
+        """The splits, placed for `num_members`, each on `num_data` devices."""
         splits: Splits = devices.replicated(self._study.splits, num_members, num_data)
         return splits
 
     def in_whole_rounds(self, num_members: int) -> int:
-        """The least number of members, at least so many, that the devices divide."""
+        """The least number from `num_members` up that divides evenly over the devices."""
         return devices.in_whole_rounds(num_members, self._num_data(num_members))
 
     def _num_data(self, num_members: int) -> int:
-        """How many devices share the batches of each of so many members."""
+        """How many devices share the batches of each of `num_members`."""
         config = self._study.config
         by_itself = devices.idle_devices(num_members, config.batch_size)
         return config.mesh.data or max(self.least_data, by_itself)
 
     def bytes_per_member(self, num_data: int = 1) -> int:
-        """The memory that a member takes on each of so many devices while it trains.
+        """The bytes that a member in training takes on each of `num_data` devices.
 
-        One of such a share of the batch is compiled.
+        It compiles a segment of one member with that share of the batch.
         """
         splits = jax.tree.map(_shape, self._study.splits)
         batch = (1, 1, self._study.config.batch_size // num_data)
@@ -212,7 +215,7 @@ class Programs:
 
 
 def _evaluation_chunk() -> int:
-    """Examples evaluated at once: on CPU few stay in cache, elsewhere many fill it."""
+    """Examples evaluated at once: few fit a CPU's cache, many keep a GPU busy."""
     return 250 if jax.default_backend() == "cpu" else 1000
 
 

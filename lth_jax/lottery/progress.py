@@ -10,15 +10,15 @@ from tqdm import tqdm
 from lth_jax import devices
 from lth_jax.lottery.jobs import Job
 
-_FIRST_SECONDS = 2.0  # of training, after which the whole study is estimated
-_MOST_NAMED = 3  # arms
+_FIRST_SECONDS = 2.0  # after this training time the time of the study is estimated
+_MOST_NAMED = 3  # arms that the bar names
 
 
 class Progress(tqdm):
-    """What is done now, steps a second (of all members together) and time left.
+    """A bar: what is done now, steps a second (of all members together), and time left.
 
-    Both are of all that was trained so far, with what lies between calls. Compiling does
-    not count, since each program is compiled once.
+    Rate and time left are means over all training so far, with the time between calls.
+    Compiling does not count, since each program is compiled once.
     """
 
     def __init__(self, num_member_steps: int):
@@ -37,7 +37,7 @@ class Progress(tqdm):
 
     @contextlib.contextmanager
     def compiling(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Around the compilation of what jobs train by."""
+        """A context in which the program of some jobs compiles."""
         self.set_description(f"compiling {named(jobs)}")
         with self._uncounted():
             yield
@@ -45,29 +45,29 @@ class Progress(tqdm):
 
     @contextlib.contextmanager
     def once(self, *what: Hashable) -> Iterator[None]:
-        """Around what compiles when it is done first, and counts from then on."""
+        """A context for work that compiles once; only its later runs count as time."""
         with contextlib.nullcontext() if what in self._done else self._uncounted():
             yield
         self._done.add(what)
 
     @contextlib.contextmanager
     def _uncounted(self) -> Iterator[None]:
-        """Around what says nothing of the speed; nor does all before the first call."""
+        """A context whose time does not count, nor any time before the first call."""
         began = time.time()
         yield
         if not self.disable:
             is_first = self.n == self.initial
             counted = 0.0 if is_first else began - float(self.start_t)
             self.start_t: float = time.time() - counted
-            # Else tqdm takes it that nothing was shown yet, and ends without a word.
+            # Otherwise tqdm assumes that it has shown nothing yet, and ends silently.
             self.last_print_t: float = max(float(self.last_print_t), self.start_t)
 
     def says(self, what: str) -> None:
-        """Says what is done now; at once where somebody looks."""
+        """Sets what is done now, and on a terminal shows it at once."""
         self.set_description(what, refresh=sys.stderr.isatty())
 
     def advance(self, num_member_steps: int) -> None:
-        """Counts steps as done, those of all members together."""
+        """Counts steps of all members together as done."""
         self.update(num_member_steps)
         if self._is_estimated:
             return
@@ -77,11 +77,11 @@ class Progress(tqdm):
             self._estimate(trained / seconds)
 
     def extend(self, num_member_steps: int) -> None:
-        """Counts steps that are to be made again."""
+        """Adds steps that must be trained again to the total."""
         self.total += num_member_steps
 
     def skip(self, num_member_steps: int) -> None:
-        """Counts steps that were done before, which say nothing of the speed."""
+        """Counts steps that were done before, without an effect on the rate."""
         if self.disable:
             return
         self.initial += num_member_steps
@@ -89,7 +89,7 @@ class Progress(tqdm):
         self.n += num_member_steps
 
     def _estimate(self, rate: float) -> None:
-        """Says once how long all that is left takes."""
+        """Writes once how long the rest of the study takes."""
         left = self.format_interval((self.total - self.n) / rate)
         self.write(
             f"{left} left to train, as measured in the first seconds"

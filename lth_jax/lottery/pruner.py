@@ -1,4 +1,4 @@
-"""Pruner: the masks of a level, by the study's criterion or another."""
+"""Pruner: the masks of a level, by the study's criterion or by an arm's."""
 
 import logging
 from typing import Any
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def prune(job: Job, found: Found) -> Masks:
-    """The masks of a job's level, bool leaves [R, ...], from nets that it found."""
+    """The masks of a job's level, bool leaves [R, ...], from the nets in `found`."""
     nets = found.pruned_from if job.prunes_trained else None
     nets = nets or Trained(found.initial, found.full_masks)
     pruned = [prune_one(job, m.replicate, nets, found.initial) for m in job.members]
@@ -38,7 +38,7 @@ def prune(job: Job, found: Found) -> Masks:
 
 
 def prune_one(job: Job, replicate: int, parent: Trained, initial: TrainState) -> Masks:
-    """The masks of one of the replicates whose nets and original inits are given."""
+    """The masks of one replicate; `parent` and `initial` hold all replicates, axis R."""
     evidence = gather(job, replicate, parent, initial)
     spec, kept = job.study.config.prune, evidence.masks
 
@@ -74,10 +74,10 @@ def prune_one(job: Job, replicate: int, parent: Trained, initial: TrainState) ->
 
 
 def counts_to_keep(job: Job, masks: Masks) -> Counts:
-    """How many weights of each leaf a job's changing masks come to, int32[R].
+    """How many weights a job's changing masks keep in the end, by leaf, int32[R].
 
-    As many as the ticket's masks keep; in all, where the config has them shared out among
-    the layers and the arm draws its connections by them.
+    Each leaf keeps as many as in the ticket's masks. With `dynamic.densities`, an arm
+    that draws its connections keeps only the ticket's total, divided among the layers.
     """
     share = LAYER_DENSITIES.get(job.study.config.dynamic.densities)
     if share is None or not job.how.draws_connections:

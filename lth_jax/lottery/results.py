@@ -1,4 +1,4 @@
-"""Results: what comes of a job, written to its study's workdir."""
+"""Results: the files that a job leaves in its study's workdir."""
 
 import itertools
 
@@ -21,7 +21,7 @@ from lth_jax.version import VERSION
 
 
 def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
-    """Whether all files of a study are there; checks those that are small."""
+    """Whether all files of a study exist. The contents of small files are checked too."""
     jobs = [("ticket", 0), *itertools.product(config.arms, range(1, config.num_levels))]
     sealed = [records.path_of(workdir.records, arm, level) for arm, level in jobs]
     sealed.append(workdir.environment)
@@ -39,7 +39,7 @@ def is_finished(config: StudyConfig, workdir: Workdir) -> bool:
 
 @devices.by_first
 def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
-    """The tickets that a job trains, as a file of their own."""
+    """Writes the tickets that a job trains, in a file of their own."""
     study = job.study
     provenance = {
         "level": job.level,
@@ -57,7 +57,7 @@ def write_ticket(workdir: Workdir, job: Job, start: Start) -> None:
 
 @devices.by_first
 def write_histograms(workdir: Workdir, job: Job, start: Start, end: TrainState) -> None:
-    """How the weights that survive are spread, when a job starts and when it ends."""
+    """Writes histograms of the surviving weights at a job's start and end."""
     path = workdir.weight_histograms(job.level)
     prunable = job.study.prunable
     histograms.save(path, start.state.params, end.params, start.masks, prunable)
@@ -67,15 +67,15 @@ def write_histograms(workdir: Workdir, job: Job, start: Start, end: TrainState) 
 def write_records(
     workdir: Workdir, job: Job, training: Training, measured: Measured
 ) -> None:
-    """The records of a job; when they are there, it is done."""
+    """Writes the records of a job. Once they exist, the job is done."""
     path = records.path_of(workdir.records, job.arm, job.level)
     records.write(path, runs(job, training, measured))
 
 
 def runs(job: Job, training: Training, measured: Measured) -> list[Run]:
-    """What was measured of a job's members, by replicate."""
+    """The runs of a job's members, with all that was measured, by replicate."""
     steps, due, found = job.eval_steps, job.test_due, []
-    # On several devices slicing can deadlock on CPU; the state is not read.
+    # Slicing over several devices can deadlock on CPU. The state is not read.
     read = training.masks, training.best.step, training.curves, measured
     on_host = jax.device_get(read)
     for m, member in enumerate(job.members):
@@ -97,9 +97,9 @@ def runs(job: Job, training: Training, measured: Measured) -> list[Run]:
 
 @devices.by_first
 def write_correct(workdir: Workdir, job: Job, measured: Measured) -> None:
-    """Which test examples the members of a job got right; before its records.
+    """Writes which test examples a job's members got right. Call it before its records.
 
-    Nothing where an answer can be half right, as of examples with several labels.
+    It writes nothing if an answer can be half right, as with several labels an example.
     """
     found = measured.accuracies
     if found is None or not np.isin(found, (0, 1)).all():

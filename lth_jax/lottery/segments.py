@@ -1,11 +1,11 @@
-"""Segments: where a level is cut into compiled calls, and where it is evaluated."""
+"""Segments: the steps where a level is cut and where it is evaluated."""
 
 from collections.abc import Collection
 from typing import NamedTuple
 
 
 class Segment(NamedTuple):
-    """`num_evals` evaluations, `num_steps` training steps before each."""
+    """`num_evals` evaluations, with `num_steps` training steps before each."""
 
     start_step: int
     num_evals: int
@@ -13,12 +13,12 @@ class Segment(NamedTuple):
 
     @property
     def stop_step(self) -> int:
-        """The step that it ends at."""
+        """The step at which it ends."""
         return self.start_step + self.num_evals * self.num_steps
 
 
 def eval_steps(start: int, stop: int, every: int, cuts: Collection[int]) -> list[int]:
-    """Where members are evaluated: multiples of `every`, the cuts, the end."""
+    """The sorted steps of evaluations: multiples of `every`, the cuts and the end."""
     steps = {step for step in range(0, stop, every) if step > start}
     return sorted(steps | {s for s in (*cuts, stop) if s > start})
 
@@ -28,8 +28,8 @@ def segments(
 ) -> list[Segment]:
     """Cuts a level into segments.
 
-    One ends at every multiple of `checkpoint_every`, at every cut, such as the rewind
-    step, and where the distance between evaluations changes.
+    A segment ends at every multiple of `checkpoint_every` and at every cut, such as the
+    rewind step. It also ends where the distance between evaluations changes.
     """
     result: list[Segment] = []
     step = start

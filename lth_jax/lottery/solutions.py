@@ -1,7 +1,7 @@
-"""Solutions: what training came to, of jobs whose nets a study does not keep.
+"""Solutions: trained nets of jobs whose nets a study does not keep.
 
-Such as copies of a level that see the data in other orders, or an arm's nets. They train
-as the study's own did, and are kept in its workdir, so that none trains twice.
+Examples are copies of a level that see the data in other orders, and the nets of an arm.
+They train as the study's own nets did. The workdir keeps them, and none trains twice.
 """
 
 import dataclasses
@@ -34,19 +34,19 @@ from lth_jax.store.records import RecordsError, Run
 from lth_jax.training import Metrics, sampling
 from lth_jax.training.state import BatchStats, TrainState
 
-_MOST_BATCHES = 100  # that batch statistics are estimated on
+_MOST_BATCHES = 100  # for the estimate of batch statistics
 _log = logging.getLogger(__name__)
 
 
 class Solution(NamedTuple):
-    """Nets at the end of training; every array has a leading axis, the members."""
+    """Nets at the end of training. Every array has a leading axis, the members."""
 
     params: Params
     batch_stats: BatchStats
     masks: Masks
 
     def member(self, at: int) -> tuple[Params, BatchStats]:
-        """One of them: params and batch statistics, on the host."""
+        """The params and batch statistics of one member, on the host."""
         own: tuple[Params, BatchStats] = jax.tree.map(
             lambda x: np.asarray(x[at]), (self.params, self.batch_stats)
         )
@@ -55,14 +55,14 @@ class Solution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Planted(Job):
-    """A job that trains as its arm does, from where no arm of the study starts."""
+    """A job that trains as its arm does, from a start of its own."""
 
     start: Start  # axis R
-    name: str  # of what is kept; of this start alone
+    name: str  # of its files; no other start has it
 
     @classmethod
     def at(cls, job: Job, what: str, start: Start) -> Self:
-        """The job from this start; the same name where that starts the same nets."""
+        """The job from this start. Starts with equal params and masks share a name."""
         digest = hashlib.sha256()
         for leaf in jax.tree.leaves(jax.device_get((start.state.params, start.masks))):
             digest.update(leaf.tobytes())
@@ -71,7 +71,7 @@ class Planted(Job):
 
 
 class Solutions:
-    """Of one study."""
+    """The solutions of one study: trained on demand, then kept in its workdir."""
 
     def __init__(self, tickets: Tickets, interruption: Interruption | None = None):
         study = tickets.study
@@ -84,12 +84,12 @@ class Solutions:
         self._halving = Halving(study.config.members_per_call)
 
     def of(self, jobs: Sequence[Job]) -> list[Solution]:
-        """What jobs came to, in their order; those that are not kept train.
+        """The trained nets of jobs, in their order; jobs that are not kept train now.
 
         Raises:
-          Missing: with a job that was to train in the study before.
+          Missing: with a job that the study has to train before.
           TrainingDiverged: as `Trainer.train`.
-          Interrupted: if it was asked to stop; all that was trained is saved.
+          Interrupted: if the study was asked to stop; all training is saved.
         """
         found = [self._find(job) for job in jobs]
         todo = [job for job, known in zip(jobs, found, strict=True) if known is None]
@@ -98,15 +98,15 @@ class Solutions:
         return [self._read(next(fresh)) if x is None else x for x in found]
 
     def runs(self, jobs: Sequence[Job]) -> list[list[Run]]:
-        """What was measured of jobs while they trained, in their order.
+        """The runs of jobs, with their curves, in the order of the jobs.
 
-        Those of which it is not kept train. Raises what `of` does.
+        Jobs whose runs are not kept train now. It raises what `of` raises.
         """
         self._train([job for job in jobs if self._find_runs(job) is None])
         return [records.read_file(self._records(job)) for job in jobs]
 
     def metrics(self, split: str, params: Params, batch_stats: BatchStats) -> Metrics:
-        """Those of a whole split, float32[M] each, of so many nets."""
+        """The metrics of M nets on a whole split, float32[M] each."""
         state = _state(params, batch_stats)
         make = functools.partial(self._programs.evaluate, split)
         found: Metrics = devices.on_host(self._halving.run(make, state, None))[0]
@@ -115,9 +115,10 @@ class Solutions:
     def statistics(
         self, job: Job, replicate: int, params: Params, batch_stats: BatchStats
     ) -> BatchStats:
-        """Batch statistics estimated anew of so many nets, on the same batches for all.
+        """Batch statistics of M nets, estimated anew on the same batches for all.
 
-        Of a job's replicate, over the training batches of one epoch, 100 at most.
+        The batches are drawn for a job's replicate, from one epoch of the training split.
+        There are at most 100.
         """
         config, number = job.study.config, len(job.study.splits.train.labels)
         at, size = config.replicates.index(replicate), config.batch_size
@@ -136,15 +137,16 @@ class Solutions:
         members: tuple[Any, ...],
         shared: tuple[Any, ...] = (),
     ) -> Any:
-        """A function of one member, of so many, on the host; axis M of all but `shared`.
+        """A function of one member, applied to M members; the results lie on the host.
 
-        After a member's arguments it takes those that all share, then the three splits.
+        The arrays of `members` have a leading axis M. The function takes a member's own
+        arguments, then those of `shared`, then the three splits.
         """
         make = functools.partial(self._programs.own, function, len(shared))
         return devices.on_host(self._halving.run(make, *members, shared=shared))
 
     def _find(self, job: Job) -> Solution | None:
-        """The tickets that the study keeps, or what is kept here."""
+        """The nets of a job, from the study or from here; None if none are kept."""
         is_own = job.is_ticket and not job.copy and not isinstance(job, Planted)
         if is_own and (trained := self._tickets.trained(job.level)) is not None:
             state = trained.state
@@ -167,11 +169,11 @@ class Solutions:
 
     def _read(self, job: Job) -> Solution:
         found = self._find(job)
-        assert found is not None  # it was kept just now
+        assert found is not None  # `_train` has just kept it
         return found
 
     def _train(self, jobs: Sequence[Job]) -> None:
-        """Trains jobs to their end, those of one program and step together."""
+        """Trains jobs to their end; jobs of one program and step train together."""
         if not jobs:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +219,7 @@ class Solutions:
         self._finish(now)
 
     def _finish(self, begun: Sequence[Begun]) -> None:
-        """Keeps what came of jobs: what was measured, and the nets."""
+        """Keeps the results of jobs: their records and their nets."""
         ended = [one.readable for one in begun]
         measured = self._trainer.measure(ended)
         for (job, start, _, _, end), found in zip(ended, measured, strict=True):
@@ -239,6 +241,6 @@ def _name(job: Job) -> str:
 
 
 def _state(params: Params, batch_stats: BatchStats) -> TrainState:
-    """What is evaluated of so many nets."""
+    """A state with all that an evaluation of M nets reads."""
     number = len(jax.tree.leaves(params)[0])
     return TrainState(jnp.zeros(number, jnp.int32), params, batch_stats, ())

@@ -1,4 +1,4 @@
-"""Stacking: the members of several jobs in one pytree, and apart again."""
+"""Stacking: joins the members of several jobs in one pytree, and splits them again."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +11,20 @@ from lth_jax import devices
 
 
 def stacked(trees: Sequence[Any]) -> Any:
-    """The members of all trees, in one with a leading axis M."""
+    """The members of all trees in one tree, with a leading axis M."""
     if len(trees) == 1:
         return trees[0]
-    # On the host, since jobs may lie on different devices.
+    # They are joined on the host, since jobs may lie on different devices.
     parts = devices.on_host(list(trees))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def split(tree: Any, number: int) -> list[Any]:
-    """As many trees, of the members of one job each."""
+    """A tree cut into `number` trees, each with the members of one job."""
     if number == 1:
         return [tree]
-    # On the host: members lie on several devices, and slicing there makes these wait for
-    # one another, which on CPU can deadlock.
+    # Members lie on several devices. Slicing there makes the devices wait for one
+    # another, which can deadlock on CPU; the tree is therefore cut on the host.
     tree = devices.on_host(tree)
     return [
         jax.tree.map(lambda x, i=i: np.split(x, number)[i], tree) for i in range(number)
@@ -32,7 +32,7 @@ def split(tree: Any, number: int) -> list[Any]:
 
 
 def filled(tree: Any, number: int) -> Any:
-    """Stacked members, the last repeated so that there are so many."""
+    """Stacked members, with the last repeated until there are `number`."""
     leaves = jax.tree.leaves(tree)
     more = number - len(leaves[0]) if leaves else 0
     if not more:
@@ -42,7 +42,7 @@ def filled(tree: Any, number: int) -> Any:
 
 
 def without_repeated(tree: Any, number: int) -> Any:
-    """The first so many members; undoes `filled`."""
+    """The first `number` members; undoes `filled`."""
     if len(jax.tree.leaves(tree)[0]) == number:
         return tree
     return jax.tree.map(lambda x: x[:number], devices.on_host(tree))

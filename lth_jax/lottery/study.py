@@ -1,4 +1,4 @@
-"""Study: a config made real, with the data on the device."""
+"""Study: the net, optimizer and data that a config describes, on the device."""
 
 import dataclasses
 import functools
@@ -31,15 +31,15 @@ from lth_jax.training.state import TrainState, initial_state
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """What a study is, wherever its files are."""
+    """A study without its files: its config, net, loss, optimizer and data."""
 
     config: StudyConfig
-    normalization: data.Normalization  # of inputs as they are stored
-    network: Network  # augments and normalises these itself
+    normalization: data.Normalization  # of the stored inputs
+    network: Network  # takes stored inputs; it augments and normalises them itself
     loss: Loss
     tx: optax.GradientTransformation
     prunable: Prunable
-    fraction: Fraction  # what a level prunes, by leaf for layer-wise pruning
+    fraction: Fraction  # the share that a level prunes, by leaf for layer-wise pruning
     rewind_step: int
     prune_step: int | None  # see `config.prune_step`
     splits: Splits
@@ -47,17 +47,17 @@ class Study:
 
     @functools.cached_property
     def init_members(self) -> Callable[[jax.Array], tuple[Params, Any]]:
-        """The compiled fresh params and batch statistics by keys, axis R.
+        """The compiled function from keys to fresh params and batch statistics, axis R.
 
-        Nothing else that is compiled of a study depends on how its weights are drawn, as
-        long as arms draw with the key that they are given.
+        Studies with other initializers share all other programs. This needs arms that
+        draw weights only with the key that they receive.
         """
         return jax.jit(jax.vmap(self.network.init))
 
     def start_members(
         self, start: Callable[[Origin, Rules], Start], origin: Origin
     ) -> Start:
-        """Where an arm's function starts all replicates, axis R."""
+        """The start of all replicates, axis R, by an arm's function."""
         draws: list[bool] = []
 
         def look(one: Origin) -> Start:
@@ -73,7 +73,7 @@ class Study:
 
     @functools.cached_property
     def _started(self) -> Callable[..., Start]:
-        """The compiled start of all, with what the key of fresh weights draws."""
+        """The compiled start of all replicates; `fresh` is what `init_key` draws."""
 
         def started(start: Callable[..., Start], one: Origin, fresh: Any) -> Start:
             def init(key: jax.Array) -> Any:
@@ -92,14 +92,14 @@ class Study:
 
     @functools.cached_property
     def score(self) -> Callable[[Criterion, Evidence], Params]:
-        """The compiled scores by a criterion, of one member."""
+        """The compiled scores of one member, from a criterion and its evidence."""
         return jax.jit(lambda by, evidence: by.scores(evidence), static_argnums=0)
 
     @property
     def program(self) -> Hashable:
-        """What studies have in common whose members can train in one call.
+        """A key that studies share if their members can train in one call.
 
-        All that their compiled programs and their data depend on.
+        It holds all that their compiled programs and their data depend on.
         """
         plain, optimizer = StudyConfig(), self.config.optimizer
         members = "first_replicate", "num_replicates", "init"
@@ -115,10 +115,11 @@ class Study:
 
     @functools.cached_property
     def rates(self) -> Rates | None:
-        """What its programs are given beside the state, float32[]; None: they have it.
+        """The rates that programs take as arguments, float32[]; None: they hold them.
 
-        So studies of other rates share a program. One's own optimizers and schedules may
-        need Python's numbers, and params of fewer bits would get too many from an array.
+        As arguments, they let studies of different rates share a program. Optimizers and
+        schedules from outside the package may need Python numbers, and get them. Params
+        of fewer bits need them too: a float32 array would promote their updates.
         """
         spec = self.config.optimizer
         params, _ = jax.eval_shape(self.network.init, jax.random.key(0))
@@ -128,12 +129,12 @@ class Study:
         return None
 
     def tx_at(self, rates: Rates | None) -> optax.GradientTransformation:
-        """The optimizer with such rates, which may be traced; its own if None."""
+        """The optimizer with these rates, which may be traced; None: its own rates."""
         return self.tx if rates is None else _optimizer(self.config, rates)
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The arms beside the ticket."""
+        """All arms of the study except the ticket."""
         return tuple(arm for arm in self.config.arms if arm != "ticket")
 
     @property
@@ -154,7 +155,7 @@ class Study:
         return initial_state(params, self.tx, batch_stats)
 
     def initial_states(self, keys: jax.Array) -> TrainState:
-        """The original inits of all replicates, at step 0."""
+        """The original inits of all replicates, axis R, at step 0, from keys key[R]."""
 
         def state(params: Params, batch_stats: Any) -> TrainState:
             return initial_state(params, self.tx, batch_stats)
@@ -163,17 +164,17 @@ class Study:
         return states
 
     def dynamics(self, name: str) -> Dynamics:
-        """How masks change, as the config has it."""
+        """The dynamics of that name, with the config's settings."""
         arguments = self.config.dynamic.arguments(self.config.num_steps)
         return make_dynamics(name, prunable=self.prunable, **arguments)
 
 
 def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
-    """Makes the net and the optimizer for the data, which are loaded if not given.
+    """Makes a study from a config; loads the data unless `loaded` holds them.
 
     Raises:
       ConfigError: if the config does not fit the data.
-      DataError: if the data cannot be had.
+      DataError: if the data cannot be found or read.
     """
     loaded = loaded or load(config)
     train = loaded.train
@@ -212,7 +213,7 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
 def _optimizer(
     config: StudyConfig, rates: Rates | None = None
 ) -> optax.GradientTransformation:
-    """The optimizer; whether it decays weights at all is the config's to say."""
+    """The optimizer at these rates, without decay if the config has none."""
     spec = config.optimizer
     own = rates or Rates(spec.learning_rate, spec.weight_decay)
     schedule = schedules.make_schedule(
@@ -230,7 +231,7 @@ def _optimizer(
 
 
 def _fraction(config: StudyConfig, network: Network, prunable: Prunable) -> Fraction:
-    """What a level prunes of each leaf, by its kind; of all together if global."""
+    """The share that a level prunes: of each leaf by its kind, or of all if global."""
     prune = config.prune
     params, _ = jax.eval_shape(network.init, jax.random.key(0))
     paths = [path for path, _ in masks.prunable_leaves(params)]

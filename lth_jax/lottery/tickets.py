@@ -1,4 +1,4 @@
-"""Tickets: what a study has found so far, in its workdir."""
+"""Tickets: the nets and masks that a study has found so far, in its workdir."""
 
 import dataclasses
 import functools
@@ -23,30 +23,30 @@ _log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
-    """Tickets at the end of a level, or where masks are pruned from them before."""
+    """Tickets at the end of a level, or at the earlier step that masks are pruned at."""
 
     state: TrainState
     masks: Masks
 
 
 class Found(NamedTuple):
-    """What a job starts from, leading axis R; None where it needs none."""
+    """What a job starts from, leading axis R; None for what it does not need."""
 
     initial: TrainState  # the original inits
     point: TrainState  # the dense nets at the rewind step
-    masks: Masks | None = None  # of the job's level; None while they are to be pruned
+    masks: Masks | None = None  # of the job's level; None if they are not pruned yet
     pruned_from: Trained | None = None
-    parent: Trained | None = None  # at the end of its level
+    parent: Trained | None = None  # the parent's nets, at the end of its level
     dense: Trained | None = None
 
     @property
     def full_masks(self) -> Masks:
-        """Those of the dense nets."""
+        """The masks of the dense nets, which keep every weight."""
         return masks.full(self.initial.params)
 
 
 class Missing(Exception):
-    """Nets that are not kept, or are damaged; `job` makes them."""
+    """Nets are not kept, or are damaged; `job` trains them."""
 
     def __init__(self, job: Job):
         super().__init__(f"{job.arm}, level {job.level}")
@@ -54,7 +54,7 @@ class Missing(Exception):
 
 
 class Tickets:
-    """Of all replicates: every array here has a leading axis R."""
+    """The tickets of one study in its workdir. Arrays have a leading axis R."""
 
     def __init__(self, study: Study, workdir: Workdir):
         self.study = study
@@ -63,9 +63,9 @@ class Tickets:
 
     @devices.by_first
     def is_done(self, job: Job) -> bool:
-        """Whether a job's records are there, and the nets that its tickets came to.
+        """Whether a job's records exist, and for a ticket also its trained nets.
 
-        What is gone or damaged of a job that was done is a warning.
+        It logs a warning for each missing or damaged file of a job that was done.
         """
         where = self.workdir.records, job.arm, job.level
         path, nets = records.path_of(*where), self.workdir.level(job.level)
@@ -80,9 +80,9 @@ class Tickets:
 
     @devices.by_first
     def lost_files(self, level: int) -> list[pathlib.Path]:
-        """What is gone of where a level starts, and of what its tickets leave to read.
+        """The missing or damaged paths of a level's starting nets and side files.
 
-        Not of its records and of the nets that it came to, see `is_done`.
+        `is_done` checks its records and its trained nets; they are not listed here.
         """
         workdir = self.workdir
         points = [workdir.init]
@@ -93,7 +93,7 @@ class Tickets:
 
     @devices.by_first
     def clear_training(self) -> None:
-        """Removes the checkpoints of all jobs that train; none must."""
+        """Removes the checkpoints of all jobs. Call it when no job trains."""
         for folder in self.workdir.all_in_training():
             shutil.rmtree(folder)
 
@@ -105,7 +105,7 @@ class Tickets:
         """What a job starts from.
 
         Raises:
-          Missing: with the job that is to run before.
+          Missing: with the job that has to train before.
         """
         initial = point = self.initial
         starts_late = job.parent is not None or job.copy > 0
@@ -133,7 +133,10 @@ class Tickets:
         return trained
 
     def _pruned_from(self, job: Job) -> Trained:
-        """A job's nets where masks are pruned from them; before the end, no moments."""
+        """A job's nets at the step that masks are pruned at.
+
+        They have no moments if that step is before the end of training.
+        """
         step = self.study.prune_step
         if step is None and self.study.config.prune.at != "early_stop":
             return self._needed(job)
@@ -147,7 +150,7 @@ class Tickets:
 
     @functools.cached_property
     def initial(self) -> TrainState:
-        """The original inits: as kept, or derived from the seed and kept."""
+        """The original inits, as they are kept, or drawn from the seed and kept now."""
         name, like = self.workdir.init.name, self._like.state
         state: TrainState | None = self._kept.find(name, like)
         if state is None:
@@ -157,7 +160,7 @@ class Tickets:
         return state
 
     def trained(self, level: int) -> Trained | None:
-        """The tickets at the end of a level; None if they are not kept, or damaged."""
+        """The tickets at the end of a level; None if they are missing or damaged."""
         name = self.workdir.level(level).name
         found: Trained | None = self._kept.find(name, self._like)
         return found
@@ -179,7 +182,7 @@ class Tickets:
         self._kept.keep(self.workdir.rewind.name, state)
 
     def keep_pruned_from(self, level: int, trained: Trained) -> None:
-        """Keeps the tickets where masks are pruned from them before the end."""
+        """Keeps the tickets at a step before the end that masks are pruned at."""
         state = dataclasses.replace(trained.state, opt_state=())
         name = self.workdir.pruned_from(level).name
         self._kept.keep(name, trained._replace(state=state))

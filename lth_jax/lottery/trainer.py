@@ -1,4 +1,4 @@
-"""Trainer: stacked jobs of one program, segment by segment."""
+"""Trainer: trains stacked jobs of one program, segment by segment."""
 
 import collections
 import concurrent.futures
@@ -27,38 +27,38 @@ from lth_jax.masks import Params
 from lth_jax.training import Curves, Metrics, TrainState
 from lth_jax.training.optimizers import Rates
 
-_MEMORY_FRACTION = 0.8  # the rest for what XLA and others keep
-_MOST_MEMBERS = 1024  # beyond, a device is busy all the same
+_MEMORY_FRACTION = 0.8  # of the free memory; XLA and others need the rest
+_MOST_MEMBERS = 1024  # more members do not keep a device busier
 
 
 class Measured(NamedTuple):
-    """What no curve has: metrics, float32[R], and accuracies on each test example."""
+    """Results beside the curves: metrics, float32[R], and accuracies by example."""
 
     test_at_start: Metrics
     test_at_best: Metrics
     train_at_end: Metrics
-    # On each test example, at best and at the end, float32[R, N] both; None where the
-    # loss has no accuracy.
+    # On each test example, for the best net and at the end, float32[R, N] each. None if
+    # the loss has no accuracy.
     accuracies: tuple[np.ndarray, np.ndarray] | None
 
 
 class _Fixed(NamedTuple):
-    """What is the same in all calls that train some jobs."""
+    """The arguments that are the same in all calls that train some jobs."""
 
-    segment_of: Callable[[int], Callable[..., Any]]  # compiled, of so many members
-    own: Any  # what is theirs in it
-    rates: Rates | None  # float32[M]; None where their program has them
+    segment_of: Callable[[int], Callable[..., Any]]  # compiled, by number of members
+    own: Any  # the members' `own` argument of the segment; see `Programs`
+    rates: Rates | None  # float32[M]; None if their program holds them
     draw_keys: jax.Array  # key[M]
 
 
 class TrainingDiverged(UserError):
-    """A loss that is not finite, at the start or later."""
+    """A loss is not finite, at the start or later."""
 
     is_common = True  # every process has all losses
 
 
 class Trainer:
-    """Trains members of studies that share their programs with one study."""
+    """Trains members of all studies that share their programs with `study`."""
 
     def __init__(self, study: Study):
         self._config = study.config
@@ -66,12 +66,12 @@ class Trainer:
         self._halving = Halving(study.config.members_per_call)
         self._compiled: set[Hashable] = set()
         self._paces: dict[Hashable, Pace] = collections.defaultdict(Pace)
-        self._pace = Pace()  # of what trains now
+        self._pace = Pace()  # of the jobs that train now
 
     def members_per_call(self, num_replicates: int) -> int:
-        """How many members a call should have: as the config says, or the memory."""
+        """How many members a call should have, by the config or else by the memory."""
         if self._halving.at_once is None and jax.default_backend() == "cpu":
-            # No core idles, and there are not many more members than cores.
+            # With this number no core idles, and members are not many more than cores.
             cores = jax.device_count() // (self._config.mesh.data or 1)
             return min(math.lcm(num_replicates, cores), 2 * max(num_replicates, cores))
         if self._halving.at_once is None:
@@ -80,7 +80,7 @@ class Trainer:
         return self._halving.at_once
 
     def _fitting(self) -> tuple[int, int]:
-        """How many members fit the devices, and how many devices each needs for that."""
+        """How many members fit the devices, and how many devices each member needs."""
         free = devices.free_memory_bytes() / jax.local_device_count()
         asked, batch_size = self._config.mesh.data, self._config.batch_size
         shares = devices.data_sizes() if asked is None else [asked]
@@ -95,9 +95,9 @@ class Trainer:
         begun: Sequence[Begun],
         around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Compiles what jobs of one program and step have yet to train by.
+        """Compiles the segments that jobs of one program and step still have to train.
 
-        `around` makes what each compilation happens in.
+        `around` makes the context in which each compilation happens.
         """
         job, size = begun[0].job, self._num_trained(begun)
         training = filled(stacked([one.training for one in begun]), size)
@@ -114,9 +114,9 @@ class Trainer:
     def train(
         self, begun: Sequence[Begun]
     ) -> Iterator[tuple[int, Callable[[], list[Begun]]]]:
-        """Trains jobs of one program and step to their last.
+        """Trains jobs of one program and step to their last step.
 
-        After each call it yields the step, and what makes the jobs as they are then.
+        After each call it yields the step, and a function that returns the jobs then.
 
         Raises:
           TrainingDiverged: naming member, level and step, when a loss is not finite.
@@ -146,9 +146,9 @@ class Trainer:
                     yield step, functools.partial(_reached, begun, training)
 
     def seconds_left(self) -> float | None:
-        """How long the call in flight goes on, as those before took; None if unknown.
+        """Seconds until the call in flight ends, by earlier calls; None if unknown.
 
-        Asked by another thread.
+        Another thread calls it.
         """
         return self._pace.seconds_left()
 
@@ -161,7 +161,7 @@ class Trainer:
         training: Training,
         part: tuple[int, int],
     ) -> Training:
-        """Trains to some of a segment's evaluations, all members together."""
+        """Trains all members through `part`, some of a segment's evaluations."""
         job, (segment_of, own, rates, draw_keys) = begun[0].job, fixed
         state, masks, best, curves = training
         first = _first_evaluation(job, segment)
@@ -178,9 +178,10 @@ class Trainer:
         return Training(state, masks, best, curves)
 
     def _num_trained(self, begun: Sequence[Begun]) -> int:
-        """How many members train: the last is repeated where devices do not divide them.
+        """How many members train, with copies of the last one if devices need them.
 
-        So each stays on its devices from call to call. Not where memory holds no more.
+        With a number that divides evenly over the devices, each member stays on its
+        devices from call to call. There are no copies where memory holds no more.
         """
         number = _num_members(begun)
         more = self._programs.in_whole_rounds(number)
@@ -188,13 +189,13 @@ class Trainer:
         return more if most is None or more <= most else number
 
     def _program(self, begun: Sequence[Begun]) -> Hashable:
-        """What jobs train by: those with the same share compiled calls and their pace."""
+        """A key of the compiled calls: jobs with equal keys share them and their pace."""
         job, compact = begun[0].job, begun[0].compact
         small = compact and (compact.module, compact.is_flat)
         return job.how.dynamics, small, _num_members(begun)
 
     def _fixed(self, begun: Sequence[Begun]) -> _Fixed:
-        """What stays the same in all calls that train these jobs."""
+        """The arguments that stay the same in all calls that train these jobs."""
         job, compact = begun[0].job, begun[0].compact
         segment_of: Callable[[int], Callable[..., Any]] = self._programs.static
         own: Any = _frozen(begun)
@@ -212,7 +213,7 @@ class Trainer:
         return _Fixed(segment_of, *theirs)
 
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
-        """What was not measured while jobs trained, of the large nets."""
+        """Measures, on the large nets, what was not measured while jobs trained."""
         frozen = _frozen(begun)
         end = stacked([one.training for one in begun])
         test_at_best, at_best = self._evaluate("test", end.best.state, frozen)
@@ -230,7 +231,7 @@ class Trainer:
     def _check_finite(
         self, begun: Sequence[Begun], steps: np.ndarray, found: Curves
     ) -> None:
-        """Raises TrainingDiverged for the first evaluation and member not finite."""
+        """Raises TrainingDiverged for the first evaluation with a loss not finite."""
         finite = np.isfinite(found.batch_loss) & np.isfinite(found.validation["loss"])
         if finite.all():
             return
@@ -250,14 +251,14 @@ class Trainer:
         raise error
 
     def _at_start(self, split: str, begun: Sequence[Begun]) -> Metrics:
-        """Metrics of what jobs start from, float32[M]."""
+        """Metrics of the nets that jobs start from, float32[M]."""
         start = stacked([one.start.state for one in begun])
         return self._evaluate(split, start, _frozen(begun))[0]
 
     def _evaluate(
         self, split: str, state: TrainState, frozen: Params | None
     ) -> tuple[Metrics, Any]:
-        """What `Programs.evaluate` has of so many members, on the host."""
+        """The results of `Programs.evaluate` for M members, on the host."""
         make = functools.partial(self._programs.evaluate, split)
         state = dataclasses.replace(state, opt_state=())  # nothing reads the moments
         found: tuple[Metrics, Any] = devices.on_host(
@@ -267,7 +268,7 @@ class Trainer:
 
 
 def _reached(begun: Sequence[Begun], training: Training) -> list[Begun]:
-    """Jobs at what all of them together have come to."""
+    """The jobs, each with its part of the stacked training."""
     training = without_repeated(training, _num_members(begun))
     parts = zip(begun, split(training, len(begun)), strict=True)
     return [one._replace(training=part) for one, part in parts]
@@ -278,7 +279,7 @@ def _num_members(begun: Sequence[Begun]) -> int:
 
 
 def _frozen(begun: Sequence[Begun]) -> Params | None:
-    """What pruned weights stay at; None where all are 0, so that nothing is added."""
+    """The params that pruned weights stay at; None if all are 0 and none are added."""
     if all(one.start.frozen is None for one in begun):
         return None
     return stacked(
@@ -296,7 +297,7 @@ def _indices(jobs: Sequence[Job], segment: Segment) -> np.ndarray:
 
 
 def _first_evaluation(job: Job, segment: Segment) -> int:
-    """Which of a job's evaluations is a segment's first."""
+    """The index, among a job's evaluations, of a segment's first."""
     return int(np.searchsorted(job.eval_steps, segment.start_step, side="right"))
 
 

@@ -1,4 +1,4 @@
-"""Models: linen modules, one family a file, and what turns them into functions."""
+"""Models: linen modules, one family a file, and `Network`, their pure functions."""
 
 from lth_jax.models.conv import ConvNet
 from lth_jax.models.layers import INITIALIZERS, times

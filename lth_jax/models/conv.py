@@ -21,8 +21,8 @@ class ConvNet(nn.Module):
     weights (38,592 in convolutions) and Conv-4 2,425,024 (259,776). Conv-6 has 2,261,184
     (1,144,512), as its layers are listed in the paper, whose figure 2 prints 1.7M (1.1M).
 
-    Stages have the channels of each convolution. Dropout is after each hidden dense
-    layer; the paper (section 5) says 0.5 and not where.
+    `stages` has the channels of each convolution. Dropout follows each hidden dense
+    layer. The paper (section 5) has a rate of 0.5, but does not say after which layers.
     """
 
     num_classes: int = 10

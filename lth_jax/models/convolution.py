@@ -1,11 +1,10 @@
 """Convolution: XLA's own, except where that is slow on CPU.
 
-XLA's weight gradient runs 50 to 100 times slower inside a loop on CPU than outside
-(jax-ml/jax issue 12868), and a convolution over few pixels with many channels as much
-slower than its work. There, both are made of matrix products with patches; the weight
-gradient's with those of so many examples at a time as stay in cache. Convolutions that
-would keep to one core are made a row taller. `scripts/bench_models.py` shows the
-difference.
+On CPU, XLA's weight gradient is 50 to 100 times slower inside a loop than outside
+(jax-ml/jax issue 12868). A convolution over few pixels with many channels is as slow.
+Both are therefore matrix products with patches on CPU. The weight gradient takes as many
+examples at a time as fit in cache. Convolutions that would use one core alone are made a
+row taller. `scripts/bench_models.py` measures the difference.
 """
 
 import functools
@@ -18,15 +17,16 @@ from jax import lax
 from jaxtyping import Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-# Measured on 2 cores with 1 MB of L2 each and 32 MB of shared L3: 2.5 to 5 MB are
-# equal, and twice as much, or all patches at once, takes twice the time.
+# Measured on 2 cores with 1 MB of L2 each and 32 MB of shared L3. Sizes from 2.5 to 5 MB
+# take the same time. Twice that size, or all patches at once, takes twice the time.
 _PATCH_BYTES = 4_000_000
-# To 2x2 output pixels with 512 channels, where XLA's own collapses, patches are 80 times
-# as fast; to 4x4 the two are equal.
+# With 2x2 output pixels and 512 channels, patches are 80 times as fast as XLA's own
+# convolution. With 4x4 output pixels the two are equal.
 _FEW_PIXELS = 4
-# XLA's to fewer than 128 channels runs on one core; with a row more it runs on all. On
-# 2 cores, 64 to 64 channels at 32x32 take 28 ms for 46. Where every core has a net of
-# its own they take 27 for 24, and with fewer rows the row more costs what it brings.
+# XLA runs a convolution to fewer than 128 channels on one core. With one more row it uses
+# all cores: on 2 cores, 64 to 64 channels at 32x32 take 28 ms instead of 46. If every
+# core has a net of its own, they take 27 ms instead of 24. With fewer rows there is no
+# gain.
 _ONE_CORE_CHANNELS = range(32, 128)
 _MANY_ROWS = 32
 
@@ -47,9 +47,9 @@ def convolve(
 ) -> Float[jax.Array, "n new_height new_width written"]:
     """A plain 2-D convolution; `nn.Conv(conv_general_dilated=convolve)` takes it.
 
-    It has gradients of its own, and so no forward-mode derivative (`jax.jvp`). Padding is
-    "SAME", "VALID", or a (low, high) for each spatial axis. What else flax gives to
-    `lax.conv_general_dilated` may be only what leaves a plain convolution as it is.
+    It defines its own gradients, and has therefore no forward-mode derivative
+    (`jax.jvp`). Padding is "SAME", "VALID", or a (low, high) for each spatial axis. Other
+    arguments that flax passes to `lax.conv_general_dilated` must have their defaults.
 
     Raises:
       ValueError: on a dilated or grouped convolution, or a precision or result type.
@@ -127,8 +127,8 @@ def _forward(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array
 def _with_a_row_more(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution as the first rows of a taller one.
 
-    XLA leaves to YNNPACK, which keeps to one core, no convolution whose result is taller
-    than its inputs.
+    XLA passes convolutions to YNNPACK, which uses one core alone. It does not pass those
+    whose result is taller than their inputs.
     """
     (low, high), columns = window.padding
     more = max(1, kernel.shape[0] - low - high)
@@ -144,17 +144,17 @@ def _by_patches(window: _Window, inputs: jax.Array, kernel: jax.Array) -> jax.Ar
 def _input_gradient(
     window: _Window, inputs: jax.Array, kernel: jax.Array, cotangent: jax.Array
 ) -> jax.Array:
-    """The cotangent, spread out by the strides, through the kernel turned around.
+    """Convolves the cotangent, dilated by the strides, with the flipped kernel.
 
-    Written out, since XLA's own transposition is slow on CPU inside a loop.
+    It is written out, since XLA's own transposition is slow on CPU inside a loop.
     """
     spreads, around = [(0, 0, 0)], []
     for axis, (stride, (low, high)) in enumerate(zip(*window, strict=True)):
         size, length = kernel.shape[axis], inputs.shape[axis + 1]
         unseen = low + length + high - size - (cotangent.shape[axis + 1] - 1) * stride
         low, high = size - 1 - low, size - 1 - high + unseen
-        # A convolution crops nothing (padding below 0), so that this does; both ends at
-        # once, since what one crops may be more than there is before the other adds.
+        # `lax.pad` crops here, since a convolution takes no padding below 0. It changes
+        # both ends at once: one end may crop more than there is before the other adds.
         crops = min(low, high) < 0
         spreads.append((low, high, stride - 1) if crops else (0, 0, stride - 1))
         around.append((0, 0) if crops else (low, high))
@@ -194,12 +194,12 @@ def _largest_divisor(number: int, limit: int) -> int:
 
 
 def _patches(window: _Window, shape: tuple[int, ...], inputs: jax.Array) -> jax.Array:
-    """What the kernel sees at each output pixel: [N, H', W', h * w * C]."""
+    """The inputs that the kernel reads at each output pixel: [N, H', W', h * w * C]."""
     zero = jnp.zeros((), inputs.dtype)
     around = [(low, high, 0) for low, high in window.padding]
     padded = lax.pad(inputs, zero, [(0, 0, 0), *around, (0, 0, 0)])
     batch, height, width, channels = padded.shape
-    # From the first to the last pixel that a weight of the kernel sees.
+    # The distance from the first to the last pixel that a weight of the kernel reads.
     down = (height - shape[0]) // window.strides[0] * window.strides[0] + 1
     across = (width - shape[1]) // window.strides[1] * window.strides[1] + 1
     seen = [

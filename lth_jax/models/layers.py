@@ -13,13 +13,13 @@ from jax.nn.initializers import orthogonal, variance_scaling
 from lth_jax.models.convolution import convolve
 from lth_jax.registry import Registry
 
-Draw = Callable[..., jax.Array]  # (key, shape, dtype) to an array
+Draw = Callable[..., jax.Array]  # from (key, shape, dtype) to an array
 _SCALES: Any = {"glorot": (1, "fan_avg"), "he": (2, "fan_in"), "lecun": (1, "fan_in")}
 _SHAPES: Any = ("normal", "uniform", "truncated_normal")
 
 
 def _signs(scale: float, fan: str) -> Draw:
-    """As `variance_scaling`, of plus or minus the standard deviation."""
+    """As `variance_scaling`, but every weight is plus or minus the standard deviation."""
 
     def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
         fan_in, fan_out = (math.prod(shape[:-2]) * size for size in shape[-2:])
@@ -31,7 +31,7 @@ def _signs(scale: float, fan: str) -> Draw:
 
 
 def _plain(shape: Any) -> Draw:
-    """Of standard deviation 1, whatever the shape of what is drawn."""
+    """An initializer of standard deviation 1, for weights of any shape."""
 
     def init(key: jax.Array, size: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
         drawn = variance_scaling(1, "fan_in", shape)(key, (1, math.prod(size)), dtype)
@@ -41,10 +41,10 @@ def _plain(shape: Any) -> Draw:
 
 
 def _orthogonal(key: jax.Array, *shape_and_dtype: Any) -> jax.Array:
-    """As jax's; members one after the other.
+    """The orthogonal initializer of jax, which draws members one after the other.
 
-    On CPU, with jax 0.10, two batched QR decompositions in one program can wait for each
-    other for ever, where there are as few threads.
+    On CPU, with jax 0.10, two batched QR decompositions in one program can deadlock if
+    there are few threads.
     """
     one_by_one: Any = jax.custom_batching.sequential_vmap
     drawn: jax.Array = one_by_one(lambda k: orthogonal()(k, *shape_and_dtype))(key)
@@ -52,7 +52,7 @@ def _orthogonal(key: jax.Array, *shape_and_dtype: Any) -> jax.Array:
 
 
 def times(scale: float, init: Draw) -> Draw:
-    """An init with what it draws times a factor; the same one for 1."""
+    """An initializer whose draws are multiplied by `scale`; `init` itself if it is 1."""
 
     def scaled(*args: Any) -> jax.Array:
         return scale * init(*args)
@@ -60,9 +60,10 @@ def times(scale: float, init: Draw) -> Draw:
     return init if scale == 1 else scaled
 
 
-# "normal" is the untruncated Gaussian, as in the paper (figure 2); jax's own
-# `glorot_normal` and its kin truncate theirs. "signs" are plus or minus one number. Names
-# without a scale have standard deviation 1, orthogonal apart. Your own are `Draw`s too.
+# "normal" is the untruncated Gaussian, as in the paper (figure 2). jax's own
+# `glorot_normal` and similar initializers truncate. "signs" draws plus or minus one
+# number. Names without a scale have standard deviation 1, except "orthogonal". Your own
+# initializer is also a `Draw`.
 INITIALIZERS: Registry[Draw] = Registry(
     "initializer",
     {
@@ -74,7 +75,7 @@ INITIALIZERS: Registry[Draw] = Registry(
     | {shape: _plain(shape) for shape in _SHAPES}
     | {"orthogonal": _orthogonal},
 )
-# 3x3, "SAME", with our own gradients.
+# A 3x3 convolution with "SAME" padding and the gradients of `convolve`.
 Conv = functools.partial(
     nn.Conv, kernel_size=(3, 3), conv_general_dilated=convolve, padding="SAME"
 )
@@ -105,9 +106,10 @@ def relu(x: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def max_pool(x: jax.Array) -> jax.Array:
-    """The largest of each 2x2 pixels; equal ones share the gradient.
+    """The largest of each 2x2 pixels; equal pixels share the gradient.
 
-    By reshaping: the gradient of XLA's own pooling is a scatter, slow on CPU.
+    [N, H, W, C] becomes [N, H / 2, W / 2, C] by reshaping. The gradient of XLA's own
+    pooling is a scatter, which is slow on CPU.
     """
     return _windows(x).max((2, 4))
 
@@ -116,10 +118,10 @@ def max_pool(x: jax.Array) -> jax.Array:
 def _max_pool_jvp(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """Pixels are compared with one another; jax's own rule compares them with the result.
+    """The derivative compares pixels with one another, not with the result as jax does.
 
-    XLA may compute x again for the derivative, with other roundings than for the result:
-    then none equals it, and the gradient is gone.
+    XLA may compute x again for the derivative, with different rounding. Then no pixel
+    equals the result, and the gradient would be lost.
     """
     x, tangent = map(_windows, (*primals, *tangents))
     others = (jnp.flip(x, axes) for axes in (2, 4, (2, 4)))
@@ -129,6 +131,6 @@ def _max_pool_jvp(
 
 
 def _windows(x: jax.Array) -> jax.Array:
-    """[n, height / 2, 2, width / 2, 2, channels]."""
+    """The pixels as [n, height / 2, 2, width / 2, 2, channels]."""
     n, height, width, channels = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2, channels)

@@ -1,4 +1,4 @@
-"""LeNet-300-100 and its kin of other sizes: fully connected, ReLU."""
+"""LeNet-300-100, and fully connected ReLU nets of other sizes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from lth_jax.models.layers import INITIALIZERS, relu, scaled
 class LeNet(nn.Module):
     """Fully connected net (Frankle & Carbin 2019, figure 2; sizes, appendix G.6).
 
-    Inputs [..., any shape] float32 are flattened; logits are float32[N, num_classes].
+    Inputs float32[N, any shape] are flattened; logits are float32[N, num_classes].
     Kernels are `dense_0`, `dense_1`, ..., `output`; biases start at 0. With the
     default sizes of the hidden layers and 784 inputs it has 266,200 weights.
     """

@@ -1,4 +1,4 @@
-"""Making: a linen module by its name, with what it takes of what is wanted."""
+"""Making: a linen module by its name, with the wanted fields that it takes."""
 
 import functools
 import inspect
@@ -13,7 +13,7 @@ from lth_jax.models.resnet import ResNet
 from lth_jax.models.vgg import VGG
 from lth_jax.registry import Registry, UnknownName
 
-Model = Callable[..., nn.Module]  # a class, a function, or a module that is made already
+Model = Callable[..., nn.Module]  # a class, a function, or a finished module
 
 
 def _model(found: Any) -> Model:
@@ -26,9 +26,10 @@ def _model(found: Any) -> Model:
     return model
 
 
-# The package's own have these fields beside those that each documents: num_classes;
-# width, a factor of all channels and units but the classes; kernel_init, how kernels are
-# drawn; dtype, of the computation (params and batch statistics are float32).
+# The package's own models have these fields, beside those that each documents.
+# num_classes: the number of logits. width: a factor of all channels and units except the
+# classes. kernel_init: the initializer of kernels. dtype: that of the computation (params
+# and batch statistics are float32).
 MODELS: Registry[Model] = Registry(
     "model",
     {
@@ -45,16 +46,17 @@ MODELS: Registry[Model] = Registry(
 
 
 def model_fields(name: str) -> frozenset[str]:
-    """The fields that a model of `MODELS.find` takes; none if it is made already."""
+    """The fields that a model of `MODELS.find` takes; a finished module takes none."""
     model = MODELS.find(name)
     made = isinstance(model, nn.Module)
     return frozenset() if made else frozenset(inspect.signature(model).parameters)
 
 
 def make_module(name: str, **wanted: Any) -> nn.Module:
-    """The module of a name, with those of the wanted fields that it takes.
+    """The module of a name, with the wanted fields that it takes.
 
-    Raises an `UnknownName` as `MODELS.find`, or if it cannot be made of these fields.
+    Raises:
+      UnknownName: as `MODELS.find`, or if the module cannot be made with these fields.
     """
     model = MODELS.find(name)
     if isinstance(model, nn.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from lth_jax.errors import name_of
 
-OUTPUT_LAYER = "output"  # every model names its last layer so
+OUTPUT_LAYER = "output"  # the name of the last layer in every model
 
 Preprocess = Callable[[jax.Array], jax.Array]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
@@ -21,14 +21,15 @@ class Network(NamedTuple):
     """A net as pure functions.
 
     Attributes:
-      init: key to (params, batch statistics; empty without batch normalisation).
-      apply: params, batch statistics, inputs, train, key to (float32 logits, batch
-        statistics); see `lth_jax.training.Apply`.
-      apply_to_ones: params, batch statistics to the float32 logits of one input that is
-        1 everywhere, in evaluation; the ones reach the module as they are.
-      module: of linen or nnx, that computes it of preprocessed inputs.
-      remade: another module, and a function of its inputs, to that net on the same
-        examples: augmented and preprocessed alike, then given to the function.
+      init: takes a key, and returns params and batch statistics (empty without batch
+        normalisation).
+      apply: takes params, batch statistics, inputs, train and key, and returns float32
+        logits and batch statistics; see `lth_jax.training.Apply`.
+      apply_to_ones: takes params and batch statistics, and returns the float32 logits of
+        one input of ones, in evaluation; the ones are not preprocessed.
+      module: the linen or nnx module, which takes preprocessed inputs.
+      remade: takes another module and a function, and returns its `Network`, which
+        augments and preprocesses as this one and then applies the function.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
@@ -38,12 +39,12 @@ class Network(NamedTuple):
     remade: Callable[[Any, Preprocess], "Network"]
 
 
-# Arguments that tell a module's call whether it trains, and their values where it does.
+# Arguments of a module's call that set its mode, with their values in training.
 _MODES = {"train": True, "training": True, "deterministic": False}
 
 
 def in_mode(module: Any, train: bool) -> dict[str, Any]:
-    """What a module's call takes to train, or to evaluate; nothing if it asks nothing."""
+    """The arguments that set a module's call to training or evaluation, if it has any."""
     taken = inspect.signature(type(module).__call__).parameters
     return {name: value == train for name, value in _MODES.items() if name in taken}
 
@@ -57,15 +58,16 @@ def from_linen(
     """A linen module, called as `module(inputs, train=...)`, as a `Network`.
 
     Args:
-      module: with "params" and, optionally, "batch_stats" collections, and no others;
-        dropout draws from the key of `apply`. It may have no argument `train`, or in its
-        place `training` or `deterministic`.
+      module: has a collection "params", optionally "batch_stats", and no others. Dropout
+        draws from the key of `apply`. Its call may have `training` or `deterministic` in
+        place of `train`, or none of these.
       example_inputs: an array or `ShapeDtypeStruct` [N, ...], before preprocessing.
       preprocess: applied to every batch on the device, such as normalisation.
-      augment: (key, inputs) to inputs, applied to training batches before that.
+      augment: a function of (key, inputs), applied to training batches before
+        `preprocess`.
 
     Raises:
-      ValueError: if it is no module of linen.
+      ValueError: if `module` is no linen module.
     """
     if not isinstance(module, nn.Module):
         raise ValueError(
@@ -87,7 +89,7 @@ def from_linen(
         params: Any, stats: Any, inputs: jax.Array, train: bool, key: Key
     ) -> tuple[Any, Any]:
         rngs = None
-        if train and key is not None:  # its first half is for augmentation, if any
+        if train and key is not None:  # augmentation, if any, took the first half
             rngs = {"dropout": key if augment else jax.random.split(key)[1]}
         variables, mode = {"params": params, "batch_stats": stats}, in_mode(module, train)
         logits, updated = module.apply(
@@ -113,10 +115,10 @@ def adapted(
     preprocess: Preprocess,
     augment: Augment | None,
 ) -> Network:
-    """What the networks of all kinds of modules have in common.
+    """A `Network` of a module of any kind.
 
-    `make` makes those of one kind; `call` takes what `apply` does, but augmented and
-    preprocessed inputs, and of the key what augmentation left.
+    `make` makes the networks of this kind of module. `call` has the arguments of `apply`,
+    but with augmented and preprocessed inputs, and with the key that augmentation left.
     """
 
     def apply(

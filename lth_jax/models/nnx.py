@@ -21,13 +21,13 @@ def from_nnx(
 ) -> Network:
     """A module of nnx, as a `Network` whose params are nested dicts of arrays.
 
-    It is made as `factory(rngs=nnx.Rngs(...))`, such as by its class, and called as those
-    of `from_linen`, whose other arguments it takes. Its modules hold `nnx.Param`,
-    `nnx.BatchStat`, and the state of `nnx.Rngs`; dropout draws from the key of `apply`.
+    `factory(rngs=nnx.Rngs(...))` makes the module; a class of nnx is a factory. Its call,
+    and the other arguments here, are as for `from_linen`. The module holds `nnx.Param`,
+    `nnx.BatchStat`, and the state of `nnx.Rngs`. Dropout draws from the key of `apply`.
 
     Raises:
-      ValueError: if the factory is a module, or makes none of nnx, or one that holds
-        anything else.
+      ValueError: if the factory is a module or makes no nnx module, or if that module
+        holds variables of another kind.
     """
     if isinstance(factory, nnx.Module):
         raise ValueError(
@@ -73,20 +73,20 @@ def from_nnx(
 
 
 def _arrays(module: Any, kind: Any) -> Any:
-    """Nested dicts of a module's arrays of a kind; a list's places are names, as "0"."""
+    """A module's arrays of a kind, in nested dicts; list indices become names as "0"."""
     flat = nnx.to_flat_state(nnx.state(module, kind))
     nested = {tuple(map(str, path)): variable.get_value() for path, variable in flat}
     return unflatten_dict(nested)  # type: ignore[no-untyped-call]
 
 
 def _filled(state: Any, arrays: Any) -> Any:
-    """The state with the arrays that `_arrays` gave of it, or of one like it."""
+    """The state with these arrays, in the structure that `_arrays` returns."""
     array_of = flatten_dict(arrays)  # type: ignore[no-untyped-call]
     return _replaced(state, lambda i, path, old: array_of[tuple(map(str, path))])
 
 
 def _drawing(state: Any, key: jax.Array) -> Any:
-    """The state of `nnx.Rngs` that draws from a key, each stream its own."""
+    """The state of `nnx.Rngs` that draws from a key; each stream has a key of its own."""
 
     def draw(i: int, path: Any, old: Any) -> jax.Array:
         is_key = isinstance(old, nnx.RngKey)
@@ -96,6 +96,6 @@ def _drawing(state: Any, key: jax.Array) -> Any:
 
 
 def _replaced(state: Any, new: Callable[[int, Any, Any], Any]) -> Any:
-    """The state with other arrays, by the place, path and variable of each."""
+    """The state with arrays that `new` makes from each place, path and old array."""
     variables = enumerate(nnx.to_flat_state(state))
     return nnx.from_flat_state([(p, v.replace(new(i, p, v))) for i, (p, v) in variables])

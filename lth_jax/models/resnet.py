@@ -16,15 +16,15 @@ from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, relu, scaled
 class ResNet(nn.Module):
     """Residual net of basic blocks with projection shortcuts (He et al. 2016).
 
-    Frankle & Carbin 2019, figure 2 and appendix I.3: on 32x32x3 inputs 270,896 weights,
-    of which 2,560 in `shortcut` and 640 in `output` kernels, which the paper does not
-    prune. Batch normalisation follows each convolution but the shortcuts' (whose output
-    is normalised too), and no convolution has a bias. Inputs are [N, H, W, C]; logits
-    are [N, num_classes].
+    Frankle & Carbin 2019, figure 2 and appendix I.3. On 32x32x3 inputs it has 270,896
+    weights. Of these, 2,560 are in `shortcut` and 640 in `output` kernels, which the
+    paper does not prune. Batch normalisation follows each convolution, shortcuts
+    included, and no convolution has a bias. Inputs are [N, H, W, C]; logits are
+    [N, num_classes].
 
-    Each stage has so many channels and blocks; those after the first halve height and
-    width. Inner channels are between the two convolutions of each block, by stage; None
-    for as many as the stage has.
+    `channels` has the channels of each stage, and each stage has `num_blocks` blocks. All
+    stages except the first halve height and width. `inner_channels` has, by stage and
+    block, the channels between a block's convolutions; None: those of the stage.
     """
 
     num_classes: int = 10

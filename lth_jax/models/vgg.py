@@ -15,12 +15,12 @@ from lth_jax.models.layers import INITIALIZERS, BatchNorm, Conv, max_pool, relu,
 class VGG(nn.Module):
     """VGG of Simonyan & Zisserman 2015 as adapted to 32x32 images.
 
-    Frankle & Carbin 2019, figure 2 and appendix I.2: max pools between the stages, the
-    average over what is left, and one dense layer. On 32x32x3 inputs VGG-19 has
-    20,024,000 weights, of which 5,120 in `output`, which the paper does not prune. Batch
-    normalisation follows each convolution, which has no bias. Inputs are [N, H, W, C]
-    with H and W divisible by 2 for each stage but the last; logits are [N, num_classes].
-    Channels are of each stage, or of each convolution in it.
+    Frankle & Carbin 2019, figure 2 and appendix I.2. Max pools are between the stages.
+    The mean over the remaining pixels and one dense layer follow. On 32x32x3 inputs
+    VGG-19 has 20,024,000 weights; 5,120 of them are in `output`, which the paper does not
+    prune. Batch normalisation follows each convolution, which has no bias. Inputs are
+    [N, H, W, C], with H and W divisible by 2 for each stage except the last; logits are
+    [N, num_classes]. `channels` are those of each stage, or of each convolution in it.
     """
 
     num_classes: int = 10

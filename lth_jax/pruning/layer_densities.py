@@ -1,8 +1,8 @@
-"""Layer densities: how a total density is shared out among the layers.
+"""Layer densities: how a total density is divided among the layers.
 
-Pure functions on the host, of shapes alone. They give `prune_to_density` a density for
-each leaf whose counts add up to `round(density * size)` of them all, exactly. The uniform
-share, one density for every layer, is the plain `layerwise` scope.
+The functions are pure, run on the host, and read shapes alone. They return a density for
+each leaf, for `prune_to_density`. The leaves' counts add up to exactly
+`round(density * size)` of all weights. The scope `layerwise` has one density for all.
 """
 
 import math
@@ -19,11 +19,16 @@ Share = Callable[[Shapes, float], Densities]
 def erdos_renyi(shapes: Shapes, density: float) -> Densities:
     """Layer densities in proportion to (n_in + n_out) / (n_in * n_out).
 
-    Mocanu et al. 2018, equation 1; of a convolution channels count and its kernel's size
-    does not. A layer whose share would be above 1 is dense; the others share the rest.
+    Mocanu et al. 2018, equation 1. In a convolution the channels count, and the height
+    and width of the kernel do not. A layer whose share would be above 1 is dense, and the
+    others share the rest.
 
-    Shapes are of each prunable leaf, [..., n_in, n_out]; the density, in (0, 1) or a
-    ValueError, is of them together. Each leaf's is in [0, 1], a whole number of weights.
+    `shapes` has the shape of each prunable leaf, [..., n_in, n_out]. `density`, in
+    (0, 1), is that of all together. It returns a density in [0, 1] for each leaf, which
+    is a whole number of weights.
+
+    Raises:
+      ValueError: on a density outside (0, 1).
     """
     matrices = {name: shape[-2:] for name, shape in shapes.items()}
     rates = {name: sum(matrix) / math.prod(matrix) for name, matrix in matrices.items()}
@@ -43,7 +48,7 @@ def shapes_of(leaves: Iterable[tuple[str, Any]], axes: AxesOf = axes_of) -> Shap
     """The shapes of leaves by path, with their axes in the order of `Shapes`.
 
     Raises:
-      ValueError: naming a leaf whose axes nothing tells.
+      ValueError: naming a leaf whose axes are unknown.
     """
     return {path: checked_axes(axes, path, leaf).shape(leaf) for path, leaf in leaves}
 
@@ -52,9 +57,9 @@ LAYER_DENSITIES: dict[str, Share] = {"er": erdos_renyi, "erk": erdos_renyi_kerne
 
 
 def counts(share: Share, shapes: Shapes, total: int) -> dict[str, int]:
-    """How many weights of each leaf a share keeps, so many in all, exactly.
+    """How many weights of each leaf a share keeps; they add up to exactly `total`.
 
-    The total is from 1 to the size of them all; then every layer is dense.
+    The total is from 1 to the number of all weights, with which every layer is dense.
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     size = sum(sizes.values())
@@ -88,7 +93,7 @@ def _share(rates: Mapping[str, float], shapes: Shapes, density: float) -> Densit
 
 
 def _rounded(exact: Mapping[str, float], total: int) -> dict[str, int]:
-    """Whole numbers that add up to the total: the largest remainders go up."""
+    """Whole numbers that add up to the total: the largest remainders are rounded up."""
     counts = {name: math.floor(value) for name, value in exact.items()}
     by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
     for name in by_remainder[: total - sum(counts.values())]:

@@ -19,15 +19,15 @@ Masks = Mapping[str, Bool[Array, "..."]]
 
 
 class FloorError(UserError, ValueError):
-    """Global pruning that would empty a layer, or a floor that does not fit."""
+    """Global pruning would empty a layer, or the floor does not fit."""
 
 
 def remove_above_floor(scores: Scores, masks: Masks, count: int, floor: int) -> Masks:
-    """As `remove_lowest`, but of every leaf the `floor` highest-scored survivors stay.
+    """As `remove_lowest`, but every leaf keeps its `floor` highest-scored survivors.
 
-    Where that changes nothing, which is nearly always, it is `remove_lowest`. Otherwise
-    other leaves give what the protected ones keep, the count is exact all the same, and
-    a warning names the leaves. A leaf with fewer survivors than the floor keeps all.
+    Nearly always this changes nothing, and the result is that of `remove_lowest`.
+    Otherwise other leaves lose as many weights more. The count stays exact, and a warning
+    names the protected leaves. A leaf with fewer survivors than the floor keeps all.
 
     Raises:
       FloorError: naming the leaves that would be left without a weight if the floor is
@@ -67,7 +67,7 @@ def remove_above_floor(scores: Scores, masks: Masks, count: int, floor: int) -> 
 
 
 def _remove_lowest(scores: Scores, masks: Masks, count: int) -> Masks:
-    """By lists, which keep their order in a pytree: ties go by it."""
+    """`remove_lowest` on lists, since ties follow the order of leaves in a pytree."""
     removed = remove_lowest([scores[name] for name in masks], list(masks.values()), count)
     return dict(zip(masks, removed, strict=True))
 

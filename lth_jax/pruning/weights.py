@@ -1,9 +1,9 @@
-"""Pruning: scores and masks to sparser masks, with exact counts.
+"""Pruning: makes sparser masks from scores and masks, with exact counts.
 
-The lowest scores go first; among equal scores the higher flat index (C order) goes first;
-what is pruned never comes back. Counts are integers computed on the host;
-`remove_lowest`, which acts on them, is pure and works under `jit` and `vmap`. Under
-global scope no layer is emptied; see `lth_jax.pruning.layer_floor`.
+It removes the lowest scores first, and of equal scores the higher flat index (C order).
+A pruned weight never comes back. The host computes the counts, as integers. They are
+arguments of `remove_lowest`, which is pure and works under `jit` and `vmap`. Global scope
+empties no layer; see `lth_jax.pruning.layer_floor`.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,22 +33,22 @@ def prune(
     prunable: Prunable = default_prunable,
     floor: int = 1,
 ) -> Masks:
-    """One pruning step of one member.
+    """Prunes one member by one step, and returns its masks, bool leaves.
 
-    `layerwise` removes `round(fraction * survivors)` weights of each prunable leaf,
-    `global` of all prunable leaves together (Frankle & Carbin 2019, section 2 and
-    appendix I.1). `round` is Python's: halves go to the even neighbour.
+    `layerwise` removes `round(fraction * survivors)` weights of each prunable leaf.
+    `global` removes this number of all prunable leaves together (Frankle & Carbin 2019,
+    section 2 and appendix I.1). `round` is Python's, which rounds halves to even.
 
     Args:
-      scores: float leaves like the masks; low goes first, so for magnitude pruning the
-        absolute values of the params.
+      scores: float leaves like the masks; the lowest are removed first. For magnitude
+        pruning they are the absolute values of the params.
       masks: bool leaves, `True` = kept.
       fraction: in (0, 1). For `layerwise` also a mapping from the path of every
         prunable leaf (such as "dense_0/kernel") to its own fraction.
       scope: "layerwise" or "global".
       prunable: which leaves may be pruned.
-      floor: for `global`, weights that every prunable leaf keeps at least; with 0 an
-        emptied leaf is an error.
+      floor: for `global`, the least number of weights that every prunable leaf keeps;
+        with 0 an emptied leaf is an error.
 
     Raises:
       ValueError: on another fraction or scope, a mapping that does not fit the prunable
@@ -75,11 +75,11 @@ def prune_to_density(
 ) -> Masks:
     """One-shot pruning of one member: keeps `round(density * size)` weights.
 
-    Sizes count every prunable weight, pruned already or not; of each prunable leaf
-    for `layerwise`, of all together for `global` (Frankle & Carbin 2019, figure 4c).
-    The density is in (0, 1). For `layerwise` it may be a mapping from the path of every
-    prunable leaf to its own in [0, 1]; see `lth_jax.pruning.layer_densities`. All else is
-    as for `prune`.
+    The size counts every prunable weight, pruned or not: of each prunable leaf for
+    `layerwise`, of all together for `global` (Frankle & Carbin 2019, figure 4c). The
+    density is in (0, 1). For `layerwise` it may also be a mapping from the path of every
+    prunable leaf to a density in [0, 1]; see `lth_jax.pruning.layer_densities`. All else
+    is as for `prune`.
 
     Raises:
       ValueError, TypeError: as `prune`; also on a density above that of the masks, since
@@ -109,12 +109,14 @@ def prune_in_rounds(
     num_rounds: int,
     **how: Any,
 ) -> Masks:
-    """`prune_to_density` in n rounds, with the scores computed anew of each one's masks.
+    """`prune_to_density` in n rounds, each with new scores from the masks so far.
 
-    Round k prunes to density**(k / n), the same fraction of the survivors each time
-    (Tanaka et al. 2020, algorithm 1). The rounds start from masks that are all `True`;
-    `how` is scope, prunable and floor, as for `prune`. Less than one round is a
-    ValueError.
+    Round k prunes to density**(k / n), the same fraction of the survivors in each round
+    (Tanaka et al. 2020, algorithm 1). The rounds start from masks that are all `True`.
+    `how` is scope, prunable and floor, as for `prune`.
+
+    Raises:
+      ValueError: on less than one round; also as `prune_to_density`.
     """
     if num_rounds < 1:
         raise ValueError(f"num_rounds: {num_rounds}; must be at least 1")
@@ -130,7 +132,10 @@ def prune_in_rounds(
 def one_shot(
     scores: Scores, masks: Masks, densities: tuple[float, ...], **how: Any
 ) -> list[Masks]:
-    """`prune_to_density` at each of several, all from the same scores: nested sets."""
+    """The masks of `prune_to_density` at several densities, from the same scores.
+
+    They are nested: a lower density keeps a subset of the weights.
+    """
     return [prune_to_density(scores, masks, density, **how) for density in densities]
 
 
@@ -139,7 +144,7 @@ def counts_at(
 ) -> Counts:
     """How many weights `prune_to_density` keeps of each leaf: int32 scalars like masks.
 
-    `round(density * size)` of each prunable leaf, and all of any other.
+    It keeps `round(density * size)` of each prunable leaf, and all of any other.
     """
 
     def count(path: str, leaf: Any) -> np.int32:
@@ -159,9 +164,11 @@ def replaced(masks: Masks, leaves: Mapping[str, Bool[Array, "..."]]) -> Masks:
 
 
 def check_countable(scores: Scores, masks: Masks, prunable: Prunable) -> None:
-    """Refuses NaN and complex scores (a ValueError, naming the leaf), and tracers.
+    """Checks that scores and masks can be counted on the host.
 
-    These raise a TypeError.
+    Raises:
+      ValueError: on NaN or complex scores, naming the leaf.
+      TypeError: under `jit` or `vmap`.
     """
     leaves = jax.tree.leaves((scores, masks))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):

@@ -1,4 +1,4 @@
-"""Shrinking: smaller nets, the same as functions or in training; what nets cost."""
+"""Shrinking: smaller nets with the same outputs or training, and the cost of nets."""
 
 from lth_jax.shrinking.compact import Compact, compact
 from lth_jax.shrinking.cost import Cost, cost

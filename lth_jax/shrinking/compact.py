@@ -1,11 +1,11 @@
-"""Compact: a smaller net that is the same function as a masked one, for inference.
+"""Compact: a smaller net that computes the same function as a masked one, for inference.
 
-Of each place, as bool[units]: `known` are the units that no input changes, with a
-constant `value`; the others are `changing`. `reaching` are those from which a path leads
-to a logit through changing units alone. Units that are both are `needed`; what known ones
-add is put into the layers that read them, for which `_fold` may need one unit more.
-`kept` are, by index, the units that the smaller net has: those that are needed anywhere
-on their stream, and at least one.
+The code below has these sets for each place, as bool[units]. `known` units have a
+constant `value`, which no input changes. All others are `changing`. From `reaching` units
+a path of changing units leads to a logit. Units that are changing and reaching are
+`needed`. `_fold` adds the values of known units to the layers that read them, and may
+need one more unit for that. `kept` has the indices of the smaller net's units: those that
+are needed anywhere on their stream, and at least one.
 """
 
 from typing import Any, NamedTuple
@@ -34,18 +34,18 @@ class Compact(NamedTuple):
     """A net of the same family with fewer units.
 
     `lth_jax.from_linen(compact.module, inputs, lambda x: compact.inputs(prepare(x)))`
-    is it as pure functions, with `prepare` the preprocessing of the large net.
+    returns its pure functions. `prepare` is the preprocessing of the large net.
     """
 
     module: nn.Module
     params: Params  # pruned ones are 0
     masks: Masks
     batch_stats: BatchStats  # empty without batch normalisation
-    inputs: InputSelection  # which of the inputs it reads
+    inputs: InputSelection  # the inputs that it reads
 
 
 class _Affine(NamedTuple):
-    """A layer with its normalisation in evaluation: weights, and what it adds."""
+    """A layer with its normalisation, in evaluation, as weights and an offset."""
 
     weights: np.ndarray  # float64 [pixels, units read, units]
     offset: np.ndarray  # float64 [units]
@@ -57,15 +57,14 @@ def compact(
 ) -> Compact:
     """A smaller net with the masked net's logits in evaluation, to rounding.
 
-    It has not the units that reach no logit, nor those that no input reaches. These are
-    constant, and the layers that read them have their part instead: in the bias, or,
-    where a padded convolution reads them (whose border sees zeros) or a layer has no
-    bias, as a single unit that is always 1. A unit that is 0 for any input is left out
-    whoever reads it.
+    It lacks the units that reach no logit, and those that no input reaches. The latter
+    are constant. The layers that read them add their part in the bias. A layer without
+    bias reads a single unit that is always 1 instead. A padded convolution also does,
+    since its border reads zeros. A unit that is 0 for every input is always removed.
 
-    What is not reduced: on a residual stream a channel goes only where in all of the
-    stage's blocks it is 0 or unread, and constants stay; of each layer at least one
-    unit stays; weights of 0 between units that stay are stored and multiplied.
+    Some units stay. On a residual stream a channel is removed only if it is 0 or unread
+    in all of the stage's blocks; constant channels stay. Each layer keeps at least one
+    unit. Weights of 0 between kept units are stored and multiplied.
 
     Raises:
       AssertionError: on masks that do not fit the params.
@@ -93,7 +92,7 @@ def compact(
 def _affines(
     layout: Layout, wiring: Wiring, params: Params, stats: BatchStats
 ) -> dict[str, _Affine]:
-    """The layers as they act in evaluation, by name."""
+    """The layers as affine maps in evaluation, by name."""
     leaves = {path: np.asarray(p, np.float64) for path, p in named_leaves(params)}
     stat_of = {split(path): np.asarray(s, float) for path, s in named_leaves(stats)}
     affines = {}
@@ -120,12 +119,12 @@ def _affines(
 def _constants(
     layout: Layout, wiring: Wiring, affines: dict[str, _Affine]
 ) -> tuple[Units, Units]:
-    """Which units no input changes, at no pixel, and their values (of others 0).
+    """Which units no input changes at any pixel, and their values (0 for other units).
 
-    Behind a padded layer a constant other than 0 makes none, for the border differs. On
-    a stream, or where nothing is added last and so no unit can be made 1, only 0 counts:
-    other constants cannot be left to the readers there, and so what they are made of is
-    needed.
+    After a padded layer a constant other than 0 is not constant, since the border
+    differs. On a stream only 0 counts as known, and also in a place without an offset,
+    where no unit can be made 1. The readers there cannot take other constants; the units
+    behind these are therefore needed.
     """
     places = layouts.free_places(layout)
     free = {place.name for place in places if wiring.offset(place.layers[0])}
@@ -148,17 +147,17 @@ def _constants(
             fixed = fixed & (total <= 0)
         known[place.name] = fixed
         value[place.name] = np.where(fixed, np.maximum(total, 0), 0)
-    known[layout[-1].name] = np.zeros_like(known[layout[-1].name])  # logits are no ReLU's
+    known[layout[-1].name] = np.zeros_like(known[layout[-1].name])  # logits have no ReLU
     return known, value
 
 
 def _fold(
     layout: Layout, wiring: Wiring, trees: _Trees, value: Units, needed: Units
 ) -> tuple[_Trees, Units]:
-    """The net with its constants in the layers that read them, and the needed units.
+    """Adds constants to the layers that read them; returns the trees and needed units.
 
-    Where a bias does not serve, a unit that is not needed is made to be 1, and is needed
-    then.
+    If a bias cannot take a constant, a unit that is not needed is set to 1. It is needed
+    from then on.
     """
     needed = jax.tree.map(np.copy, needed)
     kept = select(layout, trees[0], needed).units
@@ -193,7 +192,7 @@ def _fold(
 
 
 def _make_one(wiring: Wiring, layer: Layer, unit: int, trees: _Trees) -> None:
-    """Makes a unit of a layer 1, whatever it reads."""
+    """Sets a unit of a layer to 1 for all inputs."""
     kernel, offset = wiring.kernels[layer.name].path, wiring.offset(layer)
     own = {kernel, *wiring.own_vectors(layer)}
     for path, leaf in (named for tree in trees for named in named_leaves(tree)):

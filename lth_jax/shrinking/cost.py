@@ -1,4 +1,4 @@
-"""Cost: what a net stores and multiplies, as it is and counting live weights alone."""
+"""Cost: how much a net stores and multiplies, with all weights or live ones alone."""
 
 import inspect
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from lth_jax.training.state import BatchStats
 class Cost(NamedTuple):
     """Counts of one net.
 
-    A masked net stores and multiplies its zeros; the `live` counts are what it would
-    without them, and what a compact net comes near. Multiply-adds are those of one
-    example's forward pass with weights; see `lth_jax.shrinking.products`.
+    A masked net stores and multiplies its zeros. The `live` counts leave them out, and a
+    compact net comes near these counts. Multiply-adds are those of one example's forward
+    pass with weights; see `lth_jax.shrinking.products`.
     """
 
     num_params: int
-    num_live_params: int  # that the masks keep
-    num_bytes: int  # of params and batch statistics, as they are stored
+    num_live_params: int  # params that the masks keep
+    num_bytes: int  # of params and batch statistics, in their dtypes
     multiply_adds: int
     live_multiply_adds: int  # with weights that the masks keep
 
@@ -39,11 +39,11 @@ def cost(
     batch_stats: BatchStats = None,
     dtype: Any = jnp.float32,
 ) -> Cost:
-    """What a net costs; nothing is computed with its weights.
+    """The cost of a net, from its traced program, without running it.
 
-    The module is of linen, or a net of any framework as a function, an
-    `lth_jax.training.Apply`. `input_shape` is that of one example, as it takes it, and
-    `dtype` the inputs'.
+    The module is a linen module, or a net of any framework as a function, an
+    `lth_jax.training.Apply`. `input_shape` is the shape of one example, and `dtype` is
+    that of the inputs.
 
     Raises:
       AssertionError: on masks that do not fit the params.

@@ -1,4 +1,4 @@
-"""Dead units: what a mask has cut off from the inputs or from the output."""
+"""Dead units: units that a mask has cut off from the inputs or from the output."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ Units = dict[str, np.ndarray]  # an array with an entry for each unit, by place
 
 
 class Reach(NamedTuple):
-    """Which units paths of kept weights reach, bool[units] of each place.
+    """Which units are on paths of kept weights, bool[units] for each place.
 
-    The inputs are a place too: the features of a dense first layer, the channels of a
-    convolution. Units that are not both are dead.
+    The inputs are a place too: the features of a dense first layer, or the channels of a
+    convolution. A unit is dead if it is not in both sets.
     """
 
-    from_inputs: Units  # paths lead to them from an input; no input changes others
-    to_output: Units  # paths lead from them to a logit; the others change none
+    from_inputs: Units  # a path leads to them from an input; inputs change no others
+    to_output: Units  # a path leads from them to a logit; no others change a logit
 
     @property
     def alive(self) -> Units:
@@ -28,14 +28,14 @@ class Reach(NamedTuple):
 
 
 def dead_units(layout: Layout, masks: Masks) -> Reach:
-    """What paths of kept weights reach, whatever the weights' values.
+    """The units on paths of kept weights, without regard to the weights' values.
 
     A path goes through kernels, through the scales of the normalisations that follow
-    them, and along residual connections; a convolution's weight connects its channels,
-    at whatever pixels. A unit that is cut off cuts off what hangs on it alone.
+    them, and along residual connections. A convolution's weight at any pixel connects its
+    channels. Units that depend on a dead unit alone are dead too.
 
-    The layout is `module.layout()` of a net, or one's own of a net of any framework;
-    masks are of its params, on the host.
+    The layout is `module.layout()`, or your own for a net of any framework. The masks are
+    those of its params, on the host.
 
     Raises:
       ValueError: naming a leaf, as `wiring.wire`.
@@ -61,7 +61,7 @@ def live_edges(layout: Layout, masks: Masks) -> dict[str, np.ndarray]:
 
 
 def forward(layout: Layout, edges: dict[str, np.ndarray], sources: Units) -> Units:
-    """Which units paths lead to from an input or from a source; each layer once."""
+    """Which units a path leads to, from an input or from a source unit."""
     reached: Units = {INPUTS: np.ones_like(sources[INPUTS])}
     for place in layout:
         found = sources[place.name]
@@ -74,7 +74,7 @@ def forward(layout: Layout, edges: dict[str, np.ndarray], sources: Units) -> Uni
 
 
 def backward(layout: Layout, edges: dict[str, np.ndarray], through: Units) -> Units:
-    """Which units paths lead from to a logit, by way of units in `through` alone."""
+    """Which units have a path to a logit that passes only units in `through`."""
     reaching = {name: np.zeros_like(units) for name, units in through.items()}
     reaching[layout[-1].name][:] = True
     for place in reversed(layout):

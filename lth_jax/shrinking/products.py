@@ -11,12 +11,12 @@ from jax.extend import core
 from lth_jax.errors import UserError
 from lth_jax.masks import Params, named_leaves
 
-# The leaves that a value depends on, by their places; None if it depends on the inputs.
+# The places of the leaves that a value depends on; None if it depends on the inputs.
 _Source = frozenset[int] | None
 
 
 class NotCounted(UserError, ValueError):
-    """A product whose multiply-adds cannot be counted, or not be told to one leaf."""
+    """Multiply-adds cannot be counted, or cannot be assigned to one leaf."""
 
 
 def multiply_adds(fn: Callable[..., Any], params: Params, *inputs: Any) -> dict[str, int]:
@@ -24,12 +24,13 @@ def multiply_adds(fn: Callable[..., Any], params: Params, *inputs: Any) -> dict[
 
     A product counts if one side depends on the inputs and the other on a leaf alone.
     Each use of a shared leaf and each step of a scan counts. A convolution counts its
-    padding; a transposed one does not count the zeros between its inputs. Where inputs
-    choose a branch, the dearest counts. Products of weights alone, lookups, and products
-    of activations do not count.
+    padding; a transposed one does not count the zeros between its inputs. If inputs
+    choose a branch, the most expensive branch counts. Products of weights alone, lookups,
+    and products of activations do not count.
 
     Raises:
-      NotCounted: on a loop of unknown length, or a weight made of several leaves alike.
+      NotCounted: on a loop of unknown length, or on a weight made from several leaves of
+        one size.
     """
     traced = jax.make_jaxpr(fn)(params, *inputs)
     leaves = named_leaves(params)
@@ -41,7 +42,7 @@ def multiply_adds(fn: Callable[..., Any], params: Params, *inputs: Any) -> dict[
 
 
 class _Counter:
-    """Counts by leaf; arrays are int64[leaves]."""
+    """Counts multiply-adds by leaf; arrays are int64[leaves]."""
 
     def __init__(self, sizes: Sequence[int]):
         self._sizes = sizes
@@ -70,7 +71,7 @@ class _Counter:
         name, params = equation.primitive.name, equation.params
         if name == "cond":
             branches = [self.count(b.jaxpr, read[1:]) for b in params["branches"]]
-            # What no input chooses computes the same, on one device or another.
+            # Branches that no input chooses compute the same, each for its device.
             choose = max if read[0] is None else min
             counts, _ = choose(branches, key=lambda branch: branch[0].sum())
             sources = zip(*(results for _, results in branches), strict=True)
@@ -105,7 +106,7 @@ class _Counter:
         return counts, [_both(read)] * len(equation.outvars)
 
     def _leaf(self, source: _Source, aval: Any) -> int | None:
-        """The leaf whose weights a product is with; None for constants."""
+        """The leaf whose weights a product multiplies; None for constants."""
         leaves = sorted(source or ())
         alike = [i for i in leaves if self._sizes[i] == aval.size] or leaves
         if len(alike) > 1:
@@ -117,9 +118,9 @@ class _Counter:
 
 
 def _carry(scan: Any, body: Any) -> slice:
-    """Which inputs of a scan are its carry: after the constants, before what is sliced.
+    """Which inputs of a scan are its carry: after the constants, before sliced inputs.
 
-    By their ranks, since the names of a scan's params change from jax to jax.
+    Ranks tell them apart, since the names of a scan's params change between jax versions.
     """
     whole, kept = (
         [one.aval.ndim == other.aval.ndim for one, other in zip(*pair, strict=True)]

@@ -1,4 +1,4 @@
-"""Selection: the units that a smaller net has of a larger one, and its leaves."""
+"""Selection: the units that a smaller net keeps of a larger one, and its leaves."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class InputSelection:
     is_flat: bool  # whether they are features of the flattened inputs, or channels
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """[N, ...] to [N, kept] or [N, H, W, kept]; pure, works under `jit`."""
+        """The kept inputs, [N, kept] or [N, H, W, kept], of [N, ...]; pure."""
         if self.kept is None:
             return inputs
         if self.is_flat:
@@ -33,11 +33,11 @@ class InputSelection:
 
 
 class Selection(NamedTuple):
-    """Units of a net, by place, the same on all of a residual stream."""
+    """Units of a net, by place; all places of a residual stream have the same."""
 
     layout: Layout  # of both nets
     wiring: Wiring  # of the larger net's params
-    units: Mapping[str, np.ndarray]  # int64 indices of the smaller one's, ascending
+    units: Mapping[str, np.ndarray]  # int64 indices of the kept units, ascending
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -50,10 +50,10 @@ class Selection(NamedTuple):
         return self.wiring.sizes
 
     def resized(self, module: Any) -> nn.Module:
-        """The smaller net.
+        """The module of the smaller net.
 
         Raises:
-          ValueError: if the larger one's params are of other classes than the module.
+          ValueError: if the larger net's params have another number of classes.
         """
         number = self.numbers[self.layout[-1].name]
         if number != getattr(module, "num_classes", number):
@@ -65,7 +65,7 @@ class Selection(NamedTuple):
         return smaller
 
     def inputs(self) -> InputSelection:
-        """Which inputs the smaller net reads."""
+        """The inputs that the smaller net reads."""
         kept = self.units[INPUTS]
         first = [layer.name for layer in layers_of(self.layout) if layer.reads == INPUTS]
         whole = kept.size == self.numbers[INPUTS]
@@ -79,7 +79,7 @@ class Selection(NamedTuple):
         return jax.tree.unflatten(jax.tree.structure(tree), parts)
 
     def put(self, tree: Any, part: Any) -> Any:
-        """The larger net's tree, with the smaller one's part put in."""
+        """The larger net's tree, with the values of the smaller net's part."""
         places, part_of = self._places(), dict(named_leaves(part))
         whole = jax.tree.map(np.array, tree)
         for path, leaf in named_leaves(whole):
@@ -87,7 +87,7 @@ class Selection(NamedTuple):
         return whole
 
     def _places(self) -> dict[str, tuple[str | None, str]]:
-        """What is read (of kernels) and written, by a kernel's path or by module."""
+        """The places read (by kernels) and written, by a kernel's path or by module."""
         found: dict[str, tuple[str | None, str]] = {}
         for place in self.layout:
             for layer in place.layers:
@@ -115,7 +115,7 @@ class Selection(NamedTuple):
 
 
 def wire_plain(layout: Layout, params: Any) -> Wiring:
-    """As `wire`, of a net of which smaller ones can be made.
+    """As `wire`, for a net that smaller nets can be made from.
 
     Raises:
       ValueError: naming a leaf, as `wire`; also on kernels other than
@@ -136,8 +136,8 @@ def wire_plain(layout: Layout, params: Any) -> Wiring:
 def select(layout: Layout, params: Any, needed: Units) -> Selection:
     """The units that are needed in any place of their stream, and at least one of each.
 
-    `needed` are bool[units] of every place; `params` may be anything of the shapes of the
-    net's, such as its masks.
+    `needed` is bool[units] for every place. `params` may be any tree with the shapes of
+    the net's params, such as its masks.
     """
     wiring, stream_of = wire_plain(layout, params), streams(layout)
     numbers = wiring.sizes
@@ -145,7 +145,7 @@ def select(layout: Layout, params: Any, needed: Units) -> Selection:
     for name, stream in stream_of.items():
         keep[stream] |= needed[name]
     for mask in keep.values():
-        mask[0] |= not mask.any()  # a layer must have one, though nobody needs its value
+        mask[0] |= not mask.any()  # a layer must have a unit, even if none is needed
     units = {name: np.flatnonzero(keep[stream]) for name, stream in stream_of.items()}
     return Selection(layout, wiring, units)
 
@@ -153,10 +153,10 @@ def select(layout: Layout, params: Any, needed: Units) -> Selection:
 def select_alike(
     layout: Layout, params: Any, needed: Sequence[Units]
 ) -> tuple[Selection, ...]:
-    """As `select`, for several nets of one layout that come to have one shape.
+    """As `select`, for several nets of one layout, which all keep the same shape.
 
-    Each place has the units of the net that needs the most there; the others have the
-    first ones of those that they do not need beside.
+    Each place has as many units as the net that needs the most there. The other nets also
+    keep the first units that they do not need.
     """
     alone = [select(layout, params, own) for own in needed]
     most = {name: max(own.sizes[name] for own in alone) for name in alone[0].units}

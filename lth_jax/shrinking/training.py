@@ -1,4 +1,4 @@
-"""Compact training: smaller nets that train as masked ones, and the way back."""
+"""Compact training: smaller nets that train as masked ones, and their expansion."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -15,28 +15,30 @@ from lth_jax.shrinking.selection import InputSelection, Selection, select, selec
 from lth_jax.training.state import Optimizer, TrainState, map_moments, project
 from lth_jax.wiring import wire
 
-_WORTH_CHOOSING = 0.75  # of the inputs: choosing more in every step takes what it saves
+# Inputs are selected if a net reads at most this share. With more, the selection in
+# every step takes as long as it saves.
+_WORTH_CHOOSING = 0.75
 
 
 class CompactTraining(NamedTuple):
-    """A net of the same family with fewer units, where a masked one's training starts.
+    """A net of the same family with fewer units, at the start of a masked net's training.
 
-    `lth_jax.from_linen(net.module, inputs, lambda x: net.inputs(prepare(x)))` is it as
-    pure functions, with `prepare` the preprocessing of the large net.
+    `lth_jax.from_linen(net.module, inputs, lambda x: net.inputs(prepare(x)))` returns its
+    pure functions. `prepare` is the preprocessing of the large net.
     """
 
     module: nn.Module  # the smaller net
-    state: TrainState  # where it starts
+    state: TrainState  # its first state
     masks: Masks
-    inputs: InputSelection  # which of the inputs it reads
-    selection: Selection  # which units of the large net it has
-    start: TrainState  # the large net's, masked
+    inputs: InputSelection  # the inputs that it reads
+    selection: Selection  # the units of the large net that it has
+    start: TrainState  # the large net's first state, masked
     tx: Optimizer
 
     def expand(self, state: TrainState) -> TrainState:
-        """The large net's state, from the smaller one's (on the host).
+        """The large net's state, from the smaller net's (on the host).
 
-        What was left out has the value it had at the start, 0 where it is pruned.
+        Weights that the smaller net lacks have their values at the start, 0 if pruned.
         """
         large = _put_state(self.selection, self.start, state, self.tx)
         expanded: TrainState = jax.tree.map(jnp.asarray, large)
@@ -44,24 +46,24 @@ class CompactTraining(NamedTuple):
 
 
 class CompactMembers(NamedTuple):
-    """Nets of one shape and the same family, where several masked ones' training starts.
+    """Nets of one shape and family, at the start of several masked nets' training.
 
-    It has what `CompactTraining` has, with a leading axis M, of the members, on the host.
-    With `InputSelection(kept, is_flat)` of one member's `kept`, which may be traced, its
-    net is that of `CompactTraining`.
+    Its fields are those of `CompactTraining`, with a leading axis M, the members, on the
+    host. A member's net is that of `CompactTraining`, with the inputs
+    `InputSelection(kept, is_flat)` of its own `kept`, which may be traced.
     """
 
     module: nn.Module
     states: TrainState
     masks: Masks
-    kept: np.ndarray | None  # the inputs that they read, int32[M, kept]; None for all
+    kept: np.ndarray | None  # the inputs that they read, int32[M, kept]; None: all
     is_flat: bool  # whether these are features of the flattened inputs, or channels
     selections: tuple[Selection, ...]
     starts: TrainState
     tx: Optimizer
 
     def expand(self, states: TrainState) -> TrainState:
-        """The large nets' states, from the smaller ones', as `CompactTraining.expand`."""
+        """The large nets' states, from the smaller nets', as `CompactTraining.expand`."""
         states = jax.device_get(states)
         parts = zip(self.selections, _members(self.starts), _members(states), strict=True)
         large: TrainState = _stacked([_put_state(*part, self.tx) for part in parts])
@@ -73,16 +75,16 @@ def compact_for_training(
 ) -> CompactTraining:
     """A smaller net whose training is the masked net's, to rounding.
 
-    It has not the units that cannot change it: those that reach no logit, and those that
-    are 0 for ever, since nothing reaches them and their bias (their normalisation's
-    scale and offset) is pruned too. Units that are constant by a bias that can be
-    trained stay. Inputs that nothing reads are left out.
+    It lacks the units that cannot change the training. Some reach no logit. Others are
+    always 0: no input reaches them, and their bias (or the scale and offset of their
+    normalisation) is pruned. Units with a constant value from a trainable bias stay.
+    Inputs that no layer reads are left out.
 
-    What differs: with dropout, which units a key drops; with weight decay, what is left
-    out does not decay; an optimizer that looks at whole leaves (LARS) sees smaller ones;
-    moments of what is left out stay, where a large net's decay and move its weights as
-    long as they last; running statistics where no logit is reached, and which a large
-    net would go on to update, stay.
+    These things differ. With dropout, a key drops other units. With weight decay, weights
+    that are left out do not decay. An optimizer that reads whole leaves (LARS) reads
+    smaller ones. Moments that are left out stay; in the large net they decay, and move
+    their weights meanwhile. Running statistics that reach no logit also stay, and the
+    large net would update them.
 
     Raises:
       AssertionError: on masks that do not fit the params.
@@ -102,11 +104,11 @@ def compact_for_training(
 def compact_members(
     module: Any, states: TrainState, masks: Masks, tx: Optimizer
 ) -> CompactMembers:
-    """`compact_for_training` of several members, whose smaller nets have one shape.
+    """`compact_for_training` for several members, whose smaller nets have one shape.
 
-    Each has the units that it needs, and as many that it does not need as make its size
-    that of the largest in each place; those change nothing. Inputs are left out where
-    no member reads more than three in four. States and masks have a leading axis M.
+    Each net has the units that it needs. More units, which change nothing, fill each
+    place to the size that the largest net needs. Inputs are left out if no member reads
+    more than three in four. States and masks have a leading axis M.
 
     Raises:
       AssertionError, NoLayout, ValueError: as `compact_for_training`.
@@ -135,19 +137,19 @@ def needed_units(layout: Layout, masks: Masks) -> Units:
     """The units that can change a logit while a masked net trains; masks on the host."""
     edges = live_edges(layout, masks)
     alive = forward(layout, edges, _sources(layout, masks))
-    alive[layout[-1].name][:] = True  # a class stays, though its logit be 0 for ever
+    alive[layout[-1].name][:] = True  # a class stays, even if its logit is always 0
     reaching = backward(layout, edges, alive)
     return {name: alive[name] & reaching[name] for name in alive}
 
 
 def _sources(layout: Layout, masks: Masks) -> Units:
-    """Units that may be other than 0 though nothing reaches them."""
+    """Units that can differ from 0 although no input reaches them."""
     mask_of, wiring = dict(named_leaves(masks)), wire(layout, masks)
     sources = {name: np.zeros(number, bool) for name, number in wiring.sizes.items()}
     for place in layout:
         for layer in place.layers:
-            # By its scale: in evaluation, the running mean of a unit that was trained
-            # before it lost its weights is not 0 at once.
+            # The norm's scale counts too. A unit may lose its weights after training; its
+            # running mean is then not 0 at once, in evaluation.
             for path in wiring.vectors[layer.norm or layer.name]:
                 sources[place.name] |= mask_of[path].ravel()
             if layer.norm and not wiring.scale(layer):
@@ -179,7 +181,7 @@ def _take_state(selection: Selection, state: TrainState, tx: Optimizer) -> Train
 def _put_state(
     selection: Selection, state: TrainState, part: TrainState, tx: Optimizer
 ) -> TrainState:
-    """The larger net's state with the smaller one's put in, on the host."""
+    """The larger net's state with the values of the smaller net's, on the host."""
     return TrainState(
         part.step,
         selection.put(state.params, part.params),

@@ -1,4 +1,4 @@
-"""Batch statistics, estimated anew for weights that no training came to."""
+"""Batch statistics, estimated anew for weights that did not come from training."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,13 +19,13 @@ Estimate = Callable[..., BatchStats]
 def make_estimate(apply_fn: Apply) -> Estimate:
     """Makes `estimate(params, batch_stats, batch_indices, examples, key)`.
 
-    It returns the statistics of the batches int32[T, B] that a net sees in training, the
-    mean over the batches, as averaging of weights needs them (Izmailov et al. 2018,
-    section 3.3). The key, by default None, is for nets that draw. Pure, for `jit` and
-    `vmap`.
+    It returns the mean statistics over the batches, int32[T, B], of a net in training.
+    Averages of weights need them (Izmailov et al. 2018, section 3.3). The key is for nets
+    that draw; by default it is None. The function is pure, for `jit` and `vmap`.
 
-    A running average is m * old + (1 - m) * batch: from 0 it has the batch's own part,
-    and from 1 that and m. What no batch changes, or is no float, stays as given.
+    A running average is m * old + (1 - m) * batch. One batch from old = 0 returns
+    (1 - m) * batch, and from old = 1 it returns m more: this shows m. A statistic that no
+    batch changes, or that is no float, is returned as it was given.
     """
 
     def estimate(

@@ -1,8 +1,8 @@
-"""Connections: masks drawn, pruned and moved to given counts, which may be traced.
+"""Connections: draws, prunes and moves masks to given counts, which may be traced.
 
-Pure, for `jit` and `vmap`, where `pruning` counts on the host. As there, among equal
-scores the higher flat index goes first, and so the lower one is grown first. Scores are
-float leaves like the masks.
+The functions are pure, for `jit` and `vmap`; `pruning` counts on the host. Of equal
+scores both remove the higher flat index first, and growth takes the lower one first.
+Scores are float leaves like the masks.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from lth_jax import masks as masks_lib
 from lth_jax.masks import Masks, Params, Prunable, default_prunable
 from lth_jax.removal import Scores, remove_lowest
 
-# One int32 scalar for each leaf of the masks: how many are kept; mypy knows no pytrees.
+# One int32 scalar for each leaf of the masks, the number kept. mypy knows no pytrees.
 if TYPE_CHECKING:
     Counts = Any
 else:
@@ -27,7 +27,7 @@ Share = float | Float[Array, ""]
 
 
 def kept_counts(masks: Masks) -> Counts:
-    """How many entries of each leaf are kept; `masks.layer_counts` for traced masks."""
+    """How many entries of each leaf are kept, int32[]; the masks may be traced."""
     return jax.tree.map(_kept, masks)
 
 
@@ -36,7 +36,7 @@ def draw(
 ) -> Masks:
     """Masks of the params' shapes, uniform among those that keep these counts.
 
-    A prunable leaf's count is from 0 to its size; no other leaf's is used.
+    A prunable leaf's count is from 0 to its size. The counts of other leaves are ignored.
     """
 
     def drawn(_: int, mask: Array, scores: Array, count: Array) -> Array:
@@ -64,10 +64,10 @@ def shrink(
     share: Share,
     prunable: Prunable = default_prunable,
 ) -> Masks:
-    """Goes a share, in [0, 1], of the way from full masks to a goal, leaf by leaf.
+    """Prunes each leaf to a share, in [0, 1], of the way from full masks to a goal.
 
-    Afterwards `round(share * (size - goal))` weights of each leaf are pruned, the lowest
-    scores; none comes back where there are more already.
+    It removes the lowest scores until `round(share * (size - goal))` weights of the leaf
+    are pruned. A leaf with more pruned weights stays as it is.
     """
     masks_lib.check(masks, scores)
 
@@ -87,9 +87,9 @@ def reconnect(
 ) -> Masks:
     """Drops the lowest scores of each leaf, and grows as many where growth is largest.
 
-    `round(fraction * kept)` weights go and come, so that every leaf keeps as many as
-    before. What was dropped may grow again at once: in algorithm 1 of Evci et al. 2020
-    all but the weights that stay are candidates.
+    Each leaf drops and grows `round(fraction * kept)` weights, and keeps its count. A
+    dropped weight may grow again at once: in algorithm 1 of Evci et al. 2020 all weights
+    except those that stay are candidates.
     """
     masks_lib.check(masks, scores)
     masks_lib.check(masks, growth)
@@ -97,7 +97,7 @@ def reconnect(
     def reconnected(_: int, mask: Array, scores: Array, growth: Array) -> Array:
         kept = _kept(mask)
         staying = _remove_lowest(scores, mask, _part(fraction, kept))
-        # Of the candidates, all but as many as were dropped stay pruned.
+        # As many candidates grow as weights were dropped. The others stay pruned.
         return staying | _remove_lowest(growth, ~staying, mask.size - kept)
 
     return masks_lib.map_prunable(reconnected, prunable, masks, scores, growth)
@@ -106,11 +106,13 @@ def reconnect(
 def _part(fraction: Share, number: Int[Array, ""]) -> Int32[Array, ""]:
     """round(fraction * number) in float32, halves to the even neighbour.
 
-    Where float32 does not hold the number, in integers, of a fraction in 2**-31ths.
+    Above 2**24 float32 does not hold the number. The product is then computed in
+    integers, with the fraction in units of 2**-31.
     """
     fraction = jnp.asarray(fraction, jnp.float32)
     units, n = jnp.uint32(fraction * 2.0**31), jnp.uint32(number)
-    (a, b), (c, d) = ((x >> 16, x & 0xFFFF) for x in (units, n))  # by hand, in 64 bits
+    # A 64-bit product, written out in 32-bit words.
+    (a, b), (c, d) = ((x >> 16, x & 0xFFFF) for x in (units, n))
     middle = (b * d >> 16) + a * d + b * c
     high, low = a * c + (middle >> 16), middle << 16 | b * d & 0xFFFF
     whole, rest, half = high << 1 | low >> 31, low & 0x7FFFFFFF, jnp.uint32(1 << 30)
@@ -126,6 +128,6 @@ def _kept(mask: Bool[Array | np.ndarray, "..."]) -> Int32[Array, ""]:
 def _remove_lowest(
     scores: Float[Array, "*shape"], mask: Bool[Array, "*shape"], count: Int[Array, ""]
 ) -> Bool[Array, "*shape"]:
-    """`removal.remove_lowest` of one leaf."""
+    """`removal.remove_lowest` for one leaf."""
     masks: list[Array] = remove_lowest([scores], [mask], count)
     return masks[0]

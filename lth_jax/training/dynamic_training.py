@@ -1,4 +1,4 @@
-"""Training one member whose masks change: as `training`, with the masks in the carry."""
+"""Dynamic training: steps and segments of one member whose masks change."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from lth_jax.training.steps import make_steps
 
 
 class Changing(NamedTuple):
-    """A state, and the masks that it is projected by."""
+    """A state, and the masks that project it."""
 
     state: TrainState
     masks: Masks
@@ -31,15 +31,15 @@ def make_dynamic_steps(
 ) -> Callable[..., tuple[Changing, jax.Array]]:
     """Makes `steps(state, masks, goal, batch_indices, examples, key, mask_key)`.
 
-    As the steps of `make_steps`, in blocks of `dynamics.every`, before each of which the
-    masks change if an update is due. So a call starts at a multiple of `every`, or has
-    none within it; then it can be cut anywhere. An update draws with
-    `fold_in(mask_key, step)`, and its gradients are of the batch that comes next.
+    They are the steps of `make_steps`, in blocks of `dynamics.every`. Before a block the
+    masks change if an update is due. A call must therefore start at a multiple of
+    `every`, or contain none. An update draws with `fold_in(mask_key, step)`, and its
+    gradients are of the next batch.
 
-    Every step is taken, so that the budget is that of static masks (in Evci et al. 2020
-    an update stands for a step). A weight that grows starts at 0, its moments too; one
-    that is dropped and grown again at once keeps both, as in their code. What comes of it
-    is `Changing`, and the batches' losses, float32[T].
+    An update takes the place of no step, so that the budget is that of static masks; in
+    Evci et al. 2020 it replaces a step. A weight that grows starts at 0, and so do its
+    moments. A weight that is dropped and grown again at once keeps both, as in their
+    code. The steps return `Changing` and the batches' losses, float32[T].
     """
     gradient = jax.grad(make_loss(apply_fn, loss), has_aux=True)
     static_steps = make_steps(apply_fn, tx, loss)
@@ -67,7 +67,7 @@ def make_dynamic_steps(
             own_key = at_step(mask_key, state.step)
             moment = Moment(state.params, masks, goal, gradients, own_key)
             masks = dynamics.updated(state.step, moment)
-            # What grows is 0, and so are its moments: they were pruned until now.
+            # Weights that grow are 0, and so are their moments: they were pruned so far.
             state, losses = static_steps(state, masks, batches, examples, key)
             return Changing(state, masks), losses
 
@@ -85,11 +85,12 @@ def make_dynamic_segment(
     loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
 ) -> Callable[..., tuple[Changing, Best, Curves]]:
-    """Makes a segment that is to `make_dynamic_steps` as `make_segment` to `make_steps`.
+    """Makes a segment, as `make_segment`, from the steps of `make_dynamic_steps`.
 
-    Its arguments: `(state, best, masks, goal, batch_indices, train, validation, test,
-    key, mask_key, test_due, part)`, the others as there. Returns `Changing`, the `Best`
-    from `dynamics.goal_step` on, and the `Curves`.
+    Its arguments are `(state, best, masks, goal, batch_indices, train, validation, test,
+    key, mask_key, test_due, part)`. All except `goal` and `mask_key` are as for
+    `make_segment`. It returns `Changing`, the `Best` since `dynamics.goal_step`, and the
+    `Curves`.
     """
     steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)

@@ -19,37 +19,38 @@ from lth_jax.training.state import Array
 
 
 class Moment(NamedTuple):
-    """What an update looks at."""
+    """What an update of the masks reads."""
 
     params: Params
     masks: Masks  # before the update
-    goal: Counts  # that the masks end with
-    gradients: Callable[[], Params]  # of the loss by all weights, the pruned included
-    key: jax.Array | None  # of this update; None if none was given
+    goal: Counts  # the counts that the masks have in the end
+    gradients: Callable[[], Params]  # of the loss, by all weights, pruned ones too
+    key: jax.Array | None  # of this update; None if the steps have no `mask_key`
 
 
 @dataclasses.dataclass(frozen=True)
 class Dynamics:
     """When masks change, by how much, and how.
 
-    Updates are due before steps 0, every, 2 every, …; each makes new masks of an amount
-    and a moment. An amount of 0 is no update, and after the last there is none.
+    Updates are due before steps 0, every, 2 every, and so on. Each makes new masks from
+    its amount and a moment. There is no update where the amount is 0, or after the last
+    amount.
     """
 
     every: int
-    amounts: tuple[float, ...]  # in [0, 1], how much changes at each update
+    amounts: tuple[float, ...]  # in [0, 1], the share that changes at each update
     update: Callable[[Float32[jax.Array, ""], Moment], Masks]
-    goal_step: int = 0  # after so many steps the masks have the goal's counts
+    goal_step: int = 0  # after this number of steps the masks have the goal's counts
 
     def amount(self, step: Int[Array, ""]) -> Float32[jax.Array, ""]:
-        """How much changes before a step; 0 where no update is due."""
+        """The amount of the update before a step; 0 if no update is due."""
         number = step // self.every
         is_due = (step % self.every == 0) & (number < len(self.amounts))
-        # Beyond the last, the index is clamped.
+        # JAX clamps an index beyond the last.
         return jnp.where(is_due, jnp.asarray(self.amounts, jnp.float32)[number], 0.0)
 
     def updated(self, step: Int[Array, ""], moment: Moment) -> Masks:
-        """The masks after the update before a step; as they were where none is due."""
+        """The masks after the update before a step; unchanged if no update is due."""
         amount = self.amount(step)
         return jax.lax.cond(
             amount > 0, lambda: self.update(amount, moment), lambda: moment.masks
@@ -61,10 +62,13 @@ def gradual(
 ) -> Dynamics:
     """Gradual magnitude pruning, from full masks to the goal's counts.
 
-    Zhu & Gupta 2017, equation 1, from sparsity 0: before step begin + i every, for i from
-    1 to n, as many are pruned of each leaf as make a share `1 - (1 - i / n)**3` of all
-    that are to be pruned. The first step is rounded up to a multiple of `every`; the last
-    update is no later than `end_step`. If none falls between them it is a ValueError.
+    Zhu & Gupta 2017, equation 1, from sparsity 0. Update i, from 1 to n, is before step
+    begin + i * every. After it the share `1 - (1 - i / n)**3` of all weights that will be
+    pruned is pruned, in each leaf. The first step is rounded up to a multiple of `every`.
+    The last update is no later than `end_step`.
+
+    Raises:
+      ValueError: if no update falls between the two steps.
     """
     first = -(-begin_step // every)
     number = end_step // every - first
@@ -88,10 +92,13 @@ def sparse_evolution(
 ) -> Dynamics:
     """SET (Mocanu et al. 2018): drops the smallest weights, and grows at random.
 
-    Of each leaf's weights kept the drop fraction, in (0, 1), before steps every, 2 every,
-    … < end_step. The paper has an epoch between updates, drops the fraction of positive
-    and negative weights apart, and draws those that grow; here they start at 0, as in
-    Evci et al. 2020. Another fraction, or an update without a key, is a ValueError.
+    Before steps every, 2 every, and so on below end_step, each leaf drops the fraction,
+    in (0, 1), of its weights. The paper has an epoch between updates. It drops the
+    fraction of positive and of negative weights separately, and draws the values of new
+    weights. Here new weights start at 0, as in Evci et al. 2020.
+
+    Raises:
+      ValueError: on another fraction, or in an update without a key.
     """
 
     def growth(moment: Moment) -> Scores:
@@ -108,10 +115,13 @@ def rigl(
 ) -> Dynamics:
     """RigL (Evci et al. 2020): drops the smallest, grows where gradients are largest.
 
-    Algorithm 1's fraction `a / 2 * (1 + cos(pi t / end_step))` of each leaf's weights
-    kept before steps t = 0, every, 2 every, … < end_step. In the paper `every` is 100,
-    the end at three quarters of the budget, and a, the drop fraction, 0.3. A fraction
-    outside (0, 1) is a ValueError.
+    Before steps t = 0, every, 2 every, and so on below end_step, each leaf drops the
+    fraction `a / 2 * (1 + cos(pi t / end_step))` of its weights (algorithm 1). a is the
+    drop fraction. In the paper `every` is 100, a is 0.3, and `end_step` is three quarters
+    of the budget.
+
+    Raises:
+      ValueError: on a drop fraction outside (0, 1).
     """
 
     def growth(moment: Moment) -> Scores:
@@ -139,7 +149,7 @@ def _reconnecting(
     return Dynamics(every, tuple(map(float, drop_fraction * shares)), update)
 
 
-# Factories of `Dynamics`, of those of `make_dynamics`'s settings that they take.
+# Factories of `Dynamics`. Each takes those settings of `make_dynamics` that it names.
 DYNAMICS: Registry[Callable[..., Dynamics]] = Registry(
     "dynamics",
     {"gradual": gradual, "set": sparse_evolution, "rigl": rigl},
@@ -156,10 +166,13 @@ def make_dynamics(
     drop_fraction: float,
     prunable: Prunable = default_prunable,
 ) -> Dynamics:
-    """Dynamics by name, or one's own of `DYNAMICS.find`.
+    """Dynamics by name, or your own by `package.module:name` (see `DYNAMICS.find`).
 
-    Each takes what it has parameters for; update_every_steps is its `every`. A name that
-    finds nothing is a ValueError, and so is what the function does not allow.
+    A factory receives the settings that it has parameters for; update_every_steps is its
+    `every`.
+
+    Raises:
+      ValueError: if the name finds nothing (an UnknownName), or by the factory.
     """
     make = DYNAMICS.find(name)
     settings = {

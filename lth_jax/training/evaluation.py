@@ -18,8 +18,8 @@ def make_evaluate(
 ) -> Evaluate:
     """Makes `evaluate(state, examples) -> Metrics` over all the examples.
 
-    The state is anything with params and batch_stats, such as a `TrainState`. The
-    examples go through in chunks of `chunk_size`, which bounds the memory and on CPU is
+    The state is any object with params and batch_stats, such as a `TrainState`. It
+    evaluates chunks of `chunk_size` examples. This bounds the memory, and on CPU it is
     faster than one large batch. Metrics are float32 scalars.
     """
     examine = make_examine(apply_fn, loss, chunk_size)
@@ -36,7 +36,7 @@ def make_examine(
     chunk_size: int = 250,
     each: str | None = None,
 ) -> Callable[[Any, Examples], tuple[Metrics, PerExample | None]]:
-    """As `make_evaluate`, and with it a metric of each example, float32[N], if named."""
+    """As `make_evaluate`; also returns the metric `each` by example, float32[N]."""
 
     def examine(state: Any, examples: Examples) -> tuple[Metrics, PerExample | None]:
         chex.assert_equal_shape_prefix(tuple(examples), 1)
@@ -61,9 +61,10 @@ def make_examine(
 def scan_in_chunks(
     step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any, size: int
 ) -> tuple[Any, list[Any]]:
-    """`lax.scan` over chunks of so many rows; the last few, if any, by themselves.
+    """`lax.scan` over chunks of `size` rows; a smaller last chunk is a step by itself.
 
-    The outputs are those of all whole chunks, stacked, and those of the last few.
+    It returns the carry and a list: the stacked outputs of whole chunks, if there are
+    any, and the output of the last chunk, if it is smaller.
     """
     number, parts = len(jax.tree.leaves(rows)[0]), []
     whole = number - number % size

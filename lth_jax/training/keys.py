@@ -1,7 +1,6 @@
-"""Random keys: chains of `fold_in`, so that nothing random is ever stored.
+"""Random keys: chains of `fold_in`, so that no random state is ever stored.
 
-Names enter a chain through their CRC-32, which stays the same when arms or
-purposes are added.
+Names enter a chain through their CRC-32. New arms or purposes do not change it.
 """
 
 import zlib
@@ -14,7 +13,7 @@ from lth_jax.training.state import Array
 
 
 def study_key(seed: int, purpose: str) -> jax.Array:
-    """The key of something that all members of a study share, such as the split."""
+    """The key for one purpose that all members of a study share, such as "split"."""
     return _fold_name(jax.random.key(seed), purpose)
 
 
@@ -31,7 +30,7 @@ def member_key(
 
 
 def at_step(key: jax.Array | None, step: Int[Array, ""]) -> jax.Array | None:
-    """The key of a step, of a member's; None of None."""
+    """The key of a step, from a member's key; None if that is None."""
     return None if key is None else jax.random.fold_in(key, step)
 
 

@@ -1,4 +1,4 @@
-"""Losses: what training makes small, and how it is measured."""
+"""Losses: the functions that training minimises, and the metrics beside them."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -30,9 +30,9 @@ class Examples(NamedTuple):
 
 @jax.tree_util.register_pytree_with_keys_class
 class Metrics(dict[str, Any]):
-    """Means over examples, by name: "loss", and the loss's own; float32[...].
+    """Means over examples, by name: "loss", and the metrics of the loss; float32[...].
 
-    `metrics.loss` is `metrics["loss"]`. A pytree, as a dict is.
+    `metrics.loss` is `metrics["loss"]`. It is a pytree, as a dict is.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -47,17 +47,17 @@ class Metrics(dict[str, Any]):
 
     @classmethod
     def tree_unflatten(cls, names: tuple[str, ...], values: Iterable[Any]) -> "Metrics":
-        """From what `tree_flatten_with_keys` gave."""
+        """The metrics of these names and values; undoes `tree_flatten_with_keys`."""
         return cls(zip(names, values, strict=True))
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """What training makes small. A static node of pytrees, for `jit` and `vmap`.
+    """The loss that training minimises, a static node of pytrees for `jit` and `vmap`.
 
-    `losses` is outputs [N, ...] and labels [N, ...] to float32[N], one per example; so
-    are the metrics, by name, which evaluation measures beside the loss.
+    `losses` takes outputs [N, ...] and labels [N, ...], and returns float32[N], one per
+    example. The metrics, by name, do the same; evaluation measures them beside the loss.
     """
 
     losses: Measure
@@ -69,11 +69,11 @@ class Loss:
             raise ValueError("metrics: 'loss' is the name of the loss itself")
 
     def per_example(self, outputs: jax.Array, labels: Targets) -> PerExample:
-        """The loss of each example, float32[N]; a ValueError if of another shape."""
+        """The loss of each example, float32[N]; raises ValueError on another shape."""
         return _per_example("loss", self.losses, outputs, labels)
 
     def measures(self, outputs: jax.Array, labels: Targets) -> dict[str, PerExample]:
-        """As `per_example`, the loss and every metric by name."""
+        """The loss and every metric of each example, by name, as `per_example`."""
         return {
             name: _per_example(name, measure, outputs, labels)
             for name, measure in {"loss": self.losses, **self.metrics}.items()
@@ -97,7 +97,7 @@ def _mean_of_each(values: Float[jax.Array, "n ..."]) -> PerExample:
 
 
 def cross_entropy(logits: Logits, labels: Classes) -> PerExample:
-    """Cross-entropy in nats: logits [N, ..., C], int32 labels [N, ...]; float32[N]."""
+    """Cross-entropy in nats, float32[N], of logits [N, ..., C] and labels [N, ...]."""
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
     return _mean_of_each(losses)
 
@@ -111,7 +111,7 @@ def mean_squared_error(outputs: Float[jax.Array, "n ..."], labels: Targets) -> P
     """The mean of (output - label)**2 over an example; float32[N].
 
     Raises:
-      ValueError: unless labels have the outputs' shape, a last axis of 1 left out or not.
+      ValueError: unless labels have the outputs' shape; they may lack a last axis of 1.
     """
     if outputs.shape == (*labels.shape, 1):
         outputs = outputs[..., 0]
@@ -135,7 +135,7 @@ LOSSES = Registry(
 def make_loss(apply_fn: Apply, loss: Loss = CROSS_ENTROPY) -> BatchLoss:
     """Makes `batch_loss(params, batch_stats, inputs, labels, key)`.
 
-    It returns the batch's mean loss, and the new batch statistics.
+    It returns the mean loss of the batch, float32[], and the new batch statistics.
     """
 
     def batch_loss(

@@ -1,7 +1,7 @@
 """Optimizers, by name, from optax.
 
-Every optimizer takes its learning rate from a schedule, so that its state counts
-schedule steps and `with_schedule_step` can set where on the schedule it stands.
+Every optimizer takes its learning rate from a schedule, and its state counts the
+schedule's steps. `with_schedule_step` can therefore set this count.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Number = float | jax.Array
 
 
 class Rates(NamedTuple):
-    """Numbers of an optimizer that change no program: float32[] each, or [M]."""
+    """Numbers of an optimizer that change no program, float32[] or float32[M] each."""
 
     learning_rate: Any  # the schedule's peak
     weight_decay: Any
@@ -35,8 +35,8 @@ def _heavy_ball(
     return optax.chain(optax.add_decayed_weights(weight_decay), inner)
 
 
-# Factories of an optax optimizer: a schedule first, then of momentum and weight_decay
-# what they have parameters for. So those of optax itself are found as "optax:lion".
+# Factories of an optax optimizer. Each takes a schedule first, then momentum and
+# weight_decay if it has parameters for them. "optax:lion" finds one in optax itself.
 OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry(
     "optimizer",
     {
@@ -56,15 +56,16 @@ def make_optimizer(
     momentum: float = 0.9,
     weight_decay: Number = 0.0,
 ) -> Optimizer:
-    """An optax optimizer by name; the schedule is of the learning rate.
+    """An optax optimizer by name, with this schedule of the learning rate.
 
-    The name is "sgd", "momentum" (heavy ball; it alone takes momentum), "adam", "adamw",
-    or one's own, of `OPTIMIZERS.find`. Weight decay is coupled for "sgd" and "momentum"
-    (added to the gradient, as in the paper's ResNet and VGG), decoupled for "adamw", and
-    not for "adam". It may be traced, and is then never taken for none.
+    The name is "sgd", "momentum" (heavy ball), "adam", "adamw", or your own (see
+    `OPTIMIZERS.find`). Of the package's, "momentum" alone takes momentum. "sgd" and
+    "momentum" add weight decay to the gradient (coupled), as the paper does for ResNet
+    and VGG. "adamw" decouples it, and "adam" takes none. Weight decay may be traced, and
+    then always counts as some.
 
     Raises:
-      ValueError: on a name that finds nothing (an UnknownName), or weight decay for an
+      ValueError: on a name that finds nothing (an UnknownName), or on weight decay for an
         optimizer that takes none.
     """
     make = OPTIMIZERS.find(name)
@@ -84,11 +85,11 @@ def _is_none(weight_decay: Number) -> bool:
 def with_schedule_step(
     opt_state: optax.OptState, step: Int[Array, ""] | int
 ) -> optax.OptState:
-    """The same optimizer state, standing at a given step of its schedules.
+    """The same optimizer state, with its schedules set to a step.
 
-    Moments, and Adam's own count that corrects their bias, are left as they are; an
-    optimizer with a fixed learning rate comes back unchanged. Its schedules are optax's
-    own: a learning rate given as a schedule, or `optax.inject_hyperparams`.
+    Moments stay as they are, and also Adam's own count, which corrects their bias. An
+    optimizer with a fixed learning rate is returned unchanged. The function sets optax's
+    own schedules: a learning rate that is a schedule, and `optax.inject_hyperparams`.
     """
     kinds = (optax.ScaleByScheduleState, optax.InjectStatefulHyperparamsState)
 

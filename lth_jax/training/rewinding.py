@@ -1,4 +1,4 @@
-"""Rewinding: which params return when a level starts, and to which step."""
+"""Rewinding: what a level resets when it starts, and to which step."""
 
 import dataclasses
 from typing import Any
@@ -22,13 +22,13 @@ REWIND_CHOICES = {
 class Rewind:
     """What a level resets when it starts, and to which step.
 
-    "rewind" resets to step k, "init" to step 0; "keep" keeps what the level before ended
-    with. Moments are masked.
+    "rewind" resets to step k, and "init" to step 0. "keep" keeps the values at the end of
+    the level before. Moments are masked.
     """
 
-    params: str = "rewind"  # or "init" or "keep", and so batch_stats
-    batch_stats: str = "rewind"
-    optimizer: str = "fresh"  # or its moments "rewind" or "keep"
+    params: str = "rewind"  # or "init", or "keep"
+    batch_stats: str = "rewind"  # or "init", or "keep"
+    optimizer: str = "fresh"  # or "rewind" or "keep", for its moments
     schedule: str = "rewind"  # or "restart" from step 0, or "constant", its last value
 
     def __post_init__(self) -> None:
@@ -41,20 +41,20 @@ class Rewind:
 
     @property
     def needs_trained(self) -> bool:
-        """Whether the end of the level before is needed."""
+        """Whether it needs the state at the end of the level before."""
         kept = "keep" in (self.params, self.batch_stats, self.optimizer)
         return kept or self.schedule == "constant"
 
 
-# Every one trains from step k to the end of the budget.
+# Each of these trains from step k to the end of the budget.
 REWINDS = {
     # k = 0: Frankle & Carbin 2019, section 2, and appendix B's strategy 1.
     "rewind": Rewind(),
-    # The same to k > 0: Frankle et al. 2020, section 4.
+    # The same, with k > 0: Frankle et al. 2020, section 4.
     "late_rewind": Rewind(),
-    # Renda et al. 2020, section 3: the schedule alone goes back.
+    # Renda et al. 2020, section 3: only the schedule is rewound.
     "lr_rewind": Rewind(params="keep", batch_stats="keep"),
-    # Renda et al. 2020, section 3: at the last learning rate.
+    # Renda et al. 2020, section 3: training goes on at the last learning rate.
     "fine_tune": Rewind(params="keep", batch_stats="keep", schedule="constant"),
     # Training goes on as if nothing but the mask had changed, as between the prunings
     # of Frankle & Carbin 2019, appendix B's strategy 2.
@@ -72,14 +72,16 @@ def rewind(
 ) -> TrainState:
     """A level's first state: bit for bit `apply(masks, params at step k)`.
 
-    The point is the state at step k of the dense net (k = 0: its init). What is kept, and
-    a constant schedule, are of `trained`, the state at the end of the level before; what
-    goes back to the init is of `initial`, the state at step 0. What is needed and not
-    given is a ValueError.
+    `point` is the dense net's state at step k (k = 0: its init). Kept values, and a
+    constant schedule, come from `trained`, the state at the end of the level before.
+    Values that are reset to the init come from `initial`, the state at step 0.
 
-    The first learning rate is `schedule(k)`, or `schedule(0)` where the schedule
-    restarts. Where it is constant, it is that at the end of the level before (a schedule
-    of `make_schedule` stays there).
+    The first learning rate is `schedule(k)`, or `schedule(0)` if the schedule restarts. A
+    constant schedule has the rate at the end of the level before, and a schedule of
+    `make_schedule` stays there.
+
+    Raises:
+      ValueError: if `trained` or `initial` is needed and None.
     """
     if what.needs_trained and trained is None:
         raise ValueError("trained: needed, since something is kept")
@@ -94,6 +96,6 @@ def rewind(
     steps: dict[str, Any] = {"restart": 0, "rewind": point.step, "constant": last}
     opt_state = with_schedule_step(opt_state, steps[what.schedule])
     state = project(TrainState(point.step, params, stats, opt_state), masks, tx)
-    # Own arrays, so that who donates them to a step does not lose what they came from.
+    # Copies: a caller may donate them to a step, and still have the originals.
     own: TrainState = jax.tree.map(jnp.copy, state)
     return own

@@ -1,9 +1,8 @@
-"""Sampling: which examples are in which batch or sample, a pure function of the key.
+"""Sampling: the examples of each batch or sample, a pure function of the key.
 
-The epochs' permutations follow one another without a gap: a batch may straddle two
-epochs, and every example is seen exactly once an epoch. Permutations are made by
-NumPy on the host: XLA's sort on CPU takes 40 times as long, and the host is idle
-while a segment runs.
+The permutations of the epochs follow one another without a gap. A batch may span two
+epochs, and every epoch has each example exactly once. NumPy permutes on the host: XLA's
+sort on CPU takes 40 times as long, and the host is idle while a segment runs.
 """
 
 import jax
@@ -18,7 +17,7 @@ def epoch_order(
 ) -> Int32[np.ndarray, " {num_examples}"]:
     """A fresh permutation of the examples, 0 .. num_examples - 1, for one epoch.
 
-    The key is of any implementation, typed or not (`jax.random.PRNGKey`).
+    The key may have any implementation, and may be typed or not (`jax.random.PRNGKey`).
     """
     words = np.zeros(4, np.uint64)  # a key has two, or four
     words[: key_data(key).size] = key_data(key)
@@ -30,11 +29,14 @@ def epoch_order(
 def batch_indices(
     key: jax.Array, start_step: int, num_steps: int, *, batch_size: int, num_examples: int
 ) -> Int32[np.ndarray, "{num_steps} {batch_size}"]:
-    """The examples of the batches of steps start_step .. start_step + num_steps - 1.
+    """The batches of steps start_step .. start_step + num_steps - 1, as indices.
 
-    Indices into the training set, of so many examples. Slices of a run and the whole run
-    agree: the batch of a step depends on the key, the member's for the order of its data,
-    and the step alone. A batch larger than the data, or several keys, is a ValueError.
+    They are indices into a training set of `num_examples`. The key is the member's for
+    the order of its data. A batch depends on the key and its step alone, so that slices
+    of a run agree with the whole run.
+
+    Raises:
+      ValueError: on a batch larger than the data, or on several keys.
     """
     if not 0 < batch_size <= num_examples:
         raise ValueError(
@@ -54,10 +56,12 @@ def batch_indices(
 def balanced_indices(
     key: jax.Array, labels: Int[np.ndarray, " n"], num_per_class: int
 ) -> Int32[np.ndarray, " sampled"]:
-    """A sample with as many examples of each class, without repetitions.
+    """A sample with `num_per_class` examples of each class, without repetitions.
 
-    Indices into the labels, class after class, of each class that is among them; a
-    ValueError names one that has fewer.
+    It returns indices into the labels, class after class, for the classes that occur.
+
+    Raises:
+      ValueError: naming a class that has fewer examples.
     """
     order = epoch_order(key, 0, len(labels))
     of_class = {c: order[labels[order] == c] for c in np.unique(labels)}

@@ -12,7 +12,7 @@ from lth_jax.registry import Registry, callables
 
 
 def accepted(factory: Callable[..., Any], **settings: Any) -> dict[str, Any]:
-    """Those of the settings that a factory has parameters for."""
+    """The settings that a factory has parameters for."""
     parameters = inspect.signature(factory).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return settings
@@ -26,8 +26,8 @@ def _step_drops(
     return optax.piecewise_constant_schedule(learning_rate, drops)
 
 
-# Factories of an `optax.Schedule`, of those of `make_schedule`'s settings that they take:
-# learning_rate, num_steps, drop_steps, drop_factor.
+# Factories of an `optax.Schedule`. Each takes those settings of `make_schedule` that it
+# names, of learning_rate, num_steps, drop_steps and drop_factor.
 SCHEDULES: Registry[Callable[..., optax.Schedule]] = Registry(
     "schedule",
     {
@@ -50,14 +50,17 @@ def make_schedule(
     drop_steps: tuple[int, ...] = (),
     drop_factor: float = 0.1,
 ) -> optax.Schedule:
-    """A learning-rate schedule: step (from 0) to learning rate, of which it has the peak.
+    """A learning-rate schedule: a function from the step, from 0, to the learning rate.
 
-    The name is "constant"; "step_drops" (times drop_factor at each of drop_steps, from
-    the start of training); "cosine" (to 0 at num_steps); or one's own, of
-    `SCHEDULES.find`. With warm-up the rate first grows linearly from 0: it is times
-    min(1, step / warmup_steps) (Frankle & Carbin 2019, section 4). num_steps is the whole
-    budget, warm-up included; beyond its last step the rate stays. A name that finds
-    nothing is an UnknownName, a ValueError.
+    `learning_rate` is its peak. The name is "constant", "step_drops", "cosine" or your
+    own (see `SCHEDULES.find`). "step_drops" multiplies by drop_factor at each of
+    drop_steps, counted from the start of training. "cosine" decays to 0 at num_steps.
+    With warm-up the rate is multiplied by min(1, step / warmup_steps) (Frankle & Carbin
+    2019, section 4). num_steps is the whole budget, warm-up included. After its last step
+    the rate stays.
+
+    Raises:
+      ValueError: on a name that finds nothing (an UnknownName).
     """
     make = SCHEDULES.find(name)
     settings = {

@@ -19,7 +19,7 @@ Part = tuple[Int[Array, ""], Int[Array, ""]]
 
 
 class Curves(NamedTuple):
-    """What a segment reports, float32[V] at each of its V evaluations.
+    """The curves of a segment, float32[V], one value at each of its V evaluations.
 
     `batch_loss` is the mean of the batches' losses since the evaluation before. Test
     metrics are NaN where the test split was not due.
@@ -31,7 +31,7 @@ class Curves(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The net of the least validation loss so far; of equal ones the first."""
+    """The net with the least validation loss so far; of equal losses, the first net."""
 
     loss: Float[Array, ""]  # infinite before any evaluation
     step: Int[jax.Array, ""]
@@ -40,18 +40,18 @@ class Best(NamedTuple):
 
     @classmethod
     def before(cls, state: TrainState) -> "Best":
-        """The best of no evaluation yet; any with a finite loss replaces it."""
+        """The best before any evaluation; the first finite loss replaces it."""
         return cls(jnp.float32(jnp.inf), state.step, state.params, state.batch_stats)
 
     @property
     def state(self) -> TrainState:
-        """Its net, without the optimizer's moments."""
+        """Its net as a state without the optimizer's moments."""
         return TrainState(self.step, self.params, self.batch_stats, ())
 
     def or_better(
         self, state: TrainState, loss: Float[Array, ""], since: int = 0
     ) -> "Best":
-        """The state where its loss is strictly less, at step `since` or later."""
+        """The better of the two: a state needs less loss, and a step from `since` on."""
         is_better = (loss < self.loss) & (state.step >= since)
         new = Best(loss, state.step, state.params, state.batch_stats)
         best: Best = jax.tree.map(partial(jnp.where, is_better), new, self)
@@ -66,7 +66,7 @@ def curves_at(
     test: Examples,
     test_due: Bool[Array, ""] | None,
 ) -> Curves:
-    """The curves at one evaluation, scalars each, of a state and the losses before it."""
+    """The curves at one evaluation, float32[] each, from a state and its past losses."""
 
     def measured() -> Metrics:
         return evaluate(state, test)
@@ -86,12 +86,13 @@ def over_evaluations(
     test_due: Bool[Array, " evaluations"] | None,
     part: Part | None,
 ) -> tuple[Any, Curves]:
-    """Takes what trains through the intervals that end in a segment's evaluations.
+    """Runs a loop of `interval`, which trains up to an evaluation, over a segment.
 
-    `interval` takes what trains, an evaluation's int32[T, B] and bool[], and returns what
-    trains and the curves there. `part` is as for `make_segment`. A segment is cut by
-    numbers that are known when it runs, so that all its parts are one compiled program:
-    wherever it is cut, each step is the same instructions on the same bits.
+    `interval` takes the carry, `now`, and an evaluation's batches, int32[T, B], and
+    bool[], whether test is due. It returns the carry and the curves there. `part` is as
+    for `make_segment`. A segment is cut by numbers that are known only when it runs. All
+    its parts are therefore one compiled program: wherever it is cut, each step runs the
+    same instructions on the same bits.
     """
     batch_indices = jnp.asarray(batch_indices)
     first, stop = (0, len(batch_indices)) if part is None else part
@@ -116,15 +117,15 @@ def make_segment(
 ) -> Callable[..., tuple[TrainState, Best, Curves]]:
     """Makes a segment, which trains and evaluates in one compiled call.
 
-    Its arguments: `(state, best, masks, batch_indices, train, validation, test, key,
+    Its arguments are `(state, best, masks, batch_indices, train, validation, test, key,
     test_due, part)`, with `batch_indices` int32[V, T, B] and `test_due` bool[V]. After
-    every T steps the validation split is evaluated, and the test split where it is due
-    (None: always). Under `vmap` the members share `test_due`, so that what is not due
-    takes no time. `best` is `Best.before(state)` at first; the key is as for
-    `make_steps`. `part` is the evaluations to come to, from the first to before the
-    second, int32[] each (None: all). Parts one after the other return the bits of the
-    whole. Returns the state at the end, the `Best`, and the `Curves`, NaN at the
-    evaluations of other parts.
+    every T steps it evaluates the validation split, and the test split if it is due
+    (None: always). Under `vmap` members should share `test_due`; then a test that is not
+    due takes no time. `best` is `Best.before(state)` at first. The key is as for
+    `make_steps`. `part` is (first, stop), int32[] each: it trains to evaluation first and
+    on to the last one before stop (None: all). Parts in sequence return the same bits as
+    the whole. It returns the state at the end, the `Best`, and the `Curves`, with NaN at
+    the evaluations of other parts.
     """
     steps = make_steps(apply_fn, tx, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)

@@ -1,4 +1,4 @@
-"""State: all that changes while a member trains, and what stays as it is in it."""
+"""State: all arrays that change while a member trains, and how masks project them."""
 
 import dataclasses
 import functools
@@ -19,9 +19,9 @@ BatchStats = Any  # a pytree of arrays; empty for nets without batch normalisati
 Array = jax.Array | np.ndarray
 Optimizer: TypeAlias = optax.GradientTransformation
 
-# A network as a pure function: (params, batch_stats, inputs, train, key) to logits and,
-# in training, the new batch statistics; otherwise those it was given. The key, for
-# dropout and augmentation, is None in evaluation, and where training was given none.
+# A network as a pure function of (params, batch_stats, inputs, train, key). It returns
+# logits and batch statistics: new ones in training, otherwise those it received. The key
+# is for dropout and augmentation. It is None in evaluation, or in training without a key.
 Apply = Callable[
     [Params, BatchStats, jax.Array, bool, jax.Array | None], tuple[jax.Array, BatchStats]
 ]
@@ -29,10 +29,10 @@ Apply = Callable[
 
 @flax.struct.dataclass
 class TrainState:
-    """All that changes while a member trains: arrays alone.
+    """All arrays that change while a member trains.
 
-    The step, an int32 scalar, is where in its budget the member is. Pruned entries of
-    params, and their moments in the optimizer's state, are exactly 0.
+    The step, int32[], is the member's place in its budget. Pruned entries of params, and
+    their moments in the optimizer's state, are exactly 0.
     """
 
     step: jax.Array
@@ -47,8 +47,8 @@ def initial_state(
     """The state at step 0, with a fresh optimizer.
 
     Raises:
-      ValueError: naming a leaf of the params that cannot be trained: no array, or
-        neither of floats nor complex.
+      ValueError: naming a leaf of the params that is no array, or whose dtype is neither
+        float nor complex.
     """
     check_arrays("params", params)
     for path, param in named_leaves(params):
@@ -64,11 +64,11 @@ def initial_state(
 def project(state: TrainState, masks: Masks, tx: Optimizer) -> TrainState:
     """The state with every pruned entry of params and of their moments exactly 0.
 
-    Of the moments (see `map_moments`), leaf by leaf where the shape is the param's too.
+    A leaf of the moments (see `map_moments`) is masked if it has the param's shape.
     """
 
     def mask_leaf(mask: jax.Array, moment: Any) -> Any:
-        # An optimizer may leave a leaf out, or keep sums of it.
+        # An optimizer may leave a leaf out, or keep only sums over it.
         is_alike = getattr(moment, "shape", None) == mask.shape
         return jnp.where(mask, moment, jnp.zeros_like(moment)) if is_alike else moment
 
@@ -84,11 +84,11 @@ def map_moments(
     opt_state: optax.OptState,
     *others: optax.OptState,
 ) -> optax.OptState:
-    """The last of some states of one optimizer, with its moments changed.
+    """The last of one or more states of an optimizer, with its moments changed.
 
-    Moments are what `tx.init` makes from the whole pytree of params; `change` makes new
-    ones of those that the states have in one place. An `init` that looks at single
-    leaves, such as that of `optax.flatten`, has none.
+    Moments are the subtrees that `tx.init` makes from the whole pytree of params.
+    `change` takes the moments at one place, one from each state, and returns the new
+    ones. An `init` that reads single leaves, such as that of `optax.flatten`, has none.
     """
 
     def mapped(change: Callable[[Any], Any], state: optax.OptState) -> optax.OptState:
@@ -102,7 +102,7 @@ def map_moments(
     *first, last = opt_state, *others
     try:
         own = moments(last)
-    except Exception:  # of whatever kind: that init is no code of ours
+    except Exception:  # of any kind, since that init is not part of this package
         return last
     parts = zip(*map(moments, first), own, strict=True)
     return mapped(lambda _: change(*next(parts)), last)
@@ -111,9 +111,10 @@ def map_moments(
 def with_frozen(apply_fn: Apply, constants: Params | None) -> Apply:
     """A net that adds constants to its params (mask-0 "freeze"); None: the net as it is.
 
-    With `frozen(init, masks)` its pruned weights stay at their init: params have exact
-    zeros there, and so no decay and no moments, while the net sees the constants. These
-    are float leaves like the params, 0 where those train, and may be traced.
+    With `frozen(init, masks)` its pruned weights stay at their init. The params have
+    exact zeros there, and therefore no decay and no moments; the net sees the constants.
+    The constants are float leaves like the params, 0 where params train, and may be
+    traced.
     """
     if constants is None:
         return apply_fn

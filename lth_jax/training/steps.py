@@ -1,8 +1,7 @@
 """Steps: one member's masked training, step after step.
 
-Everything here is pure and knows one member; batching members is the caller's
-business (`jax.vmap`, or `lth_jax.devices`). Masks are traced arguments, so that
-one compilation serves every level.
+The functions are pure and train one member. The caller batches members (`jax.vmap`, or
+`lth_jax.devices`). Masks are traced arguments, and one compilation serves every level.
 """
 
 from collections.abc import Callable
@@ -25,15 +24,15 @@ Steps = Callable[..., tuple[TrainState, jax.Array]]
 def make_steps(apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY) -> Steps:
     """Makes `steps(state, masks, batch_indices, examples, key) -> (state, losses)`.
 
-    It runs one optimizer step for each row of `batch_indices` (int32[T, B]) as a
-    `lax.scan` over examples that are on the device, and returns the batches' mean
-    losses, float32[T]. The key, by default None, is the member's, for nets that
-    draw (dropout, augmentation); a step draws with `fold_in(key, step)`.
+    It runs one optimizer step for each row of `batch_indices` (int32[T, B]), as a
+    `lax.scan` over examples that are on the device. It returns the batches' mean losses,
+    float32[T]. The key is the member's, for nets that draw (dropout, augmentation); by
+    default it is None. A step draws with `fold_in(key, step)`.
 
-    The params are projected on entry and after every update, so the forward pass always
-    sees masked params; gradients are masked before `tx.update`, so clipping and moments
-    see live weights only. Moments are projected on entry and at the end, for optimizers
-    that fill them with more than gradients. Optimizers that ask for it are given the
+    Params are projected on entry and after every update, so that the forward pass always
+    sees masked params. Gradients are masked before `tx.update`, so that clipping and
+    moments see live weights only. Some optimizers fill moments with more than gradients;
+    moments are therefore projected on entry and at the end. Optimizers may ask for the
     batch's loss (`value`), its gradients (`grad`) and its function (`value_fn`).
     """
     loss_of = make_loss(apply_fn, loss)
@@ -58,7 +57,7 @@ def make_steps(apply_fn: Apply, tx: Optimizer, loss: Loss = CROSS_ENTROPY) -> St
             params, stats = state.params, state.batch_stats
             batch = inputs[indices], labels[indices], at_step(key, state.step)
             (found, new_stats), gradients = loss_and_gradients(params, stats, *batch)
-            # Of complex params JAX gives the conjugate of the steepest ascent.
+            # For complex params JAX returns the conjugate of the steepest ascent.
             gradients = jax.tree.map(jnp.conj, masks_lib.apply(masks, gradients))
             updates, opt_state = update(
                 gradients,

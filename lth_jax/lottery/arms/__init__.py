@@ -1,8 +1,8 @@
-"""Arms: what trains at a level, one family a file.
+"""Arms: the ways to start a level, one family a file.
 
-Each has a function `(origin, rules) -> Start` of one member. What goes back to where
-when a level starts is the study's `Rewind`, here "rewound"; "never kept" is step k where
-the rewinding would keep what was trained, with fresh moments and the schedule of step k.
+Each arm has a function `(origin, rules) -> Start` of one member. "Rewound" means reset
+as the study's `Rewind` says. Some rewindings keep trained weights. "Never kept" replaces
+these by the weights of step k, with fresh moments and the schedule of step k.
 
 | arm | params and statistics | moments | schedule |
 | --- | --- | --- | --- |
@@ -24,7 +24,7 @@ from lth_jax.registry import Registry, UnknownName
 
 
 def _made(found: Any, name: str | None = None) -> Arm:
-    """An arm; one of a plain function is given everything that it could read."""
+    """The arm of `found`; a plain function becomes an arm that may read all origins."""
     if isinstance(found, Arm):
         return found
     if not callable(found):
@@ -34,7 +34,8 @@ def _made(found: Any, name: str | None = None) -> Arm:
     return Arm(found, label, sentence, needs_trained=True, needs_dense=True)
 
 
-# Okabe and Ito's palette, and colours of Tol's kind, told apart by colour-blind readers.
+# The colours are Okabe and Ito's palette, and some in the manner of Tol's. Colour-blind
+# readers can tell them apart.
 ARMS = Registry("arm", rewound.ARMS | zhou.ARMS | noisy.ARMS | changing.ARMS, _made)
 
 __all__ = [
@@ -69,10 +70,12 @@ def find_arm(name: str) -> Arm:
 
 
 def reported_arm(name: str) -> Arm:
-    """As `find_arm`; of an arm of one's own that is not there any more, its name alone.
+    """As `find_arm`; an own arm that no longer exists becomes an arm that cannot start.
+
+    Reports need only its label.
 
     Raises:
-      UnknownName: on a name that never was one.
+      UnknownName: if the name was never that of an arm.
     """
     try:
         return find_arm(name)

@@ -1,8 +1,8 @@
-"""Actions: what a ticket's weights become, other than rewound or zero.
+"""Actions: new values for a ticket's weights, other than rewound weights or zeros.
 
-Zhou et al. 2019 tell mask-1 actions, on the weights that a mask keeps, from mask-0
-actions, on those it prunes. All act on prunable leaves alone; they are pure, and work
-under `jit` and `vmap`.
+In Zhou et al. 2019 mask-1 actions change the weights that a mask keeps. Mask-0 actions
+change the weights that it prunes. All actions here change prunable leaves alone. They
+are pure, and work under `jit` and `vmap`.
 """
 
 import jax
@@ -21,7 +21,8 @@ def reshuffle(
     def act(i: int, p: jax.Array, m: jax.Array) -> jax.Array:
         order = jax.random.permutation(jax.random.fold_in(key, i), p.size)
         kept = m.ravel()
-        # Kept places first, by index; and in random order, which of all is so of some.
+        # `to` has the kept places first, by index. `source` has them first in random
+        # order, since a part of a random order is in random order.
         to = jnp.argsort(~kept, stable=True)
         source = order[jnp.argsort(~kept[order], stable=True)]
         return p.ravel().at[to].set(p.ravel()[source]).reshape(p.shape)
@@ -32,9 +33,10 @@ def reshuffle(
 def constant(
     key: jax.Array, params: Params, prunable: Prunable = default_prunable
 ) -> Params:
-    """Every weight +alpha or -alpha, as likely the one as the other (mask-1 "constant").
+    """Every weight becomes +alpha or -alpha with equal chance (mask-1 "constant").
 
-    Alpha is the standard deviation of all weights of the leaf, at the original init.
+    Alpha is the standard deviation of all weights of the leaf. The params are those of
+    the original init.
     """
 
     def act(i: int, p: jax.Array) -> jax.Array:
@@ -53,7 +55,7 @@ def noise(
 ) -> Params:
     """Weights plus Gaussian noise (Frankle & Carbin 2019, appendix F.7).
 
-    Its deviation is a factor of that of all weights of the leaf, at the original init.
+    Its standard deviation is `factor` times that of the leaf at the original init.
     """
 
     def act(i: int, p: jax.Array, at_init: jax.Array) -> jax.Array:
@@ -68,7 +70,7 @@ def with_signs(
 ) -> Params:
     """The magnitudes of one pytree with the signs of another; 0 counts as positive.
 
-    So every mask-1 action becomes its variant that keeps the signs.
+    It turns a mask-1 action into its variant that keeps the signs.
     """
     return masks_lib.map_prunable(
         lambda _, p, s: jnp.where(s < 0, -jnp.abs(p), jnp.abs(p)), prunable, params, signs
@@ -83,10 +85,10 @@ def replace_prunable(
 
 
 def frozen(params: Params, masks: Masks) -> Params:
-    """The weights that masks prune, and 0 where they keep: for `with_frozen`."""
+    """The params with 0 where masks keep a weight: the constants of `with_frozen`."""
     return masks_lib.apply(jax.tree.map(jnp.logical_not, masks), params)
 
 
 def moved_away(initial: Params, trained: Params) -> Masks:
-    """Which weights training did not take towards 0: |trained| >= |initial|."""
+    """Which weights training did not move towards 0: |trained| >= |initial|."""
     return jax.tree.map(lambda i, t: jnp.abs(t) >= jnp.abs(i), initial, trained)

@@ -1,4 +1,4 @@
-"""Arm: one way to start a level, beside the dense net or as the ticket itself."""
+"""Arm: one way to start a level, as the ticket or as one of its controls."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,25 +24,25 @@ class Colour(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What one member of a level can start from. A pytree, for `jit` and `vmap`.
+    """What one member of a level can start from: a pytree, for `jit` and `vmap`.
 
-    `trained` and `dense` are at the end of their training; None if neither the arm nor
-    the study's rewinding needs them.
+    `trained` and `dense` are states at the end of training. They are None if neither the
+    arm nor the study's rewinding needs them.
     """
 
-    masks: Masks  # the ticket's at this level; of a criterion that is an arm, its own
+    masks: Masks  # of the ticket at this level; an arm that is a criterion has its own
     initial: TrainState  # at step 0
     point: TrainState  # the dense net at the rewind step k; `initial` where k is 0
     trained: TrainState | None  # the net that the masks were pruned from
     dense: TrainState | None
-    counts: Counts | None  # of random connections, by leaf; None: as the ticket
+    counts: Counts | None  # of random connections, by leaf; None: the ticket's counts
     init_key: jax.Array  # for fresh weights; never the one of the original init
     mask_key: jax.Array  # for masks that are drawn
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What all members of a study start by; `init` takes a key."""
+    """The rules by which all members of a study start; `init` takes a key."""
 
     tx: optax.GradientTransformation
     init: Init
@@ -55,23 +55,24 @@ class Start(NamedTuple):
 
     state: TrainState  # its params are 0 where the masks prune
     masks: Masks
-    frozen: Params | None = None  # what pruned weights stay at, 0 where kept; None: 0
+    # The values of pruned weights in training, 0 where weights are kept; None: all 0.
+    frozen: Params | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """One way to start a level.
 
-    With dynamics, a name in `training.dynamics.DYNAMICS`, masks change while the arm
-    trains, and it trains the whole budget from step 0.
+    `dynamics` is a name in `training.dynamics.DYNAMICS`. With it, masks change while the
+    arm trains, and the arm trains the whole budget from step 0.
     """
 
     start: Callable[[Origin, Rules], Start]  # of one member; pure, for `jit` and `vmap`
-    label: str  # names it for a reader; the package's have their names in records
+    label: str  # its name for readers; the package's own arms are labelled by their names
     sentence: str  # what it is, in a few words
-    colour: Colour | None = None  # None: any that is free
+    colour: Colour | None = None  # None: any colour that is free
     needs_trained: bool = False  # whether it reads `Origin.trained`
     needs_dense: bool = False  # whether it reads `Origin.dense`
     dynamics: str | None = None
     draws_connections: bool = False  # whether it reads `Origin.counts`
-    is_criterion: bool = False  # of pruning, with masks of its own
+    is_criterion: bool = False  # whether it is a pruning criterion, with its own masks

@@ -7,7 +7,7 @@ from lth_jax.training.rewinding import rewind
 
 
 def start_dense(origin: Origin, rules: Rules) -> Start:
-    """The init with full masks, to be pruned while it trains (Zhu & Gupta 2017)."""
+    """The init with full masks, which training prunes later (Zhu & Gupta 2017)."""
     full = masks_lib.full(origin.initial.params)
     return Start(rewind(origin.initial, full, rules.tx), full)
 

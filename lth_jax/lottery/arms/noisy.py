@@ -1,4 +1,4 @@
-"""Noisy: tickets whose rewound weights have noise, to see how exact an init must be."""
+"""Noisy: tickets with noise on the rewound weights, to test how exact an init must be."""
 
 import functools
 
@@ -23,7 +23,8 @@ def _arm(name: str, factor: float, *colours: str) -> Arm:
     )
 
 
-# Frankle & Carbin 2019, appendix F.7. Darker with more noise; by night, lighter.
+# Frankle & Carbin 2019, appendix F.7. More noise has a darker colour, and a lighter one
+# on a dark page.
 ARMS = {
     "noise_half": _arm("noise_half", 0.5, "#8fae3c", "#7d9a2e", "#5f7a1c"),
     "noise_1": _arm("noise_1", 1, "#6c8a1f", "#64801c", "#86a53a"),

@@ -1,4 +1,4 @@
-"""Rewound: the ticket, and the arms that change one thing of how it starts."""
+"""Rewound: the ticket, and the arms that change one part of its start."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def start_reinit(origin: Origin, rules: Rules) -> Start:
     """The ticket's masks and a fresh init (Frankle & Carbin 2019, figure 3 right)."""
     params, batch_stats = rules.init(origin.init_key)
     fresh = initial_state(params, rules.tx, batch_stats)
-    # The schedule is the ticket's, never constant: nothing was trained yet.
+    # The schedule is the ticket's, but never constant, since nothing was trained yet.
     point = dataclasses.replace(fresh, step=origin.point.step)
     what = Rewind(schedule=untrained(rules.rewind).schedule)
     return _started(origin._replace(point=point), rules, what)
@@ -55,10 +55,10 @@ def shuffle_masks(
 
 
 def untrained(what: Rewind) -> Rewind:
-    """The same for a member that keeps nothing: at step k where that would be kept.
+    """The rewinding of a member that keeps nothing trained.
 
-    Kept moments become fresh. A constant schedule goes on from step k, since weights
-    that were not trained yet do not stay at its last value either.
+    Kept params and statistics become those of step k. Kept moments become fresh. A
+    constant schedule becomes that of step k, since these weights are not trained yet.
     """
     return Rewind(
         params="init" if what.params == "init" else "rewind",
@@ -69,7 +69,7 @@ def untrained(what: Rewind) -> Rewind:
 
 
 def rewound_params(origin: Origin, rules: Rules) -> Params:
-    """The weights that a member which keeps nothing goes back to, before any mask."""
+    """The weights, not masked, that a member which keeps nothing trained rewinds to."""
     to_init = rules.rewind.params == "init"
     return (origin.initial if to_init else origin.point).params
 
@@ -109,8 +109,8 @@ ARMS = {
         "a fresh init under a shuffled mask",
         Colour("#cc79a7", "#b85f92", "#e09ac0"),
     ),
-    # Appendix B's strategy 2 of the paper starts a level so too, but has tickets of its
-    # own; this one follows the study's.
+    # Strategy 2 in appendix B of the paper starts a level in the same way. It has tickets
+    # of its own, and this arm has the study's tickets.
     "continue": Arm(
         start_continue,
         "continue",

@@ -1,8 +1,8 @@
 """Zhou: the actions of Zhou et al. 2019, "Deconstructing Lottery Tickets".
 
-Mask-0 actions leave pruned weights at their init; mask-1 actions change the weights that
-the mask keeps, with or without their signs. Their "reinit" is ours except for biases and
-normalisation.
+Mask-0 actions leave pruned weights at their init. Mask-1 actions change the weights that
+the mask keeps, and may keep their signs. Their "reinit" differs from the arm "reinit" in
+biases and normalisation alone.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from lth_jax.masks import Params
 
 
 def start_freeze(origin: Origin, rules: Rules) -> Start:
-    """The ticket, whose pruned weights stay where they would be rewound to."""
+    """The ticket, whose pruned weights stay at their rewound values."""
     never_kept = dataclasses.replace(rules, rewind=untrained(rules.rewind))
     started = start_ticket(origin, never_kept)
     constants = actions.frozen(rewound_params(origin, rules), origin.masks)
@@ -24,7 +24,7 @@ def start_freeze(origin: Origin, rules: Rules) -> Start:
 
 
 def start_freeze_moved_away(origin: Origin, rules: Rules) -> Start:
-    """As `start_freeze`, of weights that the dense net did not move towards 0."""
+    """As `start_freeze`, for weights that the dense net did not move towards 0."""
     started = start_freeze(origin, rules)
     assert origin.dense is not None  # the arm says that it needs it
     moved = actions.moved_away(origin.initial.params, origin.dense.params)
@@ -47,7 +47,7 @@ def _constant(origin: Origin, rules: Rules) -> Params:
 def acting(
     act: Callable[[Origin, Rules], Params], *, same_signs: bool
 ) -> Callable[[Origin, Rules], Start]:
-    """How an arm starts whose prunable leaves an action makes, otherwise rewound."""
+    """The start of an arm: an action makes its prunable leaves, the rest is rewound."""
 
     def start(origin: Origin, rules: Rules) -> Start:
         rewound, params = rewound_params(origin, rules), act(origin, rules)
@@ -62,8 +62,8 @@ def acting(
     return start
 
 
-# An arm that keeps signs, or freezes fewer weights, has the colour of the one that does
-# not, darker.
+# An arm that keeps signs, or freezes fewer weights, has a darker shade of the colour of
+# the arm that does not.
 ARMS = {
     "freeze": Arm(
         start_freeze,

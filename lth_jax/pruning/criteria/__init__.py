@@ -1,4 +1,4 @@
-"""Criteria: which weights matter, one family a file, all with one signature."""
+"""Criteria: scores of weights for pruning, one family a file, all with one signature."""
 
 import functools
 
@@ -30,7 +30,7 @@ from lth_jax.pruning.criteria.zhou import (
 )
 from lth_jax.registry import Registry, callables
 
-# Of the net before training, which is pruned straight to each density.
+# Criteria that read the net before training, and prune it straight to each density.
 _at_init = functools.partial(Criterion, looks="init", one_shot=True)
 _learned = functools.partial(_at_init, at_data=True, learns=True)
 
@@ -42,7 +42,7 @@ _OWN = {
     "random_erk": Criterion(random, looks="nothing", scope="erk"),
     "large_final": Criterion(large_final),
     "small_final": Criterion(small_final),
-    # Each level may prune further by these, though they see the init alone.
+    # These read the init alone, but a level may also prune the level before by them.
     "large_init": Criterion(large_init, looks="init"),
     "small_init": Criterion(small_init, looks="init"),
     "large_init_large_final": Criterion(large_init_large_final),

@@ -1,4 +1,4 @@
-"""Criterion: how weights are scored, when, and what it may look at."""
+"""Criterion: how and when weights are scored, and the evidence that a score reads."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from lth_jax.training.state import Array, BatchStats
 
 
 class Evidence(NamedTuple):
-    """What is known of one member when it is pruned. A pytree, for `jit` and `vmap`.
+    """What is known of one member when it is pruned: a pytree, for `jit` and `vmap`.
 
-    Params and batch statistics (empty without batch normalisation) are of the trained
-    net, those named `init` of the original init. A criterion takes what it needs, and
-    says so where that is None. One that needs more adds a field here.
+    Params and batch statistics (empty without batch normalisation) are those of the
+    trained net. Fields named `init` are those of the original init. A criterion reads the
+    fields that it needs, and raises if one is None. New kinds of evidence are new fields.
     """
 
     params: Params
@@ -30,23 +30,23 @@ class Evidence(NamedTuple):
     key: jax.Array  # for criteria that draw
     batch_stats: BatchStats = {}  # noqa: RUF012 - nobody changes it
     init_batch_stats: BatchStats = {}  # noqa: RUF012
-    examples: Examples | None = None  # of training, to take gradients on
-    # The net, as `jax.tree_util.Partial(network.apply)`, and so the next.
+    examples: Examples | None = None  # training examples, for gradients
+    # The net's functions, each a `jax.tree_util.Partial` such as that of `network.apply`.
     apply: Callable[..., Any] | None = None
     apply_to_ones: Callable[..., Float[jax.Array, "1 ..."]] | None = None
-    batch_indices: Int[Array, "steps batch"] | None = None  # that a mask is learned on
-    counts: Counts | None = None  # to be kept; None where all layers count together
+    batch_indices: Int[Array, "steps batch"] | None = None  # for criteria that learn
+    counts: Counts | None = None  # weights to keep, by leaf; None under global scope
     loss: Loss = CROSS_ENTROPY
 
     def need(self, *fields: str) -> tuple[Any, ...]:
-        """The values of fields that may be None; a ValueError names one that is."""
+        """The values of these fields; raises a ValueError naming one that is None."""
         for field in fields:
             if getattr(self, field) is None:
                 raise ValueError(f"evidence.{field}: None; this criterion needs it")
         return tuple(getattr(self, field) for field in fields)
 
     def for_learning(self) -> tuple[Any, ...]:
-        """What `supermask` and `edge_popup` take first, of the net at its init."""
+        """The first arguments of `supermask` and `edge_popup`, with the net's init."""
         apply, batches, examples = self.need("apply", "batch_indices", "examples")
         init = self.init_params, self.init_batch_stats
         return apply, *init, batches, examples, self.key
@@ -54,22 +54,23 @@ class Evidence(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """A method of pruning."""
+    """A pruning criterion: its scores, and when and on what it computes them."""
 
-    scores: Callable[[Evidence], Scores]  # like the params; low goes first; pure
-    looks: str = "end"  # at a trained net, at one before training ("init"), or "nothing"
+    # Pure. Returns leaves like the params; the lowest scores are removed first.
+    scores: Callable[[Evidence], Scores]
+    looks: str = "end"  # reads the trained net ("end"), the one at "init", or "nothing"
     one_shot: bool = False  # whether it prunes straight to a density, before training
     at_data: bool = False  # whether it needs examples
-    learns: bool = False  # whether it trains scores at the init, on batches of all
-    num_rounds: int = 1  # it prunes in so many steps, with new scores at each
-    scope: str | None = None  # its own; None: the study's `prune.scope`
+    learns: bool = False  # whether it trains scores at the init, on all examples
+    num_rounds: int = 1  # the rounds that it prunes in, with new scores in each
+    scope: str | None = None  # its own scope; None: the study's `prune.scope`
 
 
 def check_real(params: Params) -> None:
-    """Checks that a criterion that knows real weights alone has no others.
+    """Checks that all params are real, for a criterion that knows no others.
 
     Raises:
-      ValueError: naming a leaf.
+      ValueError: naming a complex leaf.
     """
     for path, leaf in named_leaves(params):
         if jax.numpy.iscomplexobj(leaf):
@@ -79,13 +80,13 @@ def check_real(params: Params) -> None:
 
 
 class NothingSaid(UserError, ValueError):
-    """Scores that do not say which weights to keep."""
+    """Scores do not say which weights to keep."""
 
 
 def check_scores(scores: Scores, masks: Masks, prunable: Prunable) -> None:
-    """Checks that scores of what is kept are finite, and at first not all 0.
+    """Checks that scores of kept weights are finite, and not all 0 in a dense net.
 
-    Later a net may be cut in two, of which SynFlow says 0 everywhere.
+    A sparse net may be cut in two. SynFlow then scores every weight 0.
 
     Raises:
       NothingSaid: naming a leaf.

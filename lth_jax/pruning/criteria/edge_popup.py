@@ -1,4 +1,4 @@
-"""Edge-popup: of each layer of the init, the weights with the highest learned scores."""
+"""Edge-popup: keeps the weights of each layer that have the highest learned scores."""
 
 import chex
 import jax
@@ -22,14 +22,14 @@ from lth_jax.training.state import Apply, Array, BatchStats
 def top_mask(
     scores: Float[Array, "*shape"], count: Int[Array, ""] | int
 ) -> Float[jax.Array, "*shape"]:
-    """1 for so many of the highest |scores|, else 0; of the gradient of |s|.
+    """1 for the `count` highest |scores|, else 0, with the gradient of |scores|.
 
-    So exactly the mask that `prune_to_density` makes of |scores|.
+    This is exactly the mask that `prune_to_density` makes from |scores|.
     """
     magnitudes = jnp.abs(scores)
     fixed = jax.lax.stop_gradient(magnitudes)
     kept = remove_lowest(fixed, jnp.ones(scores.shape, bool), scores.size - count)
-    # What is subtracted from itself is 0, exactly, and has a gradient.
+    # The difference is exactly 0, and has the gradient of the magnitudes.
     mask: jax.Array = kept.astype(scores.dtype) + (magnitudes - fixed)
     return mask
 
@@ -51,19 +51,21 @@ def edge_popup(
     loss: Loss = CROSS_ENTROPY,
     axes: AxesOf = axes_of,
 ) -> Learned:
-    """Scores |s| of the net that keeps each layer's highest (Ramanujan et al. 2020).
+    """Learns scores of a net that keeps each layer's highest; returns |s|.
 
-    Section 3; scores begin Kaiming-uniform, and learn by SGD with a cosine schedule to
-    the last batch. As in the authors' code it is |s| that is ranked, and the gradient of
-    s has its sign. Theirs is a net whose normalisation has no scale and bias, best with
-    weights of +-a constant, as `actions.constant` makes them.
+    Ramanujan et al. 2020, section 3. Scores start Kaiming-uniform. They learn by SGD with
+    a cosine schedule that ends at the last batch. As in the authors' code |s| is ranked,
+    and the gradient of s has its sign. Their net has normalisation without scale and
+    bias; it does best with weights of plus or minus a constant (see `actions.constant`).
 
-    The density in (0, 1), their k (otherwise a ValueError), is of each layer in training;
-    counts, which may be traced, are in its place how many weights each leaf keeps. The
-    learning rate is the peak, and weight decay of the scores; axes are of
-    each leaf by (path, leaf), and tell its fan-in (as for `keep_n_of_m`); all else is as
-    for `supermask`. Of the scores `prune_to_density(…, density)` makes the mask of the
-    next step.
+    The density in (0, 1), their k, is that of each layer in training. `counts`, which may
+    be traced, replace it: the number of weights that each leaf keeps. `learning_rate` is
+    the peak. `weight_decay` acts on the scores. `axes` takes (path, leaf) and returns the
+    leaf's axes, for its fan-in. All else is as for `supermask`.
+    `prune_to_density(scores, ..., density)` makes the mask of the next step.
+
+    Raises:
+      ValueError: on a density outside (0, 1), without counts.
     """
     if counts is None:
         if not 0 < density < 1:
@@ -97,7 +99,7 @@ def edge_popup(
 
 
 def edge_popup_scores(evidence: Evidence) -> Scores:
-    """`edge_popup` at the init, of `evidence.counts`, which it needs, weights a layer."""
+    """The scores of `edge_popup` at the init, with `evidence.counts`, which it needs."""
     net = evidence.for_learning()
     (counts,) = evidence.need("counts")
     return edge_popup(*net, counts=counts, loss=evidence.loss).scores

@@ -1,7 +1,7 @@
-"""Learned masks: scores trained by gradient descent, while the weights stay as they are.
+"""Learned masks: scores trained by gradient descent, while the weights stay constant.
 
-What the methods share; each has a file of its own. `prune_to_density` makes an exact mask
-of the scores, `evaluate_untrained` tells what the net under it is worth.
+This file has the parts that the methods share. `prune_to_density` makes an exact mask
+from the scores. `evaluate_untrained` measures the net under that mask.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,16 @@ from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import CROSS_ENTROPY, BatchLoss, Examples, Loss, Metrics
 from lth_jax.training.state import Apply, Array, BatchStats, TrainState
 
-# Of one prunable leaf, (its place in `tree_flatten` order, key, scores) to its mask:
-# floats, 0 or 1 except in the gradient.
+# A function from a leaf's place in `tree_flatten` order, a key and its scores to its
+# mask: floats of 0 or 1, with a gradient.
 LeafMask = Callable[[int, jax.Array, jax.Array], jax.Array]
 
 
 class Learned(NamedTuple):
-    """What training a mask gives.
+    """The scores and batch statistics that learning a mask returns.
 
-    Low scores go first; they are 0 where a leaf is never pruned. The batch statistics are
-    those of the masked nets that were seen on the way.
+    The lowest scores are removed first. They are 0 in leaves that are never pruned. The
+    batch statistics are those of the masked nets during learning.
     """
 
     scores: Scores
@@ -51,12 +51,12 @@ def train_scores(
     prunable: Prunable,
     rescale: bool = False,
 ) -> Learned:
-    """Trains scores for the mean loss of the masked net, a step for each batch.
+    """Trains scores on the mean loss of the masked net, one step for each batch.
 
-    Pure; works under `jit` and `vmap`. Leaves that are never pruned take part unmasked.
-    Scores learn by the gradient of the masks. `rescale` divides each leaf by the fraction
-    that its mask keeps (Zhou et al. 2019, dynamic weight rescaling); the gradient flows
-    through it, as in their code.
+    It is pure, and works under `jit` and `vmap`. Leaves that are never pruned have no
+    mask. Scores learn by the gradient of the masks. `rescale` divides each leaf by the
+    fraction that its mask keeps (Zhou et al. 2019, dynamic weight rescaling). The
+    gradient flows through this division, as in their code.
     """
     check_real(params)
     chex.assert_trees_all_equal_shapes(scores, params)
@@ -103,10 +103,10 @@ def evaluate_untrained(
     rescale: bool = False,
     loss: Loss = CROSS_ENTROPY,
 ) -> Metrics:
-    """What a net is worth under a mask, without any training of its weights.
+    """The metrics of a masked net on all examples, without training of its weights.
 
-    The statistics are those of `Learned`, since those of the init fit no masked net.
-    Rescale what was rescaled while the mask was trained.
+    The statistics should be those of `Learned`, since those of the init do not fit a
+    masked net. `rescale` should be as it was while the mask was learned.
     """
     weights = masks_lib.apply(masks, params)
     if rescale:
@@ -118,5 +118,5 @@ def evaluate_untrained(
 def _rescaled(
     p: Float[jax.Array, "*shape"], mask: Shaped[Array, "*shape"]
 ) -> Float[jax.Array, "*shape"]:
-    # Of an empty mask there is nothing to rescale.
+    # An empty mask leaves nothing to rescale, and must not divide by 0.
     return p * (mask.size / jnp.maximum(mask.sum(), 1))

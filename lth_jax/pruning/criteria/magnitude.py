@@ -1,4 +1,4 @@
-"""Magnitude: small trained weights go first."""
+"""Magnitude: removes the smallest trained weights first."""
 
 import jax
 import jax.numpy as jnp

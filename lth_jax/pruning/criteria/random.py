@@ -1,4 +1,4 @@
-"""Random: the baseline that looks at nothing."""
+"""Random: the baseline that reads no evidence."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ def random(evidence: Evidence) -> Scores:
 def uniform_like(key: jax.Array, tree: Params) -> Scores:
     """Uniform float32 in [0, 1) for every entry of a pytree.
 
-    In one draw: a draw for each leaf takes seconds to compile.
+    It draws once for all leaves, since a draw for each leaf takes seconds to compile.
     """
     leaves, structure = jax.tree.flatten(tree)
     if not leaves:

@@ -1,9 +1,9 @@
-"""Saliency: what the loss, or its gradient, would miss.
+"""Saliency: the effect of removing a weight on the loss, or on its gradient.
 
-All need `examples` and `apply` (without one, a ValueError), and take the net in
-evaluation, so that nothing is drawn, and a weight's score does not depend on the other
-examples through batch normalisation; at init its statistics are 0 and 1. SNIP's authors
-do so too, GraSP's take the batch's statistics.
+All criteria here need `examples` and `apply`, and raise a ValueError without one. They
+apply the net in evaluation. It then draws nothing, and batch normalisation does not mix
+examples; at init its statistics are 0 and 1. The authors of SNIP also do this, and the
+authors of GraSP use the statistics of the batch.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from lth_jax.removal import Scores
 from lth_jax.training.losses import CROSS_ENTROPY
 from lth_jax.training.state import BatchStats
 
-_TEMPERATURE = 200.0  # of GraSP's logits; the outputs of other losses are not logits
+_TEMPERATURE = 200.0  # of GraSP's logits; only cross-entropy takes logits
 
 
 def saliency(evidence: Evidence) -> Scores:
     """|g * w| of the trained weights: the first-order change of the loss without w.
 
-    Mozer & Smolensky 1989, of single weights.
+    Mozer & Smolensky 1989, applied to single weights.
     """
     loss = _loss(evidence, evidence.batch_stats)
     params = masks_lib.apply(evidence.masks, evidence.params)
@@ -36,7 +36,7 @@ def saliency(evidence: Evidence) -> Scores:
 def snip(evidence: Evidence) -> Scores:
     """|g * w| at init: SNIP (Lee et al. 2019, algorithm 1).
 
-    Their division by the sum of all does not change the order.
+    Their division by the sum of all scores does not change the order, and is left out.
     """
     init, stats = evidence.init_params, evidence.init_batch_stats
     return saliency(evidence._replace(params=init, batch_stats=stats))
@@ -45,9 +45,9 @@ def snip(evidence: Evidence) -> Scores:
 def grasp(evidence: Evidence) -> Scores:
     """The product w * (H g) at init: GraSP (Wang et al. 2020, algorithm 1).
 
-    Theirs is its negative, of which the highest go: weights without which the gradient's
-    norm would grow, or shrink least. As in the authors' code, g and H are of the kernels
-    alone, and cross-entropy is of logits divided by 200.
+    Their score is the negative, and they remove the highest. These are the weights whose
+    removal raises the gradient's norm, or lowers it least. As in the authors' code, g and
+    H are those of the kernels alone, and cross-entropy takes logits divided by 200.
     """
     temperature = _TEMPERATURE if evidence.loss == CROSS_ENTROPY else 1.0
     loss = _loss(evidence, evidence.init_batch_stats, temperature)
@@ -60,7 +60,7 @@ def grasp(evidence: Evidence) -> Scores:
         found: jax.Array = optax.tree.vdot(gradient(params), vector)
         return found
 
-    # Twice in reverse: the convolution of `lth_jax.models` has no forward mode.
+    # Reverse mode twice, since the convolution of `lth_jax.models` has no forward mode.
     return jax.tree.map(lambda hg, w: hg * w, jax.grad(slope)(params), params)
 
 
@@ -75,7 +75,7 @@ def grasp_magnitude(evidence: Evidence) -> Scores:
 def _loss(
     evidence: Evidence, batch_stats: BatchStats, temperature: float = 1.0
 ) -> Callable[[Params], Float[jax.Array, ""]]:
-    """Params to the mean loss of the examples."""
+    """A function from params to the mean loss of the examples, float32[]."""
     examples, apply = evidence.need("examples", "apply")
 
     def loss(params: Params) -> Float[jax.Array, ""]:
@@ -86,6 +86,6 @@ def _loss(
 
 
 def _kernels(tree: Params) -> Params:
-    """The tree with 0 for all but kernels."""
+    """The tree with 0 in all leaves that are no kernels."""
     zeros = jax.tree.map(jnp.zeros_like, tree)
     return masks_lib.map_prunable(lambda _, z, t: t, default_prunable, zeros, tree)

@@ -1,4 +1,4 @@
-"""Supermask: every weight of the init is kept with a probability that is learned."""
+"""Supermask: keeps every weight of the init with a learned probability."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def bernoulli_mask(
     """A draw from Bernoulli(sigmoid(scores)), with the gradient of the probabilities."""
     probabilities = jax.nn.sigmoid(scores)
     drawn = jax.random.bernoulli(key, jax.lax.stop_gradient(probabilities))
-    # What is subtracted from itself is 0, exactly, and has a gradient.
+    # The difference is exactly 0, and has the gradient of the probabilities.
     straight_through = probabilities - jax.lax.stop_gradient(probabilities)
     return drawn.astype(scores.dtype) + straight_through
 
@@ -40,13 +40,14 @@ def supermask(
 ) -> Learned:
     """Scores m of w * Bernoulli(sigmoid(m)), by SGD from m = 0 (Zhou et al. 2019).
 
-    Their section on supermasks; a mask is drawn anew at every step, and the weights stay
-    as they are. The learning rate is as high as theirs, since a score's gradient is that
-    of its weight times the weight times at most 1/4. Pure; works under `jit` and `vmap`.
+    This is their section on supermasks. Every step draws a new mask, and the weights stay
+    as they are. The learning rate is as high as theirs: a score's gradient is its
+    weight's gradient times the weight times at most 1/4. The function is pure, and works
+    under `jit` and `vmap`.
 
-    Each row of `batch_indices`, of `sampling.batch_indices`, is a step; the key is for
+    Each row of `batch_indices`, as of `sampling.batch_indices`, is a step. The key is for
     the masks, and for nets that draw. `rescale` divides each leaf by the fraction kept
-    (dynamic weight rescaling). Of the scores the highest are the likeliest to be kept.
+    (dynamic weight rescaling). The highest scores are the likeliest to be kept.
     """
     return train_scores(
         lambda _, key, scores: bernoulli_mask(key, scores),
@@ -60,7 +61,7 @@ def supermask(
 
 
 def supermask_scores(evidence: Evidence) -> Scores:
-    """`supermask` at the init, of what `Evidence.for_learning` tells."""
+    """The scores of `supermask` at the init, with `Evidence.for_learning`."""
     return supermask(*evidence.for_learning(), loss=evidence.loss).scores
 
 

@@ -1,4 +1,4 @@
-"""SynFlow: a weight's share of what flows through the net, without data."""
+"""SynFlow: a weight's share of the flow through the net, without data."""
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,14 @@ _TINY = np.finfo(np.float32).tiny
 def synflow(evidence: Evidence) -> Scores:
     """|w * dR/dw| / R at init: SynFlow (Tanaka et al. 2020, algorithm 1).
 
-    R is the sum of the outputs on an all-ones input with |w| for every w. Divided by it,
-    the scores of each layer of a net without shortcuts or shifts add up to 1; the order
-    is the same. Where R leaves float32, as in deep nets, layers are scaled, which changes
-    no score of such a net; of any other net all scores are NaN then. They are scores of
-    one round (see `lth_jax.prune_in_rounds`), and need `apply_to_ones` (without it, a
-    ValueError).
+    R is the sum of the outputs on an all-ones input with |w| for every w. The division by
+    R keeps the order; in a net without shortcuts or shifts the scores of each layer then
+    add up to 1. If R leaves the range of float32, as in deep nets, layers are scaled.
+    This changes no score of such a net, and in any other net all scores are NaN. They are
+    the scores of one round (see `lth_jax.prune_in_rounds`).
+
+    Raises:
+      ValueError: without `evidence.apply_to_ones`.
     """
     (apply_to_ones,) = evidence.need("apply_to_ones")
     params = masks_lib.apply(evidence.masks, evidence.init_params)
@@ -30,7 +32,7 @@ def synflow(evidence: Evidence) -> Scores:
     def scores(sizes: Params) -> tuple[Scores, jax.Array]:
         def log_flow(sizes: Params) -> tuple[jax.Array, jax.Array]:
             flow = apply_to_ones(sizes, evidence.init_batch_stats).sum()
-            # Of a net cut in two all scores are 0.
+            # In a net cut in two the flow and all scores are 0.
             return jnp.log(jnp.maximum(flow, _TINY)), flow
 
         (_, flow), gradients = jax.value_and_grad(log_flow, has_aux=True)(sizes)
@@ -55,7 +57,7 @@ def synflow(evidence: Evidence) -> Scores:
 
 
 def _scaled(path: str, weights: jax.Array) -> jax.Array:
-    """Weights divided by a power of two, so that a unit's add up to about 1."""
+    """Weights divided by a power of two, so that those of a unit add up to about 1."""
     axes = told_axes(path, weights)
     num_units = axes.shape(weights)[-1] if axes else weights.shape[-1]
     total = weights.sum(dtype=jnp.float32)

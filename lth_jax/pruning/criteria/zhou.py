@@ -1,9 +1,9 @@
 """The criteria of Zhou et al. 2019, "Deconstructing Lottery Tickets".
 
-Scores of a weight from its init w_i and its trained value w_f (section 3, "mask
-criteria"); the variants that ask for a sign are those of the authors' code. They prune
-layer by layer. Under global scope `large_init_large_final` and `small_init_small_final`,
-whose scores are percentiles of a leaf, keep about the same share of all.
+They score a weight by its init w_i and its trained value w_f (section 3, "mask
+criteria"). The variants with a sign are those of the authors' code. The authors prune
+layer by layer. `large_init_large_final` and `small_init_small_final` score by percentiles
+of a leaf. Under global scope they therefore keep about the same share of every leaf.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from lth_jax.pruning.criteria.random import uniform_like
 from lth_jax.removal import Scores
 from lth_jax.training.state import Array
 
-# Below any trained weight; its multiples put what is scored 0 in a random order.
+# Below any trained weight. Its random multiples replace scores of 0, and break ties.
 _NEXT_TO_ZERO = 1e-30
 
 
@@ -32,20 +32,21 @@ def small_final(evidence: Evidence) -> Scores:
 
 
 def large_init(evidence: Evidence) -> Scores:
-    """|w_i|: magnitude at init, whatever training does."""
+    """|w_i|: magnitude at init, without regard to training."""
     return jax.tree.map(jnp.abs, evidence.init_params)
 
 
 def small_init(evidence: Evidence) -> Scores:
-    """-|w_i|."""
+    """-|w_i|: keeps the smallest at init."""
     return jax.tree.map(jnp.negative, large_init(evidence))
 
 
 def large_init_large_final(evidence: Evidence) -> Scores:
     """min(alpha |w_f|, |w_i|), with alpha such that both bound the same percentile.
 
-    The authors' code bisects for that percentile; the smaller of a weight's two
-    percentiles among the layer's survivors gives the same order, for all densities.
+    The authors' code bisects for that percentile. Here a weight's score is the smaller of
+    its two percentiles among the layer's survivors. The order is the same, for all
+    densities.
     """
     return jax.tree.map(jnp.minimum, *_percentiles(evidence))
 
@@ -56,12 +57,12 @@ def small_init_small_final(evidence: Evidence) -> Scores:
 
 
 def magnitude_increase(evidence: Evidence) -> Scores:
-    """|w_f| - |w_i|: how far a weight went away from 0."""
+    """|w_f| - |w_i|: how far a weight moved away from 0."""
     return jax.tree.map(lambda i, f: jnp.abs(f) - jnp.abs(i), *_ends(evidence))
 
 
 def movement(evidence: Evidence) -> Scores:
-    """|w_f - w_i|."""
+    """|w_f - w_i|: how far a weight moved."""
     return jax.tree.map(lambda i, f: jnp.abs(f - i), *_ends(evidence))
 
 
@@ -90,9 +91,9 @@ def _ends(evidence: Evidence) -> tuple[Params, Params]:
 
 
 def _percentiles(evidence: Evidence) -> list[Scores]:
-    """Of |w_i| and of |w_f|, the share of a leaf's survivors that is smaller.
+    """For |w_i| and for |w_f|, the share of a leaf's survivors that is smaller.
 
-    Exact for up to 2**23 of them.
+    It is exact for up to 2**23 survivors.
     """
 
     def of_leaf(
@@ -110,10 +111,10 @@ def _where_sign(
     criterion: Callable[[Evidence], Scores],
     evidence: Evidence,
 ) -> Scores:
-    """Scores where the signs of w_i and w_f compare so; 0 elsewhere, in random order.
+    """Scores where `comparison` holds of the signs; 0 elsewhere, in random order.
 
-    The authors break ties at random. By index, which is the rule of pruning, the weights
-    of the first inputs would stay.
+    The authors break ties at random. Pruning breaks them by index, and would keep the
+    weights of the first inputs.
     """
     return jax.tree.map(
         lambda score, i, f, u: jnp.where(

@@ -1,6 +1,6 @@
-"""Structures: what is removed as a whole, with the counts and ties of `prune`.
+"""Structures: groups of weights that are removed together, by the rules of `prune`.
 
-Each group of weights is one entry of a small pytree, and `prune` removes entries of that.
+Each group of weights is one entry of a small pytree, and `prune` removes its entries.
 """
 
 from lth_jax.masks import Masks
@@ -14,7 +14,7 @@ from lth_jax.removal import Scores
 
 
 def weights(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
-    """`prune`: weights one by one."""
+    """The masks of `prune`, which removes single weights."""
     return prune(scores, masks, request.fraction, floor=request.floor, **request.how)
 
 

@@ -14,7 +14,7 @@ from lth_jax.training.state import Array
 
 
 def blocks(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
-    """`prune_blocks` of `block_size`."""
+    """The masks of `prune_blocks`, with blocks of `request.block_size`."""
     size = request.block_size
     return prune_blocks(scores, masks, request.fraction, size, **request.how)
 
@@ -31,17 +31,17 @@ def prune_blocks(
 ) -> Masks:
     """Removes whole blocks of `size` x `size` weights of each [fan-in, units] matrix.
 
-    The fan-in of a convolution is its channels, pixel by pixel. Blocks at the
-    far edges are smaller where `size` does not divide; a block survives while any of
-    its weights does. Blocks of size 1 are single weights.
+    The fan-in of a convolution is its channels, pixel by pixel. Blocks at the far edges
+    are smaller if `size` does not divide the matrix. A block survives while any of its
+    weights survives. Blocks of size 1 are single weights.
 
-    The fraction is of the surviving blocks, and the scope, as for `prune_units`, of
-    blocks; axes are of each leaf by (path, leaf). All else is as for `prune`; the scores
+    `fraction` and `scope` are those of `prune`, with surviving blocks for weights. `axes`
+    takes (path, leaf) and returns the leaf's axes. All else is as for `prune`. The scores
     of pruned weights do not count.
 
     Raises:
       ValueError, TypeError: as `prune`, with blocks for entries; also on a size that is
-        not an integer from 1 up, or a leaf whose axes nothing tells, naming it.
+        not an integer from 1 up, or naming a leaf whose axes are unknown.
     """
     if not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"size: {size}; must be an integer from 1 up")

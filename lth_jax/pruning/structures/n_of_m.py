@@ -1,4 +1,4 @@
-"""N of M: a few of every M consecutive weights, the pattern of sparse tensor cores."""
+"""N of M: keeps N of every M consecutive weights, as sparse tensor cores need it."""
 
 import logging
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def n_of_m(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
-    """`keep_n_of_m`, as many as the level's "n:m"."""
+    """The masks of `keep_n_of_m`, with the level's "n:m"."""
     n, m = map(int, request.n_of_m[level - 1].split(":"))
     return keep_n_of_m(scores, masks, n, m, prunable=request.prunable)
 
@@ -32,17 +32,17 @@ def keep_n_of_m(
     prunable: Prunable = default_prunable,
     axes: AxesOf = axes_of,
 ) -> Masks:
-    """Of every `m` consecutive weights that a unit reads with, keeps the `n` highest.
+    """Keeps the `n` highest of every `m` consecutive incoming weights of a unit.
 
-    2:4 is what NVIDIA's sparse tensor cores take (Mishra et al. 2021). Consecutive is
-    along the inputs (a convolution's at one pixel); the last few keep `n` too where `m`
-    does not divide these, which a warning says. Where no more than `n` are left, all
-    stay. n is from 1 to m - 1; axes are of each leaf by (path, leaf); scores, masks and
-    prunable are as for `prune`.
+    NVIDIA's sparse tensor cores take 2:4 (Mishra et al. 2021). Weights are consecutive
+    along the inputs, in a convolution at one pixel. If `m` does not divide the inputs,
+    the smaller last group also keeps `n`, and a warning says so. A group with at most `n`
+    survivors keeps all. n is from 1 to m - 1. `axes` takes (path, leaf) and returns the
+    leaf's axes. Scores, masks and prunable are as for `prune`.
 
     Raises:
-      ValueError: on n or m out of bounds, NaN scores, or a leaf whose axes nothing tells
-        (naming it).
+      ValueError: on n or m out of bounds, NaN scores, or naming a leaf whose axes are
+        unknown.
       TypeError: under `jit` or `vmap`.
     """
     if not 1 <= n < m:

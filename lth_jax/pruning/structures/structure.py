@@ -1,4 +1,4 @@
-"""Structure: what a level removes as a whole, and what it needs to know for that."""
+"""Structure: a function that removes groups of weights, and the request to it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,14 +17,15 @@ from lth_jax.training.state import Array
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """How much of a net goes, by the study's config."""
+    """How much of a net a level removes, by the study's config."""
 
-    fraction: Fraction  # as for `prune`, and so the next three
+    # These four are as for `prune`.
+    fraction: Fraction
     scope: str = "layerwise"
     prunable: Prunable = default_prunable
     floor: int = 1
     layout: Layout | None = None  # the net's `layout()`, if it has one
-    block_size: int = 1  # of a block's sides
+    block_size: int = 1  # the side of a block
     n_of_m: tuple[str, ...] = ()  # one for each level after the first, such as "2:4"
 
     @property
@@ -33,18 +34,18 @@ class Request:
         return {"scope": self.scope, "prunable": self.prunable}
 
 
-# Scores, masks, level (from 1) and request to masks that are a subset of the given ones:
-# prunes one member, on the host as `prune`.
+# A function of scores, masks, level (from 1) and request. It prunes one member, on the
+# host as `prune`, and returns masks that keep a subset of the given ones.
 Structure = Callable[[Scores, Masks, int, Request], Masks]
 
 
 def pooled_scores(
     scores: Float[Array, "..."], mask: Bool[Array, "..."], axes: tuple[int, ...]
 ) -> Float[Array, "..."]:
-    """The sum of the survivors' scores: of magnitudes the L1 norm of each group."""
+    """The sum of the survivors' scores; for magnitudes, the L1 norm of each group."""
     return jnp.sum(jnp.where(mask, scores, 0), axes)
 
 
 def prune_groups(scores: Scores, masks: Masks, fraction: Fraction, scope: str) -> Masks:
-    """`prune`, where each entry stands for a group of weights, and every leaf may go."""
+    """`prune`, with a group of weights for each entry, and with every leaf prunable."""
     return pruning.prune(scores, masks, fraction, scope=scope, prunable=lambda *_: True)

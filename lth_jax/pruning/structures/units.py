@@ -13,7 +13,7 @@ from lth_jax.wiring import wire
 
 
 def units(scores: Scores, masks: Masks, level: int, request: Request) -> Masks:
-    """`prune_units`, by its layer's fraction; a ValueError if the net has no layout."""
+    """The masks of `prune_units`; raises a ValueError if the net has no layout."""
     layout, fraction = request.layout, request.fraction
     if layout is None:
         raise ValueError("layout: None; units need a model with a layout() method")
@@ -34,21 +34,22 @@ def prune_units(
 ) -> Masks:
     """Removes whole hidden units: neurons, and filters of convolutions.
 
-    A unit's score is that of the surviving weights it reads with (its column of the
-    kernel; for magnitudes, the L1 norm of Li et al. 2017, section 3.1). With it go its
-    bias, its normalisation's scale and offset, and the weights it is read with: it is
-    exactly zero, and stays so. It survives while any weight it reads with, or its bias or
-    offset, is kept. The output's units stay, and so do those on a residual stream, which
-    several layers write to: of a residual block only the inner channels go (section 3.3).
+    A unit's score is the sum of the scores of its surviving incoming weights, its column
+    of the kernel. For magnitudes this is the L1 norm of Li et al. 2017, section 3.1. With
+    a unit its bias, the scale and offset of its normalisation, and its outgoing weights
+    are removed. Its output is then always exactly zero. A unit survives while an incoming
+    weight, its bias or its offset is kept. Output units are never removed. Nor are units
+    on a residual stream, to which several layers write: a residual block loses inner
+    channels alone (section 3.3).
 
-    The fraction is of the surviving units of each layer, or a mapping from the name of
-    every place in `free_places(layout)` (such as "conv_0") to its own. `layerwise`, one
-    above 0.5 also takes a layer's last unit; `global`, of all these layers' units, the
-    highest one of each layer stays (a floor of 1). All else is as for `prune`.
+    The fraction is that of the surviving units of each layer. It may be a mapping from
+    the name of every place in `free_places(layout)`, such as "conv_0", to a fraction.
+    Under `layerwise` a fraction above 0.5 also removes a layer's last unit. Under
+    `global` each layer keeps its highest unit (a floor of 1). All else is as for `prune`.
 
     Raises:
       ValueError, TypeError: as `prune`, naming places for leaves and units for entries;
-        also on params of another net, or where the net has no unit that could go.
+        also on params of another net, or if no unit of the net can be removed.
     """
     masks_lib.check(masks, scores)
     wiring, places = wire(layout, masks), free_places(layout)
@@ -63,7 +64,7 @@ def prune_units(
         fan_in = tuple(range(mask.ndim - len(kernel.axes.units)))
         pooled[name] = pooled_scores(score, mask, fan_in).ravel()
         survivors[name] = jnp.any(mask, fan_in).ravel()
-        # A scale alone makes nothing of an input that is gone.
+        # A kept scale alone does not count, since it multiplies zeros.
         for path in filter(is_offset, wiring.own_vectors(layer)):
             survivors[name] |= mask_of[path].ravel()
     kept = prune_groups(pooled, survivors, fraction, scope)
