@@ -57,8 +57,15 @@ class Result:
 
     @property
     def records(self) -> "pandas.DataFrame":
-        """Returns every evaluation of every net, in tidy rows; needs pandas."""
-        import pandas
+        """Returns every evaluation of every net, in tidy rows.
+
+        Raises:
+          UserError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError("records needs pandas; pip install pandas") from error
 
         files = sorted(self.workdir.records.glob("level_*.csv"))
         return pandas.concat(map(pandas.read_csv, files), ignore_index=True)

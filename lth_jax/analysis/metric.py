@@ -16,7 +16,7 @@ _EVEN = 4 / 3  # a longer side is at most so many times the shorter
 def with_interval(found: Estimate, form: str, half_form: str, scale: float = 1) -> str:
     """A value in a format, with its interval if there is one.
 
-    It is told by the longer of its sides where they are about even, else by its ends.
+    The interval is shown by its longer side where both are about even, else by its ends.
     """
     value, low, high = (scale * number for number in found)
     shorter, longer = sorted((value - low, high - value))

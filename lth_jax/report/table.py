@@ -57,7 +57,7 @@ def how_to_read(summaries: Sequence[Summary]) -> str:
         return "One replicate: no intervals."
     return (
         f"Means over {words.span(counts)} replicates, with 95% intervals (Student's t):"
-        " ± half of one, or [its ends] where they lie unevenly."
+        " ± the longer side of one, or [its ends] where that is over a third longer."
     )
 
 
