@@ -2,15 +2,18 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lth_jax import devices
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.jobs import Job
-from lth_jax.masks import Masks
+from lth_jax.lottery.stacking import stacked
+from lth_jax.masks import Masks, Params
 from lth_jax.shrinking import CompactMembers, compact_members
 from lth_jax.store.checkpoints import Newest
 from lth_jax.training import Best, Curves, Metrics, TrainState
@@ -116,3 +119,17 @@ def fresh(job: Job, state: TrainState, masks: Masks) -> Training:
 
 def _equal(a: Masks, b: Masks) -> bool:
     return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def frozen_of(begun: Sequence[Begun]) -> Params | None:
+    """The params that pruned weights stay at; None if all are 0 and none are added."""
+    if all(one.start.frozen is None for one in begun):
+        return None
+    return stacked(
+        [
+            jax.tree.map(jnp.zeros_like, one.start.state.params)
+            if one.start.frozen is None
+            else one.start.frozen
+            for one in begun
+        ]
+    )

@@ -16,7 +16,7 @@ import numpy as np
 from lth_jax import devices
 from lth_jax.devices.halving import Halving
 from lth_jax.errors import UserError
-from lth_jax.lottery.begun import Begun, Training
+from lth_jax.lottery.begun import Begun, Training, frozen_of
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.pace import Pace
 from lth_jax.lottery.programs import Programs
@@ -198,7 +198,7 @@ class Trainer:
         """The arguments that stay the same in all calls that train these jobs."""
         job, compact = begun[0].job, begun[0].compact
         segment_of: Callable[[int], Callable[..., Any]] = self._programs.static
-        own: Any = _frozen(begun)
+        own: Any = frozen_of(begun)
         if job.how.dynamics is not None:
             mask_keys = jnp.concatenate([one.job.keys("connections") for one in begun])
             own = stacked([one.goal for one in begun]), mask_keys
@@ -214,7 +214,7 @@ class Trainer:
 
     def measure(self, begun: Sequence[Begun]) -> list[Measured]:
         """Measures, on the large nets, what was not measured while jobs trained."""
-        frozen = _frozen(begun)
+        frozen = frozen_of(begun)
         end = stacked([one.training for one in begun])
         test_at_best, at_best = self._evaluate("test", end.best.state, frozen)
         accuracies = None
@@ -253,7 +253,7 @@ class Trainer:
     def _at_start(self, split: str, begun: Sequence[Begun]) -> Metrics:
         """Metrics of the nets that jobs start from, float32[M]."""
         start = stacked([one.start.state for one in begun])
-        return self._evaluate(split, start, _frozen(begun))[0]
+        return self._evaluate(split, start, frozen_of(begun))[0]
 
     def _evaluate(
         self, split: str, state: TrainState, frozen: Params | None
@@ -276,20 +276,6 @@ def _reached(begun: Sequence[Begun], training: Training) -> list[Begun]:
 
 def _num_members(begun: Sequence[Begun]) -> int:
     return sum(len(one.job.members) for one in begun)
-
-
-def _frozen(begun: Sequence[Begun]) -> Params | None:
-    """The params that pruned weights stay at; None if all are 0 and none are added."""
-    if all(one.start.frozen is None for one in begun):
-        return None
-    return stacked(
-        [
-            jax.tree.map(jnp.zeros_like, one.start.state.params)
-            if one.start.frozen is None
-            else one.start.frozen
-            for one in begun
-        ]
-    )
 
 
 def _indices(jobs: Sequence[Job], segment: Segment) -> np.ndarray:
