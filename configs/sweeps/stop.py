@@ -1,8 +1,8 @@
 """When may the dense net stop? Masks pruned from weights after 2% to 100% of training.
 
 Frankle & Carbin 2019 prune nets at the end of training. Here each level of MNIST-1D is
-pruned after a share of its steps, or at its early stop. Every ticket trains the whole
-budget all the same, so that what it is worth is measured as ever.
+pruned after a share of its steps, at its early stop, or by the Early-Bird rule. Every
+ticket trains the whole budget all the same, so that what it is worth is measured as ever.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/stop.py
            python -m lth_jax.sweep --config=configs/sweeps/stop.py --config.seed=1 --workdir=runs/stop-seed1
@@ -17,7 +17,7 @@ import ml_collections
 
 from lth_jax import config as lth_config
 
-PLACES = ("2%", "5%", "10%", "25%", "50%", "100%", "early_stop")
+PLACES = ("2%", "5%", "10%", "25%", "50%", "100%", "early_stop", "early_bird")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

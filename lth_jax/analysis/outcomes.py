@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
     num_still_improving: int  # replicates that stop early in the budget's last tenth
     evaluated: tuple[int, int]  # the first and the last step that may be an early stop
     correct: Correct | None = None  # by test example, where that is known
+    early_bird_step: np.ndarray | None = None  # where masks come to rest, if drawn
 
     @property
     def is_cut_short(self) -> bool:
@@ -146,7 +147,14 @@ def _outcome(runs: Sequence[Run], metric: Metric, correct: Correct | None) -> Ou
         num_still_improving=int(np.sum(np.array(steps) > _LATE * may_stop[-1])),
         correct=correct,
         evaluated=(int(may_stop[0]), int(may_stop[-1])),
+        early_bird_step=_early_bird_steps(runs),
     )
+
+
+def _early_bird_steps(runs: Sequence[Run]) -> np.ndarray | None:
+    found = [run.curves.get(("mask", "early_bird_distance")) for run in runs]
+    steps = [curve.steps[0] for curve in found if curve is not None]
+    return np.array(steps, float) if len(steps) == len(runs) else None
 
 
 def summarize(outcome: Outcome) -> Summary:

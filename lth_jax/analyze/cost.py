@@ -93,16 +93,13 @@ def _steps(
     subject: Subject, reached: list[Outcome], until: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Steps to where levels are pruned, and to where they are used, float[R, levels]."""
-    config, budget = subject.config, subject.config.num_steps
-    first = np.array([subject.job("ticket", x.level).first_step for x in reached])
-    early = np.stack([x.early_stop_step for x in reached], 1)
-
-    def steps(stop: str) -> np.ndarray:
-        pruned = subject.study.prune_step or budget
-        ends = np.full(early.shape, float(budget if stop == "end" else pruned))
-        return np.asarray((early if stop == "early_stop" else ends) - first)
-
-    return steps(config.prune.at), steps(until)
+    jobs = [subject.job("ticket", x.level) for x in reached]
+    first = np.array([job.first_step for job in jobs])
+    pruned = [smallest.steps_to_pruning(*x) for x in zip(jobs, reached, strict=True)]
+    used = np.stack([x.early_stop_step for x in reached], 1)
+    if until == "end":
+        used = np.full_like(used, subject.config.num_steps)
+    return np.stack(pruned, 1) - first, used - first
 
 
 def _shown(spent: Spending, at: int) -> dict[str, Estimate]:

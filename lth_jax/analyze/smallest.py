@@ -82,6 +82,15 @@ def _steps_to_find(job: Job, dense: Outcome) -> np.ndarray:
         return np.full_like(early, study.config.prune.mask_steps)
     if job.criterion.looks != "end":
         return np.zeros_like(early)
-    if study.config.prune.at == "early_stop":
+    return steps_to_pruning(job, dense)
+
+
+def steps_to_pruning(job: Job, pruned: Outcome) -> np.ndarray:
+    """The steps at which `prune.at` prunes the nets of an outcome, float64[R]."""
+    config, early = job.study.config, np.asarray(pruned.early_stop_step, float)
+    if config.prune.at == "early_stop":
         return early
-    return np.full_like(early, study.prune_step or study.config.num_steps)
+    if config.prune.at == "early_bird":
+        assert pruned.early_bird_step is not None
+        return pruned.early_bird_step
+    return np.full_like(early, job.study.prune_step or config.num_steps)

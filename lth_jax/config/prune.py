@@ -65,11 +65,18 @@ class PruneConfig:
     structure: str = "weights"
     block_size: int | None = None  # side of a block, for "blocks"
     n_of_m: tuple[str, ...] = ()  # one a later level, such as "2:4", "1:4"
-    # The step whose weights decide what is pruned: "end", "early_stop", or a step after
-    # the rewind step, such as "500" or "20%" of num_steps. The weights are those of the
-    # previous level, or of the dense net in one-shot pruning. Every net still trains the
-    # whole budget. A multiple of eval_every_steps saves compilations.
+    # The step whose weights decide what is pruned: "end", "early_stop", "early_bird", or
+    # a step after the rewind step, such as "500" or "20%" of num_steps. "early_bird" is
+    # the first evaluation whose masks differ little from those of the four before; see
+    # `lth_jax.training.early_bird`. The weights are those of the previous level, or of
+    # the dense net in one-shot pruning. Every net still trains the whole budget. A
+    # multiple of eval_every_steps saves compilations.
     at: str = "end"
+
+    @property
+    def is_found_in_training(self) -> bool:
+        """Whether each net finds in its own training when it is pruned."""
+        return self.at in ("early_stop", "early_bird")
 
     def check(self, num_levels: int) -> None:
         """Raises a `ConfigError` on a value not allowed for this number of levels."""
@@ -80,6 +87,13 @@ class PruneConfig:
         check.registered("structure", STRUCTURES)
         self._check_n_of_m(check, later)
         self._check_structure(check, criterion)
+        plain = ("magnitude", False, "weights", ())
+        is_plain = plain == (self.criterion, self.invert, self.structure, self.densities)
+        allowed = (
+            "'early_bird' with criterion='magnitude', structure='weights', and without"
+            " invert and densities"
+        )
+        check.require("at", is_plain or self.at != "early_bird", allowed)
         self._check_densities(check, criterion, later)
         check.at_least(1, "examples_per_class", "mask_steps")
         check.at_least(0, "floor")
@@ -139,7 +153,7 @@ def prune_step(prune: PruneConfig, rewind_step: int, num_steps: int) -> int | No
     Returns None for the end of the budget and for early stop. Raises a `ConfigError` if
     the step does not fit the rewind step or the budget.
     """
-    if prune.at in ("end", "early_stop"):
+    if prune.at == "end" or prune.is_found_in_training:
         return None
     number = prune.at.removesuffix("%")
     is_share = number != prune.at
@@ -147,7 +161,10 @@ def prune_step(prune: PruneConfig, rewind_step: int, num_steps: int) -> int | No
         exact = float(number) / 100 * num_steps if is_share else int(number)
         step = round(exact)
     except (ValueError, OverflowError):
-        allowed = "'end', 'early_stop', a step such as '500', or a share such as '20%'"
+        allowed = (
+            "'end', 'early_stop', 'early_bird', a step such as '500', or a share such"
+            " as '20%'"
+        )
         raise ConfigError(f"prune.at: {prune.at!r}; must be {allowed}") from None
     given = f"{prune.at} (step {step})" if is_share else prune.at
     allowed = f"after the rewind step ({rewind_step}), up to num_steps ({num_steps})"

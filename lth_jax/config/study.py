@@ -126,6 +126,8 @@ class StudyConfig:
         ok = self.prune.at == "end" or not self.rewind.what.needs_trained
         allowed = "'end' where levels go on with what the level before ended with"
         require("prune.at", self.prune.at, ok, allowed)
+        ok = not (self.compact_levels and self.prune.at == "early_bird")
+        require("compact_levels", True, ok, "False with prune.at='early_bird'")
         self.dynamic.check()
         self.verdict.check()
         self.mesh.check(self.batch_size)

@@ -13,11 +13,12 @@ from lth_jax import devices
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.stacking import stacked
-from lth_jax.masks import Masks, Params
+from lth_jax.masks import Masks, Params, prunable_leaves
 from lth_jax.shrinking import CompactMembers, compact_members
 from lth_jax.store.checkpoints import Newest
 from lth_jax.training import Best, Curves, Metrics, TrainState
 from lth_jax.training.connections import Counts
+from lth_jax.training.early_bird import EarlyBird
 
 # A smaller net trains if it has at most this share of the params. With more, the time
 # saved hardly pays for compiling it.
@@ -32,6 +33,13 @@ class Training(NamedTuple):
     masks: Masks  # at this step, if they change
     best: Best  # the members at their least validation loss so far
     curves: Curves  # float32[R, V] of all V evaluations, NaN at those still to come
+    early_bird: EarlyBird | None = None  # if masks are pruned where its rule holds
+
+    def pruned_from(self, at: str) -> TrainState | None:
+        """The nets at `prune.at`, where training itself finds it; else None."""
+        if at == "early_stop":
+            return self.best.state
+        return None if self.early_bird is None else self.early_bird.state
 
 
 class Begun(NamedTuple):
@@ -114,7 +122,11 @@ def fresh(job: Job, state: TrainState, masks: Masks) -> Training:
     empty = np.full((len(job.members), len(job.eval_steps)), np.nan, np.float32)
     metrics = Metrics({name: empty for name in ("loss", *job.study.loss.metrics)})
     best = jax.vmap(Best.before)(state)
-    return Training(state, masks, best, Curves(empty, metrics, metrics))
+    early_bird = None
+    if job.draws_masks:
+        prunable = [leaf for _, leaf in prunable_leaves(masks, job.study.prunable)]
+        early_bird = jax.vmap(EarlyBird.before)(state, prunable)
+    return Training(state, masks, best, Curves(empty, metrics, metrics), early_bird)
 
 
 def _equal(a: Masks, b: Masks) -> bool:

@@ -213,9 +213,8 @@ class Executor:
             job, start, _, _, end = one
             tickets = self._tickets[job.study]
             if job.is_ticket:
-                if job.study.config.prune.at == "early_stop":
-                    best = Trained(end.best.state, start.masks)
-                    tickets.keep_pruned_from(job.level, best)
+                if (state := end.pruned_from(job.study.config.prune.at)) is not None:
+                    tickets.keep_pruned_from(job.level, Trained(state, start.masks))
                 tickets.keep_trained(job.level, Trained(end.state, start.masks))
                 results.write_histograms(tickets.workdir, job, start, end.state)
             results.write_correct(tickets.workdir, job, found)

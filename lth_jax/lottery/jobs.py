@@ -58,6 +58,11 @@ class Job:
         return self.arm == "ticket"
 
     @property
+    def draws_masks(self) -> bool:
+        """Whether it draws masks as it trains, to find its `EarlyBird`."""
+        return self.is_ticket and self.study.config.prune.at == "early_bird"
+
+    @property
     def is_whole(self) -> bool:
         """Whether it trains to the end of the budget."""
         return self.stop_step is None
@@ -150,6 +155,10 @@ class Job:
         """int64[V], the steps of its evaluations."""
         stop, every = self.study.config.num_steps, self.study.config.eval_every_steps
         return np.array(segments.eval_steps(self.first_step, stop, every, self._cuts))
+
+    def evaluations_before(self, segment: Segment) -> int:
+        """The number of its evaluations before those of a segment."""
+        return int(np.searchsorted(self.eval_steps, segment.start_step, side="right"))
 
     @property
     def test_due(self) -> np.ndarray:

@@ -24,6 +24,7 @@ from lth_jax.training import (
 )
 from lth_jax.training.batch_statistics import make_estimate
 from lth_jax.training.dynamic_training import make_dynamic_segment
+from lth_jax.training.early_bird import EarlyBird, draw
 from lth_jax.training.evaluation import make_examine
 from lth_jax.training.state import with_frozen
 
@@ -49,6 +50,7 @@ class Programs:
         self.compact = functools.lru_cache(maxsize=4)(self._compact)  # few are alike
         self.changing = functools.cache(self._changing)
         self.evaluate = functools.cache(self._evaluate)
+        self.draw_masks = functools.cache(self._draw_masks)
         self.statistics = functools.cache(self._statistics)
         self.own = functools.lru_cache(maxsize=4)(self._own)
         self._splits = functools.cache(self._replicated)
@@ -132,6 +134,18 @@ class Programs:
             return make_examine(apply, loss, chunk_size, each)(state, examples)
 
         return self._over_members(evaluate, num_members)
+
+    def _draw_masks(self, num_members: int) -> Callable[..., Any]:
+        """The `EarlyBird` after an evaluation, from that before, the state and masks."""
+        study = self._study
+        how = study.fraction, study.config.prune.scope, study.prunable
+
+        def draw_masks(
+            early_bird: EarlyBird, state: TrainState, masks: Masks, *_: Examples
+        ) -> EarlyBird:
+            return early_bird.after(state, *draw(state.params, masks, *how))
+
+        return self._over_members(draw_masks, num_members)
 
     def _statistics(self, num_members: int) -> Callable[..., Any]:
         """Batch statistics estimated anew from a state; members share batches and key."""

@@ -76,10 +76,12 @@ def runs(job: Job, training: Training, measured: Measured) -> list[Run]:
     """The runs of a job's members, with all that was measured, by replicate."""
     steps, due, found = job.eval_steps, job.test_due, []
     # Slicing over several devices can deadlock on CPU. The state is not read.
-    read = training.masks, training.best.step, training.curves, measured
+    bird = training.early_bird
+    rests = bird and (bird.step, bird.distance)
+    read = training.masks, training.best.step, training.curves, measured, rests
     on_host = jax.device_get(read)
     for m, member in enumerate(job.members):
-        kept, best, own, also = jax.tree.map(lambda x, m=m: x[m], on_host)
+        kept, best, own, also, rest = jax.tree.map(lambda x, m=m: x[m], on_host)
         count = masks.total_count(kept)
         curves = {("train", "batch_loss"): Curve(steps, np.asarray(own.batch_loss))}
         curves |= _curves("validation", steps, own.validation)
@@ -90,6 +92,9 @@ def runs(job: Job, training: Training, measured: Measured) -> list[Run]:
         curves |= _curves("test", first, also.test_at_start, "start_")
         weights_left = Curve(np.array([job.counted_from]), np.array([count.kept]))
         curves["mask", "weights_left"] = weights_left
+        if rest is not None:
+            step, distance = map(np.atleast_1d, rest)
+            curves["mask", "early_bird_distance"] = Curve(step, distance)
         density = count.kept / count.total
         found.append(Run(member.arm, member.replicate, member.level, density, curves))
     return found

@@ -105,7 +105,9 @@ class Study:
         members = "first_replicate", "num_replicates", "init"
         others = "arms", "num_levels", "compact_levels", "rewind", "verdict", "log"
         same = {name: getattr(plain, name) for name in (*members, *others)}
-        prune = dataclasses.replace(plain.prune, exclude=self.config.prune.exclude)
+        prune = self.config.prune
+        if prune.at != "early_bird":  # which draws masks in a program of its own
+            prune = dataclasses.replace(plain.prune, exclude=prune.exclude)
         if self.rates is not None:
             decays = float(optimizer.weight_decay > 0)
             optimizer = dataclasses.replace(

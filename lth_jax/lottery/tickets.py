@@ -138,7 +138,7 @@ class Tickets:
         They have no moments if that step is before the end of training.
         """
         step = self.study.prune_step
-        if step is None and self.study.config.prune.at != "early_stop":
+        if step is None and not self.study.config.prune.is_found_in_training:
             return self._needed(job)
         state = dataclasses.replace(self._like.state, opt_state=())
         like = self._like._replace(state=state)

@@ -136,11 +136,14 @@ class Trainer:
                 done = max(0, at - segment.start_step) // segment.num_steps
                 while done < segment.num_evals:
                     stop = functools.partial(pace.stop, done, segment)
-                    part = done, devices.from_first(stop)  # each has its own clock
+                    # Each process has its own clock.
+                    each = jobs[0].draws_masks
+                    part = done, done + 1 if each else devices.from_first(stop)
                     with pace.measured(part, segment):
                         training = self._call(
                             begun, fixed, segment, batches, training, part
                         )
+                        training = self._with_masks_drawn(training)
                     done = part[1]
                     step = segment.start_step + done * segment.num_steps
                     yield step, functools.partial(_reached, begun, training)
@@ -163,8 +166,8 @@ class Trainer:
     ) -> Training:
         """Trains all members through `part`, some of a segment's evaluations."""
         job, (segment_of, own, rates, draw_keys) = begun[0].job, fixed
-        state, masks, best, curves = training
-        first = _first_evaluation(job, segment)
+        state, masks, best, curves, early_bird = training
+        first = job.evaluations_before(segment)
         due = job.test_due[first : first + segment.num_evals]
         (state, masks, best), found = self._halving.run(
             segment_of,
@@ -175,7 +178,16 @@ class Trainer:
         at = slice(first + part[0], first + part[1])
         self._check_finite(begun, job.eval_steps[at], found)
         curves = jax.tree.map(lambda x, new: _written(x, new, at), curves, found)
-        return Training(state, masks, best, curves)
+        return Training(state, masks, best, curves, early_bird)
+
+    def _with_masks_drawn(self, training: Training) -> Training:
+        """The training after the masks of an evaluation are drawn, where they are."""
+        if training.early_bird is None:
+            return training
+        state = dataclasses.replace(training.state, opt_state=())
+        now = training.early_bird, state, training.masks
+        found = self._halving.run(self._programs.draw_masks, *now)
+        return training._replace(early_bird=found)
 
     def _num_trained(self, begun: Sequence[Begun]) -> int:
         """How many members train, with copies of the last one if devices need them.
@@ -280,11 +292,6 @@ def _num_members(begun: Sequence[Begun]) -> int:
 
 def _indices(jobs: Sequence[Job], segment: Segment) -> np.ndarray:
     return np.concatenate([job.batch_indices(segment) for job in jobs])
-
-
-def _first_evaluation(job: Job, segment: Segment) -> int:
-    """The index, among a job's evaluations, of a segment's first."""
-    return int(np.searchsorted(job.eval_steps, segment.start_step, side="right"))
 
 
 def _written(whole: np.ndarray, part: np.ndarray, at: slice) -> np.ndarray:

@@ -40,7 +40,8 @@ class Run(NamedTuple):
     ("train", "loss") and ("train", "accuracy") have the last. ("test",
     "early_stop_accuracy") has the early-stop step. ("test", "start_accuracy") has the
     first, before training. ("mask", "weights_left") has the step from which the mask
-    keeps that number of weights: the first, except under gradual pruning.
+    keeps that number of weights: the first, except under gradual pruning. ("mask",
+    "early_bird_distance") has the step that `prune.at` = "early_bird" finds.
     """
 
     arm: str

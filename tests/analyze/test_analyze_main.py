@@ -206,16 +206,21 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
-@pytest.mark.parametrize("at", ["15", "early_stop"])
+@pytest.mark.parametrize("at", ["15", "early_stop", "early_bird"])
 def test_finding_costs_what_trains_until_nets_are_pruned(
     at, tiny_config, tmp_path, written
 ):
     prune = dataclasses.replace(tiny_config.prune, at=at)
-    study = run(dataclasses.replace(tiny_config, arms=("ticket",), prune=prune), tmp_path)
+    changes = {"arms": ("ticket",), "prune": prune, "eval_every_steps": 5}
+    study = run(dataclasses.replace(tiny_config, **changes), tmp_path)
     assert main(["cost", f"--workdir={study.root}"]) == 0
-    own = [early_stop(r)[0] for r in records.read(study.records) if r.level < 2]
-    steps = 2 * 15 if at == "15" else sum(own) / 2  # two levels of two replicates
+    dense_and_first = [r for r in records.read(study.records) if r.level < 2]
+    own = {
+        "15": lambda run: 15,
+        "early_stop": lambda run: early_stop(run)[0],
+        "early_bird": lambda run: run.curves["mask", "early_bird_distance"].steps[0],
+    }
+    steps = sum(map(own[at], dense_and_first)) / 2  # of two replicates
     last = analyses.read(study.analysis("cost"))["levels"][2]["dense"]
     assert last["find"]["value"] == pytest.approx(steps / 40)
     assert last["use"]["value"] == pytest.approx(1)

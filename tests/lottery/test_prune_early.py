@@ -121,6 +121,30 @@ def test_at_early_stop_each_replicate_has_its_own_step(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
+def test_at_early_bird_each_replicate_is_pruned_where_its_masks_rest(
+    tiny_config, tmp_path
+):
+    config = pruned_at(
+        changed(tiny_config, num_levels=2, num_steps=160, eval_every_steps=10),
+        "early_bird",
+    )
+    files = run(config, tmp_path / "early")
+    tag = "mask", "early_bird_distance"
+    found = [r.curves[tag] for r in records.read(files.records) if r.level == 0]
+    for replicate, ((step,), (distance,)) in enumerate(found):
+        assert 50 <= step <= 160 and (distance < 0.1 or step == 160)
+        alone = dataclasses.replace(
+            pruned_at(config, "end"),
+            num_steps=int(step),
+            first_replicate=replicate,
+            num_replicates=1,
+        )
+        shorter = run(alone, tmp_path / str(replicate))
+        for path, mask in masks(shorter, 1).items():
+            np.testing.assert_array_equal(mask[0], masks(files, 1)[path][replicate])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["40", "100%"])
 def test_at_the_last_step_is_the_default(at, tiny_config, tmp_path):
     config = pruned_at(changed(tiny_config, num_levels=2), at)
@@ -167,8 +191,10 @@ def test_killed_after_that_step_it_prunes_the_same(call, built, finished, tmp_pa
 
 
 @pytest.mark.slow
-def test_stopped_at_every_call_it_prunes_the_same_at_early_stop(tiny_config, tmp_path):
-    built = build(pruned_at(changed(tiny_config, num_levels=2), "early_stop"))
+@pytest.mark.parametrize("at", ["early_stop", "early_bird"])
+def test_stopped_at_every_call_each_net_prunes_the_same(at, tiny_config, tmp_path):
+    steps = {"num_levels": 2, "eval_every_steps": 5}
+    built = build(pruned_at(changed(tiny_config, **steps), at))
     files, _ = stopped_at_every_call(built, tmp_path / "stopped")
     whole = run(built.config, tmp_path / "whole", built)
     assert texts(files) == texts(whole)
@@ -176,7 +202,7 @@ def test_stopped_at_every_call_it_prunes_the_same_at_early_stop(tiny_config, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", ["15", "early_stop"])
+@pytest.mark.parametrize("at", ["15", "early_stop", "early_bird"])
 def test_nets_that_are_gone_are_made_again_to_prune_them(at, tiny_config, tmp_path):
     config = pruned_at(changed(tiny_config), at)
     files = run(config, tmp_path)
@@ -202,6 +228,9 @@ def test_nets_that_are_gone_are_made_again_to_prune_them(at, tiny_config, tmp_pa
         ("20", {"rewind": RewindConfig("fine_tune")}),
         ("20", {"prune": PruneConfig(criterion="large_init")}),
         ("early_stop", {"prune": PruneConfig(criterion="random_uniform")}),
+        ("early_bird", {"prune": PruneConfig(criterion="movement")}),
+        ("early_bird", {"prune": PruneConfig(invert=True)}),
+        ("early_bird", {"prune": PruneConfig(densities=(0.5, 0.1))}),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(at, changes, tiny_config):
