@@ -103,6 +103,21 @@ def test_other_fields_are_read_as_they_are(study):
     assert found.eval_test_every_steps == 500
 
 
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("num_levels=three", "num_levels: 'three'; must be a whole number"),
+        ("num_levels=3.5", "num_levels: '3.5'; must be a whole number"),
+        ("members_per_call=two", "members_per_call: 'two'; must be a whole number"),
+        ("prune.fraction=a fifth", "prune.fraction: 'a fifth'; must be a number"),
+        ("compact_levels=maybe", "compact_levels: 'maybe'; must be true or false"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_told_with_what_is_allowed(flag, told):
+    with pytest.raises(ConfigError, match=f"^{told}$"):
+        command_line.prepare([f"--config.{flag}"])
+
+
 @pytest.mark.parametrize("arguments", [["--config"], ["--config", ""], ["--config=no"]])
 def test_a_config_that_is_not_there_is_told_with_those_there_are(arguments):
     with pytest.raises(
