@@ -23,6 +23,9 @@ class Overview(NamedTuple):
     matching: Estimate | None
     over_dense: Estimate | None  # ticket minus dense at early stop, mean over all levels
     over_reinit: Estimate | None
+    # The barrier of test error between copies, if that was analysed: in [-1, 1].
+    dense_barrier: Estimate | None = None
+    ticket_barrier: Estimate | None = None  # of the sparsest level
 
 
 def overview(runs: Sequence[Run], verdict: Verdict) -> Overview:

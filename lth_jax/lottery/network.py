@@ -9,6 +9,11 @@ from lth_jax.config import ConfigError, StudyConfig
 from lth_jax.data.augment import AUGMENTATIONS
 from lth_jax.models import Network
 
+_IMAGES = {3: "images [height, width, channels]"}
+# By the rank of an input, what a packaged net takes. LeNet takes all.
+_TAKES = {name: _IMAGES for name in models.MODELS if name != "lenet"}
+_TAKES["resnet20"] = _IMAGES | {2: "signals [length, channels]"}
+
 
 def make_module(config: StudyConfig, num_classes: int) -> nn.Module:
     """The linen module that a config names, with its initializer and its sizes."""
@@ -50,8 +55,9 @@ def make_network(
     augment = AUGMENTATIONS[config.data.augment]
     network = models.from_linen(module, train.inputs[:1], normalization.apply, augment)
     try:
-        if not are_images and model.name in models.MODELS.keys() - {"lenet"}:
-            raise ValueError("it takes images [height, width, channels]")
+        takes = _TAKES.get(model.name)
+        if takes is not None and len(shape) not in takes:
+            raise ValueError(f"it takes {' or '.join(takes.values())}")
         jax.eval_shape(network.init, jax.random.key(0))
     except (TypeError, ValueError) as error:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""ResNet-20 for small images; the paper calls it ResNet-18."""
+"""ResNet-20 for small images and signals; the paper calls it ResNet-18."""
 
 import functools
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ class ResNet(nn.Module):
     Frankle & Carbin 2019, figure 2 and appendix I.3. On 32x32x3 inputs it has 270,896
     weights. Of these, 2,560 are in `shortcut` and 640 in `output` kernels, which the
     paper does not prune. Batch normalisation follows each convolution, shortcuts
-    included, and no convolution has a bias. Inputs are [N, H, W, C]; logits are
-    [N, num_classes].
+    included, and no convolution has a bias. Inputs are images, [N, H, W, C], or signals,
+    [N, L, C], whose kernels are 3x1. Logits are [N, num_classes].
 
     `channels` has the channels of each stage, and each stage has `num_blocks` blocks. All
     stages except the first halve height and width. `inner_channels` has, by stage and
@@ -39,8 +39,10 @@ class ResNet(nn.Module):
     def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
         """Logits of a batch."""
         kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
-        first = scaled(self.width, self.channels[0])
-        x = Conv(first, use_bias=False, name="conv", **kinds)(inputs)
+        size, first = (3, 3), scaled(self.width, self.channels[0])
+        if inputs.ndim == 3:  # signals, as images that are one pixel wide
+            inputs, size = inputs[:, :, None], (3, 1)
+        x = Conv(first, kernel_size=size, use_bias=False, name="conv", **kinds)(inputs)
         x = relu(BatchNorm(not train, dtype=self.dtype, name="norm")(x))
         inner = self.inner_channels or [(n,) * self.num_blocks for n in self.channels]
         for stage, names in enumerate(self._blocks()):
@@ -48,6 +50,7 @@ class ResNet(nn.Module):
                 x = _Block(
                     scaled(self.width, self.channels[stage]),
                     scaled(self.width, inner[stage][i]),
+                    size,
                     stride=2 if stage > 0 and i == 0 else 1,
                     name=name,
                     **kinds,
@@ -86,6 +89,7 @@ class ResNet(nn.Module):
 class _Block(nn.Module):
     channels: int
     inner_channels: int
+    size: tuple[int, int]
     stride: int
     kernel_init: Initializer
     dtype: jnp.dtype
@@ -93,12 +97,15 @@ class _Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         kinds: dict[str, Any] = {"kernel_init": self.kernel_init, "dtype": self.dtype}
-        conv: Any = functools.partial(Conv, use_bias=False, **kinds)
-        strided: Any = functools.partial(conv, strides=(self.stride, self.stride))
+        kinds |= {"use_bias": False}
+        conv: Any = functools.partial(Conv, kernel_size=self.size, **kinds)
+        strides = (self.stride, self.stride)
         norm: Any = functools.partial(BatchNorm, not train, dtype=self.dtype)
-        y = relu(norm(name="norm_0")(strided(self.inner_channels, name="conv_0")(x)))
+        y = conv(self.inner_channels, strides=strides, name="conv_0")(x)
+        y = relu(norm(name="norm_0")(y))
         y = norm(name="norm_1")(conv(self.channels, name="conv_1")(y))
         if self.stride != 1:
-            x = strided(self.channels, kernel_size=(1, 1), name="shortcut")(x)
+            across: Any = functools.partial(conv, kernel_size=(1, 1), name="shortcut")
+            x = across(self.channels, strides=strides)(x)
             x = norm(name="shortcut_norm")(x)
         return relu(x + y)

@@ -36,15 +36,21 @@ def differing(configs: Sequence[StudyConfig]) -> dict[str, list[Any]]:
 def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
     """The field of numbers with the most values; None if few lines cannot show it.
 
-    Fields that it decides, as rounds to one density decide the fraction, make no lines.
+    Of fields with as many values, one of the model is the first, since it may decide how
+    many levels there are. Fields that the axis decides, as rounds to one density decide
+    the fraction, make no lines.
     """
+
+    def rank(name: str) -> tuple[int, bool]:
+        return len(set(amounts[name])), name.startswith("model.")
+
     fields = differing(configs)
     amounts = {
         name: numbers
         for name, values in fields.items()
         if name not in _NO_AMOUNT and (numbers := _numbers(values))
     }
-    field = max(amounts, key=lambda name: len(set(amounts[name])), default=None)
+    field = max(amounts, key=rank, default=None)
     if field is None or len(set(amounts[field])) < _FEWEST:
         return None
     free = {n: v for n, v in fields.items() if not _decides(fields[field], v)}
@@ -111,8 +117,14 @@ def last_part(field: str) -> str:
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:
-    """Values as numbers, such as the rewind step "500"; empty if one is none."""
+    """Values as numbers, such as the rewind step "500"; empty if one is none.
+
+    Equal sizes of all layers, such as (100, 100), are one number.
+    """
     try:
-        return [] if isinstance(values[0], bool) else [float(v) for v in values]
+        alike = [
+            v[0] if isinstance(v, tuple | list) and len({*v}) == 1 else v for v in values
+        ]
+        return [] if isinstance(values[0], bool) else [float(v) for v in alike]
     except (TypeError, ValueError):
         return []

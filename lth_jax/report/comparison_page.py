@@ -12,6 +12,7 @@ from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.report import density_plots, overview_plots, page
+from lth_jax.report.analysed import connectivity
 from lth_jax.report.axes_of_studies import (
     MOST_LINES,
     NumericAxis,
@@ -119,7 +120,12 @@ def _overview(
     axis: NumericAxis | None,
     looks: Mapping[str, Shown],
 ) -> Section:
-    found = [overview(material.runs, material.verdict) for material in materials]
+    found = [
+        overview(x.runs, x.verdict)._replace(
+            **connectivity.barriers(x.analyses.get("connectivity", {}))
+        )
+        for x in materials
+    ]
     short = [_short(name) for name in short_names(names)]
     plots = overview_plots.draw(found, short, materials[0].verdict.metric, axis, looks)
     each = "Each row" if axis is None else "Each point"

@@ -44,6 +44,8 @@ def measures(metric: Metric) -> dict[str, Measure]:
         ),
         "over_dense": Measure(f"Ticket minus dense{points}", metric.scale, zero),
         "over_reinit": Measure(f"Ticket minus a fresh init{points}", metric.scale, zero),
+        "dense_barrier": Measure("Error barrier between dense nets, points", 100, zero),
+        "ticket_barrier": Measure("Error barrier between tickets, points", 100, zero),
     }
 
 

@@ -204,7 +204,10 @@ def test_it_says_its_version_configs_and_flags(command, commands, tmp_path):
         ),
         (("--config", "configs/nope.py"), "--config: 'configs/nope.py'; no such file"),
         ((*SMOKE, "--config.data=mnist"), "data: a group of fields (augment, name, num_"),
-        ((*SMOKE, "--config.batch_size=abc"), "batch_size: 'abc'; must be a whole number"),
+        (
+            (*SMOKE, "--config.batch_size=abc"),
+            "batch_size: 'abc'; must be a whole number",
+        ),
         ((*SMOKE, "--config.arms=("), "arms: ('(',) is not allowed"),
         ((*SMOKE, "--config.prune.densities=(0.5"), "prune.densities"),
         ((*SMOKE, "--config.prune.densities=0.5,\0"), "prune.densities"),

@@ -178,6 +178,22 @@ def test_params_statistics_and_logits_are_float32_whatever_the_computation(name)
         )
 
 
+def test_a_resnet_of_signals_is_one_of_images_one_pixel_wide():
+    net = models.ResNet(channels=(3, 5), num_blocks=2, num_classes=4)
+    signals = np.random.default_rng(0).normal(size=(5, 12, 2)).astype(np.float32)
+    variables = net.init(jax.random.key(0), signals)
+    logits = net.apply(variables, signals)
+
+    def widened(leaf):  # the columns beside a pixel are padding
+        if leaf.shape[:2] != (3, 1):
+            return leaf
+        return np.pad(leaf, ((0, 0), (1, 1), (0, 0), (0, 0)))
+
+    as_images = jax.tree.map(widened, variables)
+    expected = net.apply(as_images, signals[:, :, None])
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
+
+
 TINY = {
     "conv": models.ConvNet(stages=((3, 4), (5,)), hidden_sizes=(6,), num_classes=4),
     "resnet": models.ResNet(channels=(3, 5), num_blocks=2, num_classes=4),

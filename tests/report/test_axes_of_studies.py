@@ -42,6 +42,19 @@ def test_numbers_make_an_axis_in_their_order():
     assert numeric_axis(configs(*late)).lines == {"": [(9, 0), (20, 1), (100, 2)]}
 
 
+def test_the_size_of_all_layers_is_an_axis_that_decides_the_number_of_levels():
+    studies = [
+        {
+            "model": dataclasses.replace(StudyConfig().model, hidden_sizes=(n, n)),
+            "num_levels": rounds,
+        }
+        for n, rounds in ((12, 4), (25, 5), (50, 6))
+    ]
+    axis = numeric_axis(configs(*studies))
+    assert axis.field == "model.hidden_sizes"
+    assert axis.lines == {"": [(12, 0), (25, 1), (50, 2)]}
+
+
 def test_other_fields_make_lines_as_long_as_there_are_few():
     def grid(*names):
         return configs(
@@ -63,8 +76,8 @@ def test_other_fields_make_lines_as_long_as_there_are_few():
         rates(0.1, 0.2),
         [{"init": InitConfig(name)} for name in "abc"],
         [
-            {"model": dataclasses.replace(StudyConfig().model, hidden_sizes=(n,))}
-            for n in (1, 2, 3)
+            {"model": dataclasses.replace(StudyConfig().model, hidden_sizes=(n, 1))}
+            for n in (2, 3, 4)
         ],
         [{"compact_levels": x} for x in (True, False)],
         [{}],

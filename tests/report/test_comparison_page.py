@@ -11,7 +11,9 @@ from lth_jax import report
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.verdict import as_json
+from lth_jax.report.analysed import connectivity
 from lth_jax.report.material import gather
+from lth_jax.store import analyses
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir
 
@@ -162,6 +164,51 @@ def test_a_field_of_numbers_is_the_axis_and_another_the_colour(
         ticks = [t for t in texts if t in ("0.001", "0.01", "0.1")]
         assert ticks == ["0.001", "0.01", "0.1"]
         assert "optimizer.learning_rate" in texts
+
+
+def test_barriers_stand_along_the_axis_where_they_were_analysed(
+    tiny_study, visit, tmp_path
+):
+    studies = [
+        make(tiny_study, tmp_path / f"{rate}", optimizer={"learning_rate": rate})
+        for rate in (0.1, 0.001, 0.01)
+    ]
+    page = visit(compare(studies, tmp_path / "without.html")).page
+    assert page.locator("#overview_ticket_barrier").count() == 0
+    for files, barrier in zip(studies, (0.5, 0.02, 0.1), strict=True):
+        copies = {"levels": [measured(level, barrier / (1 + level)) for level in (0, 1)]}
+        analyses.write(files.analysis("connectivity"), {"copies": copies})
+    page = visit(compare(studies, tmp_path / "with.html")).page
+    for name in ("dense_barrier", "ticket_barrier"):
+        texts = page.locator(f"#overview_{name} text").all_text_contents()
+        assert [t for t in texts if t in ("0.001", "0.01", "0.1")] == [
+            "0.001",
+            "0.01",
+            "0.1",
+        ]
+
+
+def measured(level, barrier):
+    """A level's barriers; those of statistics estimated anew count."""
+    estimate = {"value": barrier, "low": barrier / 2, "high": 2 * barrier}
+    lines = {
+        "anew": {"error": {"barrier": estimate}},
+        "interpolated": {"error": {"barrier": 1.0}},
+    }
+    return {"level": level, "density": 0.8**level, "lines": lines}
+
+
+def test_a_barrier_is_of_the_sparsest_level_with_statistics_estimated_anew():
+    levels = [measured(level, 0.5 / (1 + level)) for level in (0, 1, 4)]
+    assert connectivity.barriers({"copies": {"levels": levels}}) == {
+        "dense_barrier": Estimate(0.5, 0.25, 1.0),
+        "ticket_barrier": Estimate(0.1, 0.05, 0.2),
+    }
+    del levels[2]["lines"]["anew"]
+    assert connectivity.barriers({"copies": {"levels": levels}})["ticket_barrier"] == (
+        Estimate(0.25, 0.125, 0.5)
+    )
+    assert connectivity.barriers({"levels": {}}) == {}
 
 
 def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path):

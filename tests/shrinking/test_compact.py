@@ -32,15 +32,16 @@ def small_logits(compact, inputs):
     quick(
         *itertools.product(("lenet", "conv2"), CASES),
         *itertools.product(("vgg16", "resnet20"), ("tenth", "extreme")),
-        of=itertools.product(ZOO, CASES),
+        ("resnet_of_signals", "tenth"),
+        of=itertools.product((*ZOO, "resnet_of_signals"), CASES),
     ),
 )
 def test_a_compact_net_is_the_same_function(name, case):
     params, stats = variables(name)
     found = draw_masks(name, 5, **CASES[case])
-    compact = shrinking.compact(ZOO[name], params, found, stats)
+    compact = shrinking.compact(NETS[name], params, found, stats)
     masked = masks.apply(found, params)
-    expected = logits(ZOO[name], masked, stats, images(name))
+    expected = logits(NETS[name], masked, stats, images(name))
     small = small_logits(compact, images(name))
     scale = np.abs(expected).max()
     np.testing.assert_allclose(small, expected, rtol=2e-4, atol=2e-5 * scale)

@@ -20,6 +20,7 @@ ZOO = {name: models.MODELS[name](width=WIDTHS[name]) for name in models.MODELS}
 NETS = ZOO | {
     "small_vgg": models.VGG(convolutions=(2, 1), channels=(6, 8)),
     "small_resnet": models.ResNet(channels=(6, 8), num_blocks=2),
+    "resnet_of_signals": models.ResNet(channels=(6, 8), num_blocks=2),
 }
 # VGG halves four times, and is to have borders to the last.
 IMAGES = dict.fromkeys(NETS, 16) | {"vgg16": 32, "vgg19": 32}
@@ -27,7 +28,8 @@ IMAGES = dict.fromkeys(NETS, 16) | {"vgg16": 32, "vgg19": 32}
 
 def images(name, number=3):
     """Inputs of a net, positive and negative."""
-    shape = (number, IMAGES[name], IMAGES[name], 3)
+    size = IMAGES[name]
+    shape = (number, size, 3) if name.endswith("signals") else (number, size, size, 3)
     return np.random.default_rng(7).normal(size=shape).astype(np.float32)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lth_jax.analysis import words
+from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.verdict import Verdict
@@ -42,6 +43,21 @@ def sections(found: Found, verdict: Verdict) -> list[Section]:
         if between in found
         for section in _sections(found[between], between, verdict)
     ]
+
+
+def barriers(found: Found) -> dict[str, Estimate]:
+    """Error barriers between copies, by the field of an `Overview`; empty without them.
+
+    Batch statistics are estimated anew, where a net has any.
+    """
+    levels = found.get("copies", {"levels": []})["levels"]
+    known = {}
+    for level in levels:
+        measures = level["lines"].get("anew") or level["lines"].get("none") or {}
+        if "error" in measures:
+            field = "ticket_barrier" if level["level"] else "dense_barrier"
+            known[field] = lines.estimate(measures["error"]["barrier"])
+    return known
 
 
 def _sections(found: Found, between: str, verdict: Verdict) -> list[Section]:
