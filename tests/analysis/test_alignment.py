@@ -133,13 +133,13 @@ def test_what_cannot_be_aligned_is_told_by_name():
     shapes = {"a": (3, 3, 2, 4), "depthwise": (3, 3, 1, 4), "out": (4, 2)}
     net = {name: {"kernel": np.ones(shape)} for name, shape in shapes.items()}
     layout = chain([(name,) for name in net])
-    with pytest.raises(ValueError, match=r"layout: depthwise has 4 groups; units are"):
+    with pytest.raises(ValueError, match=r"layout: depthwise has 4 groups; grouped"):
         align(layout, net, net)
     params, _ = variables("lenet")
     layout = NETS["lenet"].layout()
     other = jax.tree.map(lambda x: x[..., :-1], params)
     with pytest.raises(ValueError, match=r"source: dense_0/bias is \(.*the target's is"):
         align(layout, params, other)
-    with pytest.raises(ValueError, match=r"tree: rate is .* and of no layer's units"):
+    with pytest.raises(ValueError, match=r"tree: rate is .* it fits no layer's units"):
         units = identity(layout, params)
         places_of(layout, params, units, {"rate": np.ones(3)})

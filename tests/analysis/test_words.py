@@ -104,7 +104,7 @@ def test_nets_that_are_not_rewound_are_called_no_tickets():
     runs = noisy(TRUTH, 60, 0.002, 0.2, np.random.default_rng(0))
     found = words.sentences(judge(runs, VerdictConfig(), is_rewound=False))
     assert found[0] == (
-        "No net here is a lottery ticket: each level goes on from trained weights, and"
+        "No net here is a lottery ticket: each level continues from trained weights, and"
         " its steps are counted from there."
     )
     assert not any("fastest" in sentence or "winning" in sentence for sentence in found)
@@ -147,7 +147,7 @@ def test_without_variation_no_interval_is_told(num_replicates, shown, open_):
 
 def test_without_a_fresh_init_winning_was_not_tested():
     untested = (
-        "Whether there is a winning ticket was not tested: that takes the arm 'reinit'."
+        "Whether there is a winning ticket was not tested: this needs the arm 'reinit'."
     )
     tickets = [key for key in TRUTH if key[0] == "ticket"]
     assert sentences(only(*tickets))[0] == untested
