@@ -33,8 +33,8 @@ class Finding(NamedTuple):
 class LevelVerdict(NamedTuple):
     """What is known about the ticket at one level after the first.
 
-    A winning ticket (Frankle & Carbin 2019, section 1) is rewound, matches dense, beats
-    random reinitialisation of its mask, and learns no more slowly than dense.
+    A winning ticket (Frankle & Carbin 2019, section 1) is rewound and matches dense. It
+    beats random reinitialisation under its mask, and learns no more slowly than dense.
     """
 
     level: int

@@ -36,8 +36,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_levels(parser, f"{_MOST_LEVELS} of those")
     add = parser.add_argument
     add("--steps", type=int, default=60, help="steps of Lanczos' method")
-    add("--probes", type=int, default=4, help="random directions that it starts from")
-    add("--top", type=int, default=3, help="how many of the largest eigenvalues")
+    add("--probes", type=int, default=4, help="random directions to start from")
+    add("--top", type=int, default=3, help="largest eigenvalues to show")
     of = "training examples in the loss, drawn once; all if there are fewer"
     add("--examples", type=int, default=5000, help=of)
 
