@@ -28,13 +28,13 @@ class Alignment(NamedTuple):
     """The units that correspond, and the nets' similarity once they are matched."""
 
     units: Units  # entry i: the source's unit for the target's unit i
-    similarity: tuple[float, ...]  # cosines, before and after each sweep; increasing
+    similarity: tuple[float, ...]  # cosines: before, then after each sweep; increasing
 
 
 def align(
     layout: Layout, target: Params, source: Params, most_sweeps: int = 100
 ) -> Alignment:
-    """Finds the permutation of the source's hidden units that best matches the target.
+    """Finds a permutation of the source's hidden units that brings it near the target.
 
     The similarity is the cosine between the nets: the sum of products of corresponding
     weights, divided by the nets' norms. Kernels, biases, scales and offsets all count.
@@ -110,7 +110,7 @@ def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) ->
 
 
 def rearrange(tree: Any, places: Any) -> Any:
-    """Returns the tree, its entries taken from `places`; pure, for `jit` and `vmap`."""
+    """Returns the tree with entries taken from `places`; pure, for `jit` and `vmap`."""
     return jax.tree.map(lambda x, p: jnp.ravel(x)[p].reshape(x.shape), tree, places)
 
 

@@ -52,7 +52,7 @@ def anatomy(found: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> A
 
 
 def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
-    """Returns a key that sorts paths in the net's order, with the output layer last."""
+    """Returns a key for the net's order: paths by name and number, the output last."""
     parts = re.findall(r"(\D*)(\d*)", name)
     return name.startswith(f"{OUTPUT_LAYER}/"), [(a, int(b or 0)) for a, b in parts]
 
@@ -60,7 +60,7 @@ def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
 def _first_layer(
     name: str, mask: np.ndarray, input_shape: Sequence[int]
 ) -> FirstLayer | None:
-    """Returns the first layer if it is dense or a 2D convolution of all inputs."""
+    """Returns the first layer if dense or a 2D convolution of all inputs, else None."""
     on_images = mask.ndim == 5 and len(input_shape) == 3
     if on_images and mask.shape[3] == input_shape[-1]:  # [R, height, width, channels, _]
         return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)

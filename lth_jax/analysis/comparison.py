@@ -21,7 +21,7 @@ class Comparison(NamedTuple):
     final_difference: Estimate
     speedup: Estimate  # the reference's mean early-stop step divided by the arm's
     speedup_by_replicate: Estimate  # the mean of the ratios of single replicates
-    p: float  # that the metrics at early stop are equal; two-sided, adjusted for levels
+    p: float  # of equal metrics at early stop; two-sided, adjusted for all levels
     # As if the test examples were drawn anew too; NaN if these are unknown.
     early_stop_two_way: Estimate = intervals.NONE
     final_two_way: Estimate = intervals.NONE

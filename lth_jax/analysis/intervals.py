@@ -54,10 +54,10 @@ def mean(
 ) -> Estimate:
     """Returns the mean of independent values, with an interval within the bounds.
 
-    All values lie within the bounds, ends included. `error` is the standard error that
-    they share, such as that of their test examples. It counts as known exactly.
+    All values lie within the bounds, ends included. `error` is a further standard error
+    that they share, such as that of their test examples. It counts as known exactly.
     """
-    center = float(np.clip(np.mean(values), *bounds))  # float32 may exceed one
+    center = float(np.clip(np.mean(values), *bounds))  # float32 may round beyond
     return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))
 
 
@@ -179,7 +179,7 @@ def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
 
 @functools.cache
 def _quantile(freedom: float, confidence: float) -> float:
-    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))  # NaN if none
+    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))  # NaN at 0
 
 
 def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:

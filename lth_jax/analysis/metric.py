@@ -10,7 +10,7 @@ from lth_jax.analysis.intervals import UNBOUNDED, Bounds, Estimate
 from lth_jax.store.records import Run
 
 _ROUNDING = 1e-6  # of float32 accuracies
-_EVEN = 4 / 3  # the most that the longer side may be over the shorter
+_EVEN = 4 / 3  # the longer side is at most so many times the shorter
 
 
 def with_interval(found: Estimate, form: str, half_form: str, scale: float = 1) -> str:
@@ -36,7 +36,7 @@ class Metric(NamedTuple):
     """A metric of the test split."""
 
     name: str  # as in the records
-    sign: int  # 1 where more is better, -1 where less is
+    sign: int  # 1 if more is better, -1 if less is
     scale: float  # factor for the numbers that a reader sees
     unit: str  # after a number
     points: str  # after a difference
@@ -93,8 +93,7 @@ LOSS = Metric("loss", -1, 1, "", "", "loss", *_PLAIN, (0.0, math.inf))
 def metric_of(runs: Sequence[Run]) -> Metric:
     """Returns accuracy if all runs record it for the test split, else the loss.
 
-    If recorded values leave the metric's bounds, it has none. A negative loss is an
-    example.
+    If recorded values lie outside its bounds, such as a negative loss, it has none.
     """
     has_accuracy = all(("test", "accuracy") in run.curves for run in runs)
     metric = ACCURACY if has_accuracy else LOSS

@@ -1,6 +1,6 @@
 """Movement: how far, and which way, training moves weights.
 
-Distances follow Frankle & Carbin 2019, appendix F.5, here at each level. Flips of signs
+Distances follow Frankle & Carbin 2019, appendix F.5, here at each level. Sign flips
 follow Zhou et al. 2019.
 """
 

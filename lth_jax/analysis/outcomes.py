@@ -13,7 +13,7 @@ from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
 from lth_jax.store.correct import Correct
 from lth_jax.store.records import Curve, RecordsError, Run
 
-_LATE = 0.9  # of the budget; not its last step only, since losses are noisy
+_LATE = 0.9  # of the budget, not only its last step: losses are noisy
 DENSE = ("ticket", 0)  # the arm and level of the dense nets
 
 
@@ -88,7 +88,7 @@ class Summary(NamedTuple):
 def early_stop(run: Run, metric: Metric = ACCURACY) -> tuple[int, float]:
     """Returns the early-stop step and the test metric there.
 
-    Follows Frankle & Carbin 2019, appendix C. Every run trains its full budget. Among
+    Both follow Frankle & Carbin 2019, appendix C. Every run trains its full budget. Among
     equal losses the first counts. A net that is pruned during training stops no earlier
     than at its final sparsity.
 

@@ -121,8 +121,8 @@ def among(masks: Mapping[str, np.ndarray]) -> dict[str, Agreement]:
     """Returns the mean overlap over all pairs of replicates, by path and for `NET`.
 
     Masks are bool[R, ...] by the layer's path. Pairs share replicates; the interval is
-    therefore that of the jackknife over replicates (Arvesen 1969). It takes at least two
-    replicates, and an interval takes three.
+    therefore that of the jackknife over replicates (Arvesen 1969). The mean needs two
+    replicates, and the interval three.
     """
 
     @jax.jit

@@ -47,7 +47,10 @@ def _matching(verdict: Verdict) -> Estimate | None:
 
 
 def _over_levels(found: Outcomes, reference: str) -> Estimate | None:
-    """Returns the ticket minus another arm, each replicate averaged over all levels."""
+    """Returns the ticket minus another arm, each replicate averaged over all levels.
+
+    No level is chosen. The interval therefore needs no correction for a choice.
+    """
     compared = pairs(found, "ticket", reference)
     if not compared:
         return None

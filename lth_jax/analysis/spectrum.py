@@ -1,6 +1,6 @@
 """Spectrum: eigenvalues of the Hessian of the loss, on the support of a mask.
 
-Lanczos' method needs only products with the Hessian. Its code is that of `matfree` (the
+Lanczos' method needs only products with the Hessian. It is implemented by `matfree` (the
 extra "analysis"). The support consists of the params that the mask keeps, biases
 included. Rows and columns of pruned params are left out, and so are their zero
 eigenvalues.

@@ -21,7 +21,7 @@ class Score(NamedTuple):
     metric: Estimate  # on the test split at early stop
     above_random: Estimate  # how much better, paired by replicate; NaN if not tested
     answer: str  # "yes" (shown to be better), "no" (worse), "undecided", "not tested"
-    p: float  # that metrics are equal, adjusted for the number of criteria and levels
+    p: float  # of equal metrics; two-sided, adjusted for all criteria and levels
 
 
 class Standing(NamedTuple):

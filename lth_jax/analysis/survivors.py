@@ -28,7 +28,7 @@ class Inits(NamedTuple):
 class Connections(NamedTuple):
     """The connections of a layer's units, float32[...]; a pytree."""
 
-    shares: jax.Array  # [..., NUM_RANKS], that a unit keeps, in ascending order
+    shares: jax.Array  # [..., NUM_RANKS], of connections that units keep, ascending
     # The standard deviation of units from the layer's mean, divided by that of random
     # masks. NaN if random masks do not vary, as in a dense layer.
     unevenness: jax.Array
@@ -37,7 +37,7 @@ class Connections(NamedTuple):
 def inits(
     init: Float[Array, "*shape"], kept: Bool[Array, "*shape"], most: Float[Array, ""]
 ) -> Inits:
-    """Bins survivors evenly from -most to most; pure, for `jit` and `vmap`."""
+    """Returns survivors' inits, binned from -most to most; pure, for `jit` and `vmap`."""
     number = kept.sum()
     has_any = jnp.where(number > 0, number, jnp.nan)
     width = 2 * most / NUM_BINS

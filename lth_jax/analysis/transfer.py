@@ -17,7 +17,7 @@ from lth_jax.masks import Masks, Params, Prunable
 
 _Leaves = Mapping[str, np.ndarray]  # by path, [R, ...]
 
-# By kind: what a net starts from before masks, of its own and the given weights.
+# By kind: the weights before masks apply, from the net's own and the given ones.
 KINDS: dict[str, Callable[[Params, Params, Prunable], Params]] = {
     "masks": lambda own, given, prunable: own,
     "signs": actions.with_signs,
@@ -29,7 +29,7 @@ class Given(NamedTuple):
     """A source's tickets, fitted to a target's net; a pytree."""
 
     masks: Masks  # all True in layers that do not fit
-    weights: Params  # those the source's level starts from; else the target's
+    weights: Params  # where the source's level starts; else the target's own
 
 
 def start(kind: str, origin: Origin, given: Given, rules: Rules) -> Start:
@@ -54,7 +54,7 @@ def place(
     """Puts a source's leaves [R, ...] at their places in a target's net.
 
     `own` are the target's weights, with axis R. The dict maps each layer that does not
-    fit to the reason. The layer is not in the source, has another shape, or is pruned
+    fit to the reason. Such a layer is not in the source, has another shape, or is pruned
     there and never in the target.
     """
     leaves = masks_lib.named_leaves(own)

@@ -41,7 +41,9 @@ class LevelVerdict(NamedTuple):
     density: float
     weights_left: int
     matches_dense: Finding  # at early stop, is it at most the margin worse?
-    beats_reinit: Finding  # is it better than reinit? "no" takes the margin
+    # Is it better than random reinitialisation under its mask? The answer is "no" if the
+    # gain is shown to be below the margin.
+    beats_reinit: Finding
     as_fast_as_dense: Finding  # is its early stop at most `steps_margin` later?
     winning: Finding
 
@@ -174,7 +176,7 @@ def _levels(
 
 
 def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
-    """Asks at each level if the mean is above `null`; Holm's correction over levels."""
+    """Tests at each level if the mean is above `null`, with Holm's correction."""
     adjusted = intervals.adjusted_p_values(values.values(), null)
     findings = {}
     for (level, v), p in zip(values.items(), adjusted, strict=True):
@@ -187,7 +189,7 @@ def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
 
 
 def _ask_beats(gains: Mapping[int, np.ndarray], margin: float) -> dict[int, Finding]:
-    """Asks if the gain over reinit is above 0; "no" if it is shown below the margin."""
+    """Tests if the gain over reinit is above 0; "no" if shown to be below the margin."""
     above, by_margin = _ask(gains, 0.0), _ask(gains, margin)
     for level, finding in above.items():
         other = by_margin[level]

@@ -28,7 +28,8 @@ class Analysis(NamedTuple):
 
     help: str  # the question that it answers
     add_flags: Callable[[argparse.ArgumentParser], None]
-    run: Callable[["Subject", argparse.Namespace], tuple[Found, str]]  # prints the text
+    # Returns what it found, and a text to print.
+    run: Callable[["Subject", argparse.Namespace], tuple[Found, str]]
 
 
 class Subject:

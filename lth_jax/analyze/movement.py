@@ -1,4 +1,4 @@
-"""Movement: how training moves weights that survive, are pruned next, or start anew."""
+"""Movement: how training moves weights that survive or are pruned, and another arm's."""
 
 import argparse
 from collections.abc import Mapping
