@@ -1,1 +1,1 @@
-"""Analysis: pure functions from records, masks and weights to findings."""
+"""Analysis: pure functions that turn records, masks and weights into findings."""

@@ -1,8 +1,8 @@
 """Alignment: pairs the units of two nets, by weight matching.
 
-A permutation of a net's hidden units does not change its function. Two nets that were
-trained apart can therefore be compared or mixed only after their units are matched
-(Ainsworth et al. 2023, "Git Re-Basin", section 3.2).
+A permutation of a net's hidden units does not change its function. Nets that were
+trained separately can therefore be compared or mixed only after their units are matched.
+The method is from Ainsworth et al. 2023, "Git Re-Basin", section 3.2.
 """
 
 import math
@@ -19,36 +19,37 @@ from lth_jax.leaves import named_leaves, split
 from lth_jax.masks import Params
 from lth_jax.wiring import Kernel, Wiring, wire
 
-Units = Mapping[str, np.ndarray]  # int64[units] by residual stream, a permutation each
+Units = Mapping[str, np.ndarray]  # by residual stream, a permutation int64[units]
 
-_ROUNDING = 1e-12  # a gain of similarity below this counts as none
+_ROUNDING = 1e-12  # a smaller gain in similarity counts as none
 
 
 class Alignment(NamedTuple):
-    """The units that correspond, and how similar they make the nets."""
+    """The units that correspond, and the nets' similarity once they are matched."""
 
     units: Units  # entry i: the source's unit for the target's unit i
-    similarity: tuple[float, ...]  # cosines, at first and after each sweep; increasing
+    similarity: tuple[float, ...]  # cosines: before, then after each sweep; increasing
 
 
 def align(
     layout: Layout, target: Params, source: Params, most_sweeps: int = 100
 ) -> Alignment:
-    """Permutes the source's hidden units to come near the target's weights.
+    """Finds a permutation of the source's hidden units that brings it near the target.
 
     The similarity is the cosine between the nets: the sum of products of corresponding
-    weights, divided by the nets' lengths. Kernels, biases, scales and offsets all count.
-    A linear assignment raises it for one residual stream after the other, from the inputs
-    on. The ascent ends in a local optimum, where a sweep changes nothing. If a layer
-    reads the stream that it writes to, the assignment uses a linear approximation. It is
-    then taken only if it raises the similarity.
+    weights, divided by the nets' norms. Kernels, biases, scales and offsets all count.
+    A linear assignment raises it for one residual stream at a time, from the inputs on.
+    The ascent ends in a local optimum, where a sweep changes nothing, or after
+    `most_sweeps`. If a layer reads the stream that it writes to, the assignment
+    maximises a linear approximation. A permutation is accepted only if it raises the
+    similarity.
 
-    Inputs and outputs are not permuted. Leaves of the source that are 0 have no effect.
-    It runs on the host, in float64.
+    Input and output units are not permuted. Leaves of the source that are 0 have no
+    effect. The computation runs on the host, in float64.
 
     Raises:
-      ValueError: if params do not fit the layout, or shapes differ; it names the leaf.
-        Also if a layer is a grouped convolution; it names the layer.
+      ValueError: if params do not fit the layout, or shapes differ; the message names
+        the leaf. Also if a layer is a grouped convolution; the message names the layer.
     """
     nets = _Nets(layout, wire(layout, target), _unit(target), _unit(source))
     nets.check()
@@ -69,7 +70,7 @@ def align(
 
 
 def identity(layout: Layout, params: Params) -> dict[str, np.ndarray]:
-    """Returns the identity permutation of each stream's units."""
+    """Returns the identity permutation int64[units] of each stream."""
     sizes = wire(layout, params).sizes
     return {stream: np.arange(sizes[stream]) for stream in streams(layout).values()}
 
@@ -77,8 +78,9 @@ def identity(layout: Layout, params: Params) -> dict[str, np.ndarray]:
 def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) -> Any:
     """Returns where the entries of each leaf come from when units are permuted.
 
-    It returns int64[size] for each leaf, as `rearrange` takes it. The leaves are those of
-    params, or of a `tree` with the same modules, such as batch statistics.
+    The result has an int64[size] leaf for each leaf of `params`, for use by `rearrange`.
+    If `tree` is set, its leaves replace those of `params`. It has the same modules;
+    batch statistics are an example.
 
     Raises:
       ValueError: if a leaf belongs to no layer of the layout; it names the leaf.
@@ -97,7 +99,7 @@ def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) ->
     for path, leaf in named_leaves(tree):
         own = modules.get(split(path)[0])
         if own is None or (path not in kernels and leaf.size != own.size):
-            raise ValueError(f"tree: {path} is {leaf.shape}, and of no layer's units")
+            raise ValueError(f"tree: {path} is {leaf.shape}; it fits no layer's units")
         if path in kernels:
             kernel, read, written = kernels[path]
             at = kernel.by_unit(np.arange(leaf.size).reshape(leaf.shape))
@@ -108,19 +110,19 @@ def places_of(layout: Layout, params: Params, units: Units, tree: Any = None) ->
 
 
 def rearrange(tree: Any, places: Any) -> Any:
-    """Returns a pytree with its entries from these places; pure, for `jit` and `vmap`."""
+    """Returns the tree with entries taken from `places`; pure, for `jit` and `vmap`."""
     return jax.tree.map(lambda x, p: jnp.ravel(x)[p].reshape(x.shape), tree, places)
 
 
 def _unit(params: Params) -> dict[str, np.ndarray]:
-    """The leaves by path, scaled to length 1 over all leaves; or all 0."""
+    """Returns the leaves by path, scaled to a joint norm of 1 unless all are 0."""
     found = {path: np.asarray(leaf, np.float64) for path, leaf in named_leaves(params)}
     length = math.sqrt(sum(float(np.vdot(x, x)) for x in found.values())) or 1.0
     return {path: leaf / length for path, leaf in found.items()}
 
 
 def _movable(layout: Layout) -> list[str]:
-    """The streams whose units may be permuted, from the inputs on."""
+    """Returns the streams whose units may be permuted, from the inputs on."""
     found = streams(layout)
     fixed = INPUTS, found[layout[-1].name]
     return list(dict.fromkeys(s for s in found.values() if s not in fixed))
@@ -140,18 +142,18 @@ class _Nets(NamedTuple):
             for net in (self.target, self.source)
         ]
         for path in sorted(shapes[0].keys() | shapes[1].keys()):
-            ours, theirs = (own.get(path, "not there") for own in shapes)
+            ours, theirs = (own.get(path, "missing") for own in shapes)
             if ours != theirs:
                 raise ValueError(f"source: {path} is {theirs}; the target's is {ours}")
         for name, kernel in self.wiring.kernels.items():
             if kernel.num_groups > 1:
                 raise ValueError(
-                    f"layout: {name} has {kernel.num_groups} groups; units are aligned in"
-                    " nets without grouped convolutions"
+                    f"layout: {name} has {kernel.num_groups} groups; grouped convolutions"
+                    " cannot be aligned"
                 )
 
     def similarity(self, units: Units) -> float:
-        """Returns the similarity of the target and the source with these units."""
+        """Returns the nets' similarity when the source has these units."""
         found = 0.0
         for read, written, (ours, theirs) in self._kernels():
             found += float(np.vdot(ours, theirs[:, units[read]][:, :, units[written]]))
@@ -160,7 +162,7 @@ class _Nets(NamedTuple):
         return found
 
     def products(self, stream: str, units: Units) -> np.ndarray:
-        """Returns what each pair of units adds, float64[target's, source's]."""
+        """Returns what each pair of units adds to the cosine, float64[target, source]."""
         found = np.zeros((len(units[stream]),) * 2)
         for read, written, (ours, theirs) in self._kernels():
             if written == stream:
@@ -173,7 +175,7 @@ class _Nets(NamedTuple):
         return found
 
     def _kernels(self) -> Iterator[tuple[str, str, Sequence[np.ndarray]]]:
-        """Yields streams read, written, and both kernels [pixels, units read, units]."""
+        """Yields the streams read and written, and both kernels [pixels, in, out]."""
         stream_of = streams(self.layout)
         for place in self.layout:
             for layer in place.layers:
@@ -194,6 +196,6 @@ class _Nets(NamedTuple):
 
 
 def _flat(kernel: np.ndarray, axis: int) -> np.ndarray:
-    """One row for each unit along an axis."""
+    """Returns a matrix with one row for each unit along an axis."""
     rows = np.moveaxis(kernel, axis, 0)
     return rows.reshape(len(rows), -1)

@@ -1,4 +1,4 @@
-"""Anatomy: how many weights a study's masks keep in each layer and input."""
+"""Anatomy: how many weights a study's masks keep for each layer and input."""
 
 import math
 import re
@@ -14,10 +14,10 @@ from lth_jax.models import OUTPUT_LAYER
 class FirstLayer(NamedTuple):
     """The weights that a level keeps in the layer that reads the input.
 
-    For a dense layer `kept` is float64[*input_shape]: the share of each input's weights
-    that is kept, mean over the replicates. For a convolution it is int64[filters, height,
-    width]: how many input channels the first replicate keeps at each position of each
-    filter.
+    For a dense layer `kept` is float64[*input_shape] without axes of size 1. It is the
+    share of each input's weights that is kept, averaged over the replicates. For a
+    convolution it is int64[filters, height, width]. It is the number of input channels
+    that the first replicate keeps at each position of each filter.
     """
 
     name: str
@@ -26,16 +26,19 @@ class FirstLayer(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """The densities of one level's masks, means over the replicates."""
+    """The densities of one level's masks, averaged over the replicates."""
 
     level: int
-    density: float  # of all the net's prunable weights together
+    density: float  # of all the prunable weights together
     layers: dict[str, float]  # of each prunable leaf, by path, in the net's order
     first: FirstLayer | None  # None if it cannot be drawn
 
 
 def anatomy(found: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> Anatomy:
-    """Returns the anatomy of masks bool[R, ...] by path, with their provenance."""
+    """Returns the anatomy of one level's masks, bool[R, ...] by path.
+
+    `provenance` holds the masks' `level`, and the `input_shape` of one example.
+    """
     kernels = {
         name: found[name]
         for name in sorted(found, key=_depth)
@@ -49,7 +52,7 @@ def anatomy(found: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> A
 
 
 def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
-    """A key that sorts paths in the net's order: numbers by size, the output last."""
+    """Returns a key for the net's order: paths by name and number, the output last."""
     parts = re.findall(r"(\D*)(\d*)", name)
     return name.startswith(f"{OUTPUT_LAYER}/"), [(a, int(b or 0)) for a, b in parts]
 
@@ -57,7 +60,7 @@ def _depth(name: str) -> tuple[bool, list[tuple[str, int]]]:
 def _first_layer(
     name: str, mask: np.ndarray, input_shape: Sequence[int]
 ) -> FirstLayer | None:
-    """The first layer if it is dense or a 2D convolution of all inputs, else None."""
+    """Returns the first layer if dense or a 2D convolution of all inputs, else None."""
     on_images = mask.ndim == 5 and len(input_shape) == 3
     if on_images and mask.shape[3] == input_shape[-1]:  # [R, height, width, channels, _]
         return FirstLayer(name, mask[0].sum(axis=2).transpose(2, 0, 1), True)

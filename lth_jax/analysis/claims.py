@@ -9,7 +9,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.outcomes import Outcomes
 from lth_jax.config import Claim
 
-_SAME_DENSITY = math.log(1.1)  # rounding in layers changes densities less than this
+_SAME_DENSITY = math.log(1.1)  # rounding within layers changes densities by less
 
 
 class ClaimCheck(NamedTuple):
@@ -58,7 +58,7 @@ def _measured(claim: Claim, level: int, outcomes: Outcomes) -> Estimate | None:
         f"final_{arm.metric.name}": "final_metric",
         "early_stop_step": "early_stop_step",
     }
-    if claim.measure != "speedup" and claim.measure not in fields:  # of another metric
+    if claim.measure != "speedup" and claim.measure not in fields:  # another metric's
         return None
     if claim.reference == "none":
         return arm.mean(fields[claim.measure])
@@ -69,7 +69,7 @@ def _measured(claim: Claim, level: int, outcomes: Outcomes) -> Estimate | None:
 
 
 def _is_cut_short(claim: Claim, level: int, outcomes: Outcomes) -> bool:
-    """Whether a claim is about early stops that a larger budget might change."""
+    """Returns whether a claim is about early stops that a larger budget might move."""
     if claim.measure not in ("speedup", "early_stop_step"):
         return False
     pair = find_pair(outcomes, claim.arm, claim.reference, level)
@@ -86,4 +86,4 @@ def _answer(claim: Claim, estimate: Estimate | None) -> str:
         return "holds"
     if estimate.high < low or estimate.low > high:
         return "does not hold"
-    return "undecided"  # as without an interval, whose ends are NaN
+    return "undecided"  # also without an interval: its ends are NaN

@@ -19,10 +19,10 @@ class Comparison(NamedTuple):
     density: float  # of the arm
     early_stop_difference: Estimate  # test metric, arm minus reference
     final_difference: Estimate
-    speedup: Estimate  # mean early-stop step of the reference over that of the arm
-    speedup_by_replicate: Estimate  # the mean of the replicates' own ratios
-    p: float  # of an equal metric at early stop, two-sided, adjusted for all levels
-    # As if the test examples were drawn again too; NaN where these are not known.
+    speedup: Estimate  # the reference's mean early-stop step divided by the arm's
+    speedup_by_replicate: Estimate  # the mean of the ratios of single replicates
+    p: float  # of equal metrics at early stop; two-sided, adjusted for all levels
+    # As if the test examples were drawn anew too; NaN if these are unknown.
     early_stop_two_way: Estimate = intervals.NONE
     final_two_way: Estimate = intervals.NONE
 
@@ -34,21 +34,24 @@ class Pair(NamedTuple):
     reference: Outcome
 
     def difference(self, field: str = "early_stop_metric") -> np.ndarray:
-        """Returns a field of outcomes, arm minus reference, float64[R]."""
+        """Returns a field's difference float64[R], arm minus reference."""
         found: np.ndarray = getattr(self.arm, field) - getattr(self.reference, field)
         return found
 
     def mean_difference(
         self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
     ) -> Estimate:
-        """Returns the mean of a field's difference."""
+        """Returns the mean difference in a field, arm minus reference."""
         bounds = self.arm.bounds(field)
         return intervals.mean_difference(self.difference(field), confidence, bounds)
 
     def two_way(
         self, field: str = "early_stop_metric", confidence: float = CONFIDENCE
     ) -> Estimate:
-        """As `mean_difference`, over test examples too; NaN if they are unknown."""
+        """Returns `mean_difference`, with an interval over test examples too.
+
+        It is NaN if the answers to test examples are unknown.
+        """
         if self.arm.correct is None or self.reference.correct is None:
             return intervals.NONE
         mine, other = (x.is_correct(field).astype(int) for x in self)
@@ -63,16 +66,16 @@ class Pair(NamedTuple):
 
     @property
     def steps(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns early-stop steps of the reference and the arm, float64[R] each."""
+        """Returns early-stop steps of the reference and of the arm, float64[R] each."""
         return self.reference.early_stop_step, self.arm.early_stop_step
 
     def speedup(self, confidence: float = CONFIDENCE) -> Estimate:
-        """Returns the reference's mean early-stop step divided by that of the arm."""
+        """Returns the reference's mean early-stop step divided by the arm's."""
         bounds = self._speedup_bounds
         return intervals.ratio_of_means(*self.steps, confidence, bounds)
 
     def speedup_by_replicate(self) -> Estimate:
-        """Returns the mean of the replicates' own ratios."""
+        """Returns the mean of the speedups of single replicates."""
         return intervals.mean_of_ratios(*self.steps, self._speedup_bounds)
 
     @property
@@ -92,7 +95,7 @@ def find_pair(found: Outcomes, arm: str, reference: str, level: int) -> Pair | N
 
 
 def pairs(outcomes: Outcomes, arm: str, reference: str) -> list[Pair]:
-    """Returns the pairs at all levels after the first that have both, in order."""
+    """Returns the pairs at all levels from 1 on where both are known, in order."""
     levels = [level for name, level in outcomes if name == arm and level > 0]
     found = (find_pair(outcomes, arm, reference, level) for level in levels)
     return [pair for pair in found if pair]
@@ -121,7 +124,7 @@ def compare(outcomes: Outcomes, arm: str, reference: str) -> list[Comparison]:
 
 
 def all_comparisons(outcomes: Outcomes) -> list[Comparison]:
-    """Returns comparisons of each arm with dense, and of the ticket with each control."""
+    """Compares each arm with dense, and the ticket with each other arm, at each level."""
     arms = list(dict.fromkeys(arm for arm, _ in outcomes))
     asked = [(arm, "dense") for arm in arms]
     asked += [("ticket", arm) for arm in arms if arm != "ticket"]

@@ -12,9 +12,9 @@ Tree = Any  # a pytree of float arrays, such as params
 
 
 def between(first: Tree, second: Tree, share: Float[jax.Array, ""] | float) -> Tree:
-    """Returns the point at a share, from 0 to 1, of the line between two pytrees.
+    """Returns the point on the line between two pytrees at a share from 0 to 1.
 
-    At 0 and 1 it equals them to the last bit. Between two equal pytrees it equals both.
+    At 0 and 1 it equals them bit for bit. If both are equal, so is every point between.
     Pure, for `jit` and `vmap`.
     """
 
@@ -25,15 +25,16 @@ def between(first: Tree, second: Tree, share: Float[jax.Array, ""] | float) -> T
 
 
 def line(first: Tree, second: Tree, num_points: int = 30) -> Tree:
-    """Returns evenly spaced points between pytrees, leading axis P, both ends too."""
+    """Returns evenly spaced points from one pytree to the other, on a leading axis P."""
     shares = jnp.linspace(0, 1, num_points)
     return jax.vmap(between, (None, None, 0))(first, second, shares)
 
 
 def mean(copies: Sequence[Tree]) -> Tree:
-    """Returns the mean of several pytrees by leaf; pure, for `jit` and `vmap`.
+    """Returns the mean of each leaf over several pytrees; pure, for `jit` and `vmap`.
 
-    Values that are equal in all stay so to the last bit, such as the 0 of pruned weights.
+    Values that are equal in all copies stay exactly equal, such as the 0 of pruned
+    weights.
     """
     first, *others = copies
     away = jax.tree.map(lambda x, *y: sum(z - x for z in y), first, *others)
@@ -58,7 +59,7 @@ def barrier_over_ends(
     """Returns the barrier between nets that are not equally good.
 
     Entezari et al. 2022, section 2: the largest excess over the linear interpolation of
-    the values at the ends. A steady change is no barrier. If both ends have equal values,
+    the values at the ends. A linear change is no barrier. If both ends have equal values,
     it equals `barrier`.
     """
     found = jnp.asarray(values)

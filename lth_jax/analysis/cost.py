@@ -1,4 +1,4 @@
-"""Cost: the training FLOPs that finding a ticket takes and its use saves."""
+"""Cost: the training FLOPs that finding a ticket takes and using it saves."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-# FLOPs of a training step per multiply-add of an example's forward pass. Outputs,
-# gradients of inputs and gradients of weights take two each.
+# FLOPs of a training step per multiply-add of one example's forward pass: two each for
+# outputs, gradients of inputs and gradients of weights.
 FLOPS = 6
 
 Array = jax.Array | np.ndarray
@@ -20,9 +20,9 @@ class Spending(NamedTuple):
 
     find: Array  # all training before the level can start
     use: Array  # training the level itself
-    saved: Array  # of the dense net's training, if the level replaces it
-    # How many times it must train in place of the dense net to repay its search; NaN if
-    # it never does.
+    saved: Array  # the dense net's training minus `use`
+    # How many times the level must train in place of the dense net to repay `find`; NaN
+    # if it never does.
     pays_after: Array
 
 
@@ -33,7 +33,7 @@ def spending(
     batch_size: int,
     is_one_shot: bool = False,
 ) -> Spending:
-    """Returns the FLOPs of one study's levels; pure, for `jit` and `vmap`.
+    """Returns the FLOPs of each level of a study; pure, for `jit` and `vmap`.
 
     Args:
       multiply_adds: those of one example's forward pass at each level, either for all

@@ -1,12 +1,13 @@
-"""Intervals: of means, differences and ratios over a few independent replicates.
+"""Intervals: for means, differences and ratios over a few independent replicates.
 
-All are Student's t intervals. A value between two bounds (an accuracy) is taken on the
-logit scale, a positive value (a loss, a ratio) on the logarithmic scale. With 5
-replicates, 95% intervals hold the truth in 93 to 96% of simulated studies. The percentile
-bootstrap's do so in only 82 to 85%. Accuracies near 1 have a skewed spread: a t interval
-cut off at the bounds then holds the truth in 88 to 95%, the logit's in 93 to 97%.
-`tests/analysis/test_intervals.py` simulates all three. There is no interval for fewer
-than two replicates, or for replicates that do not vary.
+All are Student's t intervals. A value between two bounds (an accuracy) uses the logit
+scale. A positive value (a loss, a ratio) uses the logarithmic scale.
+
+With 5 replicates, 95% intervals cover the truth in 93 to 96% of simulated studies. Those
+of the percentile bootstrap cover it in only 82 to 85%. Accuracies near 1 have a skewed
+spread. There, a t interval that is clipped at the bounds covers the truth in 88 to 95%,
+and the logit interval in 93 to 97%. `tests/analysis/test_intervals.py` simulates all
+three. There is no interval for a single replicate, or for replicates that do not vary.
 """
 
 import bisect
@@ -20,11 +21,11 @@ import scipy.special  # not scipy.stats, whose import takes half a second
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
-MOST_TO_TELL = 10_000  # replicates; more than this counts as unknown
-_NO_VARIATION = 1e-6  # larger than the rounding of accuracies to float32
+MOST_TO_TELL = 10_000  # replicates; `replicates_to_tell` returns no more
+_NO_VARIATION = 1e-6  # above the rounding of accuracies to float32
 
 Values = Sequence[float] | np.ndarray
-Bounds = tuple[float, float]  # the range of values; infinite if unbounded
+Bounds = tuple[float, float]  # the lowest and highest value; infinite if unbounded
 UNBOUNDED: Bounds = -math.inf, math.inf
 _POSITIVE: Bounds = 0.0, math.inf
 
@@ -53,10 +54,10 @@ def mean(
 ) -> Estimate:
     """Returns the mean of independent values, with an interval within the bounds.
 
-    All values lie within the bounds, ends included. `error` is the standard error of what
-    they share, such as their test examples; it is known from many.
+    All values lie within the bounds, ends included. `error` is a further standard error
+    that they share, such as that of their test examples. It counts as known exactly.
     """
-    center = float(np.clip(np.mean(values), *bounds))  # float32 may be just beyond one
+    center = float(np.clip(np.mean(values), *bounds))  # float32 may round beyond
     return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))
 
 
@@ -66,10 +67,11 @@ def mean_difference(
     bounds: Bounds = UNBOUNDED,
     error: float = 0.0,
 ) -> Estimate:
-    """As `mean`, for paired differences of values within the bounds.
+    """Returns the mean of paired differences; arguments as for `mean`.
 
-    Its interval is cut off at the largest possible difference. It therefore excludes a
-    null exactly if `p_value` is below 5%.
+    The bounds are those of the values before they are subtracted. The interval is clipped
+    at the largest possible difference. At 95% and without `error`, it excludes a null
+    exactly if `p_value` is below 5%.
     """
     center, reach = float(np.mean(values)), _reach(values, confidence, error)
     most = bounds[1] - bounds[0]
@@ -83,9 +85,10 @@ def ratio_of_means(
     confidence: float = CONFIDENCE,
     bounds: Bounds = _POSITIVE,
 ) -> Estimate:
-    """Returns mean(numerators) / mean(denominators), of positive paired values.
+    """Returns mean(numerators) / mean(denominators), with an interval.
 
-    Values are paired by replicate. The interval is cut off at the ratio's bounds.
+    Values are positive, and paired by replicate. The interval is clipped at the ratio's
+    bounds.
     """
     logs = log_ratio_of_means(numerators, denominators)
     value = float(np.mean(numerators) / np.mean(denominators))
@@ -95,25 +98,26 @@ def ratio_of_means(
 def mean_of_ratios(
     numerators: Values, denominators: Values, bounds: Bounds = _POSITIVE
 ) -> Estimate:
-    """Returns mean(numerators / denominators), as `ratio_of_means`."""
+    """Returns mean(numerators / denominators); see `ratio_of_means`."""
     ratios = np.divide(numerators, denominators)
     return _ratio(float(ratios.mean()), _log_of_mean(ratios), CONFIDENCE, bounds)
 
 
 def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
-    """Returns values whose mean is the log of the ratio of means, and vary as it does.
+    """Returns values float64[R] whose mean is the log of the ratio of means.
 
-    float64[R], by the delta method; for `mean` and `p_value`.
+    By the delta method, their standard error is also that of the log. They are meant for
+    `mean` and `p_value`.
     """
     logs: np.ndarray = _log_of_mean(numerators) - _log_of_mean(denominators)
     return logs
 
 
 def p_value(values: Values, null: float = 0.0) -> float:
-    """Returns the two-sided p of Student's t test of mean `null`; NaN for one value.
+    """Returns the two-sided p of Student's t test that the mean is `null`.
 
-    Values that do not vary have the p of the sign test: by chance n of them are all on
-    one side of the truth once in 2**(n - 1) times.
+    It is NaN for one value. Values that do not vary have the p of the sign test. By
+    chance, all n of them lie on one side of the truth once in 2**(n - 1) times.
     """
     error, n = _standard_error(values), len(values)
     if n < 2:
@@ -126,12 +130,15 @@ def p_value(values: Values, null: float = 0.0) -> float:
 
 
 def adjusted_p_values(samples: Iterable[Values], null: float = 0.0) -> list[float]:
-    """Returns `p_value` of each of several samples, adjusted by `holm`."""
+    """Returns the `p_value` of each sample, adjusted by `holm`."""
     return holm([p_value(values, null) for values in samples])
 
 
 def holm(p_values: Values) -> list[float]:
-    """Returns p-values adjusted for their number (Holm 1979); NaNs do not count."""
+    """Returns p-values adjusted for their number (Holm 1979); NaNs stay NaN.
+
+    NaNs do not count towards the number.
+    """
     p = np.asarray(p_values, float)
     adjusted = np.full(p.shape, math.nan)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaNs are sorted last
@@ -141,10 +148,11 @@ def holm(p_values: Values) -> list[float]:
 
 
 def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | None:
-    """Returns how many replicates would show a mean not `null`; None if unknown.
+    """Returns how many replicates would show that the mean is not `null`.
 
-    It assumes that mean and spread stay as they are. The question is asked of `num_asked`
-    samples (Bonferroni). The number is unknown for replicates that do not vary.
+    It assumes that the mean and the spread stay the same. The p-value is corrected for
+    `num_asked` samples (Bonferroni). The number is at most `MOST_TO_TELL`. It is None for
+    a single replicate, or for replicates that do not vary.
     """
     error = _standard_error(values)
     if math.isnan(error):
@@ -160,9 +168,10 @@ def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | Non
 
 
 def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
-    """Half of Student's interval of the mean; NaN if there is none.
+    """Returns the half-width of Student's interval for the mean; NaN if there is none.
 
-    With a further error, it is the root of the sum of both halves' squares (Howe 1974).
+    With a further error, it is the root of the sum of the squares of both half-widths
+    (Howe 1974).
     """
     own = _quantile(len(values) - 1, confidence) * _standard_error(values)
     return math.hypot(own, _quantile(math.inf, confidence) * error)
@@ -170,20 +179,20 @@ def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
 
 @functools.cache
 def _quantile(freedom: float, confidence: float) -> float:
-    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))  # NaN of none
+    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))  # NaN at 0
 
 
 def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:
-    """The ends of an interval taken on the unbounded scale, by the delta method."""
+    """Returns the ends of an interval on the unbounded scale, by the delta method."""
     low, high = bounds
     below, above = center - low, high - center
     if math.isnan(reach) or below <= 0 or above <= 0:
         return math.nan, math.nan
-    rate = reach / below + reach / above  # of the logit; of the logarithm without `high`
+    rate = reach / below + reach / above  # of the logit; of the log without `high`
     if math.isinf(low):
         return center - reach, center + reach
     if math.isinf(high):
-        with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
+        with np.errstate(over="ignore"):  # with two replicates an end can be infinite
             factors = np.exp([-rate, rate])
         return low + below * float(factors[0]), low + below * float(factors[1])
     logit = math.log(below / above)
@@ -192,21 +201,21 @@ def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:
 
 
 def _standard_error(values: Values) -> float:
-    """The mean's standard error; NaN for one value or values that do not vary."""
+    """Returns the mean's standard error; NaN for one value, or values that are equal."""
     if len(values) < 2 or np.ptp(values) < _NO_VARIATION:
         return math.nan
     return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def _log_of_mean(values: Values) -> np.ndarray:
-    """Values whose mean is the log of the mean, by the delta method."""
+    """Returns values whose mean is the log of the mean, by the delta method."""
     given = np.asarray(values, float)
     logs: np.ndarray = np.log(given.mean()) + given / given.mean() - 1
     return logs
 
 
 def _ratio(value: float, logs: np.ndarray, confidence: float, bounds: Bounds) -> Estimate:
-    """A ratio, with the interval of its logarithm."""
-    with np.errstate(over="ignore"):  # two replicates can leave an end at infinity
+    """Returns a ratio; its interval is computed on the logarithmic scale."""
+    with np.errstate(over="ignore"):  # with two replicates an end can be infinite
         low, high = np.clip(np.exp(mean(logs, confidence)[1:]), *bounds)  # keeps NaN
     return Estimate(value, float(low), float(high))

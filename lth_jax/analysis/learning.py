@@ -1,4 +1,4 @@
-"""Learning: curves over training, means over the replicates."""
+"""Learning: training curves, averaged over the replicates."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from lth_jax.analysis.metric import Metric
 from lth_jax.store.records import Run
 
 _T = TypeVar("_T")
-_MOST_POINTS = 150  # more cannot be seen in a panel
+_MOST_POINTS = 150  # a panel cannot show more
 
 
 class LearningCurve(NamedTuple):
-    """One metric of one arm at one level over training, means over the replicates."""
+    """One metric over training, of one arm at one level, averaged over replicates."""
 
     arm: str
     level: int
     density: float
-    steps: np.ndarray  # int64[V], at most 150, evenly chosen, the last among them
+    steps: np.ndarray  # int64[V], evenly spaced, at most 150, the last included
     estimates: list[Estimate]  # one for each step
 
 
 def learning_curves(
     runs: Sequence[Run], levels: Sequence[int], split: str, metric: Metric
 ) -> list[LearningCurve]:
-    """The curves of all arms at some levels, by level, the ticket first."""
+    """Returns the curves of all arms at some levels, by level, the ticket first."""
 
     def place(run: Run) -> tuple[int, bool, str]:
         return run.level, run.arm != "ticket", run.arm
@@ -47,7 +47,7 @@ def learning_curves(
 
 
 def spread(items: Sequence[_T], most: int) -> list[_T]:
-    """At most so many of the items, evenly chosen, the first and last among them."""
+    """Returns at most `most` items, evenly spaced, with the first and the last."""
     if len(items) <= most:
         return list(items)
     chosen = np.linspace(0, len(items) - 1, most).round().astype(int)

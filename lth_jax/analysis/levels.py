@@ -1,4 +1,4 @@
-"""Levels: which of many a reader is shown."""
+"""Levels: which levels of a long study are shown to a reader."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from lth_jax.analysis.verdict import Verdict
 
 
 def levels_that_matter(verdict: Verdict, there: Sequence[int], most: int) -> list[int]:
-    """At most so many of the levels that are there, those that matter among them.
+    """Returns at most `most` of the levels `there`, in order, with those that matter.
 
-    They are the sparsest that matches dense, the one beyond it, the most accurate and the
-    fastest, in this order where not all fit. Others are the first and the last, and then
-    those farthest from all that are chosen.
+    These are the sparsest level that matches dense, the next one, the best and the
+    fastest. If not all of them fit, the earlier ones in this list are chosen. The first
+    and the last level follow, and then the level farthest from all that are chosen.
     """
     answers, ordered = verdict.answers, sorted(there)
     wanted: list[int] = []

@@ -1,4 +1,4 @@
-"""Metric: what a study is judged by, and how its numbers are shown."""
+"""Metric: the metric that judges a study, and how its numbers are shown."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,13 +10,14 @@ from lth_jax.analysis.intervals import UNBOUNDED, Bounds, Estimate
 from lth_jax.store.records import Run
 
 _ROUNDING = 1e-6  # of float32 accuracies
-_EVEN = 4 / 3  # a longer side is at most so many times the shorter
+_EVEN = 4 / 3  # the longer side is at most so many times the shorter
 
 
 def with_interval(found: Estimate, form: str, half_form: str, scale: float = 1) -> str:
-    """A value in a format, with its interval if there is one.
+    """Returns a formatted value, with its interval if there is one.
 
-    The interval is shown by its longer side where both are about even, else by its ends.
+    If both sides of the interval are about even, it is shown as ± the longer side.
+    Otherwise its ends are shown. `scale` multiplies all numbers.
     """
     value, low, high = (scale * number for number in found)
     shorter, longer = sorted((value - low, high - value))
@@ -26,7 +27,7 @@ def with_interval(found: Estimate, form: str, half_form: str, scale: float = 1) 
 
 
 def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
-    """A value, with the ends of its interval if there is one."""
+    """Returns a formatted value, with the ends of its interval if there is one."""
     value, low, high = map(show, estimate)
     return f"{value} [{low}, {high}]" if estimate.has_interval else value
 
@@ -34,13 +35,13 @@ def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
 class Metric(NamedTuple):
     """A metric of the test split."""
 
-    name: str  # as the records have it
-    sign: int  # 1 where more is better, -1 where less is
-    scale: float  # of the numbers that a reader sees
+    name: str  # as in the records
+    sign: int  # 1 if more is better, -1 if less is
+    scale: float  # factor for the numbers that a reader sees
     unit: str  # after a number
     points: str  # after a difference
     short: str  # its name in a narrow column
-    better: str  # than another, in a sentence
+    better: str  # in a sentence, such as "above"
     worse: str
     value_form: str  # formats of numbers
     half_width_form: str
@@ -49,25 +50,25 @@ class Metric(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """Its name, for a column."""
+        """The unit and the name, for a column."""
         return f"{self.unit} {self.name}".strip()
 
     @property
     def axis(self) -> str:
-        """Its unit, at the end of a figure's title."""
+        """The unit, for the end of a figure's title."""
         return self.unit and f", {self.unit}"
 
     def text(self, estimate: Estimate) -> str:
-        """A value, with its interval."""
+        """Returns a value as text, with its interval."""
         forms = self.value_form, self.half_width_form
         return with_interval(estimate, *forms, self.scale)
 
     def difference(self, estimate: Estimate) -> str:
-        """A difference, with its interval; percentage points of an accuracy."""
+        """Returns a difference with its interval; percentage points for an accuracy."""
         return with_ends(estimate, self._signed)
 
     def ends(self, estimate: Estimate, is_difference: bool = False) -> str:
-        """The ends of an interval alone; nothing where there is none."""
+        """Returns only the ends of an interval as text; empty if there is none."""
         if not estimate.has_interval:
             return ""
         low, high = (
@@ -90,9 +91,9 @@ LOSS = Metric("loss", -1, 1, "", "", "loss", *_PLAIN, (0.0, math.inf))
 
 
 def metric_of(runs: Sequence[Run]) -> Metric:
-    """Accuracy where the records have it, else the loss.
+    """Returns accuracy if all runs record it for the test split, else the loss.
 
-    An own one of them that leaves its bounds, such as a negative loss, has none.
+    If recorded values lie outside its bounds, such as a negative loss, it has none.
     """
     has_accuracy = all(("test", "accuracy") in run.curves for run in runs)
     metric = ACCURACY if has_accuracy else LOSS

@@ -1,6 +1,7 @@
 """Movement: how far, and which way, training moves weights.
 
-Frankle & Carbin 2019, appendix F.5, of each level; with the signs, as Zhou et al. 2019.
+Distances follow Frankle & Carbin 2019, appendix F.5, here at each level. Sign flips
+follow Zhou et al. 2019.
 """
 
 from collections.abc import Mapping
@@ -19,23 +20,23 @@ Array = jax.Array | np.ndarray
 
 
 class Totals(NamedTuple):
-    """Over some weights of a layer, float32[...] each; a pytree, for `jit` and `vmap`.
+    """Sums over some weights of a layer, float32[...] each; a pytree.
 
-    Totals of several layers add up to those of the net.
+    The totals of several layers add up to those of the net.
     """
 
     distance: jax.Array  # of |end - start|
     growth: jax.Array  # of |end| - |start|
-    flips: jax.Array  # how many have the other sign at the end
-    number: jax.Array  # of weights
+    flips: jax.Array  # how many weights change their sign
+    number: jax.Array  # how many weights there are
 
 
 class Movement(NamedTuple):
-    """The mean of a weight: over some weights, and then over the replicates."""
+    """Means over some weights, and then over the replicates."""
 
-    distance: Estimate
-    growth: Estimate  # above 0: away from 0
-    flips: Estimate  # the share that changes its sign
+    distance: Estimate  # |end - start|
+    growth: Estimate  # |end| - |start|; above 0 if weights move away from 0
+    flips: Estimate  # the share of weights that change their sign
 
 
 def totals(
@@ -43,7 +44,7 @@ def totals(
     end: Float[Array, "*shape"],
     chosen: Bool[Array, "*shape"],
 ) -> Totals:
-    """Over the chosen weights of a layer; pure, for `jit` and `vmap`."""
+    """Returns sums over the chosen weights of a layer; pure, for `jit` and `vmap`."""
     each = (
         jnp.abs(end - start),
         jnp.abs(end) - jnp.abs(start),
@@ -56,10 +57,11 @@ def totals(
 def movements(
     start: Mapping[str, Array], end: Mapping[str, Array], chosen: Mapping[str, Array]
 ) -> dict[str, Movement]:
-    """Of all replicates' weights [R, ...] by the layer's path, and of the net as `NET`.
+    """Returns the movement of each layer by path, and of the whole net as `NET`.
 
-    The chosen are bool[R, ...] of the layers that count. A layer of which some replicate
-    has none is left out.
+    `start` and `end` are the replicates' weights [R, ...] by path. `chosen` is
+    bool[R, ...] for each layer that counts. A layer is left out if a replicate has no
+    chosen weights in it.
     """
     each = jax.jit(jax.vmap(totals))
     found = {

@@ -1,7 +1,7 @@
-"""Overlap: whether masks keep the same weights, against what chance gives.
+"""Overlap: whether masks keep the same weights, compared with chance.
 
-The measure is intersection over union. Two random masks share weights too; what they
-share on average is worked out from their counts alone, exactly.
+The measure is intersection over union. Two random masks also share weights. Their mean
+overlap is computed exactly, from their counts alone.
 """
 
 import functools
@@ -19,36 +19,33 @@ from jaxtyping import Bool
 from lth_jax.analysis import intervals
 from lth_jax.analysis.intervals import Estimate
 
-NET = "net"  # all layers together, beside them by path
-_REACH = 12  # standard deviations: what lies beyond has less than 1e-30 of the chance
+NET = "net"  # the key of all layers together, beside those by path
+_REACH = 12  # standard deviations; the probability beyond is below 1e-30
 
 
 class Counts(NamedTuple):
-    """Of two masks of one layer, int32[...] each: weights kept by each, by both, and all.
+    """Counts of weights for two masks of one layer, int32[...] each; a pytree."""
 
-    A pytree, for `jit` and `vmap`.
-    """
-
-    first: jax.Array
-    second: jax.Array
-    shared: jax.Array
-    size: jax.Array
+    first: jax.Array  # kept by the first mask
+    second: jax.Array  # kept by the second mask
+    shared: jax.Array  # kept by both
+    size: jax.Array  # all weights of the layer
 
 
 class Overlap(NamedTuple):
-    """Of two masks: intersection over union, from 0 to 1."""
+    """Intersection over union of two masks, from 0 to 1."""
 
     found: float
-    chance: float  # the mean of random masks that keep as many weights of each layer
+    chance: float  # the mean for random masks that keep as many weights in each layer
 
     @property
     def excess(self) -> float:
-        """0 where the masks share what chance gives, 1 where they are the same."""
+        """The overlap beyond chance: 0 if it equals chance, 1 if the masks are equal."""
         return (self.found - self.chance) / (1 - self.chance) if self.chance < 1 else 0.0
 
 
 class Agreement(NamedTuple):
-    """The mean overlap of several pairs, and the mean of what chance gives them."""
+    """The mean overlap of several pairs of masks, and its mean by chance."""
 
     found: Estimate
     chance: float
@@ -58,22 +55,23 @@ def counts(
     first: Bool[jax.Array | np.ndarray, "..."],
     second: Bool[jax.Array | np.ndarray, "..."],
 ) -> Counts:
-    """Counts of two masks of one shape; pure, for `jit` and `vmap`.
+    """Returns the counts of two masks of the same shape; pure, for `jit` and `vmap`.
 
     Raises:
-      ValueError: if their shapes differ.
+      ValueError: if the shapes differ.
     """
     if first.shape != second.shape:
-        raise ValueError(f"masks of shapes {first.shape} and {second.shape}")
+        raise ValueError(f"masks differ in shape: {first.shape} and {second.shape}")
     masks = first, second, jnp.logical_and(first, second)
     kept = [jnp.sum(mask, dtype=jnp.int32) for mask in masks]
     return Counts._make([*kept, jnp.int32(math.prod(first.shape))])
 
 
 def overlap(layers: Sequence[Counts]) -> Overlap:
-    """Of one layer, or of several together; masks that keep nothing are the same.
+    """Returns the overlap in one layer, or in several together.
 
-    Chance draws as many weights of each layer.
+    Masks that keep nothing count as equal. Chance is that of random masks that keep as
+    many weights in each layer.
     """
     numbers = [tuple(map(int, layer)) for layer in layers]
     first, second, shared, _ = map(sum, zip(*numbers, strict=True))
@@ -84,9 +82,10 @@ def overlap(layers: Sequence[Counts]) -> Overlap:
 
 @functools.lru_cache(maxsize=1024)
 def chance(layers: tuple[tuple[int, int, int], ...]) -> float:
-    """The mean overlap of random masks, by what both keep of each layer and its size.
+    """Returns the mean overlap of two random masks.
 
-    What they share in a layer has a hypergeometric distribution.
+    `layers` holds, for each layer, how many weights the first mask keeps, how many the
+    second keeps, and how many there are. The number that they share is hypergeometric.
     """
     kept = sum(a + b for a, b, _ in layers)
     if not kept:
@@ -100,7 +99,7 @@ def chance(layers: tuple[tuple[int, int, int], ...]) -> float:
 
 
 def _law(num_first: int, num_second: int, size: int) -> tuple[int, np.ndarray]:
-    """The least number shared, and the chances of it and those that follow."""
+    """Returns the smallest number of shared weights, and probabilities from it on."""
     first, second = num_first / size, num_second / size
     mean, places = size * first * second, size**2 / max(1, size - 1)
     reach = 1 + _REACH * math.sqrt(first * (1 - first) * second * (1 - second) * places)
@@ -113,20 +112,21 @@ def _law(num_first: int, num_second: int, size: int) -> tuple[int, np.ndarray]:
 def overlaps(
     first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]
 ) -> dict[str, Overlap]:
-    """Of two nets' masks by the layer's path, and of the whole net as `NET`."""
+    """Returns the overlap of two nets' masks by path, and of the whole net as `NET`."""
     counted = {path: counts(mask, second[path]) for path, mask in first.items()}
     return _with_net(jax.device_get(counted))
 
 
 def among(masks: Mapping[str, np.ndarray]) -> dict[str, Agreement]:
-    """The mean over all pairs of replicates, of masks bool[R, ...] by the layer's path.
+    """Returns the mean overlap over all pairs of replicates, by path and for `NET`.
 
-    Pairs share replicates, so its interval is the jackknife's over these (Arvesen 1969).
-    There are two replicates at least; two alone give no interval.
+    Masks are bool[R, ...] by the layer's path. Pairs share replicates; the interval is
+    therefore that of the jackknife over replicates (Arvesen 1969). The mean needs two
+    replicates, and the interval three.
     """
 
     @jax.jit
-    def each(own: jax.Array) -> Counts:  # one after the other, for the memory
+    def each(own: jax.Array) -> Counts:  # one at a time, to save memory
         with_all: Counts = jax.lax.map(
             lambda one: jax.vmap(counts, (None, 0))(one, own), own
         )
@@ -149,7 +149,7 @@ def among(masks: Mapping[str, np.ndarray]) -> dict[str, Agreement]:
 def between(
     first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]
 ) -> dict[str, Agreement]:
-    """The mean over replicates of two masks of each, bool[R, ...] by the layer's path."""
+    """Returns the mean overlap over replicates of two masks, bool[R, ...] by path."""
     each = jax.jit(jax.vmap(counts))
     counted = jax.device_get({path: each(x, second[path]) for path, x in first.items()})
     number = len(next(iter(first.values())))
@@ -171,7 +171,7 @@ def _with_net(counted: Mapping[str, Counts]) -> dict[str, Overlap]:
 def _pseudo_values(
     pairs: Sequence[tuple[int, int]], values: Sequence[float], number: int
 ) -> np.ndarray:
-    """Of each replicate: what it adds to the mean over pairs, whose mean they have."""
+    """Returns the jackknife's pseudo-values [R], whose mean is that over the pairs."""
     without = [
         np.mean([x for pair, x in zip(pairs, values, strict=True) if r not in pair])
         for r in range(number)

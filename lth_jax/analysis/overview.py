@@ -1,4 +1,4 @@
-"""Overview: what a whole study comes to, in a few numbers to set beside others'."""
+"""Overview: a whole study in a few numbers, to compare it with other studies."""
 
 import math
 from collections.abc import Sequence
@@ -15,21 +15,22 @@ from lth_jax.store.records import Run
 
 
 class Overview(NamedTuple):
-    """One study; None where it has no such arm, or no level after the first."""
+    """One study; None if it lacks the arm, or has no level after the first."""
 
     dense: Estimate  # the dense nets' metric at early stop
-    # The smallest density at which the ticket is shown to match dense (NaN: at none). The
-    # ends are that one, or 1, and the smallest at which it is not shown to fall below.
+    # The smallest density at which the ticket is shown to match dense; NaN if there is
+    # none. The upper end is that density, or 1 if there is none. The lower end is the
+    # smallest density at which the ticket is not shown to fall below dense.
     matching: Estimate | None
     over_dense: Estimate | None  # ticket minus dense at early stop, mean over all levels
-    over_reinit: Estimate | None
-    # The barrier of test error between copies, if that was analysed: in [-1, 1].
+    over_reinit: Estimate | None  # the same against random reinitialisation
+    # The error barrier between copies, in [-1, 1]; None if it was not analysed.
     dense_barrier: Estimate | None = None
     ticket_barrier: Estimate | None = None  # of the sparsest level
 
 
 def overview(runs: Sequence[Run], verdict: Verdict) -> Overview:
-    """The overview of a study by its records, and the verdict on them."""
+    """Returns the overview of a study from its records and the verdict on them."""
     found = outcomes(runs)
     return Overview(
         dense=verdict.summaries[0].early_stop_metric,
@@ -49,7 +50,10 @@ def _matching(verdict: Verdict) -> Estimate | None:
 
 
 def _over_levels(found: Outcomes, reference: str) -> Estimate | None:
-    """The ticket minus another, by replicate the mean over levels, so of no choice."""
+    """Returns the ticket minus another arm, each replicate averaged over all levels.
+
+    No level is chosen. The interval therefore needs no correction for a choice.
+    """
     compared = pairs(found, "ticket", reference)
     if not compared:
         return None

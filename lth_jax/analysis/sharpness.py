@@ -1,7 +1,7 @@
-"""Sharpness: how the loss changes from a solution towards what is pruned from it.
+"""Sharpness: how the loss changes from a solution towards its pruned version.
 
-Paul et al. 2023, "Unmasking the lottery ticket hypothesis": how much a level may prune
-depends on how flat the loss is along what it prunes.
+It follows Paul et al. 2023, "Unmasking the lottery ticket hypothesis". How much a level
+can prune depends on how flat the loss is in the direction of pruning.
 """
 
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from lth_jax.masks import Masks, Params, Prunable, default_prunable
 
 
 class Sharpness(NamedTuple):
-    """Along the line from a solution to its projection on a mask, float32[]; a pytree."""
+    """The loss from a solution to its projection on a mask, float32[]; a pytree."""
 
-    curvature: jax.Array  # of the loss at the solution; NaN where nothing is pruned
+    curvature: jax.Array  # of the loss at the solution; NaN if nothing is pruned
     rise: jax.Array  # the loss at the projection, minus that at the solution
 
 
 def sharpness(
     product: Product, loss: Callable[[Params], jax.Array], params: Params, masks: Masks
 ) -> Sharpness:
-    """Of params, the solution, towards what the masks keep of them.
+    """Returns the sharpness from params, the solution, to what the masks keep of them.
 
-    The product is that of the Hessian of the loss with a direction, and the curvature
-    d'Hd / d'd of the direction d: a mean of eigenvalues, each by its share of d. Pure,
-    for `jit` and `vmap`.
+    `product` multiplies the Hessian H of the loss by a direction. The curvature in a
+    direction d is d'Hd / d'd. It is a mean of eigenvalues, weighted by their shares of d.
+    Pure, for `jit` and `vmap`.
     """
     kept = masks_lib.apply(masks, params)
     away = jax.tree.map(lambda x, y: y - x, params, kept)
@@ -42,7 +42,7 @@ def sharpness(
 def pruned_at_random(
     key: jax.Array, kept: Masks, masks: Masks, prunable: Prunable = default_prunable
 ) -> Masks:
-    """Masks within those that are kept, with as many of each leaf as the others, drawn.
+    """Draws masks within `kept` that keep as many weights of each leaf as `masks`.
 
     Pure, for `jit` and `vmap`.
     """

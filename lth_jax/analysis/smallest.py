@@ -10,11 +10,11 @@ from lth_jax.lottery.arms import reported_arm
 
 
 def smallest_matching(found: Outcomes, margin: float) -> dict[str, Outcome | None]:
-    """The sparsest outcome of each criterion that matches the dense net, if any does.
+    """Returns each criterion's sparsest outcome that matches the dense net, or None.
 
-    The study's own criterion is "ticket". To match is to be shown at most the margin
-    worse at early stop, by Holm's correction over the levels of each, as in the verdict.
-    Nothing where the ticket's is the only criterion.
+    The study's own criterion is "ticket". An outcome matches if it is shown to be at most
+    the margin worse at early stop. As in the verdict, Holm's correction covers the levels
+    of each criterion. The result is empty if the ticket's is the only criterion.
     """
     names = [arm for arm in dict.fromkeys(arm for arm, _ in found) if _is_criterion(arm)]
     if len(names) < 2:

@@ -1,8 +1,9 @@
 """Spectrum: eigenvalues of the Hessian of the loss, on the support of a mask.
 
-Lanczos' method needs products with the Hessian alone, by `matfree` (the extra
-"analysis"). The support is the params that the mask keeps, biases among them: rows and
-columns of others are left out, and so are their zeros.
+Lanczos' method needs only products with the Hessian. It is implemented by `matfree` (the
+extra "analysis"). The support consists of the params that the mask keeps, biases
+included. Rows and columns of pruned params are left out, and so are their zero
+eigenvalues.
 """
 
 import math
@@ -25,15 +26,15 @@ Product = Callable[[Params], Params]
 
 
 class Ritz(NamedTuple):
-    """What so many steps of Lanczos' method find, float32[..., steps], ascending.
+    """The Ritz values of Lanczos' method, float32[..., steps] each, in ascending order.
 
-    The vectors it has seen may be fewer, where the start has no part in others: then
-    the last values are NaN, of weight 0.
+    The method may find fewer of them, if the start has no component along others. The
+    last values are then NaN, with weight 0.
     """
 
-    values: jax.Array  # near eigenvalues, the outermost first to converge
-    weights: jax.Array  # the start's share of each, which sum up to 1
-    errors: jax.Array  # an eigenvalue lies no farther off, up to rounding
+    values: jax.Array  # close to eigenvalues; the outermost converge first
+    weights: jax.Array  # the start's share in each; they sum to 1
+    errors: jax.Array  # bounds on the distance to an eigenvalue, up to rounding
 
 
 def hessian_product(
@@ -45,11 +46,14 @@ def hessian_product(
     loss: Loss = CROSS_ENTROPY,
     chunk_size: int = 250,
 ) -> Product:
-    """The product of the Hessian of the mean loss over the examples with a direction.
+    """Returns a function that multiplies the Hessian of the mean loss by a direction.
 
-    Of the net in evaluation, with its batch statistics as they are, without weight decay.
-    Both the direction and the product are 0 where the masks prune. Pure, for `jit` and
-    `vmap`.
+    The mean is over the examples. The net is in evaluation mode, with fixed batch
+    statistics and without weight decay. Both the direction and the product are 0 where
+    the masks prune. Pure, for `jit` and `vmap`.
+
+    Raises:
+      AssertionError: if a mask does not fit the params; the message names it.
     """
     masks_lib.check(masks, params)
 
@@ -75,10 +79,10 @@ def hessian_product(
 
 
 def ritz(product: Product, start: Params, num_steps: int) -> Ritz:
-    """Lanczos' method, reorthogonalised, from a start that need not be of length 1.
+    """Runs Lanczos' method with reorthogonalisation, from a start of any norm.
 
-    It stops where the next vector is of no more than rounding: what follows were values
-    of noise. It holds so many vectors of the start's size at once. Pure, for `jit` and
+    It stops when the next vector is no larger than rounding errors. Later values would be
+    noise. It holds `num_steps` vectors of the start's size in memory. Pure, for `jit` and
     `vmap`.
     """
     from matfree import decomp
@@ -101,7 +105,7 @@ def ritz(product: Product, start: Params, num_steps: int) -> Ritz:
     small = jnp.diag(jnp.where(is_seen, diagonal, 0))
     small += jnp.diag(beside, 1) + jnp.diag(beside, -1)
     values, vectors = jnp.linalg.eigh(small)
-    # Of what was not seen, eigenvectors are of coordinates beyond.
+    # Eigenvectors of what was not seen lie in the coordinates of later steps.
     is_own = (jnp.where(is_seen[:, None], vectors, 0) ** 2).sum(0) > 0.5
     ends = jnp.where(is_seen[-1], last * jnp.abs(vectors[-1]), 0)
     found = jnp.where(is_own, values, jnp.nan)
@@ -113,11 +117,11 @@ def ritz(product: Product, start: Params, num_steps: int) -> Ritz:
 def spectral_density(
     found: Ritz, grid: Float[jax.Array, " points"], width: float
 ) -> Float[jax.Array, " points"]:
-    """How eigenvalues are spread: the mean over probes, axis 0 of `found`, smoothed.
+    """Returns the smoothed density of eigenvalues on a grid, averaged over probes.
 
-    Stochastic Lanczos quadrature: probes are random directions on the support (Ghorbani
-    et al. 2019, section 2). Its integral is 1; it is smoothed by normal distributions of
-    the width.
+    This is stochastic Lanczos quadrature (Ghorbani et al. 2019, section 2). The probes,
+    axis 0 of `found`, start from random directions on the support. Normal distributions
+    with standard deviation `width` smooth the density. Its integral is 1.
     """
     values = jnp.where(found.weights > 0, found.values, 0)
     bells = jax.scipy.stats.norm.pdf(grid, values[..., None], width)
@@ -125,7 +129,7 @@ def spectral_density(
 
 
 def probe(key: jax.Array, masks: Masks) -> Params:
-    """A random direction on the support: a normal distribution's, 0 where pruned."""
+    """Returns a random direction: standard normal on the support, 0 where pruned."""
     flat, unravel = ravel_pytree(jax.tree.map(lambda m: jnp.asarray(m, float), masks))
     direction = unravel(jax.random.normal(key, flat.shape, flat.dtype))
     return masks_lib.apply(masks, direction)

@@ -1,4 +1,4 @@
-"""Standings: criteria of pruning side by side, and which of them beat random pruning."""
+"""Standings: pruning criteria side by side, and which of them beat random pruning."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from lth_jax.analysis.intervals import ALPHA, Estimate
 from lth_jax.analysis.outcomes import Outcome, Outcomes
 from lth_jax.lottery.arms import reported_arm
 
-RANDOM = "random_uniform"  # as many weights of each layer, none for a reason
+RANDOM = "random_uniform"  # prunes each layer at random
 
 
 class Score(NamedTuple):
@@ -18,10 +18,10 @@ class Score(NamedTuple):
 
     level: int
     density: float
-    metric: Estimate  # on test data at early stop
+    metric: Estimate  # on the test split at early stop
     above_random: Estimate  # how much better, paired by replicate; NaN if not tested
     answer: str  # "yes" (shown to be better), "no" (worse), "undecided", "not tested"
-    p: float  # of equal metrics, adjusted for the number of criteria and levels
+    p: float  # of equal metrics; two-sided, adjusted for all criteria and levels
 
 
 class Standing(NamedTuple):
@@ -33,10 +33,10 @@ class Standing(NamedTuple):
 
 
 def standings(found: Outcomes) -> list[Standing]:
-    """The criteria, the best mean first; none where the ticket's is the only one.
+    """Returns the criteria, best mean first; empty if the ticket's is the only one.
 
-    In a study under way some have fewer levels than others: means are over those that
-    all of them have, since sparse levels would draw the others down.
+    In an unfinished study some criteria have fewer levels than others. Means are over the
+    levels that all of them have, since sparse levels would make the others look worse.
     """
     keys = [
         (arm, level)

@@ -1,7 +1,7 @@
 """Survivors: which inits survive pruning, and how many connections units keep.
 
-Frankle & Carbin 2019, appendix F: the inits of winning tickets, and the connections of
-their units.
+Frankle & Carbin 2019, appendix F, examine the inits of winning tickets and the
+connections of their units.
 """
 
 from typing import NamedTuple
@@ -14,30 +14,30 @@ from jaxtyping import Bool, Float
 Array = jax.Array | np.ndarray
 
 NUM_BINS = 40  # of inits
-NUM_RANKS = 21  # of units, evenly from the one with the fewest connections
+NUM_RANKS = 21  # of units, evenly spaced, from the fewest connections to the most
 
 
 class Inits(NamedTuple):
-    """Of a layer's survivors, float32[...]; NaN where none is left; a pytree."""
+    """The inits of a layer's survivors, float32[...]; NaN if none is left; a pytree."""
 
-    density: jax.Array  # [..., NUM_BINS], whose area is 1
-    size: jax.Array  # the mean |init|, over that of all the layer's weights
+    density: jax.Array  # [..., NUM_BINS], a histogram of area 1
+    size: jax.Array  # their mean |init| divided by that of all the layer's weights
     positive: jax.Array  # the share above 0
 
 
 class Connections(NamedTuple):
-    """Of a layer's units, float32[...]; a pytree."""
+    """The connections of a layer's units, float32[...]; a pytree."""
 
-    shares: jax.Array  # [..., NUM_RANKS], that a unit keeps, from the fewest to the most
-    # The deviation of units from the layer's mean, over the one by chance; NaN where
-    # there is no chance, as in a dense layer.
+    shares: jax.Array  # [..., NUM_RANKS], of connections that units keep, ascending
+    # The standard deviation of units from the layer's mean, divided by that of random
+    # masks. NaN if random masks do not vary, as in a dense layer.
     unevenness: jax.Array
 
 
 def inits(
     init: Float[Array, "*shape"], kept: Bool[Array, "*shape"], most: Float[Array, ""]
 ) -> Inits:
-    """Of the survivors, in even bins from -most to most; pure, for `jit` and `vmap`."""
+    """Returns survivors' inits, binned from -most to most; pure, for `jit` and `vmap`."""
     number = kept.sum()
     has_any = jnp.where(number > 0, number, jnp.nan)
     width = 2 * most / NUM_BINS
@@ -49,10 +49,11 @@ def inits(
 
 
 def connections(kept: Bool[Array, "each units"]) -> Connections:
-    """Of units whose connections are the columns; pure, for `jit` and `vmap`.
+    """Returns shares and unevenness of units, the columns; pure, for `jit` and `vmap`.
 
-    Shares between two units are interpolated. By chance the number that a unit
-    keeps is hypergeometric: all sets of as many of the layer's weights are as likely.
+    Shares between two units are interpolated. In a random mask, all sets of as many of
+    the layer's weights are equally likely. The number that a unit keeps is then
+    hypergeometric.
     """
     each, units = kept.shape
     share = jnp.asarray(kept).mean(0)

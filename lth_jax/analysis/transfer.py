@@ -1,4 +1,4 @@
-"""Transfer: what one study's tickets give a net of another.
+"""Transfer: nets of one study that start from the tickets of another.
 
 Arrays of several members have a leading axis R, the replicates.
 """
@@ -17,7 +17,7 @@ from lth_jax.masks import Masks, Params, Prunable
 
 _Leaves = Mapping[str, np.ndarray]  # by path, [R, ...]
 
-# What a net starts with before any mask, by kind: of its own weights and those given.
+# By kind: the weights before masks apply, from the net's own and the given ones.
 KINDS: dict[str, Callable[[Params, Params, Prunable], Params]] = {
     "masks": lambda own, given, prunable: own,
     "signs": actions.with_signs,
@@ -26,17 +26,20 @@ KINDS: dict[str, Callable[[Params, Params, Prunable], Params]] = {
 
 
 class Given(NamedTuple):
-    """A source's tickets as a target's net can have them; a pytree."""
+    """A source's tickets, fitted to a target's net; a pytree."""
 
-    masks: Masks  # all kept in layers that do not fit
-    weights: Params  # those that the source's level starts from; where not, the target's
+    masks: Masks  # all True in layers that do not fit
+    weights: Params  # where the source's level starts; else the target's own
 
 
 def start(kind: str, origin: Origin, given: Given, rules: Rules) -> Start:
-    """Where one member starts that is given something of a source.
+    """Returns the start of one member that receives a `kind` from a source.
 
-    It starts at the target's rewind step, with the target's batch statistics and moments;
-    nothing is kept that was trained after it. Pure, for `jit` and `vmap`.
+    It starts at the target's rewind step, with the target's batch statistics and moments.
+    Nothing is kept that was trained after that step. Pure, for `jit` and `vmap`.
+
+    Raises:
+      KeyError: if the kind is not in `KINDS`.
     """
     params = KINDS[kind](rewound_params(origin, rules), given.weights, rules.prunable)
     point = dataclasses.replace(origin.point, params=params)
@@ -48,17 +51,18 @@ def start(kind: str, origin: Origin, given: Given, rules: Rules) -> Start:
 def place(
     own: Params, prunable: Prunable, weights: _Leaves, masks: _Leaves
 ) -> tuple[Given, dict[str, str]]:
-    """Puts a source's leaves at their places in a target's net, layer by layer.
+    """Puts a source's leaves [R, ...] at their places in a target's net.
 
-    `own` are the target's weights. The dict says of each layer that does not fit why: it
-    is not in the source, has another shape, or is pruned there and never in the target.
+    `own` are the target's weights, with axis R. The dict maps each layer that does not
+    fit to the reason. Such a layer is not in the source, has another shape, or is pruned
+    there and never in the target.
     """
     leaves = masks_lib.named_leaves(own)
     told: dict[str, str] = {}
     for path, leaf in leaves:
         layer, why = layer_of(path), _misfit(path, leaf[0], prunable, weights, masks)
         if why and (layer not in told or prunable(path, leaf[0])):
-            told[layer] = why  # of its weights rather than of its bias
+            told[layer] = why  # the reason for its weights, rather than its bias
     placed = [
         (masks[path], weights[path].astype(leaf.dtype))
         if layer_of(path) not in told
@@ -71,16 +75,16 @@ def place(
 
 
 def layer_of(path: str) -> str:
-    """The layer that a leaf is of; itself if of none."""
+    """Returns the layer that a leaf belongs to; the path itself if there is none."""
     return path.rpartition("/")[0] or path
 
 
 def _misfit(
     path: str, leaf: Any, prunable: Prunable, weights: _Leaves, masks: _Leaves
 ) -> str | None:
-    """Why a leaf, of one member, cannot have the source's; None if it can."""
+    """Returns why a leaf of one member cannot take the source's; None if it can."""
     if path not in weights:
-        return "not there"
+        return "not in the source"
     theirs = weights[path].shape[1:]
     if theirs != leaf.shape:
         return f"{_by(theirs)}, here {_by(leaf.shape)}"
@@ -90,4 +94,4 @@ def _misfit(
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a number"
+    return "x".join(map(str, shape)) or "a scalar"

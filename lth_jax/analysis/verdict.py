@@ -23,31 +23,33 @@ from lth_jax.store.records import Run
 class Finding(NamedTuple):
     """The answer to a question about one level."""
 
-    answer: str  # "yes", "no", "undecided" (by so few replicates), or "not tested"
+    answer: str  # "yes", "no", "undecided" (too few replicates), or "not tested"
     p: float = math.nan  # two-sided, adjusted for the number of levels; NaN if none
-    # So many replicates would decide an undecided answer, if mean and spread stayed as
-    # they are (at most `intervals.MOST_TO_TELL`); None if these are unknown.
+    # How many replicates would decide an undecided answer if mean and spread stayed the
+    # same (at most `intervals.MOST_TO_TELL`); None if that is unknown.
     replicates: int | None = None
 
 
 class LevelVerdict(NamedTuple):
-    """What is known of the ticket at one level after the first.
+    """What is known about the ticket at one level after the first.
 
-    A winning ticket (Frankle & Carbin 2019, section 1) was rewound, matches dense, beats
-    a fresh init, and learns no more slowly.
+    A winning ticket (Frankle & Carbin 2019, section 1) is rewound and matches dense. It
+    beats random reinitialisation under its mask, and learns no more slowly than dense.
     """
 
     level: int
     density: float
     weights_left: int
-    matches_dense: Finding  # is it at early stop at most the margin worse?
-    beats_reinit: Finding  # and better than a fresh init of its mask? "no" by the margin
-    as_fast_as_dense: Finding  # is its early stop at most the steps' margin later?
+    matches_dense: Finding  # at early stop, is it at most the margin worse?
+    # Is it better than random reinitialisation under its mask? The answer is "no" if the
+    # gain is shown to be below the margin.
+    beats_reinit: Finding
+    as_fast_as_dense: Finding  # is its early stop at most `steps_margin` later?
     winning: Finding
 
 
 class Choice(NamedTuple):
-    """The level best in some way; its interval is widened for the choice (Bonferroni)."""
+    """The best of several levels, its interval widened for the choice (Bonferroni)."""
 
     level: int
     density: float
@@ -65,29 +67,29 @@ class Place(NamedTuple):
 class Answers(NamedTuple):
     """The study in five answers; None where the data do not show one."""
 
-    sparsest_matching: Place | None  # the least density at which it matches dense
+    sparsest_matching: Place | None  # the smallest density at which it matches dense
     best: Choice | None  # the largest gain over dense at early stop; ticket minus dense
-    # The earliest early stop, by the ratio of means to dense; None in a short budget.
+    # The largest speedup over dense, a ratio of means; None if the budget is short.
     fastest: Choice | None
-    below_dense_from: dict[str, Place | None]  # by arm, first worse than dense
-    winning: list[Place]  # where it is a winning ticket
+    below_dense_from: dict[str, Place | None]  # by arm, the first level below dense
+    winning: list[Place]  # the levels with a winning ticket
 
 
 class Verdict(NamedTuple):
-    """All that a study says."""
+    """All findings of a study."""
 
-    metric: Metric  # what it is judged by
-    metric_margin: float  # how much worse than dense still matches it
-    steps_margin: float  # what share more steps than dense's are no more slowly
-    is_rewound: bool  # else weights are kept from level to level, and none is a ticket
-    is_budget_short: bool  # it cuts short most early stops, or the dense nets'
+    metric: Metric  # the metric that judges it
+    metric_margin: float  # how much worse than dense still counts as a match
+    steps_margin: float  # the share of extra steps that still counts as no slower
+    is_rewound: bool  # if not, levels continue from trained weights; none is a ticket
+    is_budget_short: bool  # it cuts short most early stops, or those of the dense nets
     num_replicates: int  # of every arm and level
     summaries: list[Summary]  # by level and arm
     comparisons: list[Comparison]  # by arm, reference and level
     levels: list[LevelVerdict]  # of the ticket, from level 1
     answers: Answers
-    claims: list[ClaimCheck]  # the config's
-    standings: list[Standing]  # the best first, where the study compares criteria
+    claims: list[ClaimCheck]  # those of the config
+    standings: list[Standing]  # best first; empty unless the study compares criteria
 
 
 def judge(
@@ -97,11 +99,12 @@ def judge(
     is_rewound: bool = True,
     correct: Mapping[tuple[str, int], Correct] | None = None,
 ) -> Verdict:
-    """The verdict on a study, or on so much of it as has run.
+    """Returns the verdict on a study, or on the part of it that has run.
 
-    Runs are as `records.read` gives them: of every arm and level the same replicates.
-    What is `correct`, as `correct.read` gives it, decides nothing: all that is judged
-    holds for the test set, and it says how far estimates would vary with that.
+    `runs` are those that `records.read` returns, with the same replicates for every arm
+    and level. `correct` is what `correct.read` returns. It changes no answer, since all
+    answers are for this test set. It shows how far estimates would vary with other test
+    examples.
     """
     found, metric = outcomes(runs, correct), metric_of(runs)
     margin = getattr(settings, f"{metric.name}_margin")
@@ -125,7 +128,7 @@ def judge(
 
 
 def _is_budget_short(found: Outcomes) -> bool:
-    """Whether the budget cuts short most early stops, or those of the dense nets."""
+    """Returns whether the budget cuts short most early stops, or the dense nets'."""
     arms = [x for x in found.values() if not reported_arm(x.arm).is_criterion]
     late = sum(x.num_still_improving for x in arms)
     stops = sum(len(x.early_stop_step) for x in arms)
@@ -133,9 +136,9 @@ def _is_budget_short(found: Outcomes) -> bool:
 
 
 def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
-    """A verdict as plain dicts and lists; NaN and infinity are None.
+    """Returns a verdict as plain dicts and lists; NaN and infinity become None.
 
-    Keys name its metric, such as "early_stop_loss" for `early_stop_metric`.
+    The keys name its metric, such as "early_stop_loss" for `early_stop_metric`.
     """
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -173,7 +176,7 @@ def _levels(
 
 
 def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
-    """At each level: is the mean above `null`? Holm's correction over the levels."""
+    """Tests at each level if the mean is above `null`, with Holm's correction."""
     adjusted = intervals.adjusted_p_values(values.values(), null)
     findings = {}
     for (level, v), p in zip(values.items(), adjusted, strict=True):
@@ -186,13 +189,13 @@ def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
 
 
 def _ask_beats(gains: Mapping[int, np.ndarray], margin: float) -> dict[int, Finding]:
-    """Above a fresh init; "no" where it is shown not to be so by the margin."""
+    """Tests if the gain over reinit is above 0; "no" if shown to be below the margin."""
     above, by_margin = _ask(gains, 0.0), _ask(gains, margin)
     for level, finding in above.items():
         other = by_margin[level]
         if finding.answer == "undecided" and other.answer == "no":
             above[level] = other
-        elif finding.replicates and other.replicates:  # either would do
+        elif finding.replicates and other.replicates:  # either answer suffices
             fewest = min(finding.replicates, other.replicates)
             above[level] = finding._replace(replicates=fewest)
     return above
@@ -217,7 +220,7 @@ def _answers(
     found: Outcomes, comparisons: Sequence[Comparison], levels: Sequence[LevelVerdict]
 ) -> Answers:
     tickets, sign = pairs(found, "ticket", "dense"), found[DENSE].metric.sign
-    confidence = 1 - ALPHA / max(1, len(tickets))  # Bonferroni's
+    confidence = 1 - ALPHA / max(1, len(tickets))  # Bonferroni
     best = max(tickets, key=lambda pair: pair.gain.mean(), default=None)
     fastest = max(tickets, key=lambda pair: pair.speedup().value, default=None)
     against_dense = [c for c in comparisons if c.reference == "dense"]

@@ -1,4 +1,4 @@
-"""Words: a verdict in sentences, each of which the records support."""
+"""Words: a verdict in sentences that the records support."""
 
 import collections
 import itertools
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 def sentences(verdict: Verdict) -> list[str]:
-    """The verdict for a reader in a hurry, the most important first."""
+    """Returns the verdict as sentences, the most important first."""
     if not verdict.levels:
         return ["Only the dense net has been trained so far: there is no ticket yet."]
     told = [_winning, _matching, _best, _fastest, _criteria, _below, _still_improving]
@@ -25,47 +25,47 @@ def sentences(verdict: Verdict) -> list[str]:
 
 
 def percent(density: float) -> str:
-    """A density for a reader."""
+    """Returns a density as a percentage of the weights, such as "51.2%"."""
     return f"{100 * density:.3g}%"
 
 
 def steps(estimate: Estimate) -> str:
-    """A number of steps, with its interval."""
+    """Returns a number of steps as text, with its interval."""
     return with_interval(estimate, ",.0f", ",.0f")
 
 
 def times(estimate: Estimate) -> str:
-    """A ratio, with its interval."""
+    """Returns a ratio as text, with its interval."""
     return with_ends(estimate, "{:.2f}".format)
 
 
 def margin(verdict: Verdict) -> str:
-    """How much worse than the dense net still matches it."""
+    """Returns as text how much worse than the dense net still counts as a match."""
     metric = verdict.metric
     return f"{metric.scale * verdict.metric_margin:g}{metric.points}"
 
 
 def value(number: float, show: Callable[[Estimate], str]) -> str:
-    """A number as one of these functions shows an estimate without interval."""
+    """Returns a number as `show` formats an estimate without an interval."""
     return show(Estimate(number, math.nan, math.nan))
 
 
 def band(verdict: Verdict, more: str = "") -> str:
-    """What a figure's line is, with its band; one replicate has none."""
+    """Describes a figure's line and its band; one replicate has no band."""
     if verdict.num_replicates == 1:
         return "the one replicate"
     return f"the mean over the replicates, with a 95% band{more}"
 
 
 def span(items: Sequence[_T], show: Callable[[_T], str] = str) -> str:
-    """The first and the last of some, such as "3 to 5"; one alone if the same."""
+    """Returns the first and the last item, such as "3 to 5"; one if they are equal."""
     return " to ".join(show(item) for item in dict.fromkeys((items[0], items[-1])))
 
 
 def _winning(verdict: Verdict) -> str:
     if not verdict.is_rewound:
         return (
-            "No net here is a lottery ticket: each level goes on from trained weights,"
+            "No net here is a lottery ticket: each level continues from trained weights,"
             " and its steps are counted from there."
         )
     yes, undecided, untested = (
@@ -74,14 +74,14 @@ def _winning(verdict: Verdict) -> str:
     )
     if untested and all(x.beats_reinit.answer == "not tested" for x in verdict.levels):
         return (
-            "Whether there is a winning ticket was not tested: that takes the arm"
+            "Whether there is a winning ticket was not tested: this needs the arm"
             " 'reinit'."
         )
     n = verdict.num_replicates
     replicates = "one replicate" if n == 1 else f"{n} replicates"
     found = f"no winning ticket is shown by {replicates}."
     if yes:
-        # In a short budget how fast they learn cannot be told.
+        # A short budget cannot show how fast they learn.
         learn = " and" if verdict.is_budget_short else ", learn no more slowly, and"
         found = (
             f"there are winning tickets, at {_densities(yes)} of the weights: they match"
@@ -91,13 +91,13 @@ def _winning(verdict: Verdict) -> str:
     found = found[0].upper() + found[1:]
     if undecided:
         found += f" {_left_open(undecided, verdict)}"
-    if untested:  # beside the ticket at every level, but it may be behind
+    if untested:  # reinit may have run fewer levels than the ticket
         found += f" At {_which(untested, verdict)} the arm 'reinit' is still to run."
     return found
 
 
 def to_tell(replicates: int) -> str:
-    """How many replicates would tell."""
+    """Returns as text how many replicates would decide a question."""
     more = replicates >= MOST_TO_TELL
     return f"more than {MOST_TO_TELL:,}" if more else f"about {replicates:,}"
 
@@ -118,7 +118,7 @@ def _left_open(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
 
 
 def _densities(levels: Sequence[LevelVerdict]) -> str:
-    """Densities of levels, runs of them as ranges."""
+    """Returns the densities of levels, with successive levels as ranges."""
     runs = itertools.groupby(enumerate(levels), lambda pair: pair[1].level - pair[0])
     return ", ".join(
         span([level for _, level in run], lambda level: percent(level.density))
@@ -172,7 +172,7 @@ def _fastest(verdict: Verdict) -> str:
 
 
 def _chosen(estimate: Estimate, verdict: Verdict) -> str:
-    """What a reader must know of an interval of the best among several."""
+    """Returns the note on an interval for the best of several levels."""
     num_levels = len(verdict.levels)
     if not estimate.has_interval or num_levels == 1:
         return ""
@@ -180,7 +180,7 @@ def _chosen(estimate: Estimate, verdict: Verdict) -> str:
 
 
 def _criteria(verdict: Verdict) -> str:
-    """Which criteria beat random pruning at the sparsest level that all have."""
+    """Says which criteria beat random pruning at the sparsest level that all have."""
     metric, standings = verdict.metric, verdict.standings
     if not standings:
         return ""
@@ -212,7 +212,7 @@ def _below(verdict: Verdict) -> str:
 
 
 def _still_improving(verdict: Verdict) -> str:
-    """Early stops that the budget cut short."""
+    """Lists the early stops that the budget cuts short."""
     late = [s for s in verdict.summaries if 2 * s.num_still_improving > s.num_replicates]
     most: dict[str, float] = {}
     for s in late:

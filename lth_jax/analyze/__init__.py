@@ -1,4 +1,4 @@
-"""Analyze: what a study's tickets say beyond its records, one analysis a file."""
+"""Analyze: what a study's tickets show beyond its records, one analysis per file."""
 
 from lth_jax.analyze import (
     connectivity,

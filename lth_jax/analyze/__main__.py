@@ -1,8 +1,8 @@
-"""Adds an analysis of a study to its page, and the numbers to its folder.
+"""Adds an analysis of a study to its page, and writes the numbers to its folder.
 
   python -m lth_jax.analyze overlap --workdir=runs/mnist1d --levels=1,3
 
-The study may still be running: the analysis is then of what is finished.
+The study may still be running. The analysis then covers what is finished.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from lth_jax.terminal import make_streams_last
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Tells what is wrong in one line."""
+        """Prints what is wrong in one line, and exits."""
         sys.exit(fail(message))
 
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
-    """Makes the analysis that the flags ask for; returns the exit code."""
+    """Runs the analysis that the flags ask for, and returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     if not argv:
         return fail(f"NAME: missing; must be one of {', '.join(ANALYSES)}")
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         own.add_argument("--workdir", required=True, type=pathlib.Path, help="of a study")
         own.add_argument(
             "--raw_dir",
-            help="where the raw files lie now; by default, where they lay then",
+            help="where the raw data are now; by default where the study read them",
         )
         analysis.add_flags(own)
     return parser

@@ -1,4 +1,4 @@
-"""Analysis: what the command needs to know of one, and what all of them ask for."""
+"""Analysis: what the command knows of each analysis, and the study that all read."""
 
 import argparse
 import dataclasses
@@ -24,21 +24,22 @@ from lth_jax.store.workdir import Workdir, read_config
 
 
 class Analysis(NamedTuple):
-    """One of the analyses of the command."""
+    """An analysis that the command offers."""
 
-    help: str  # what it asks
+    help: str  # the question that it answers
     add_flags: Callable[[argparse.ArgumentParser], None]
-    run: Callable[["Subject", argparse.Namespace], tuple[Found, str]]  # what to print
+    # Returns what it found, and a text to print.
+    run: Callable[["Subject", argparse.Namespace], tuple[Found, str]]
 
 
 class Subject:
-    """The study that is analysed, read from its workdir; it may still run.
+    """The study that is analysed, read from its workdir; it may still be running.
 
-    Its data are read when first needed, from `raw_dir` if they moved. An interruption may
-    ask what trains to stop.
+    Its data are read when they are first needed, from `raw_dir` if they have moved. An
+    interruption may ask training to stop.
 
     Raises:
-      WorkdirError: if there is no study.
+      WorkdirError: if the workdir holds no study.
     """
 
     def __init__(
@@ -56,10 +57,13 @@ class Subject:
         self.config: StudyConfig = config
 
     def levels(self, asked: Sequence[int] | None, first: int = 0) -> list[int]:
-        """The levels asked for, of those that are finished; None: all of these.
+        """Returns the levels asked for, or all finished levels if `asked` is None.
+
+        Levels are those from `first` on.
 
         Raises:
-          UserError: naming a level that there is not, or that is not finished.
+          UserError: if a level does not exist or is not finished; the message names it.
+            Also if no level is finished.
         """
         there_are = range(first, self.config.num_levels)
         for level in asked or ():
@@ -71,26 +75,26 @@ class Subject:
                 raise UserError(f"levels: {level} is not finished in {self.workdir.root}")
         if not done:
             raise UserError(
-                f"levels: none from {first} on is finished in {self.workdir.root}"
+                f"levels: no level from {first} on is finished in {self.workdir.root}"
             )
         return done if asked is None else sorted(set(asked))
 
     def check_arm(self, field: str, name: str) -> None:
-        """Checks that a flag names an arm with masks that stay, other than the ticket.
+        """Checks that a flag names an arm with fixed masks, other than the ticket.
 
-        A criterion prunes from the dense net, as in the config, or not at all.
+        A criterion is allowed only if the config has `prune.densities`.
 
         Raises:
-          UserError: saying what is allowed.
+          UserError: if the arm is not allowed; the message says what is.
         """
         try:
             arm = find_arm(name)
         except UnknownName as error:
             raise UserError(f"{field}: {error}") from None
         stays = arm.dynamics is None and name != "ticket"
-        require(field, name, stays, "an arm with masks that stay, other than the ticket")
+        require(field, name, stays, "an arm with fixed masks, other than the ticket")
         may_prune = not arm.is_criterion or bool(self.config.prune.densities)
-        require(field, name, may_prune, "no criterion where prune.densities is empty")
+        require(field, name, may_prune, "no criterion if prune.densities is empty")
 
     @functools.cached_property
     def study(self) -> Study:
@@ -101,19 +105,19 @@ class Subject:
 
     @functools.cached_property
     def tickets(self) -> Tickets:
-        """What it found."""
+        """The tickets that the study found."""
         return Tickets(self.study, self.workdir)
 
     @functools.cached_property
     def solutions(self) -> Solutions:
-        """What training came to."""
+        """The nets at the end of training."""
         return Solutions(self.tickets, self._interruption)
 
     def trained_again(self, jobs: Sequence[Job]) -> list[Solution]:
-        """What jobs came to; those that are not kept train.
+        """Returns the nets that jobs trained; jobs whose nets were not kept train again.
 
         Raises:
-          UserError: if nets that they start from are gone or damaged.
+          UserError: if the nets that they start from are missing or damaged.
         """
         try:
             return self.solutions.of(jobs)
@@ -121,14 +125,18 @@ class Subject:
             raise self._lost(missing.job.level) from None
 
     def job(self, arm: str, level: int) -> Job:
-        """The job of an arm, whether the study has it or not, at a level."""
+        """Returns the job of an arm at a level; the study need not have the arm.
+
+        Raises:
+          ValueError: if the study does not have the level.
+        """
         for job in loop.find_tickets(self.study):
             if job.is_ticket and job.level == level:
                 return dataclasses.replace(job, arm=arm)
         raise ValueError(f"level {level}; the study has {self.config.num_levels}")
 
     def pruned_from(self, job: Job) -> Solution | None:
-        """The tickets that were pruned from a job's; None if none were, or not yet.
+        """Returns the tickets pruned from a job's nets; None if none were, or not yet.
 
         Raises:
           UserError: as `trained_again`.
@@ -141,10 +149,10 @@ class Subject:
         return self.trained_again([self.job("ticket", level)])[0]
 
     def start(self, job: Job) -> Start:
-        """Where a job's members started, axis R.
+        """Returns where a job's members started, axis R.
 
         Raises:
-          UserError: if nets that this needs are gone or damaged.
+          UserError: if the nets that this needs are missing or damaged.
         """
         try:
             return loop.start(job, self.tickets.find(job))[0]
@@ -156,9 +164,9 @@ class Subject:
         """The original inits, and the dense nets at the rewind step, axis R.
 
         Raises:
-          UserError: if these are gone or damaged.
+          UserError: if these are missing or damaged.
         """
-        # A copy of the dense nets goes on from there.
+        # A copy of the dense nets starts there.
         copy = dataclasses.replace(self.job("ticket", 0), copy=1)
         try:
             return self.tickets.find(copy)
@@ -167,13 +175,13 @@ class Subject:
 
     def _lost(self, level: int) -> UserError:
         return UserError(
-            f"levels: {level} cannot be read, or what it started from; delete"
-            f" {self.workdir.level(level)}, and the study's command makes it again"
+            f"levels: {level} or what it started from cannot be read; delete"
+            f" {self.workdir.level(level)}, and run the study's command again"
         )
 
 
 def _numbers(text: str) -> list[int]:
-    """The value of a flag such as "0,3,5"."""
+    """Returns the numbers of a flag such as "0,3,5"."""
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
@@ -182,6 +190,6 @@ def _numbers(text: str) -> list[int]:
 
 
 def add_levels(parser: argparse.ArgumentParser, default: str = "all") -> None:
-    """The flag of the levels."""
+    """Adds the flag `--levels`."""
     told = f"such as 0,3,5; 0 is the dense net; by default {default} that are finished"
     parser.add_argument("--levels", type=_numbers, help=told)

@@ -25,7 +25,7 @@ from lth_jax.store.analyses import Found
 from lth_jax.store.files import DamagedFile
 
 _BETWEEN = ("copies", "levels")
-_MOST_LEVELS = 4  # that train again by default
+_MOST_LEVELS = 4  # levels that train again by default
 _BOUNDS: dict[str, Bounds] = {"error": (0.0, 1.0), "loss": (0.0, np.inf)}
 _Values = Mapping[str, np.ndarray]  # by measure, float[R, pairs, points]
 
@@ -33,10 +33,10 @@ _Values = Mapping[str, np.ndarray]  # by measure, float[R, pairs, points]
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_levels(parser, f"{_MOST_LEVELS} of those")
     add = parser.add_argument
-    told = "copies of each net, or levels: each ticket and that of the level before"
+    told = "copies of each net, or levels: each ticket and the one a level before"
     add("--between", default="copies", help=told)
-    add("--copies", type=int, default=2, help="of each net; the study's own is one")
-    add("--points", type=int, default=30, help="on the line, both ends too")
+    add("--copies", type=int, default=2, help="copies of each net, the study's included")
+    add("--points", type=int, default=30, help="points on the line, both ends included")
     add("--split", default="test", help="test, validation or train")
 
 
@@ -75,7 +75,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
             rows.append(row)
     settings = {name: getattr(asked, name) for name in ("copies", "points", "split")}
     settings["rewind_step"] = step = subject.study.rewind_step
-    pair = "each ticket\nand that of the level before"
+    pair = "each ticket\nand the one a level before"
     if not are_levels:
         pair = f"{asked.copies} copies\ntrained from step {step}"
     told = f"\n\nBarriers on the {asked.split} split, of error in points, between {pair}."
@@ -89,19 +89,19 @@ def _copies(subject: Subject, level: int, number: int) -> list[Job]:
 
 
 def _successive(subject: Subject, level: int, _: int) -> list[Job]:
-    """The tickets of the level before, and its own."""
+    """Returns the jobs of the ticket a level before and of the level's own."""
     return [subject.job("ticket", at) for at in (level - 1, level)]
 
 
 def _matches(subject: Subject) -> dict[int, str]:
-    """Whether the ticket matches the dense net, as the verdict has it, by level."""
+    """Returns the verdict's answers, by level, on whether the ticket matches dense."""
     runs = records.read(subject.workdir.records)
     judged = judge(runs, subject.config.verdict).levels
     return {x.level: x.matches_dense.answer for x in judged}
 
 
 def _others(subject: Subject) -> Found:
-    """What was found before, between others."""
+    """Returns what an earlier run found, between copies or between levels."""
     try:
         found = analyses.read(subject.workdir.analysis("connectivity"))
     except (FileNotFoundError, DamagedFile):
@@ -114,7 +114,7 @@ def _others(subject: Subject) -> Found:
 
 
 def _told(measures: Mapping[str, Any], name: str) -> str:
-    """A barrier, if it was measured, with its interval."""
+    """Returns a barrier as text, with its interval; empty if it was not measured."""
     if name not in measures:
         return ""
     form, scale = (".2f", 100) if name == "error" else (".3g", 1)
@@ -124,7 +124,7 @@ def _told(measures: Mapping[str, Any], name: str) -> str:
 def _lines(
     solutions: Solutions, copies: Mapping[Job, Solution], asked: argparse.Namespace
 ) -> dict[str, _Values]:
-    """What was measured on the lines between copies, by how statistics were had."""
+    """Measures the lines between copies, for each source of batch statistics."""
     (job, first), *_ = copies.items()
     has_statistics = bool(jax.tree.leaves(first.batch_stats))
     kinds = ["anew", "interpolated"] if has_statistics else ["none"]
@@ -161,7 +161,7 @@ def _stacked(values: list[_Values]) -> _Values:
 
 
 def _shown(values: _Values, barrier: Callable[..., jax.Array]) -> dict[str, Any]:
-    """By measure the barrier, and the line, means over the replicates."""
+    """Returns the barrier and the line by measure, averaged over the replicates."""
     shown = {}
     for name, found in values.items():  # float[R, pairs, points]
         each = np.asarray(barrier(found)).mean(1)

@@ -27,7 +27,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until",
         default="end",
-        help="how long a net trains where it is used: to its end, or its early_stop",
+        help="how long a net trains when it is used: to the end, or to its early_stop",
     )
 
 
@@ -37,7 +37,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     done = [n for n in subject.levels(None) if ("ticket", n) in known]
     levels = [
         level for at, level in enumerate(done) if level == at
-    ]  # each needs all before
+    ]  # each needs all before it
     if not levels:
         raise UserError(f"level 0 is not finished in {subject.workdir.root}")
     reached = [known["ticket", level] for level in levels]
@@ -61,7 +61,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         for kind, shown in own.items():
             row = [str(outcome.level), percent(outcome.density), kind]
             cells = [_text(shown[x]) for x in ("find", "use", "pays_after")]
-            if outcome.level == 0:  # of which nothing is to be found
+            if outcome.level == 0:  # the dense net needs no search
                 cells[0] = cells[-1] = ""
             rows.append([*row, *cells, outcome.metric.text(metric)])
     criteria = smallest.by_criterion(subject, known, products, asked.until)
@@ -72,9 +72,9 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         "dense_flops": (flops := float(by_kind["dense"].use[:, 0].mean())),
     }
     told = (
-        f"\n\nIn trainings of the dense net, {flops:.3g} FLOPs each: of all weights"
-        " (dense), or of\nthose that are left (sparse). Finding pays after so many uses;"
-        " never, where some\nreplicate saves nothing."
+        f"\n\nThe unit is one training of the dense net, {flops:.3g} FLOPs. Dense counts"
+        " all weights,\nsparse only those that are left. The search pays after so many"
+        " uses; never, if some\nreplicate saves nothing."
     )
     table = "\n".join(aligned(rows)) + told + smallest.told(criteria)
     return settings | {"levels": found}, table
@@ -83,7 +83,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
 def _multiply_adds(
     subject: Subject, products: Products, levels: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of an example's forward pass, float[R, levels]: of all weights; of those left."""
+    """Returns multiply-adds float64[R, levels] of all weights, and of those left."""
     masks = (tickets.load_masks(subject.workdir.ticket(level))[0] for level in levels)
     found = np.stack([kept(products, own) for own in masks], 1)
     return np.full(found.shape, float(sum(products.values()))), found
@@ -103,7 +103,7 @@ def _steps(
 
 
 def _shown(spent: Spending, at: int) -> dict[str, Estimate]:
-    """Of a level, in trainings of the dense net; means over the replicates."""
+    """Returns a level's costs, in trainings of the dense net, over the replicates."""
     find, use, _, pays_after = (np.asarray(x, float) for x in spent)
     dense = use[:, 0]
 
@@ -112,7 +112,7 @@ def _shown(spent: Spending, at: int) -> dict[str, Estimate]:
 
     own = {"find": find[:, at] / dense, "use": use[:, at] / dense}
     shown = {name: mean(values) for name, values in own.items()}
-    pays = pays_after[:, at]  # NaN where any never does
+    pays = pays_after[:, at]  # NaN if it never does
     return shown | {"pays_after": intervals.NONE if np.isnan(pays).any() else mean(pays)}
 
 
@@ -121,5 +121,5 @@ def _text(estimate: Estimate) -> str:
 
 
 ANALYSIS = Analysis(
-    "what training spends to find tickets, and saves by using them", _add_flags, _run
+    "what training costs to find tickets, and what they save", _add_flags, _run
 )

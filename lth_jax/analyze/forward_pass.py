@@ -1,4 +1,4 @@
-"""Forward pass: its multiply-adds, of all weights and of those that masks keep."""
+"""Forward pass: its multiply-adds, for all weights and for those that masks keep."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ import numpy as np
 from lth_jax.analyze.analysis import Subject
 from lth_jax.shrinking.products import multiply_adds
 
-Products = Mapping[str, int]  # multiply-adds of an example, by the path of the weights
+Products = Mapping[str, int]  # multiply-adds of one example, by the path of the weights
 
 
 def products_of(subject: Subject) -> Products:
-    """Those of the study's dense net."""
+    """Returns the multiply-adds of the study's dense net."""
     study, test = subject.study, subject.study.splits.test.inputs
     params, stats = jax.eval_shape(study.network.init, jax.random.key(0))
     batch = jax.ShapeDtypeStruct((1, *test.shape[1:]), test.dtype)
@@ -25,7 +25,7 @@ def products_of(subject: Subject) -> Products:
 
 
 def kept(products: Products, masks: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Those of weights that masks bool[R, ...] by path keep, float64[R]."""
+    """Returns multiply-adds float64[R] of the weights that masks bool[R, ...] keep."""
     shares = {path: mask.reshape(len(mask), -1).mean(1) for path, mask in masks.items()}
     found: np.ndarray = np.sum([n * shares[path] for path, n in products.items()], 0)
     return found

@@ -1,4 +1,4 @@
-"""Movement: how training moves what survives, what is pruned next, and a fresh init."""
+"""Movement: how training moves weights that survive or are pruned, and another arm's."""
 
 import argparse
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         default="reinit",
-        help="an arm to set beside the ticket, which trains again; empty: none",
+        help="an arm to train again and compare with the ticket; empty: none",
     )
 
 
@@ -66,15 +66,15 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
             row = [str(level), percent(densities[level]), what]
             rows.append([*row, *_told(own[NET])])
     told = (
-        "\n\nMeans of a weight from the start to the end of a level: |end - start|,"
-        "\n|end| - |start|, and the share that changes its sign."
+        "\n\nMeans over weights, from the start to the end of a level: |end - start|,"
+        "\n|end| - |start|, and the share that change their sign."
     )
     settings = {"against": asked.against, "inits": of_all(init)}
     return settings | {"levels": found}, "\n".join(aligned(rows)) + told
 
 
 def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Movement]]:
-    """Of a job's weights, by what is said of them; the ticket's by what comes of them."""
+    """Returns how a job's weights move: all, and those that survive or are pruned."""
     start = _layers(subject, subject.start(job).state.params)
     ended, kept = _layers(subject, end.params), _layers(subject, end.masks)
     found = {job.arm: movements(start, ended, kept)}
@@ -90,7 +90,7 @@ def _moved(subject: Subject, job: Job, end: Solution) -> dict[str, dict[str, Mov
 
 
 def _layers(subject: Subject, tree: Any) -> Mapping[str, np.ndarray]:
-    """The prunable leaves of all replicates by path, on the host."""
+    """Returns the prunable leaves [R, ...] of all replicates by path, on the host."""
     prunable = subject.study.prunable
     return {
         path: np.asarray(leaf)
@@ -108,5 +108,5 @@ def _told(own: Movement) -> list[str]:
 
 
 ANALYSIS = Analysis(
-    "how far and which way weights move that survive, and that do not", _add_flags, _run
+    "how far, and which way, surviving and pruned weights move", _add_flags, _run
 )

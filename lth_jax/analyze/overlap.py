@@ -26,8 +26,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arms",
         type=lambda text: text.split(",") if text else [],
-        help="whose masks are compared with the ticket's, such as snip,random; by default"
-        " the study's own whose masks stay as they are; empty: none",
+        help="arms to compare with the ticket, such as snip,random; by default the"
+        " study's own with fixed masks; empty: none",
     )
 
 
@@ -58,14 +58,14 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
             row[-1] = f"{100 * alike[NET].chance:.1f}"
         rows.append([*row, *map(_text, by_arm.values())])
     told = (
-        "\n\nIntersection over union of masks, in %, of the whole net: tickets of two"
-        "\nreplicates, what chance gives these, and each arm with its ticket."
+        "\n\nIntersection over union of masks of the whole net, in %: of tickets of two"
+        "\nreplicates, of random masks, and of each arm with its ticket."
     )
     return {"levels": found}, "\n".join(aligned(rows)) + told
 
 
 def _arms(subject: Subject, asked: list[str] | None) -> list[str]:
-    """The arms to compare; by default those of the study whose masks stay."""
+    """Returns the arms to compare, by default the study's with fixed masks."""
     for arm in asked or ():
         subject.check_arm("arms", arm)
     if asked is not None:
@@ -80,7 +80,7 @@ def _masks(subject: Subject, level: int) -> _Masks:
 
 
 def _started(subject: Subject, arm: str, level: int) -> _Masks:
-    """The masks that an arm trained under."""
+    """Returns the masks under which an arm trained."""
     masks = jax.device_get(subject.start(subject.job(arm, level)).masks)
     return _prunable(subject, dict(masks_lib.named_leaves(masks)))
 

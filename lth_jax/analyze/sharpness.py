@@ -1,4 +1,4 @@
-"""Sharpness: how curved the loss is along what the next level prunes."""
+"""Sharpness: how curved the loss is in the direction that the next level prunes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from lth_jax.training.evaluation import make_evaluate
 from lth_jax.training.losses import Examples
 from lth_jax.training.state import TrainState
 
-Directions = Mapping[str, Mapping[str, Estimate]]  # by what is pruned and measure
+Directions = Mapping[str, Mapping[str, Estimate]]  # by what is pruned, and by measure
 
 _HEADS = {
     ("pruned", "curvature"): "curvature",
@@ -35,10 +35,13 @@ _HEADS = {
 def pruned_directions(
     subject: Subject, job: Job, nets: Solution, order: np.ndarray, num_draws: int
 ) -> Directions | None:
-    """Towards what is pruned of a job's nets next, and as much at random.
+    """Returns the sharpness towards the next level's masks, and towards random masks.
 
-    The loss is of training examples in this order. None if nothing is pruned from the
-    nets, or not yet.
+    Random masks prune as many weights of each layer. The loss is over the training
+    examples at the indices `order`. None if nothing was pruned from the nets, or not yet.
+
+    Raises:
+      UserError: if the nets of the next level are missing or damaged.
     """
     following = subject.pruned_from(job)
     if following is None:
@@ -52,21 +55,21 @@ def pruned_directions(
 
 
 def told(by_place: Mapping[tuple[int, float], Directions]) -> str:
-    """A table of them by level and density; nothing where there are none."""
+    """Returns a table of them by level and density; empty if there are none."""
     rows = [["level", "density", *_HEADS.values()]]
     for (level, density), found in by_place.items():
         each = (found[what][measure] for what, measure in _HEADS)
         cells = [with_interval(x, ".3g", ".2g") for x in each]
         rows.append([str(level), percent(density), *cells])
     note = (
-        "\n\nTowards what the next level keeps: the curvature of the loss, and the loss"
-        "\nadded there, before training; at random: as much of each layer is pruned."
+        "\n\nThe curvature of the loss towards what the next level keeps, and the loss"
+        "\nadded there before training. At random, as many weights per layer are pruned."
     )
     return "\n\n" + "\n".join(aligned(rows)) + note if by_place else ""
 
 
 def _measure(study: Study, num_draws: int) -> Callable[..., tuple[Sharpness, Sharpness]]:
-    """Makes what is measured of one member: its own, and so many draws."""
+    """Returns a function that measures one member's next masks, and random ones."""
     evaluate = make_evaluate(study.network.apply, study.loss)
 
     def of_member(
@@ -98,7 +101,7 @@ def _measure(study: Study, num_draws: int) -> Callable[..., tuple[Sharpness, Sha
 
 
 def _means(found: Sharpness) -> dict[str, Estimate]:
-    """Over the replicates."""
+    """Returns the means over the replicates."""
     return {
         name: intervals.mean(np.asarray(values, float))
         for name, values in found._asdict().items()

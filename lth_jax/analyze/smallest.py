@@ -20,7 +20,7 @@ from lth_jax.report.grid import aligned
 
 
 class Row(NamedTuple):
-    """The smallest ticket of a criterion that matches dense; None where none does."""
+    """The smallest ticket of a criterion that matches dense; None if none does."""
 
     criterion: str
     density: float | None
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 def by_criterion(
     subject: Subject, known: Outcomes, products: Products, until: str
 ) -> list[Row]:
-    """One row for each criterion, the cheapest first; zeros are left out of costs."""
+    """Returns a row per criterion, cheapest first; costs leave out pruned weights."""
     margin = getattr(subject.config.verdict, f"{known[DENSE].metric.name}_margin")
     rows = []
     for arm, found in smallest_matching(known, margin).items():
@@ -40,7 +40,7 @@ def by_criterion(
 
 
 def told(rows: Sequence[Row]) -> str:
-    """A table of them; nothing where there are none."""
+    """Returns a table of the rows; empty if there are none."""
     if not rows:
         return ""
     shown = [["criterion", "smallest matching", "to find and use"]]
@@ -64,7 +64,7 @@ def _cost(
 
 
 def _steps_used(job: Job, outcome: Outcome, until: str) -> np.ndarray:
-    """That nets train where they are used, float64[R]."""
+    """Returns the steps that nets train when they are used, float64[R]."""
     early = np.asarray(outcome.early_stop_step, float)
     end = np.full_like(early, job.study.config.num_steps)
     found: np.ndarray = (early if until == "early_stop" else end) - job.first_step
@@ -72,10 +72,10 @@ def _steps_used(job: Job, outcome: Outcome, until: str) -> np.ndarray:
 
 
 def _steps_to_find(job: Job, dense: Outcome) -> np.ndarray:
-    """The steps of the dense net before its masks are pruned, float64[R].
+    """Returns the steps that train before masks are pruned, float64[R].
 
-    Of a criterion that learns masks those that train them; of others that look at nets
-    before training, none.
+    A criterion that learns masks takes the steps that train them. Any other criterion
+    that looks at nets before training takes none.
     """
     study, early = job.study, np.asarray(dense.early_stop_step, float)
     if job.criterion.learns:

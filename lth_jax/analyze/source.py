@@ -1,4 +1,4 @@
-"""Source: where tickets come from that are transferred to a study."""
+"""Source: the study from which tickets are transferred."""
 
 import functools
 import pathlib
@@ -20,12 +20,12 @@ from lth_jax.store.claim import MAY_DIFFER
 from lth_jax.store.workdir import Workdir, WorkdirError, differing
 
 _MOST_LAYERS = 3  # in a message
-# What says how long a study is and what it has beside its tickets, not how it trains.
+# Fields that set a study's length and its extras, not how its tickets train.
 _ASIDE = "arms", "num_levels", "num_replicates", "eval_", "checkpoint_", "member_axis"
 
 
 class _Alignment(NamedTuple):
-    """Of all replicates, axis R."""
+    """The alignment of all replicates, axis R."""
 
     places: Any  # for `rearrange`
     before: np.ndarray  # cosines
@@ -33,10 +33,10 @@ class _Alignment(NamedTuple):
 
 
 class Source:
-    """Another study, or the other replicates of the one that is analysed.
+    """Another study, or the other replicates of the study that is analysed.
 
-    Replicate r has that of its place in another study, or the next one of its own; the
-    last has the first.
+    Replicate r takes replicate r of another study, or the next replicate of its own
+    study. There the last replicate takes the first.
 
     Raises:
       UserError: if there is no such study, or it has too few replicates.
@@ -52,10 +52,10 @@ class Source:
             raise UserError(f"source: {told}") from None
         needed, has = (x.config.num_replicates for x in (subject, self._theirs))
         if has < needed:
-            told = f"{root} has {has} replicates; must have {needed}, as the study"
+            told = f"{root} has {has} replicates; must have {needed}, like the study"
             raise UserError(f"source: {told}")
         if root is None and needed < 2:
-            raise UserError("source: needed, since the study has one replicate alone")
+            raise UserError("source: needed, since the study has only one replicate")
 
     @property
     def differs(self) -> dict[str, list[object]]:
@@ -67,10 +67,10 @@ class Source:
         }
 
     def levels(self, asked: Sequence[int] | None) -> list[int]:
-        """Those asked for, or all that are finished in both.
+        """Returns the levels asked for, or all that are finished in both studies.
 
         Raises:
-          UserError: naming one that is not finished, and where.
+          UserError: if a level is not finished; the message says which, and where.
         """
         own, theirs = (x.levels(None, 1) for x in (self._subject, self._theirs))
         for level in self._subject.levels(asked, 1) if asked else ():
@@ -80,10 +80,10 @@ class Source:
         return [level for level in own if level in (asked or theirs)]
 
     def given(self, own: Params, level: int) -> tuple[Given, dict[str, str]]:
-        """What a level gives the study's nets, axis R; and the layers that do not fit.
+        """Returns a level's tickets for the study's nets, axis R, and misfitting layers.
 
         Raises:
-          UserError: if none fits, or the ticket file is gone or damaged.
+          UserError: if no layer fits, or the ticket file is missing or damaged.
         """
         prunable = self._subject.study.prunable
         path = self._theirs.workdir.ticket(level)
@@ -106,7 +106,7 @@ class Source:
         return given, misfits
 
     def aligned(self, given: Given, misfits: Container[str]) -> Given:
-        """The same after the source's units are aligned; layers that do not fit stay.
+        """Returns `given` with the source's units aligned; misfitting layers stay.
 
         Raises:
           UserError: if a net's layout is not known, or its units cannot be aligned.
@@ -133,7 +133,7 @@ class Source:
 
     @functools.cached_property
     def _alignment(self) -> _Alignment:
-        """Of the source's dense nets where training ended with the study's."""
+        """The alignment of the source's trained dense nets with the study's."""
         layout = layout_of(self._subject.study.network.module, "align")
         ours, theirs = (
             jax.device_get(x.trained_again([x.job("ticket", 0)])[0])
@@ -144,7 +144,7 @@ class Source:
             for tree in (theirs.params, theirs.masks)
         )
         placed, misfits = place(ours.params, self._subject.study.prunable, *by_path)
-        source = [  # what does not fit has no say
+        source = [  # 0 where layers do not fit: no effect
             np.zeros_like(leaf) if layer_of(path) in misfits else leaf
             for path, leaf in masks_lib.named_leaves(placed.weights)
         ]
@@ -161,14 +161,14 @@ class Source:
         return _Alignment(*jax.tree.map(lambda *x: np.stack(x), *found))
 
     def _paired(self, leaf: np.ndarray) -> np.ndarray:
-        """The source's replicates in the order of the study's."""
+        """Returns the source's replicates, in the order of the study's."""
         if not self._is_other:
             return np.roll(leaf, -1, axis=0)
         return leaf[: self._subject.config.num_replicates]
 
 
 def described(misfits: dict[str, str]) -> str:
-    """Layers that do not fit, and why; the first few of many."""
+    """Lists layers that do not fit, and why; only the first few of many."""
     told = [f"{layer} ({why})" for layer, why in misfits.items()]
     more = len(told) - _MOST_LAYERS
     return ", ".join(told[:_MOST_LAYERS]) + (f", and {more} more" if more > 0 else "")

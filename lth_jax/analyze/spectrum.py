@@ -29,16 +29,16 @@ from lth_jax.training.losses import Examples
 
 _MOST_LEVELS = 6
 _NUM_POINTS = 400  # of a density
-_WIDTH = 0.005  # of the normal distributions that smooth it, of the whole range
+_WIDTH = 0.005  # of the smoothing normal distributions, as a share of the range
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_levels(parser, f"{_MOST_LEVELS} of those")
     add = parser.add_argument
-    add("--steps", type=int, default=60, help="of Lanczos' method")
-    add("--probes", type=int, default=4, help="random directions that it starts from")
-    add("--top", type=int, default=3, help="how many of the largest eigenvalues")
-    of = "training examples that the loss is of, drawn once; of fewer, all"
+    add("--steps", type=int, default=60, help="steps of Lanczos' method")
+    add("--probes", type=int, default=4, help="random directions to start from")
+    add("--top", type=int, default=3, help="largest eigenvalues to show")
+    of = "training examples in the loss, drawn once; all if there are fewer"
     add("--examples", type=int, default=5000, help=of)
 
 
@@ -81,12 +81,12 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         rows.append([str(level), percent(density), *cells])
     names = ("steps", "probes", "examples")
     settings = {name: getattr(asked, name) for name in names}
-    # No less than what rounding does to the largest.
+    # At least the rounding error of the largest.
     bound = max(max(x["error_bound"], 1e-6 * x["top"][0]["value"]) for x in found)
     note = (
-        "\n\nEigenvalues of the Hessian of the training loss where each level ended, on"
-        f"\nthe weights that are left. The largest are off by {bound:.0e} at most;"
-        "\nmore --steps make them exacter."
+        "\n\nEigenvalues of the Hessian of the training loss at the end of each level, on"
+        f"\nthe weights that are left. The error of the largest is at most {bound:.0e};"
+        "\nmore --steps reduce it."
     )
     return settings | {"levels": found}, "\n".join(aligned(rows)) + note + told(by_place)
 
@@ -96,7 +96,7 @@ def _text(estimate: Estimate) -> str:
 
 
 def _measure(study: Study, asked: argparse.Namespace) -> Callable[..., Ritz]:
-    """Makes what Lanczos' method finds of one member, [probes, steps], on the data."""
+    """Returns a function that runs Lanczos' method for a member, [probes, steps]."""
 
     def of_member(
         params: Any, stats: Any, masks: Any, key: Any, order: Any, *splits: Examples
@@ -116,15 +116,15 @@ def _measure(study: Study, asked: argparse.Namespace) -> Callable[..., Ritz]:
 
 
 def _examples(study: Study, number: int) -> np.ndarray:
-    """Which training examples the loss is of, the same for all levels and replicates."""
+    """Returns indices of the examples in the loss, for all levels and replicates."""
     key = keys.study_key(study.config.seed, "spectrum")
     return sampling.epoch_order(key, 0, len(study.splits.train.labels))[:number]
 
 
 def _shown(seen: Ritz, num_top: int) -> dict[str, Any]:
-    """The largest eigenvalues, the least, their mean, and the density; over replicates.
+    """Returns the largest, least and mean eigenvalues and their density, over replicates.
 
-    Of several probes the first counts for single eigenvalues, to which all converge.
+    Single eigenvalues are those of the first probe, since all probes converge to them.
     """
     single, bounds = np.asarray(seen.values[:, 0]), np.asarray(seen.errors[:, 0])
     order = np.argsort(np.where(np.isnan(single), -np.inf, single))[

@@ -16,7 +16,7 @@ _POSITIVE: Bounds = (0.0, np.inf)
 
 
 def of_all(init: _Leaves) -> dict[str, dict[str, Any]]:
-    """How the inits of all weights are spread, by layer, and how far from 0."""
+    """Returns the distribution of all weights' inits by layer, and the largest |init|."""
     return {
         path: {
             "reach": (reach := _reach(leaf)),
@@ -27,9 +27,9 @@ def of_all(init: _Leaves) -> dict[str, dict[str, Any]]:
 
 
 def survivors(init: _Leaves, kept: _Leaves) -> dict[str, dict[str, Any]]:
-    """Of the original inits and a level's masks, by layer.
+    """Returns the inits and the connections of a level's survivors, by layer.
 
-    Layers whose axes nothing tells have no connections.
+    Connections are None for layers whose axes are unknown.
     """
     return {
         path: {
@@ -41,7 +41,7 @@ def survivors(init: _Leaves, kept: _Leaves) -> dict[str, dict[str, Any]]:
 
 
 def _reach(init: np.ndarray) -> float:
-    """The largest init, where the bins of its distribution end."""
+    """Returns the largest |init|, where the bins of the distribution end."""
     return float(np.abs(init).max()) or 1.0
 
 
@@ -55,7 +55,7 @@ def _inits(init: np.ndarray, kept: np.ndarray, reach: float) -> dict[str, Any]:
 
 
 def _connections(path: str, kept: np.ndarray) -> dict[str, Any] | None:
-    """Of what each unit reads, and of what reads each of the layer's inputs."""
+    """Returns the connections into each unit, and those out of each input."""
     axes = told_axes(path, kept[0])
     if axes is None:
         return None
@@ -72,7 +72,7 @@ def _connections(path: str, kept: np.ndarray) -> dict[str, Any] | None:
 
 
 def _means(values: np.ndarray) -> list[float] | None:
-    """Over the replicates; None where one has none."""
+    """Returns means over the replicates; None if any value is NaN."""
     return None if np.isnan(values).any() else [float(x) for x in values.mean(0)]
 
 

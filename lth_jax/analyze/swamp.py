@@ -1,10 +1,11 @@
 """Swamp: tickets that are pruned from the mean of copies' weights.
 
-Sparse Weight Averaging with Multiple Particles (Choi et al. 2023): copies of a ticket
-train from the same rewound weights, on the data in other orders. Their mean is what is
-pruned, and what counts at the end. So each level has masks of its own from the second on,
-which no arm of a study could have: an arm starts from the study's tickets. Choi et al.
-also average each copy along its training; here a copy is what training came to.
+This is Sparse Weight Averaging with Multiple Particles (Choi et al. 2023). Copies of a
+ticket train from the same rewound weights, with the data in different orders. Their mean
+is pruned, and is measured at the end. From the second level on, the masks therefore
+differ from those of the study. No arm could have them, since arms start from the study's
+tickets. Choi et al. also average each copy over its training. Here a copy is the net at
+the end of training.
 """
 
 import argparse
@@ -34,8 +35,8 @@ from lth_jax.training.state import TrainState
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--copies", type=int, default=4, help="of each ticket, whose mean is pruned")
-    add("--last", type=int, help="level; by default the last that is finished")
+    add("--copies", type=int, default=4, help="of each ticket; their mean is pruned")
+    add("--last", type=int, help="the last level; by default the last that is finished")
 
 
 def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
@@ -59,20 +60,21 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         cells += [metric.difference(shown[name]) for name in differences]
         rows.append([str(level), percent(density), *cells])
     told = (
-        f"\n\nTest {metric.heading} at the end of training. Mean: of the weights of"
-        f" {asked.copies} copies that differ in the\norder of their data; each level is"
-        " pruned from the mean before it. One copy: the mean of\nwhat the copies reach."
+        f"\n\nTest {metric.heading} at the end of training. Mean: a net with the mean"
+        f" weights of {asked.copies} copies\nthat differ in the order of their data; each"
+        " level is pruned from the mean before it.\nOne copy: the average result of the"
+        " copies."
     )
     settings = {"copies": asked.copies, "metric": metric.name}
     return settings | {"levels": found}, "\n".join(aligned(rows)) + told
 
 
 def _check(subject: Subject) -> None:
-    """Checks that the study prunes what training came to, and keeps nothing of it."""
+    """Checks that the study prunes nets after training, and keeps nothing trained."""
     prune, rewind = subject.config.prune, subject.config.rewind
     looks = subject.job("ticket", 1).criterion.looks == "end"
     require("prune.criterion", prune.criterion, looks, "one that looks at trained nets")
-    require("prune.at", prune.at, prune.at == "end", "'end' where copies are averaged")
+    require("prune.at", prune.at, prune.at == "end", "'end' if copies are averaged")
     allowed = "one that keeps nothing that was trained"
     require("rewind.preset", rewind.preset, not rewind.what.needs_trained, allowed)
 
@@ -80,7 +82,7 @@ def _check(subject: Subject) -> None:
 def _copies(
     subject: Subject, job: Job, number: int, past: dict[int, Solution]
 ) -> list[Job]:
-    """Those of a level: of the dense net, or of the ticket pruned from a mean before."""
+    """Returns a level's copies of the dense net, or of the ticket from the last mean."""
     if job.parent is not None:
         nets = past[job.parent.level]
         state = TrainState(_zeros(nets), nets.params, nets.batch_stats, ())
@@ -95,7 +97,7 @@ def _zeros(nets: Solution) -> jax.Array:
 
 
 def _mean(subject: Subject, job: Job, copies: Sequence[Solution]) -> Solution:
-    """The mean of copies, axis R, with batch statistics estimated anew."""
+    """Returns the mean of copies, axis R, with batch statistics estimated anew."""
     params, stats = jax.jit(connectivity.mean)(
         [(nets.params, nets.batch_stats) for nets in copies]
     )
@@ -115,14 +117,14 @@ def _mean(subject: Subject, job: Job, copies: Sequence[Solution]) -> Solution:
 def _measured(
     subject: Subject, nets: Sequence[Solution]
 ) -> tuple[Metric, list[np.ndarray]]:
-    """Of each net what it reaches on the test split, float64[R]."""
+    """Returns the metric, and each net's value on the test split, float64[R]."""
     each = [subject.solutions.metrics("test", x.params, x.batch_stats) for x in nets]
     metric = ACCURACY if ACCURACY.name in each[0] else LOSS
     return metric, [np.asarray(found[metric.name], float) for found in each]
 
 
 def _shown(measured: list[np.ndarray], metric: Metric) -> dict[str, Estimate]:
-    """Of the mean, the own ticket and the copies: means over the replicates."""
+    """Returns means over replicates for the mean, the study's ticket and the copies."""
     mean, ticket, *copies = measured
     copy = np.mean(copies, 0)
     whole = np.stack([mean, copy, ticket])
@@ -136,7 +138,7 @@ def _shown(measured: list[np.ndarray], metric: Metric) -> dict[str, Estimate]:
 
 
 ANALYSIS = Analysis(
-    "what the mean of copies' weights reaches, where masks are pruned from it (SWAMP)",
+    "how good the mean of copies' weights is, with masks pruned from it (SWAMP)",
     _add_flags,
     _run,
 )

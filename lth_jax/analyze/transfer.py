@@ -29,17 +29,17 @@ from lth_jax.store import records, tickets
 from lth_jax.store.analyses import Found
 from lth_jax.store.records import Run
 
-_MOST_LEVELS = 4  # that train by default
+_MOST_LEVELS = 4  # levels that train by default
 _CONTROL = "shuffle"  # the arm whose masks are random: its own weights, masks permuted
-_RANDOM = "random"  # what that is called here, whoever trained it
-_ALIGNED = "_aligned"  # what follows a kind whose source's units are aligned
+_RANDOM = "random"  # its name here, also for the study's own runs of it
+_ALIGNED = "_aligned"  # suffix of a kind after the source's units are aligned
 _Start = Callable[[Origin, Given], Start]  # compiled, axis R
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_levels(parser, f"{_MOST_LEVELS} of those")
     add = parser.add_argument
-    told = "the workdir of another study; by default each replicate has the next one's"
+    told = "the workdir of another study; by default replicates take the next one's"
     add("--source", type=pathlib.Path, help=told)
     kinds, told = list(transfer.KINDS), "what is transferred, by default all of"
     add(
@@ -49,13 +49,13 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help=f"{told} {','.join(kinds)}",
     )
     told = (
-        "also each kind after the source's units are aligned by the dense nets' weights"
+        "also train each kind with the source's units aligned by the dense nets' weights"
     )
     add("--align", action="store_true", help=told)
 
 
 def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
-    allowed = f"of {', '.join(transfer.KINDS)}"
+    allowed = f"one of {', '.join(transfer.KINDS)}"
     for kind in asked.kinds:
         require("kinds", kind, kind in transfer.KINDS, allowed)
     source = Source(subject, asked.source)
@@ -94,13 +94,13 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
 
 
 def _tried(asked: argparse.Namespace) -> list[str]:
-    """The kinds, each followed by the same after alignment, if that is asked for."""
+    """Returns the kinds, each followed by its aligned variant if that is asked for."""
     ends = ("", _ALIGNED) if asked.align else ("",)
     return [kind + end for kind in asked.kinds for end in ends]
 
 
 def _aligned(source: Source) -> dict[str, Any]:
-    """The cosine between the dense nets before and after units are aligned."""
+    """Returns the cosine between the dense nets before and after alignment."""
     names, bounds = ("before", "after"), (-1.0, 1.0)
     each = zip(names, source.similarity, strict=True)
     found: dict[str, Any] = as_json(
@@ -116,7 +116,7 @@ def _jobs(
     asked: argparse.Namespace,
     known: Iterable[Run],
 ) -> tuple[dict[tuple[str, int], Planted], dict[str, str]]:
-    """What is to train, by what it is and level; and the layers that do not fit."""
+    """Returns the jobs to train, by kind and level, and the layers that do not fit."""
     starts, nets = _starts(subject, asked.kinds), subject.rewound
     to_init = subject.config.rewind.what.params == "init"
     weights = jax.device_get((nets.initial if to_init else nets.point).params)
@@ -160,7 +160,7 @@ def _starts(subject: Subject, kinds: Sequence[str]) -> dict[str, _Start]:
 def _planted(
     subject: Subject, arm: str, level: int, what: str, begin: _Start, given: Given
 ) -> Planted:
-    """The job of an arm that starts from what is given instead."""
+    """Returns the job of an arm that starts from `given` instead."""
     job, nets = subject.job(arm, level), subject.rewound
     origin = Origin(
         masks=given.masks,
@@ -176,7 +176,7 @@ def _planted(
 
 
 def _are_as_many(a: Masks, b: Masks) -> bool:
-    """Whether masks bool[R, ...] by path keep as many weights of each layer."""
+    """Returns whether masks bool[R, ...] by path keep equally many weights by layer."""
     counts = [
         {path: x.reshape(len(x), -1).sum(1) for path, x in m.items()} for m in (a, b)
     ]
@@ -184,7 +184,7 @@ def _are_as_many(a: Masks, b: Masks) -> bool:
 
 
 def _shown(found: Outcomes, level: int, tried: Sequence[str]) -> dict[str, Any]:
-    """What was reached at a level, and the differences paired by replicate."""
+    """Returns the metrics at a level, and the differences paired by replicate."""
     arms = {}
     for what in ("ticket", *tried, _RANDOM):
         outcome = found[what, level]
@@ -219,24 +219,24 @@ def _rows(
 
 def _note(misfits: dict[str, str], matched: dict[str, Any] | None) -> str:
     told = (
-        "\n\nAt early stop. Masks: under the source's masks, with the own weights; signs:"
-        "\nthese with the source's signs; tickets: with the source's weights. Random: the"
-        "\nown weights under masks that keep as many of each layer."
+        "\n\nAt early stop. Masks: the study's weights under the source's masks. Signs:"
+        "\nthe same with the source's signs. Tickets: the source's weights and masks."
+        "\nRandom: the study's weights under random masks that keep as many per layer."
     )
     if matched:
         before, after = (matched[name]["value"] for name in ("before", "after"))
         told += (
-            "\nAligned: after the source's units are matched to the study's by the dense"
-            f"\nnets' weights, whose cosine this raises from {before:.2f} to {after:.2f}."
+            "\nAligned: the source's units are matched to the study's by the dense nets'"
+            f"\nweights. This raises the cosine from {before:.2f} to {after:.2f}."
         )
     if misfits:
-        told += "\nDense, with the own weights, since they do not fit:"
+        told += "\nThese do not fit, and stay dense with the study's weights:"
         told += f"\n{described(misfits)}."
     return told
 
 
 ANALYSIS = Analysis(
-    "whether masks, signs or tickets of another study train as well as the own",
+    "whether another study's masks, signs or tickets train as well as the study's",
     _add_flags,
     _run,
 )

@@ -1,4 +1,4 @@
-"""Nets whose units changed places, and nets that have nothing in common."""
+"""Alignment of nets with permuted units, and of nets with nothing in common."""
 
 import itertools
 
@@ -129,17 +129,17 @@ def test_a_layer_that_reads_the_stream_it_writes_to_makes_nothing_worse():
         np.testing.assert_array_equal(units["in"][back], np.arange(6))
 
 
-def test_what_cannot_be_aligned_is_told_by_name():
+def test_errors_name_what_cannot_be_aligned():
     shapes = {"a": (3, 3, 2, 4), "depthwise": (3, 3, 1, 4), "out": (4, 2)}
     net = {name: {"kernel": np.ones(shape)} for name, shape in shapes.items()}
     layout = chain([(name,) for name in net])
-    with pytest.raises(ValueError, match=r"layout: depthwise has 4 groups; units are"):
+    with pytest.raises(ValueError, match=r"layout: depthwise has 4 groups; grouped"):
         align(layout, net, net)
     params, _ = variables("lenet")
     layout = NETS["lenet"].layout()
     other = jax.tree.map(lambda x: x[..., :-1], params)
     with pytest.raises(ValueError, match=r"source: dense_0/bias is \(.*the target's is"):
         align(layout, params, other)
-    with pytest.raises(ValueError, match=r"tree: rate is .* and of no layer's units"):
+    with pytest.raises(ValueError, match=r"tree: rate is .* it fits no layer's units"):
         units = identity(layout, params)
         places_of(layout, params, units, {"rate": np.ones(3)})

@@ -101,13 +101,13 @@ def test_a_speedup_is_the_ratio_of_means():
     assert found.estimate == intervals.ratio_of_means(*steps)
 
 
-def test_nothing_is_claimed_of_a_level_at_which_nothing_is_left():
+def test_claims_are_not_measured_at_a_level_without_weights():
     runs = [run._replace(density=0.0) if run.level == 2 else run for run in RUNS]
     assert check(density=0.5, found=outcomes(runs)).level == 1
     assert check(density=0.25, found=outcomes(runs)).answer == "not measured"
 
 
-def test_another_arm_can_be_claimed_of():
+def test_claims_can_be_about_another_arm():
     found = check("speedup", None, 1.0, arm="reinit")
     assert (found.level, found.answer) == (1, "holds")
     assert found.estimate.value == pytest.approx(0.8, rel=0.1)

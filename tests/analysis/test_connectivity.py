@@ -53,7 +53,7 @@ def test_between_two_copies_of_one_net_there_is_no_barrier(net):
 
 
 @given(NETS, NETS)
-def test_a_quadratic_has_its_most_at_an_end(first, second):
+def test_a_quadratic_has_its_maximum_at_an_end(first, second):
     (values,) = values_on_line(quadratic, first, second)
     ends = quadratic({"a": first}), quadratic({"a": second})
     assert values[[0, -1]] == pytest.approx(ends, rel=1e-5, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Costs of levels that can be counted by hand."""
+"""Costs of levels, counted by hand."""
 
 import jax
 import numpy as np

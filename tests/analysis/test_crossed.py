@@ -1,4 +1,4 @@
-"""Intervals over replicates and test examples, against crossed data of known truth."""
+"""Intervals over replicates and test examples, on crossed data of known truth."""
 
 import math
 
@@ -171,7 +171,7 @@ def test_a_difference_has_both_and_the_verdict_is_the_same_without():
     assert not without.comparisons[0].early_stop_two_way.has_interval
 
 
-def test_of_what_is_not_known_there_is_no_second_interval():
+def test_unknown_answers_have_no_second_interval():
     runs, correct = study()
     for left in ({}, {DENSE: correct[DENSE]}):
         found = outcomes(runs, left)
@@ -183,7 +183,7 @@ def test_of_what_is_not_known_there_is_no_second_interval():
     assert not summarize(outcomes(alone, first)[DENSE]).early_stop_two_way.has_interval
 
 
-def test_the_ends_of_an_interval_are_told_alone():
+def test_the_ends_of_an_interval_are_shown_alone():
     found = intervals.Estimate(0.01, -0.0123, 0.0323)
     assert ACCURACY.ends(found, True) == "[\N{MINUS SIGN}1.23, +3.23]"
     assert ACCURACY.ends(intervals.Estimate(0.9, 0.8712, 0.92)) == "[87.12, 92.00]"

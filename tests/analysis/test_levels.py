@@ -1,4 +1,4 @@
-"""Which levels are shown, of verdicts with what matters at given places."""
+"""The levels that are shown, for verdicts whose important levels are given."""
 
 import hypothesis.strategies as st
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Studies judged by loss, against the same ones judged by accuracy."""
+"""Studies judged by loss, compared with the same studies judged by accuracy."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_differences_are_in_the_metrics_own_direction(both):
         np.testing.assert_allclose(a.p, b.p, rtol=1e-6)
 
 
-def test_criteria_stand_in_the_same_order(both):
+def test_criteria_have_the_same_order(both):
     a, b = (verdict.standings for verdict in both)
     assert [s.arm for s in a] == [s.arm for s in b]
     for x, y in zip(a, b, strict=True):

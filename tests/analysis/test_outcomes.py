@@ -35,7 +35,7 @@ def test_a_net_stops_no_earlier_than_it_is_sparse_and_only_if_it_is():
     run.curves["mask", "weights_left"] = Curve(np.array([201]), np.array([50]))
     assert early_stop(run) == (400, 0.6)
     run.curves["mask", "weights_left"] = Curve(np.array([401]), np.array([50]))
-    with pytest.raises(RecordsError, match=r"arm ticket, level 1: .* from step 401"):
+    with pytest.raises(RecordsError, match=r"arm ticket, level 1: .* at step 401"):
         early_stop(run)
 
 

@@ -1,4 +1,4 @@
-"""Overlap of planted masks, and of random ones, whose mean is what chance gives."""
+"""Overlap of planted masks, and of random masks, whose mean is that by chance."""
 
 import itertools
 import math
@@ -57,7 +57,7 @@ def test_chance_is_the_mean_over_all_masks(sizes, data):
     assert overlap.chance(tuple(layers)) == pytest.approx(np.mean(each), abs=1e-12)
 
 
-def test_random_masks_of_a_large_layer_share_what_chance_gives():
+def test_random_masks_of_a_large_layer_share_what_chance_predicts():
     # Of many weights the share varies little: a quarter of either, a seventh of both.
     assert overlap.chance(((2**20, 2**20, 2**22),)) == pytest.approx(1 / 7, rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""What a whole study comes to, against what its records are made of."""
+"""The overview of a study, checked against the values its records were made from."""
 
 import math
 

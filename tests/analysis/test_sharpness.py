@@ -1,4 +1,4 @@
-"""Sharpness of quadratics, along what masks prune."""
+"""Sharpness of quadratics, in the direction that masks prune."""
 
 import jax
 import jax.numpy as jnp

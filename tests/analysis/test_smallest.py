@@ -15,7 +15,7 @@ def levels(found):
     return {arm: own and own.level for arm, own in found.items()}
 
 
-def test_with_many_replicates_the_truth_is_told():
+def test_with_many_replicates_the_truth_is_found():
     found = smallest_matching(outcomes(study()), margin=0.012)
     expected = {"ticket": 1, "snip": 2, "grasp": None, RANDOM: None, "small_final": None}
     assert levels(found) == expected  # reinit is no criterion

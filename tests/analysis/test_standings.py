@@ -21,7 +21,7 @@ def answers(found):
     return {s.arm: [score.answer for score in s.scores] for s in found}
 
 
-def test_with_many_replicates_the_truth_is_told():
+def test_with_many_replicates_the_truth_is_found():
     found = standings(outcomes(study()))
     assert answers(found) == {
         "ticket": ["yes", "yes"],

@@ -41,7 +41,7 @@ def test_connections_at_random_are_as_uneven_as_chance_has_them():
     np.testing.assert_allclose(found.shares.T, expected, atol=1e-6)
 
 
-def test_connections_that_are_even_or_of_few_units_are_told():
+def test_connections_that_are_even_or_of_few_units_are_recognised():
     even = connections(np.eye(6, dtype=bool))
     assert even.unevenness == 0
     one = np.zeros((6, 6), bool)

@@ -45,7 +45,7 @@ def test_leaves_arrive_at_their_places():
     ("others", "why"),
     [
         ({"output/kernel": np.ones((2, 1, 4))}, {"output": "1x4, here 1x2"}),
-        ({"output/kernel": None}, {"output": "not there"}),
+        ({"output/kernel": None}, {"output": "not in the source"}),
         ({"hidden/bias": np.ones((2, 9))}, {"hidden": "9, here 1"}),
     ],
 )

@@ -44,7 +44,7 @@ def only(*keys):
 # Sentences.
 
 
-def test_a_study_of_many_replicates_is_told_as_it_is():
+def test_a_study_of_many_replicates_is_described_in_full():
     winning, matching, best, fastest, below = sentences()
     assert winning == (
         "There are winning tickets, at 50% to 25%, 6.25% of the weights: they match the"
@@ -70,12 +70,12 @@ def test_a_study_of_many_replicates_is_told_as_it_is():
     )
 
 
-def test_the_margin_is_told_in_points():
+def test_the_margin_is_shown_in_points():
     for margin, told in ((0.005, "0.5 points"), (0.01, "1 points"), (0.0, "0 points")):
         assert f"({told} below it at most)" in sentences(accuracy_margin=margin)[1]
 
 
-def test_no_winning_ticket_is_told_without_a_doubt_that_there_is_none():
+def test_no_winning_ticket_is_stated_plainly_if_none_is_possible():
     found = sentences(only(("ticket", 5), ("reinit", 5)))
     assert found[0] == "No winning ticket is shown by 60 replicates."
     assert found[1] == (
@@ -87,7 +87,7 @@ def test_no_winning_ticket_is_told_without_a_doubt_that_there_is_none():
     )
 
 
-def test_too_few_replicates_are_told():
+def test_too_few_replicates_are_reported():
     runs = []
     for r, z in enumerate([-1, 0, 1]):
         dense = 0.95 + 0.003 * r
@@ -104,13 +104,13 @@ def test_nets_that_are_not_rewound_are_called_no_tickets():
     runs = noisy(TRUTH, 60, 0.002, 0.2, np.random.default_rng(0))
     found = words.sentences(judge(runs, VerdictConfig(), is_rewound=False))
     assert found[0] == (
-        "No net here is a lottery ticket: each level goes on from trained weights, and"
+        "No net here is a lottery ticket: each level continues from trained weights, and"
         " its steps are counted from there."
     )
     assert not any("fastest" in sentence or "winning" in sentence for sentence in found)
 
 
-def test_what_is_won_and_what_is_undecided_are_both_told():
+def test_both_winning_and_undecided_levels_are_reported():
     rng = np.random.default_rng(0)
     runs = noisy(only(("ticket", 2), ("reinit", 2)), 5, 0.001, 0.2, rng)
     tickets = [run for run in runs if run.arm == "ticket" and run.level == 2]
@@ -131,7 +131,7 @@ def test_what_is_won_and_what_is_undecided_are_both_told():
         (5, "5 replicates", "5 replicates leave it open"),
     ],
 )
-def test_without_variation_no_interval_is_told(num_replicates, shown, open_):
+def test_without_variation_no_interval_is_shown(num_replicates, shown, open_):
     told = judge(exact(TRUTH, num_replicates), VerdictConfig())
     assert words.sentences(told) == [
         f"No winning ticket is shown by {shown}. At all levels {open_}.",
@@ -147,7 +147,7 @@ def test_without_variation_no_interval_is_told(num_replicates, shown, open_):
 
 def test_without_a_fresh_init_winning_was_not_tested():
     untested = (
-        "Whether there is a winning ticket was not tested: that takes the arm 'reinit'."
+        "Whether there is a winning ticket was not tested: this needs the arm 'reinit'."
     )
     tickets = [key for key in TRUTH if key[0] == "ticket"]
     assert sentences(only(*tickets))[0] == untested
@@ -157,7 +157,7 @@ def test_without_a_fresh_init_winning_was_not_tested():
     )
 
 
-def test_levels_that_a_fresh_init_has_not_reached_are_told_apart():
+def test_levels_that_a_fresh_init_has_not_reached_are_listed_apart():
     tickets = [key for key in TRUTH if key[0] == "ticket"]
     found = sentences(only(*tickets, ("reinit", 1), ("reinit", 2)))
     assert found[0] == (
@@ -167,7 +167,7 @@ def test_levels_that_a_fresh_init_has_not_reached_are_told_apart():
     )
 
 
-def test_the_dense_net_alone_is_told():
+def test_the_dense_net_alone_is_reported():
     assert sentences(only()) == [
         "Only the dense net has been trained so far: there is no ticket yet."
     ]
@@ -179,7 +179,7 @@ def test_one_level_is_not_chosen_among_several():
     assert "at 50% of the weights" in found[0]
 
 
-def test_early_stops_at_the_end_of_the_budget_are_told():
+def test_early_stops_at_the_end_of_the_budget_are_reported():
     truth = dict(TRUTH)
     for key in (("ticket", 5), ("reinit", 4), ("reinit", 5)):
         truth[key] = (0.93, BUDGET)

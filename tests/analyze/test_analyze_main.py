@@ -347,7 +347,7 @@ def test_sharpness_of_a_study_is_that_of_its_loss_along_the_line(
     assert "Is what is pruned flat?" in titles(study)
 
 
-def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
+def test_spectrum_without_matfree_says_what_to_install(study, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matfree", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["spectrum", f"--workdir={study.root}"]) == 2
@@ -610,7 +610,7 @@ def test_a_study_whose_levels_need_more_than_weights_has_no_mean_to_prune(
         (["connectivity", "--workdir={root}", "--split=all"], "split: 'all' is not"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(study, capsys, flags, message):
+def test_errors_take_one_line(study, capsys, flags, message):
     given = [flag.format(root=study.root) for flag in flags]
     try:
         code = main(given)
@@ -623,7 +623,7 @@ def test_what_is_wrong_is_told_in_one_line(study, capsys, flags, message):
     assert not study.analyses.exists()
 
 
-def test_a_level_that_is_not_finished_is_told(study, capsys, written):
+def test_an_unfinished_level_is_reported(study, capsys, written):
     shutil.rmtree(study.level(2))
     assert main(["overlap", f"--workdir={study.root}", "--levels=2"]) == 2
     assert "levels: 2 is not finished" in capsys.readouterr().err
