@@ -1,7 +1,7 @@
 """Rewind steps for any config of long training: the init, and steps up to 5,000.
 
 Command:   python -m lth_jax.sweep --config=resnet20 --sweep=configs/sweeps/rewind_steps.py
-"""
+"""  # noqa: E501  # a command is one line
 
 from collections.abc import Callable
 

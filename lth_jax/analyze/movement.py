@@ -9,7 +9,7 @@ import numpy as np
 
 from lth_jax import masks as masks_lib
 from lth_jax.analysis.learning import spread
-from lth_jax.analysis.metric import with_ends, with_interval
+from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.movement import Movement, movements
 from lth_jax.analysis.overlap import NET
 from lth_jax.analysis.verdict import as_json
@@ -102,7 +102,7 @@ def _layers(subject: Subject, tree: Any) -> Mapping[str, np.ndarray]:
 def _told(own: Movement) -> list[str]:
     return [
         with_interval(own.distance, ".3g", ".2g"),
-        with_ends(own.growth, "{:+.3g}".format),
+        with_interval(own.growth, "+.3g", ".2g"),
         with_interval(own.flips, ".1f", ".1f", 100),
     ]
 

@@ -57,8 +57,8 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         _examples(subject.study, asked.examples),
     )
     found = []
-    heads = [f"eigenvalue {i}" for i in range(1, asked.top + 1)]
-    rows = [["level", "density", *heads, "least", "mean of all"]]
+    heads = ["largest", *(f"no. {i}" for i in range(2, asked.top + 1))]
+    rows = [["level", "density", *heads, "least", "mean"]]
     by_place: dict[tuple[int, float], Directions] = {}
     for level in levels:
         job = subject.job("ticket", level)
@@ -76,7 +76,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
             *map(_text, own["top"]),
             *missing,
             _text(own["least"]),
-            _text(own["mean"]),
+            f"{own['mean'].value:.3g}",
         ]
         rows.append([str(level), percent(density), *cells])
     names = ("steps", "probes", "examples")

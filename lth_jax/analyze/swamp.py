@@ -43,8 +43,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     require("copies", asked.copies, asked.copies >= 2, "at least 2")
     _check(subject)
     done = subject.levels(None if asked.last is None else [asked.last])
-    found, rows = [], [["level", "density", "mean", "one copy", "own ticket"]]
-    rows[0] += ["mean - copy", "mean - ticket"]
+    found, rows = [], [["level", "density", "mean", "minus a copy", "minus own ticket"]]
     past: dict[int, Solution] = {}  # what each level is pruned from
     for level in range(max(done) + 1):
         job = subject.job("ticket", level)
@@ -55,14 +54,13 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         shown = _shown(measured, metric)
         density = masks_lib.density(past[level].masks, subject.study.prunable)
         found.append({"level": level, "density": density, **as_json(shown)})
-        cells = [metric.text(shown[name]) for name in ("mean", "copy", "ticket")]
         differences = ("mean_minus_copy", "mean_minus_ticket")
-        cells += [metric.difference(shown[name]) for name in differences]
-        rows.append([str(level), percent(density), *cells])
+        cells = [metric.difference(shown[name]) for name in differences]
+        rows.append([str(level), percent(density), metric.text(shown["mean"]), *cells])
     told = (
         f"\n\nTest {metric.heading} at the end of training. Mean: a net with the mean"
-        f" weights of {asked.copies} copies\nthat differ in the order of their data; each"
-        " level is pruned from the mean before it.\nOne copy: the average result of the"
+        f" weights of {asked.copies}\ncopies that differ in the order of their data; each"
+        " level is pruned from the\nmean before it. A copy: the average result of the"
         " copies."
     )
     settings = {"copies": asked.copies, "metric": metric.name}
