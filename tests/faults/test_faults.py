@@ -98,11 +98,11 @@ def test_a_small_run_finds_nothing_that_falls_short():
         "kills": 2,
         "signals": 0,
         "several": 0,  # as tests/command/test_together.py
-        "damaged": 6,
+        "damaged": 3,
         "disks": 1,
         "together": 1,
         "switches": 0,
-        "inputs": 100,
+        "inputs": 40,
     }
     flags = [f"--{name}={number}" for name, number in counts.items()]
     run = subprocess.run(
