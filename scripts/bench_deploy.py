@@ -17,8 +17,8 @@ init and cut off less. Conv-4 has a fresh init and random data, which do not aff
   that it does not read, which on CPU takes about a seventh of LeNet's first layer.
   "masked" applies masks in the call, "zeros" has zeros stored. Logits are compared.
 - `cost`: weights, bytes and multiply-adds before and after.
-- `training`: steps of `make_steps`. Inputs that the compact net does not read were removed
-  from its data once, beforehand.
+- `training`: steps of `make_steps`. Inputs that the compact net does not read are removed
+  from its data beforehand.
 """
 
 import argparse

@@ -28,10 +28,11 @@ pruned.
   devices (cores). On CPU only `map` runs by default.
 - `vs_pytorch`: against the same net in PyTorch on the same kind of device, in the faster
   of its two memory formats. On CPU it is eager, with one thread and with all. On a GPU
-  `--torch` chooses eager, a CUDA graph of a step, or this compiled by `torch.compile`. It has fused optimizers, TF32 and tuned convolutions, and autocast for
-  bfloat16. PyTorch trains on one ready batch, and neither gathers, augments, normalises
-  nor masks. Its threads sleep while they wait, because spinning takes 50 times as long on
-  shared cores; on a dedicated machine, set OMP_WAIT_POLICY=active.
+  `--torch` chooses eager, a CUDA graph of a step, or this compiled by `torch.compile`. It
+  has fused optimizers, TF32 and tuned convolutions, and autocast for bfloat16. PyTorch
+  trains on one ready batch, and neither gathers, augments, normalises nor masks. Its
+  threads sleep while they wait, because spinning takes 50 times as long on shared cores;
+  on a dedicated machine, set OMP_WAIT_POLICY=active.
 
 On a GPU: --models=conv6 --members=1,5 --how=vmap,map --steps=100
           --models=lenet --members=1,100 --steps=1000

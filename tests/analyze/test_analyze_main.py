@@ -339,7 +339,7 @@ def test_sharpness_of_a_study_is_that_of_its_loss_along_the_line(
     assert pruned["rise"]["value"] == pytest.approx(np.mean(rises), rel=1e-3, abs=1e-5)
     random = level["along"]["random"]
     assert random["rise"]["value"] > pruned["rise"]["value"]  # which prunes small ones
-    assert "Is what is pruned flat?" in titles(study)
+    assert "Is the loss flat where weights are pruned?" in titles(study)
 
 
 def test_spectrum_without_matfree_is_told(study, capsys, monkeypatch):
