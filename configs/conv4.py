@@ -1,17 +1,17 @@
 """Conv-4 on CIFAR-10, as in the paper.
 
-Frankle & Carbin 2019 as in configs/conv2.py, except the net, Adam at 3e-4, 25,000 steps,
-and 10% of each convolution at each level.
+As configs/conv2.py (Frankle & Carbin 2019), except for the net, Adam at 3e-4, 25,000
+steps, and pruning 10% of each convolution at each level.
 
 Command:   python -m lth_jax.main --config=configs/conv4.py
-Expected:  in the paper 74.9% validation accuracy at early stop for the dense net; tickets
-           of 9.2% stop 3.5 times earlier, and those of 11.1% have 3.5 points more test
-           accuracy. Not run in full yet.
-Time:      on 2 CPU cores 37 s for 100 steps of a net and an evaluation, and so five
-           weeks: for a GPU, on which it has not been measured yet.
-Variant:   ":dropout" (section 5): rate 0.5, 75,000 steps, Adam at 2e-4; in
-           the paper +3.0 points for the dense net, and up to +4.6 more for tickets.
-           ":smoke", as configs/conv2.py: 1.5 minutes, beside other work.
+Expected:  In the paper, the dense net has 74.9% validation accuracy at early stop.
+           Tickets of 9.2% stop 3.5 times earlier, and those of 11.1% have 3.5 points more
+           test accuracy. Not run in full yet.
+Time:      On 2 CPU cores, 100 steps of a net and an evaluation take 37 s. The study would
+           take five weeks there, and needs a GPU. Not measured on a GPU yet.
+Variant:   ":dropout" (section 5): rate 0.5, 75,000 steps, Adam at 2e-4; in the paper +3.0
+           points for the dense net, and up to +4.6 more for tickets.
+           ":smoke", as in configs/conv2.py: 1.5 minutes, with other work.
 """
 
 import conv2
@@ -21,7 +21,7 @@ from lth_jax import config as lth_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study, or its variants "dropout" and "smoke", or both ("dropout,smoke")."""
+    """Returns the study, or its variant "dropout", "smoke" or "dropout,smoke"."""
     config: ml_collections.ConfigDict = conv2.get_config(variant)
     config.model.name = "conv4"
     chosen = variant.split(",")

@@ -1,18 +1,18 @@
 """Conv-6 on CIFAR-10, as in the paper.
 
-Frankle & Carbin 2019 as in configs/conv2.py, except the net, Adam at 3e-4, 30,000 steps,
-and 15% of each convolution at each level.
+As configs/conv2.py (Frankle & Carbin 2019), except for the net, Adam at 3e-4, 30,000
+steps, and pruning 15% of each convolution at each level.
 
 Command:   python -m lth_jax.main --config=configs/conv6.py
-Expected:  in the paper 79.1% validation accuracy at early stop for the dense net; tickets
-           of 15.1% stop 2.5 times earlier, and those of 26.4% have 3.3 points more test
-           accuracy. Not run in full yet. Densities differ a little from the paper's, as
-           its count of weights does (see `lth_jax.models.ConvNet`).
-Time:      on 2 CPU cores 36 s for 100 steps of a net without the evaluations; on an H100
-           0.08 s.
-Variant:   ":dropout" (section 5): rate 0.5, 90,000 steps, Adam at 2e-4; in
-           the paper +2.4 points for the dense net, and up to +4.7 more for tickets.
-           ":smoke", as configs/conv2.py: 2.4 minutes, beside other work.
+Expected:  In the paper, the dense net has 79.1% validation accuracy at early stop.
+           Tickets of 15.1% stop 2.5 times earlier, and those of 26.4% have 3.3 points
+           more test accuracy. Not run in full yet. Densities differ slightly from the
+           paper's, because it counts weights differently (see `lth_jax.models.ConvNet`).
+Time:      100 steps of a net, without evaluations, take 36 s on 2 CPU cores, and 0.08 s
+           on an H100.
+Variant:   ":dropout" (section 5): rate 0.5, 90,000 steps, Adam at 2e-4; in the paper +2.4
+           points for the dense net, and up to +4.7 more for tickets.
+           ":smoke", as in configs/conv2.py: 2.4 minutes, with other work.
 """
 
 import conv2
@@ -22,7 +22,7 @@ from lth_jax import config as lth_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study, or its variants "dropout" and "smoke", or both ("dropout,smoke")."""
+    """Returns the study, or its variant "dropout", "smoke" or "dropout,smoke"."""
     config: ml_collections.ConfigDict = conv2.get_config(variant)
     config.model.name = "conv6"
     chosen = variant.split(",")

@@ -2,21 +2,21 @@
 
 Frankle & Carbin 2019, figure 2, section 2 and appendix G: Adam at 1.2e-3, batches of
 60, 50,000 steps, Gaussian Glorot, 55,000/5,000/10,000 examples, evaluation every 100
-steps, layer-wise pruning by 20% (10% for the output layer), five replicates. The curves
-of test accuracy have a point every 1,000 steps; accuracy at early stop is exact.
+steps, layer-wise pruning by 20% (10% for the output layer), five replicates. Curves of
+test accuracy have a point every 1,000 steps; accuracy at early stop is exact.
 
 Command:   python -m lth_jax.main --config=configs/lenet.py
-           With raw files at hand: add --config.data.raw_dir=FOLDER, the first time.
-Expected:  dense test accuracy at early stop 97.7 to 98.4, early stop near step 5,000 (a
-           reproduction with five seeds: 3,900 to 7,500). In the paper, tickets of 21.1%
-           density stop 38% earlier, those of 13.5% are 0.3 points better, and those of
-           3.6% equal the dense net. One replicate here: dense 98.12 at step 8,400; at
-           21.1% the ticket 98.23 at 2,800, a fresh init 97.92 at 5,000. One replicate is
-           noise: its tickets of 80% to 33% are 0.1 to 0.3 points below dense, and at 80%,
-           64% and 51% its fresh inits stop earlier than its tickets.
-Time:      about 1 ms a step and net on 2 CPU cores, evaluations included, nearly all of
-           it matrix products: 50 s a net, 4 hours in all. On an H100 4 to 5 minutes in
-           all, by its first 208 s.
+           If you have the raw files, add --config.data.raw_dir=FOLDER to the first run.
+Expected:  Dense test accuracy at early stop is 97.7 to 98.4, and early stop is near step
+           5,000 (a reproduction with five seeds: 3,900 to 7,500). In the paper, tickets
+           of 21.1% density stop 38% earlier, those of 13.5% are 0.3 points better, and
+           those of 3.6% equal the dense net. One replicate here: dense 98.12 at step
+           8,400; at 21.1% the ticket 98.23 at 2,800, a fresh init 97.92 at 5,000. One
+           replicate is noisy: its tickets of 80% to 33% are 0.1 to 0.3 points below
+           dense. At 80%, 64% and 51% its fresh inits stop earlier than its tickets.
+Time:      On 2 CPU cores about 1 ms per step and net, evaluations included, nearly all
+           for matrix products: 50 s a net, 4 hours in all. On an H100 4 to 5 minutes in
+           all, estimated from its first 208 s.
 Variant:   ":smoke", 4 levels of 1,000 steps, halving the weights: 40 s on 2 CPU cores;
            dense 96.7 ± 0.2, at 25% the ticket 97.6 ± 0.5, a fresh init 96.0 ± 0.4.
 """
@@ -27,7 +27,7 @@ from lth_jax import config as lth_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study, or its small variant "smoke"."""
+    """Returns the study, or its small variant "smoke"."""
     chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.num_replicates = 5
@@ -48,7 +48,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.prune.scope = "layerwise"
     config.prune.fraction = 0.2
     config.prune.output_fraction = 0.1
-    # Bounds: about as far as reproductions came out from the paper.
+    # Bounds are about as far from the paper as other reproductions were.
     config.verdict.claims = (
         lth_config.Claim(0.211, "speedup", 1.61, 1.11, 1.82, "figure 4a"),
         lth_config.Claim(0.135, "accuracy", 0.003, 0.0, 0.006, "figure 4a"),

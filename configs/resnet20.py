@@ -2,22 +2,22 @@
 
 Frankle & Carbin 2019, figure 2, section 4 and appendix I.3: momentum 0.9 at 0.1, divided
 by 10 at steps 20,000 and 25,000 of 30,000, weight decay 1e-4, batches of 128, flips and
-crops, Gaussian Glorot, 45,000/5,000/10,000 examples; global pruning of the convolutions
-by 20%, the shortcuts and the output layer (3,200 of 270,896 weights) left alone.
-Densities count all weights, as the paper's do. The curves of test accuracy have a point
-every 5,000 steps; accuracy at early stop is exact.
+crops, Gaussian Glorot, 45,000/5,000/10,000 examples. Global pruning removes 20% of the
+convolutions; the shortcuts and the output layer (3,200 of 270,896 weights) are not
+pruned. Densities count all weights, as the paper's do. Curves of test accuracy have a
+point every 5,000 steps; accuracy at early stop is exact.
 
 Command:   python -m lth_jax.main --config=configs/resnet20.py
-Expected:  in the paper 90.5% for the dense net, and no difference between tickets and
-           fresh inits at this rate. Not run in full yet. Evaluated every 500 steps, where
-           the paper does every 100.
-Time:      on a GPU, for which it is, not measured yet.
+Expected:  In the paper, 90.5% for the dense net, and no difference between tickets and
+           fresh inits at this rate. Not run in full yet. Nets are evaluated every 500
+           steps; the paper evaluates every 100.
+Time:      Needs a GPU; the whole study has not been measured yet.
 Variant:   ":low_lr", at 0.01: in the paper tickets of 41.7% to 21.9% reach 89.5%.
            ":warmup", at 0.03 after a linear warm-up of 20,000 steps: 90.5% at 27.1%, and
            tickets down to 11.8%.
            ":late_rewind" (Frankle et al. 2020), to step 500: matching tickets at 0.1.
-           ":smoke", an eighth of the width, 2 levels of 50 steps: 4 minutes
-           on 2 CPU cores that were busy with other work too, mostly compiling.
+           ":smoke": an eighth of the width, 2 levels of 50 steps; 4 minutes on 2 CPU
+           cores with other work, mostly for compiling.
 """
 
 import ml_collections
@@ -26,12 +26,12 @@ from lth_jax import config as lth_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study, or variants of it ("low_lr", or "warmup,smoke")."""
+    """Returns the study, or variants of it ("low_lr", or "warmup,smoke")."""
     chosen = lth_config.variants(variant, ("low_lr", "warmup", "late_rewind", "smoke"))
     if {"low_lr", "warmup"} <= chosen:
         raise lth_config.ConfigError(
-            f"config variant: {variant!r}; must not have both low_lr and warmup, each has"
-            " a rate of its own"
+            f"config variant: {variant!r}; must not have both low_lr and warmup, because"
+            " each sets the learning rate"
         )
     config = lth_config.default()
     config.num_replicates = 5
@@ -84,7 +84,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def _claims(chosen: frozenset[str]) -> tuple[lth_config.Claim, ...]:
-    """Of section 4 and figure 8; bounds as reproductions came out."""
+    """Claims of section 4 and figure 8; bounds follow other reproductions."""
     if chosen == {"low_lr"}:
         best = "final_accuracy", 0.895, 0.889, 0.901, "section 4"
         return (lth_config.Claim(0.271, *best, reference="none"),)

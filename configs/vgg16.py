@@ -1,16 +1,16 @@
 """VGG-16 on CIFAR-10, with late rewinding.
 
-The net of the paper's follow-up (Frankle et al. 2020, sections 3 and 4), trained as
-Frankle & Carbin 2019 train VGG-19 (see configs/vgg19.py), except batches of 128 and so
-56,250 steps for 160 epochs, and rewound to step 1,000, from where tickets match the dense
-net at a rate of 0.1.
+The net of the paper's follow-up (Frankle et al. 2020, sections 3 and 4). It trains as
+VGG-19 does in Frankle & Carbin 2019 (see configs/vgg19.py), except with batches of 128.
+Its 160 epochs are therefore 56,250 steps. It is rewound to step 1,000, from which tickets
+match the dense net at a rate of 0.1.
 
 Command:   python -m lth_jax.main --config=configs/vgg16.py
-Expected:  in Frankle et al. 2020 tickets match the dense net down to 1.2%, and shuffled
-           masks and fresh inits do not below 16.8%. Not run in full yet.
-Time:      on a GPU, for which it is, not measured yet.
-Variant:   ":low_lr" and ":warmup", as configs/vgg19.py, rewound to the init.
-           ":smoke", as configs/vgg19.py: 3 minutes, beside other work.
+Expected:  In Frankle et al. 2020, tickets match the dense net down to 1.2%; shuffled
+           masks and fresh inits match it only down to 16.8%. Not run in full yet.
+Time:      Needs a GPU; not measured yet.
+Variant:   ":low_lr" and ":warmup", as in configs/vgg19.py, rewound to the init.
+           ":smoke", as in configs/vgg19.py: 3 minutes, with other work.
 """
 
 import ml_collections
@@ -18,7 +18,7 @@ import vgg19
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study, or variants of it ("low_lr", or "warmup,smoke")."""
+    """Returns the study, or variants of it ("low_lr", or "warmup,smoke")."""
     config: ml_collections.ConfigDict = vgg19.get_config(variant)
     config.model.name = "vgg16"
     chosen = variant.split(",")

@@ -2,21 +2,22 @@
 
 Frankle & Carbin 2019, figure 2, section 4 and appendix I.2: momentum 0.9 at 0.1, divided
 by 10 at steps 56,250 and 84,375 of 112,000 (epochs 80 and 120), weight decay 1e-4,
-batches of 64, flips and crops, Gaussian Glorot, 45,000/5,000/10,000 examples; global
-pruning of the convolutions by 20%, the output layer (5,120 of 20,024,000 weights) left
-alone. Densities count all weights, as the paper's do. The curves of test accuracy have a
+batches of 64, flips and crops, Gaussian Glorot, 45,000/5,000/10,000 examples. Global
+pruning removes 20% of the convolutions; the output layer (5,120 of 20,024,000 weights) is
+not pruned. Densities count all weights, as the paper's do. Curves of test accuracy have a
 point every 5,000 steps; accuracy at early stop is exact.
 
 Command:   python -m lth_jax.main --config=configs/vgg19.py
-Expected:  in the paper no difference between tickets and fresh inits at this rate. Not
-           run in full yet. Evaluated every 500 steps, where the paper does every 100.
-Time:      on a GPU, for which it is, not measured yet.
+Expected:  In the paper, no difference between tickets and fresh inits at this rate. Not
+           run in full yet. Nets are evaluated every 500 steps; the paper evaluates every
+           100.
+Time:      Needs a GPU; not measured yet.
 Variant:   ":low_lr", at 0.01: in the paper tickets within one point of the dense net down
            to 3.5%.
            ":warmup", linear over 10,000 steps to 0.1: the dense net gains about a point,
            and tickets exceed it down to 1.5%.
-           ":smoke", an eighth of the width, 2 levels of 50 steps: 4 minutes
-           on 2 CPU cores that were busy with other work too, mostly compiling.
+           ":smoke": an eighth of the width, 2 levels of 50 steps; 4 minutes on 2 CPU
+           cores with other work, mostly for compiling.
 """
 
 import ml_collections
@@ -25,7 +26,7 @@ from lth_jax import config as lth_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study, or variants of it ("low_lr", or "warmup,smoke")."""
+    """Returns the study, or variants of it ("low_lr", or "warmup,smoke")."""
     chosen = lth_config.variants(variant, ("low_lr", "warmup", "smoke"))
     config = lth_config.default()
     config.num_replicates = 5

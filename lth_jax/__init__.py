@@ -39,7 +39,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from lth_jax.run import Result, run_study
 
-# Imported at first use: what a study needs takes seconds to import.
+# Imported on first use, because a study's dependencies take seconds to import.
 _WITH_STUDIES = ("Result", "run_study")
 
 

@@ -1,10 +1,10 @@
 """Layout: how the units of a net connect; each model family defines its own.
 
-Your own module returns its layout from a method `layout()`. For smaller nets it also
-needs `resized(sizes)`, which returns the module with other numbers of units, by place.
+Your own module returns its layout from a method `layout()`. To build smaller nets, it
+also needs `resized(sizes)`, which returns the module with new numbers of units, by place.
 
-Max pools, averages, flattening and dropout do not appear. They do not change which units
-depend on which, and they keep a value that is the same everywhere.
+A layout omits max pools, averages, flattening and dropout. They do not change which units
+depend on which, and they preserve a value that is the same at every pixel.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ class Layer(NamedTuple):
 
     Its leaves are those of one module: a kernel and, if there is one, a bias. A layer
     reads the units of a place. A dense layer that reads a flattened place reads them
-    pixel after pixel. A grouped convolution reads the units of its group. A convolution
-    of one pixel reads every pixel. The batch normalisation has scale and offset, and adds
-    `models.layers.EPSILON` to variances.
+    pixel after pixel. A unit of a grouped convolution reads the units of its group only.
+    A 1x1 convolution reads every pixel. The batch normalisation has scale and offset, and
+    adds `models.layers.EPSILON` to variances.
     """
 
     name: str  # its path
@@ -41,18 +41,20 @@ class Place(NamedTuple):
 
     name: str  # of the layer, or of the residual block
     layers: tuple[Layer, ...]  # the layers that write to it
-    skip: str | None = None  # the place that a residual connection adds unchanged
+    skip: str | None = None  # the place whose values a residual connection adds
 
 
-Layout = tuple[Place, ...]  # each place after those that it reads; the output last
+Layout = tuple[Place, ...]  # each place follows those that it reads; the output is last
 
 
 class NoLayout(UserError, ValueError):
-    """A net has no layout where one is needed."""
+    """A net that needs a layout has none."""
 
 
 def layout_of(module: Any, what: str, methods: Iterable[str] = ("layout",)) -> Layout:
-    """Returns the layout of a linen or nnx module; the error names `what` needs it.
+    """Returns the layout of a linen or nnx module.
+
+    `what` says in the error what needs the layout.
 
     Raises:
       NoLayout: if the module lacks one of these methods, or is a class.
@@ -85,23 +87,23 @@ def layers_of(layout: Layout) -> list[Layer]:
 
 
 def check_order(layout: Layout) -> None:
-    """Checks that places read only earlier ones, and that names are unique.
+    """Checks that places read only earlier places, and that names are unique.
 
     Raises:
-      ValueError: if not; it names the place or the layer.
+      ValueError: if they do not; it names the place or the layer.
     """
     if not all(isinstance(place, Place) for place in _listed(layout)):
         raise ValueError(
             f"layout: {name_of(layout)}; must be a tuple of lth_jax.layout.Place,"
-            " as layout() of a module gives it"
+            " as a module's layout() returns it"
         )
     if not layout:
-        raise ValueError("layout: no place; the last is the output")
+        raise ValueError("layout: no place; must have at least the output")
     known, seen = {INPUTS}, set[str]()
     for place in layout:
         if not place.layers or place.name in known:
             raise ValueError(
-                f"layout: place {place.name!r}; must have a layer, and a name of its own"
+                f"layout: place {place.name!r}; must have a layer and a unique name"
             )
         for layer in place.layers:
             if layer.name in seen:
@@ -110,8 +112,8 @@ def check_order(layout: Layout) -> None:
         for read in [layer.reads for layer in place.layers] + [place.skip or INPUTS]:
             if read not in known:
                 raise ValueError(
-                    f"layout: {place.name} reads {read!r}; must be of the places before"
-                    f" it ({', '.join(sorted(known))})"
+                    f"layout: {place.name} reads {read!r}; must be one of the places"
+                    f" before it ({', '.join(sorted(known))})"
                 )
         known.add(place.name)
 
@@ -121,9 +123,10 @@ def _listed(layout: Any) -> Any:
 
 
 def streams(layout: Layout) -> dict[str, str]:
-    """Returns the residual stream of each place, by the name of its first place.
+    """Returns, for each place by name, the first place of its residual stream.
 
-    The places of a stream share their units. A place without one is its own stream.
+    The places of a stream share their units. A place with no residual connection is its
+    own stream.
     """
     found = {INPUTS: INPUTS}
     for place in layout:
@@ -132,7 +135,7 @@ def streams(layout: Layout) -> dict[str, str]:
 
 
 def free_places(layout: Layout) -> list[Place]:
-    """Returns the hidden places that one layer writes and no residual connection ties."""
+    """Returns the hidden places that one layer writes to and no other place shares."""
     shared = list(streams(layout).values())
     return [
         place
@@ -142,7 +145,7 @@ def free_places(layout: Layout) -> list[Place]:
 
 
 def readers(layout: Layout, place: str) -> list[tuple[Layer, str]]:
-    """Returns the layers that read a place, each with the place it writes to."""
+    """Returns the layers that read a place, and the name of the place each writes to."""
     return [
         (layer, target.name)
         for target in layout

@@ -1,8 +1,8 @@
 """Leaves: which leaves of the params are weights, and what their axes mean.
 
-Path and shape decide. If modules are nodes of the pytree (equinox), their classes decide
-too. Weights are named `kernel` in linen and nnx, and `w` in haiku: both are [pixels...,
-in, out]. They are named `weight`, [out, in, pixels...], in equinox.
+A leaf's path and shape decide. If modules are nodes of the pytree, as in equinox, their
+classes count too. Weights are `kernel` in linen and nnx, and `w` in haiku, of shape
+[pixels..., in, out]. They are `weight` in equinox, of shape [out, in, pixels...].
 """
 
 import math
@@ -22,10 +22,10 @@ _CONTRACTIONS = {"general", "einsum"}  # over any axes
 
 
 class Path(str):
-    """Where a leaf is, such as "dense_0/kernel".
+    """The path of a leaf, such as "dense_0/kernel".
 
     Attributes:
-      owner: the class of the leaf's module, if that is a node of the pytree; or None.
+      owner: the class of the leaf's module if that is a node of the pytree, else None.
     """
 
     owner: type | None
@@ -56,7 +56,7 @@ class Axes(NamedTuple):
         return self.ordered(leaf).reshape(math.prod(shape[:-2]), *shape[-2:])
 
     def shape(self, leaf: Any) -> tuple[int, ...]:
-        """Returns (pixels..., inputs, units): the number of each."""
+        """Returns the sizes (pixels..., inputs, units)."""
         read, units = (math.prod(leaf.shape[a] for a in axes) for axes in self)
         return (*(leaf.shape[axis] for axis in self.pixels(leaf.ndim)), read, units)
 
@@ -86,7 +86,7 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     """Returns the leaves of a pytree with their paths, in `tree_flatten` order.
 
     Raises:
-      ValueError: if two leaves have the same path, as under the keys "a/b" and "a", "b".
+      ValueError: if two leaves have the same path, as with the keys "a/b" and "a", "b".
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     named: list[tuple[str, Any]] = [(_path(tree, keys), x) for keys, x in leaves]
@@ -100,7 +100,7 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def check_arrays(name: str, tree: Any) -> None:
-    """Checks that all leaves have shape and dtype; `name` is the argument's name.
+    """Checks that all leaves have a shape and a dtype; `name` is the argument's name.
 
     Raises:
       ValueError: if a leaf is a number, a function or the like; it names the leaf.
@@ -108,28 +108,28 @@ def check_arrays(name: str, tree: Any) -> None:
     for path, leaf in named_leaves(tree):
         if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
             raise ValueError(
-                f"{name}: {path} is a {type(leaf).__name__}; must be an array; of an"
-                " equinox module, eqx.partition(module, eqx.is_inexact_array) has them"
+                f"{name}: {path} is a {type(leaf).__name__}; must be an array; for an"
+                " equinox module, use eqx.partition(module, eqx.is_inexact_array)"
             )
 
 
 def split(path: str) -> tuple[str, str]:
     """Returns a leaf's module and its name, such as ("dense_0", "kernel").
 
-    The "value" that nnx adds to each path is left out.
+    It leaves out the "value" that nnx adds to each path.
     """
     *parents, name = _parts(path)
     return "/".join(parents), name
 
 
 def is_offset(path: str) -> bool:
-    """Whether a leaf's name is that of a bias or an offset, which is added to units."""
+    """Returns whether a leaf's name is that of a bias or offset, which units add."""
     name = _parts(path)[-1]
     return name == "b" or bool(_words(name) & _OFFSETS)
 
 
 def multiplies(path: str, leaf: Any) -> bool:
-    """Whether a leaf is a weight of a layer; embeddings count too."""
+    """Returns whether a leaf is a weight of a layer; embeddings count too."""
     *parents, name = _parts(path)
     if leaf.ndim < 2 or _words(name) & _SHIFTS:
         return False
@@ -140,10 +140,10 @@ def multiplies(path: str, leaf: Any) -> bool:
 
 
 def default_prunable(path: str, leaf: Any) -> bool:
-    """Whether a leaf is a kernel, which multiplies what a layer reads; any framework.
+    """Returns whether a leaf is a kernel, which multiplies what a layer reads.
 
-    Biases, normalisations, embeddings, class tokens and leaves of less than two axes are
-    not prunable.
+    Leaves of any framework are recognised. Biases, normalisations, embeddings, class
+    tokens and leaves with fewer than two axes are not prunable.
     """
     return multiplies(path, leaf) and not _looks_up(path)
 
@@ -157,14 +157,15 @@ def axes_of(path: str, leaf: Any) -> Axes:
     found = told_axes(path, leaf)
     if found is None:
         raise ValueError(
-            f"axes: None; {path} {list(leaf.shape)} does not tell which axes are inputs"
-            " and which units; give axes=, (path, leaf) to lth_jax.leaves.Axes"
+            f"axes: None; {path} {list(leaf.shape)} does not show which axes are inputs"
+            " and which are units; pass axes=, a function of (path, leaf) that returns"
+            " lth_jax.leaves.Axes"
         )
     return found
 
 
 def told_axes(path: str, leaf: Any) -> Axes | None:
-    """As `axes_of`; returns None instead of raising."""
+    """Returns what `axes_of` does, or None where `axes_of` raises."""
     *parents, name = _parts(path)
     around = set[str]().union(*map(_words, parents))
     above = _words(parents[-1]) if parents else set()
@@ -189,7 +190,7 @@ def told_axes(path: str, leaf: Any) -> Axes | None:
 
 
 def checked_axes(axes: AxesOf, path: str, leaf: Any) -> Axes:
-    """Returns the axes that a function finds for a leaf, once they are checked.
+    """Returns the axes that a function finds for a leaf, after checking them.
 
     Raises:
       ValueError: if the leaf lacks these axes; it names the leaf.
@@ -203,26 +204,26 @@ def checked_axes(axes: AxesOf, path: str, leaf: Any) -> Axes:
     is_once = is_within and len({axis % leaf.ndim for axis in named}) == len(named)
     if not (is_once and all(found)):
         raise ValueError(
-            f"axes: {found} of {path} {list(leaf.shape)}; must be one or more axes of it"
-            " each, none twice"
+            f"axes: {found} of {path} {list(leaf.shape)}; inputs and units must each be"
+            " one or more of its axes, none twice"
         )
     return found
 
 
 def _looks_up(path: str) -> bool:
-    """Whether a leaf is an embedding, by its name or its module's."""
+    """Whether a leaf is an embedding, by its own name or its module's."""
     return bool((_words(_parts(path)[-1]) | _kind(path)) & _LOOKUPS)
 
 
 def _kind(path: str) -> set[str]:
-    """The words in the class and, above `weight`, in the name of a leaf's module."""
+    """The words in a module's class name and, for a leaf `weight`, in its own name."""
     *parents, name = _parts(path)
     owner = _words(getattr(getattr(path, "owner", None), "__name__", ""))
     return owner | (_words(parents[-1]) if parents and name == "weight" else set())
 
 
 def _parts(path: str) -> list[str]:
-    """The names on a path, without the "value" that nnx adds to each param's path."""
+    """The names on a path, without the "value" that nnx adds to each path."""
     parts = path.split("/")
     return parts[:-1] if len(parts) > 1 and parts[-1] == "value" else parts
 

@@ -5,7 +5,7 @@
   lth-jax --config=lenet:smoke --config.num_replicates=10
   python -m lth_jax.main --config=my_configs/mine.py
 
-The same command goes on where the last one stopped, also to more levels and arms.
+Repeat the command to resume a study that stopped, or to add levels and arms.
 """
 
 import functools
@@ -37,25 +37,25 @@ _KEPT = "What was done before is kept, and the same command goes on"
 Prepared = tuple[Sequence[lth_config.StudyConfig], Callable[[], int]]
 _OF_VALUES = AttributeError, TypeError, ValueError, SyntaxError
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The study: a file, or a name of --list; a variant after a colon."
+    "config", None, "The study: a file or a name from --list, then maybe :variant."
 )
-_LIST = flags.DEFINE_bool("list", False, "Lists the configs of the package.")
+_LIST = flags.DEFINE_bool("list", False, "Lists the package's configs.")
 _VERSION = flags.DEFINE_bool("version", False, "Prints the version.")
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where everything is written; by default runs/<config name>."
+    "workdir", None, "The folder for all results; by default runs/<config name>."
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
-    "Several processes train one study together: host:port of the first of them. Under a"
-    " multi-task srun and on a TPU none of the three flags is needed.",
+    "host:port of the first of several processes that train one study together. Under a"
+    " multi-task srun or on a TPU, omit this, --num_processes and --process_id.",
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes train.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process's number, from 0.")
 
 
 def workdir() -> pathlib.Path:
-    """Returns the study's folder: that of the flags, or that of the config's name."""
+    """Returns the study's folder: --workdir, or the default for the config's name."""
     if WORKDIR.value:
         return pathlib.Path(WORKDIR.value)
     filename = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -85,7 +85,7 @@ def carry_out(
 
     `python -m module` is the command. Returns the exit code; prints errors in one line.
     """
-    # In place of absl's own handler; orbax logs every step at INFO.
+    # Replaces absl's own handler. Orbax logs every step at INFO.
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
     absl_logging.set_verbosity(absl_logging.WARNING)
     if len(argv) > 1:
@@ -109,12 +109,12 @@ def carry_out(
 
 
 def _failed(error: Exception) -> int:
-    """Prints an error that the user can mend; raises any other. Returns the exit code."""
+    """Prints an error that the user can fix; raises any other. Returns the exit code."""
     if isinstance(error, UserError):
         return error.exit_code if error.is_told else fail(str(error), error.exit_code)
     if isinstance(error, OSError):
         return fail(str(error))
-    if "RESOURCE_EXHAUSTED" not in str(error):  # JAX's words for it
+    if "RESOURCE_EXHAUSTED" not in str(error):  # JAX's word for a full memory
         raise error
     return fail(
         "the device's memory is full; a smaller members_per_call may help. " + _KEPT
@@ -126,7 +126,7 @@ def _run(
     root: pathlib.Path,
     interruption: Interruption | None,
 ) -> int:
-    # Imported here, so that a wrong flag is reported at once.
+    # Imported here so that a wrong flag is reported at once.
     from lth_jax import report, run
     from lth_jax.lottery import results
     from lth_jax.store import claim
@@ -165,13 +165,13 @@ def use_compilation_cache() -> None:
 
 
 def say(text: str) -> None:
-    """Prints a line above the progress bar, if there is one; the first process only."""
+    """Prints a line above the progress bar, if any; only in the first process."""
     if devices.is_first():
         _announce(text)
 
 
 def _announce(text: str) -> None:
-    """As `say`, but in every process; any thread may call it."""
+    """Prints as `say` does, but in every process; any thread may call it."""
     tqdm.write(text, file=sys.stderr)
 
 
@@ -179,20 +179,20 @@ class _Handler(logging.Handler):
     """Prints warnings as plain lines above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints a warning, but not orbax's: orbax also raises what it logs."""
+        """Prints a warning, except orbax's: orbax also raises what it logs."""
         if "orbax" in record.pathname:
             return
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses flags, for `app.run`; prints an error in one line and exits."""
+    """Parses flags for `app.run`; if one is wrong, prints why in one line and exits."""
     try:
         rest: list[str] = flags.FLAGS(command_line.prepare(argv))
         asked = _LIST.value or _VERSION.value
         if CONFIG.value is None and not asked:
             raise UserError("--config: missing; such as --config=mnist1d; see --list")
-    # ml_collections raises many types, among them those of Python's parser of values.
+    # ml_collections raises many types, some of them from Python's parser of values.
     except (flags.Error, UserError, OSError, *_OF_VALUES) as error:
         sys.exit(fail(" ".join(str(error).split())))
     if asked:
@@ -202,7 +202,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def run() -> None:
-    """The entry point."""
+    """Runs the command `lth-jax`."""
     start(main, __doc__)
 
 
@@ -210,10 +210,10 @@ def start(command: Callable[..., int], doc: str | None) -> None:
     """Runs a command that takes `argv` and an `interruption`; `doc` is for --help."""
     make_streams_last()
     signals = Signals(_announce)
-    # Never closed: a signal is answered to the end. Before this, while Python starts and
-    # JAX is imported, a signal has its default effect, and nothing is lost.
+    # Never closed: signals are handled until the process ends. Before this line, while
+    # Python starts and JAX is imported, they have their default effect. Nothing is lost.
     signals.listen()
-    # --help describes what was started: `lth-jax` or `python -m lth_jax`.
+    # --help describes the command that was started: `lth-jax` or `python -m lth_jax`.
     sys.modules["__main__"].__doc__ = _with_fields(doc or "")
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -221,7 +221,7 @@ def start(command: Callable[..., int], doc: str | None) -> None:
 
 
 def _with_fields(doc: str) -> str:
-    """The text of --help for a command, with the config's fields if asked for."""
+    """A command's doc, with the config's fields added if --help is among the flags."""
     if not any(argument.startswith(("--help", "-help", "-?")) for argument in sys.argv):
         return doc
     listed = fields.listing(shutil.get_terminal_size().columns)

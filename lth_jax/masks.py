@@ -28,16 +28,16 @@ else:
 
 
 class LayerCount(NamedTuple):
-    """How many of a leaf's weights are kept, and how many there are."""
+    """The number of a leaf's weights that are kept, and of all its weights."""
 
     kept: int
     total: int
 
 
 def excluding(layers: Collection[str]) -> Prunable:
-    """Returns `default_prunable` without the layers of these names.
+    """Returns `default_prunable`, except for the layers of these names.
 
-    A layer's name is any part of its path: "shortcut" is in "block_0/shortcut/kernel".
+    A name may be any part of a path: "shortcut" excludes "block_0/shortcut/kernel".
     """
 
     def prunable(path: str, leaf: Any) -> bool:
@@ -51,10 +51,10 @@ def prunable_leaves(
 ) -> list[tuple[str, Any]]:
     """Returns the prunable leaves of a pytree and their paths, in `tree_flatten` order.
 
-    Leaves without an entry are left out.
+    Empty leaves are left out.
 
     Raises:
-      ValueError: if no leaf is prunable, or a leaf is no array.
+      ValueError: if no leaf is prunable, or a leaf is not an array.
     """
     check_arrays("params", tree)
     named = named_leaves(tree)
@@ -70,8 +70,8 @@ def map_prunable(
 ) -> Any:
     """Maps `fn(i, leaf, *others' leaves)` over prunable leaves; the rest stays.
 
-    Leaves without an entry stay too. i is the leaf's position in `tree_flatten` order,
-    from which random keys may be derived.
+    Empty leaves stay too. `i` is the leaf's position in `tree_flatten` order, from which
+    `fn` may derive random keys.
     """
     leaves = zip(named_leaves(tree), *map(jax.tree.leaves, others), strict=True)
     mapped = [
@@ -82,7 +82,7 @@ def map_prunable(
 
 
 def full(params: Params) -> Masks:
-    """Returns masks of `True` everywhere; raises ValueError if a leaf is no array."""
+    """Returns masks of `True` everywhere; raises ValueError if a leaf is not an array."""
     check_arrays("params", params)
     return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
 
@@ -94,7 +94,7 @@ def check(masks: Masks, params: Params) -> None:
 
     Raises:
       AssertionError: if a leaf does not fit; it names the leaf.
-      ValueError: if a leaf is no array; it names the leaf.
+      ValueError: if a leaf is not an array; it names the leaf.
     """
     check_arrays("masks", masks)
     check_arrays("params", params)
@@ -106,9 +106,9 @@ def check(masks: Masks, params: Params) -> None:
 
 
 def apply(masks: Masks, params: Params) -> Params:
-    """Returns params with every pruned entry exactly 0, the others bit for bit the same.
+    """Returns params with every pruned entry exactly 0, the others unchanged bit by bit.
 
-    It uses `where`, since in a product 0 * NaN is NaN, and -1 * 0 is -0.
+    It uses `where`, because in a product 0 * NaN is NaN, and -1 * 0 is -0.
     """
     check(masks, params)
     return jax.tree.map(lambda m, p: jnp.where(m, p, _zero(p.dtype)), masks, params)
@@ -143,13 +143,13 @@ def density(masks: Masks, prunable: Prunable = default_prunable) -> float:
 
 
 def union(a: Masks, b: Masks) -> Masks:
-    """Returns masks of what either keeps."""
+    """Returns masks of the entries that either keeps."""
     check(a, b)
     return jax.tree.map(jnp.logical_or, a, b)
 
 
 def intersection(a: Masks, b: Masks) -> Masks:
-    """Returns masks of what both keep."""
+    """Returns masks of the entries that both keep."""
     check(a, b)
     return jax.tree.map(jnp.logical_and, a, b)
 
@@ -165,7 +165,7 @@ def overlap(a: Masks, b: Masks, prunable: Prunable = default_prunable) -> float:
 
 
 def is_subset(a: Masks, b: Masks) -> bool:
-    """Whether `b` keeps all that `a` keeps (on the host)."""
+    """Returns whether `b` keeps every entry that `a` keeps (on the host)."""
     check(a, b)
     return all(
         not np.any(np.asarray(x) & ~np.asarray(y))

@@ -1,7 +1,7 @@
-"""Npz: the arrays of an .npz file from an untrusted source.
+"""Npz: reads the arrays of an .npz file from an untrusted source.
 
-`numpy.load` trusts a file's headers, and unpacks all that it holds: 4 MB can become 4 GB.
-Here the size of a member is known and can be checked before it is read.
+`numpy.load` trusts a file's headers and unpacks all of it: 4 MB can become 4 GB. Here a
+caller knows the size of an array, and can check it, before reading it.
 """
 
 import contextlib
@@ -23,29 +23,28 @@ _HEADER_BYTES = 2**14  # NumPy writes and reads headers of up to 10,000 bytes
 
 
 class NpzError(UserError):
-    """The file is no whole .npz file of plain arrays; the message does not name it."""
+    """A file is not a whole .npz file of plain arrays; the message does not name it."""
 
 
 class Header(NamedTuple):
-    """The shape and dtype that a member's header states."""
+    """The dtype and shape that a member's header states."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
 
     @property
     def num_bytes(self) -> int:
-        """The array's bytes in memory, as a Python integer, which never overflows."""
+        """Returns the array's bytes in memory, as a Python int, which cannot overflow."""
         return int(self.dtype.itemsize) * math.prod(self.shape)
 
 
 class Arrays:
-    """The arrays of an open .npz file; `headers` has their headers by name, in order."""
+    """The arrays of an open .npz file; `headers` maps names to headers, in file order."""
 
     def __init__(self, file: zipfile.ZipFile, num_bytes: int):
         """Reads only the headers; `num_bytes` is the size of the file."""
         members = [x for x in file.infolist() if x.filename.endswith(_SUFFIX)]
-        # Members that share their bytes, or that deflate cannot have packed, are zip
-        # bombs.
+        # In a zip bomb, members share their bytes, or expand more than deflate can.
         if sum(x.compress_size for x in members) > num_bytes:
             raise NpzError("its members are longer than the file")
         self._file = file
@@ -66,7 +65,7 @@ class Arrays:
             raise NpzError(f"no array {name!r}; there are {[*self.headers]}")
         with _told(name), self._file.open(name + _SUFFIX) as stream:
             array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-            stream.read(1)  # at the end zipfile compares checksums
+            stream.read(1)  # zipfile checks the checksum only at the end of the member
         return array
 
 
@@ -75,11 +74,11 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Arrays]:
     """Yields the arrays of a file; headers are checked, and arrays are read on demand.
 
     No array takes more memory than 1,032 times the file, and none has Python objects. A
-    caller that knows what must be there compares `headers` with it before reading.
+    caller that knows which arrays to expect checks `headers` before reading.
 
     Raises:
-      NpzError: if it is no .npz file, or its members do not match their headers. Also if
-        they are not packed as `numpy.savez` and `savez_compressed` pack them.
+      NpzError: if it is not an .npz file, or its members do not match their headers. Also
+        if they are not packed as `numpy.savez` and `savez_compressed` pack them.
       OSError: if a path cannot be opened.
     """
     with contextlib.ExitStack() as stack:
@@ -96,7 +95,7 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Arrays]:
 
 def _open(path: pathlib.Path) -> IO[bytes]:
     if not path.is_file() and path.exists():  # opening a pipe would wait
-        raise OSError(f"{path} is no file")
+        raise OSError(f"{path} is not a regular file")
     return path.open("rb")
 
 
@@ -125,7 +124,7 @@ def _header(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
     size = member.file_size - start.tell()
     if min(shape, default=0) < 0 or found.num_bytes != size:
         raise NpzError(
-            f"{name!r} says {dtype}{list(shape)}, {found.num_bytes} bytes, and has {size}"
+            f"{name!r} says {dtype}{list(shape)}, {found.num_bytes} bytes, but has {size}"
         )
     return found
 
@@ -135,7 +134,7 @@ def _told(name: str | None = None) -> Iterator[None]:
     """Raises an `NpzError` for the dozen types that zipfile, zlib and NumPy raise."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # NumPy warns of headers that it had to guess
+            warnings.simplefilter("error")  # NumPy warns when it guesses a header
             yield
     except NpzError:
         raise

@@ -14,12 +14,12 @@ from lth_jax.lottery.checks import check_arms
 from lth_jax.store.workdir import Workdir, read_config
 
 SWEEP = flags.DEFINE_string(
-    "sweep", None, "A Python file whose sweep(add) adds points, a folder each in workdir."
+    "sweep", None, "A Python file whose sweep(add) adds points, each a folder in workdir."
 )
 
 
 def config_file() -> pathlib.Path:
-    """Returns the path of the config's file."""
+    """Returns the path of the config file."""
     name = config_flags.get_config_filename(flags.FLAGS["config"])
     return pathlib.Path(name.partition(":")[0])
 
@@ -27,12 +27,12 @@ def config_file() -> pathlib.Path:
 def described(
     path: pathlib.Path | None,
 ) -> tuple[pathlib.Path, list[tuple[sweep.Point, Workdir]]]:
-    """Returns the folder of all points, and the points of a file, each with its folder.
+    """Returns the folder of all points, and each point of a file with its own folder.
 
     If there is no file, the config's study is the only point.
 
     Raises:
-      ConfigError: if a point is wrong; it names the point, its field, its value and what
+      ConfigError: if a point is wrong; it names the point, the field, its value and what
         is allowed.
     """
     config, root = of_a_study.CONFIG.value, of_a_study.workdir()
@@ -55,11 +55,11 @@ def described(
 
 
 def compare(root: pathlib.Path, workdirs: Sequence[Workdir]) -> str:
-    """Writes the page that compares studies; returns what to print."""
-    from lth_jax import report  # takes seconds
+    """Writes the page that compares studies; returns the text to print."""
+    from lth_jax import report  # its import takes seconds
 
     settings = [read_config(workdir).verdict for workdir in workdirs]
     try:
         return report.compare(workdirs, root / "comparison.html", settings)
-    except UserError as error:  # such as that of different metrics
-        return f"no page of all: {error}"
+    except UserError as error:  # such as studies with different metrics
+        return f"no page compares the studies: {error}"

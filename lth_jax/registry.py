@@ -1,4 +1,4 @@
-"""Registry: objects of one kind by name, the package's own and the user's."""
+"""Registry: finds objects of one kind by name, the package's own or the user's."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ _GIVEN = "given"
 
 
 class UnknownName(UserError, ValueError):
-    """The registry finds no such name; the caller puts the field before the text."""
+    """The registry has no such name; the caller puts the field before the text."""
 
 
 def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> Any:
-    """Returns a registry's `made` for callables, which it wraps in `kind` if need be."""
+    """Returns a registry's `made` for callables; it wraps them in `kind` if need be."""
 
     def made(found: Any) -> Any:
         if isinstance(kind, type) and isinstance(found, kind):
@@ -34,7 +34,7 @@ class Registry(Mapping[str, T], Generic[T]):
       kind: what they are, in one word, such as "model".
       own: the package's own objects, by name.
       made: turns an imported object into one of this kind, such as a plain function into
-        a `Criterion`. It raises TypeError, saying what is wanted, if it cannot.
+        a `Criterion`. If it cannot, it raises a TypeError that says what is wanted.
 
     Example: `MODELS.find("lenet")`, `MODELS.find("my_package.my_nets:MyNet")`.
     """
@@ -57,11 +57,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._own)
 
     def find(self, name: str) -> T:
-        """Returns the object of a name, or of `package.module:name`, which it imports.
+        """Returns the object of a name, or imports it from `package.module:name`.
 
         Raises:
-          UnknownName: if there is none; it lists the names, or says what failed to
-            import.
+          UnknownName: if there is none; it lists the names, or says why the import
+            failed.
         """
         known = self._given | self._own
         if name in known:
@@ -69,8 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
         module, colon, attribute = name.partition(":")
         if module == _GIVEN:
             raise UnknownName(
-                f"{name!r} was given as an object; only a call of run_study that gives it"
-                " again has it"
+                f"{name!r} was passed as an object; call run_study and pass it again"
             )
         if not (colon and module and attribute):
             raise UnknownName(self._unknown(name))
@@ -83,13 +82,13 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._of_kind(name, found)
 
     def give(self, thing: Any, name: str | None = None) -> str:
-        """Names an object, so that `find` finds it in this process.
+        """Names an object so that `find` finds it in this process.
 
-        A string is a name already. The default name is that of the class or function.
+        A string is already a name. The default name is that of the class or function.
 
         Returns:
           `package.module:name` of a class or function that can be imported, which other
-          processes find too; otherwise a name that describes the object.
+          processes find too. Otherwise a name that describes the object.
 
         Raises:
           UnknownName: if it is not of this kind.

@@ -1,6 +1,6 @@
-"""Removal: removes exactly `count` lowest-scored weights of a whole pytree.
+"""Removal: removes exactly the `count` lowest-scored weights of a whole pytree.
 
-It is pure, also under `jit` and `vmap`; `lth_jax.pruning.weights` finds the count.
+It is pure, and works under `jit` and `vmap`. `lth_jax.pruning.weights` finds the count.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,22 +33,23 @@ def _ascending_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
 def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
     """Removes the `count` lowest-scored survivors of a whole pytree.
 
-    It bisects the bit pattern of the scores to find the threshold. The 32 counting passes
-    need no sort, and float rounding never changes a count. Passes over several bits at
-    once are slower on CPU, where comparisons take the time.
+    It bisects the bit patterns of the scores to find the threshold. The 32 counting
+    passes need no sort, and float rounding never changes a count. Passes over several
+    bits at once are slower on CPU, where comparisons dominate.
 
     Args:
-      scores: float leaves, free of NaN; order is compared in float32.
+      scores: float leaves without NaN; they are compared in float32.
       masks: bool leaves of the same structure and shapes.
       count: int32, from 0 to the number of survivors.
 
     Returns:
-      Masks with exactly `count` fewer entries kept, a subset of the given ones.
+      Masks that keep exactly `count` fewer entries, all of them kept before. Of equal
+      scores at the threshold, the last in `tree_flatten` and C order are removed.
     """
     chex.assert_trees_all_equal_structs(masks, scores)
     chex.assert_trees_all_equal_shapes(masks, scores)
     kept, structure = jax.tree.flatten(masks)
-    bits = [  # pruned entries have the largest bits: no bound is above them
+    bits = [  # pruned entries get the largest bits, which lie below no bound
         jnp.where(m, _ascending_bits(leaf), jnp.uint32(0xFFFFFFFF))
         for m, leaf in zip(kept, jax.tree.leaves(scores), strict=True)
     ]
@@ -61,7 +62,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
         candidate = threshold | (jnp.uint32(1) << jnp.uint32(31 - i))
         return jnp.where(survivors_below(candidate) < count, candidate, threshold)
 
-    # The score of the last survivor removed: the largest bound with fewer than `count`
+    # The score of the last survivor to remove: the largest bound with fewer than `count`
     # survivors strictly below it.
     threshold = jax.lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
     ties_to_remove = count - survivors_below(threshold)
@@ -69,7 +70,7 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
     for m, b in zip(reversed(kept), reversed(bits), strict=True):
         tie = m & (b == threshold)
         num_ties = jnp.sum(tie, dtype=jnp.int32)
-        # In nearly every leaf all ties are removed; counting them one by one is slow.
+        # Nearly every leaf loses all of its ties; counting them one by one is slow.
         removed_ties = jax.lax.cond(
             num_ties <= ties_to_remove, lambda tie, _: tie, _last, tie, ties_to_remove
         )

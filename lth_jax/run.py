@@ -1,4 +1,4 @@
-"""Run: a study from a config to its verdict, with your own net, data and loss."""
+"""Run: runs a study from config to verdict, with your own net, data and loss."""
 
 import contextlib
 import dataclasses
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Result:
     """The results of a study, read from its workdir."""
 
-    workdir: Workdir  # `python -m lth_jax.report --workdir=…` makes its page
+    workdir: Workdir  # `python -m lth_jax.report --workdir=…` writes its page
 
     @property
     def verdict(self) -> Verdict:
@@ -57,7 +57,7 @@ class Result:
 
     @property
     def records(self) -> "pandas.DataFrame":
-        """Returns every evaluation of every net, in tidy rows.
+        """Returns every evaluation of every net, one per row (tidy data).
 
         Raises:
           UserError: if pandas is not installed.
@@ -76,7 +76,8 @@ class Result:
         The replicate defaults to the study's first.
 
         Raises:
-          FileNotFoundError, NoReplicate: if there is no such level or replicate.
+          FileNotFoundError: if there is no such level.
+          NoReplicate: if there is no such replicate.
         """
         if replicate is None:
             replicate = read_config(self.workdir).first_replicate
@@ -94,19 +95,19 @@ def run_study(
     criterion: Any = None,
     arms: tuple[Any, ...] = (),
 ) -> Result:
-    """Runs a whole study, or resumes one; nothing that is done is repeated.
+    """Runs a whole study, or resumes one; no finished work is repeated.
 
-    Objects or names replace the names in the config. A study of objects that cannot be
-    imported can only be resumed by a call with the same objects.
+    Objects or names replace the names in the config. If an object cannot be imported,
+    only a call with the same objects can resume the study.
 
     Args:
       config: a `StudyConfig`, a ConfigDict or nested dicts; None means the default.
-      workdir: the folder of the study's files, new or of this study.
+      workdir: the folder for the study's files, either new or already this study's.
       model: a linen module or its class, in place of `model.name`.
       data: (x_train, y_train, x_test, y_test) arrays, in place of `data.name`.
-      loss: a function of `(outputs, labels)` to one loss per example, or a `Loss`.
-      criterion: a function of evidence to scores, or a `Criterion`; low scores are pruned
-        first.
+      loss: a function from `(outputs, labels)` to one loss per example, or a `Loss`.
+      criterion: a function from evidence to scores, or a `Criterion`; low scores are
+        pruned first.
       arms: additional arms, each a function of `(origin, rules)`.
 
     Raises:
@@ -136,7 +137,7 @@ def run_study(
 
 
 def _described(model: Any) -> str | None:
-    """A module's class with the values of its fields, which identify it."""
+    """A module's class and the values of its fields, which identify it."""
     if not isinstance(model, nn.Module):
         return None
     fields = (
@@ -162,9 +163,10 @@ def run(
     root: pathlib.Path,
     interruption: Interruption | None = None,
 ) -> Workdir:
-    """Trains the unfinished part of a study, given its checked config and folder.
+    """Trains the unfinished part of a study, given its checked config and its folder.
 
-    If an interruption asks it to stop, it saves, and raises `Interrupted`.
+    If an interruption asks it to stop, it saves and raises `Interrupted`. Returns the
+    study's workdir.
     """
     _train({root: _built(config, {})}, interruption)
     return Workdir(root)
@@ -174,10 +176,10 @@ def run_several(
     configs: Mapping[pathlib.Path, StudyConfig],
     interruption: Interruption | None = None,
 ) -> dict[pathlib.Path, UserError]:
-    """As `run`, for several studies by folder; returns the errors of those that failed.
+    """Runs several studies by folder, as `run` does; returns the errors of failed ones.
 
-    Studies that share a program train together (see `lottery.study.Study.program`). The
-    records of each equal those of a run alone. One that fails does not stop the others.
+    Studies that share a program train together (see `lottery.study.Study.program`). Each
+    has the same records as if it ran alone. One that fails does not stop the others.
 
     Raises:
       UserError: before any study trains, if one does not fit its data.
@@ -202,7 +204,7 @@ def run_several(
 def _by_program(
     configs: Mapping[pathlib.Path, StudyConfig],
 ) -> dict[Hashable, dict[pathlib.Path, Study]]:
-    """Studies by what studies that train together have in common."""
+    """Groups studies by their program, which those that train together share."""
     groups: dict[Hashable, dict[pathlib.Path, Study]] = {}
     loaded: dict[Hashable, Loaded] = {}
     for root, config in configs.items():
@@ -216,7 +218,7 @@ def _by_program(
 
 
 def _built(config: StudyConfig, loaded: dict[Hashable, Loaded]) -> Study:
-    """Builds a study from loaded data, which must be the same in every process."""
+    """Builds a study, and loads its data if needed; all processes must have the same."""
     trackers.check(config)
     config.mesh.check_devices(devices.data_sizes())
     of_data = config.data, config.seed
@@ -224,7 +226,7 @@ def _built(config: StudyConfig, loaded: dict[Hashable, Loaded]) -> Study:
         loaded[of_data] = devices.by_all(lambda: load(config))
     study = devices.by_all(lambda: build(config, loaded[of_data]))
     if devices.are_several() and devices.differ(_digest(study.splits)):
-        error = DataError(f"{config.data.name}: processes of this job have other data")
+        error = DataError(f"{config.data.name}: the data differ between processes")
         error.is_common = True
         raise error
     return study
@@ -233,7 +235,7 @@ def _built(config: StudyConfig, loaded: dict[Hashable, Loaded]) -> Study:
 def _train(
     studies: Mapping[pathlib.Path, Study], interruption: Interruption | None
 ) -> None:
-    """Trains the unfinished part of studies, by their folders."""
+    """Trains the unfinished parts of studies, which are given by folder."""
     with contextlib.ExitStack() as stack:
         found = []
         for root, study in studies.items():

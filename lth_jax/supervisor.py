@@ -1,7 +1,7 @@
-"""Supervisor: the parent of a process that trains with others; it reports how it ended.
+"""Supervisor: the parent of a process that trains with others.
 
-When a process of a job is lost, JAX ends the others inside C++, with a long text and the
-exit code of an abort. Each therefore runs as the child of a process that only waits.
+When a process of a job is lost, JAX aborts the others inside C++ with a long text. Each
+process therefore runs as the child of a supervisor, which waits and reports how it ended.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ from types import FrameType
 from lth_jax.errors import Exit
 from lth_jax.lottery.interruption import SIGNALS
 
-_PARENT = "LTH_JAX_SUPERVISOR"  # environment variable: the id of the process that waits
+_PARENT = "LTH_JAX_SUPERVISOR"  # environment variable: the supervisor's process id
 _SET_PARENT_DEATH_SIGNAL = 1  # prctl's option, from linux/prctl.h
 
 
 def is_child() -> bool:
-    """Whether this process has a supervisor, whose death then kills it."""
+    """Returns whether this process has a supervisor; on Linux it then dies with it."""
     parent = os.environ.pop(_PARENT, None)  # its own children must not see it
     if parent is None:
         return False
@@ -32,9 +32,9 @@ def is_child() -> bool:
 
 
 def run_child(module: str, arguments: Sequence[str]) -> tuple[int, str]:
-    """Runs a command as a child; returns its exit code, and a message it could not print.
+    """Runs a command as a child; passes on signals that ask it to stop.
 
-    Signals that ask to stop are passed to the child.
+    Returns the exit code, and an error message if the child could not print one, else "".
     """
     command = [sys.executable, "-m", module, *arguments]
     environment = {**os.environ, _PARENT: str(os.getpid())}

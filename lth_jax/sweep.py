@@ -1,10 +1,10 @@
-"""Runs all studies of a sweep in one process, together where they share a program.
+"""Runs all studies of a sweep in one process. Those that share a program train together.
 
   python -m lth_jax.sweep --config=configs/sweeps/init.py
   python -m lth_jax.sweep --config=mnist1d --sweep=configs/sweeps/seeds.py
 
-The same command goes on where the last one stopped; finished studies are skipped. `python
--m lth_jax.launch` runs each of these studies as its own job.
+Repeat the command to resume a sweep that stopped; finished studies are skipped. `python
+-m lth_jax.launch` runs each study as its own job.
 """
 
 import functools
@@ -45,7 +45,7 @@ def _run(
     studies: Mapping[pathlib.Path, StudyConfig],
     interruption: Interruption | None,
 ) -> int:
-    # Imported here, so that a wrong flag is reported at once.
+    # Imported here so that a wrong flag is reported at once.
     from lth_jax import run
 
     devices.use_all_cores()
@@ -75,7 +75,7 @@ def _run(
 def _unfinished(
     studies: Mapping[pathlib.Path, StudyConfig],
 ) -> dict[pathlib.Path, StudyConfig]:
-    """The studies still to train, after checking that each folder can hold its study."""
+    """The studies still to train; checks first that each folder can hold its study."""
     from lth_jax.lottery.results import is_finished
 
     for folder, config in studies.items():

@@ -1,4 +1,4 @@
-"""Terminal: output streams that work goes on without."""
+"""Terminal: keeps a command running when nobody reads its output any more."""
 
 import os
 import sys
@@ -6,13 +6,13 @@ from typing import Any
 
 
 class _Lasting:
-    """A stream that drops its text once its reader is gone, so that work goes on."""
+    """A stream that drops its text once its reader is gone, and raises nothing."""
 
     def __init__(self, stream: Any):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes a text, with "?" for characters that the encoding lacks."""
+        """Writes a text; returns its length in characters."""
         try:
             return int(self._stream.write(text))
         except OSError:
@@ -35,7 +35,10 @@ class _Lasting:
 
 
 def make_streams_last() -> None:
-    """Makes printing safe on a stream that is closed, broken or ASCII only."""
+    """Makes it safe to print to a stream that is closed, broken or ASCII only.
+
+    Characters that the encoding lacks become "?".
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         if hasattr(stream, "reconfigure"):

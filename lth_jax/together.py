@@ -1,4 +1,4 @@
-"""Together: runs a command as one of several processes of a job."""
+"""Together: runs a command as one of a job's several processes."""
 
 import os
 import re
@@ -16,8 +16,8 @@ from lth_jax.store import environment
 from lth_jax.store.workdir import differing
 from lth_jax.terminal import make_streams_last
 
-# The start of errors of JAX's runtime, of any type. A process that waits for a lost one
-# gets one of these. The command itself reports that memory ran out.
+# How errors of JAX's runtime begin, whatever their type. A process that waits for a lost
+# one raises one of these. The command itself reports when memory runs out.
 _OF_RUNTIME = re.compile(
     "(UNKNOWN|UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
     "|FAILED_PRECONDITION): "
@@ -32,14 +32,14 @@ def run(
 ) -> int:
     """Joins the other processes, and runs the command; returns its exit code.
 
-    The configs are those of all studies that the command trains.
+    `configs` are the configs of all studies that the command trains.
 
-    If only this process fails, the others would wait for it. It therefore calls `tell`
-    with the error, which returns the exit code, and ends at once. The others then learn
-    that it ended.
+    If only this process fails, the others would wait for it forever. It therefore calls
+    `tell` with the error, which returns the exit code, and ends at once. The others then
+    learn that it ended.
 
     Raises:
-      UserError: an error that all processes raise.
+      UserError: if all processes raise it.
     """
     _keep_stdout_to_ourselves()
     devices.use_all_cores()
@@ -70,13 +70,13 @@ def _told(error: Exception, tell: Callable[[Exception], int]) -> int:
         )
     try:
         return tell(error)
-    except Exception:  # no error that the user can mend: a defect, or a library's
+    except Exception:  # not an error that the user can fix: a bug here or in a library
         traceback.print_exc()
         return 1
 
 
 def _keep_stdout_to_ourselves() -> None:
-    """Sends to stderr what C++ prints: Gloo reports each connection on stdout."""
+    """Sends what C++ prints to stderr, because Gloo reports connections on stdout."""
     ours = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -93,11 +93,11 @@ def _check_same(configs: Sequence[StudyConfig]) -> None:
     names += ["the number of studies"] * (len(firsts) != len(configs))
     if devices.any_of(bool(names)):
         told = f"this one differs in {', '.join(names)}" if names else "others differ"
-        _refuse(f"--config: all processes of a job must have the same; {told}")
+        _refuse(f"--config: all processes of a job must have the same config; {told}")
     if devices.differ(environment.of_computing()):
         _refuse(
-            "all processes of a job must have the same versions, commit and settings of"
-            " JAX as the first"
+            "all processes of a job must have the same versions, commit and JAX settings"
+            " as the first"
         )
 
 

@@ -1,4 +1,4 @@
-"""Wiring: the leaves of a layout's layers in a pytree, and what each weight reads."""
+"""Wiring: finds a layout's layers in a pytree, and the unit that each weight reads."""
 
 import dataclasses
 import math
@@ -22,10 +22,9 @@ from lth_jax.leaves import (
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """The weights of a layer.
+    """The weights of a layer, as matrices [pixels, inputs, units].
 
-    A matrix is [pixels, inputs, units]. The inputs of a dense layer that reads a
-    flattened place are those of all pixels.
+    The inputs of a dense layer that reads a flattened place are those of all pixels.
     """
 
     path: str
@@ -36,12 +35,12 @@ class Kernel:
 
     @property
     def num_pixels(self) -> int:
-        """The number of pixels that its weights read; 1 for a dense layer."""
+        """Returns the number of pixels of its window; 1 for a dense layer."""
         return math.prod(self._sizes[:-2])
 
     @property
     def num_groups(self) -> int:
-        """The number of groups of a convolution; 1 for a dense layer."""
+        """Returns the number of groups of a convolution; 1 for a dense layer."""
         return 1 if len(self._sizes) == 2 else self.num_read // self._sizes[-2]
 
     def reads(self) -> np.ndarray:
@@ -55,7 +54,7 @@ class Kernel:
         return rows % self.num_read
 
     def by_unit(self, leaf: np.ndarray) -> np.ndarray:
-        """Returns its leaf as [pixels, units read, units], 0 where no weight is."""
+        """Returns its leaf as [pixels, units read, units], 0 where there is no weight."""
         matrices: np.ndarray = self.axes.matrices(leaf)
         if self.num_groups > 1:
             whole = np.zeros(
@@ -69,7 +68,7 @@ class Kernel:
         return matrices.reshape(-1, self.num_read, matrices.shape[-1])
 
     def of_units(self, values: Any) -> np.ndarray:
-        """Returns for every weight the value of its own unit, in the kernel's shape."""
+        """Returns, in the kernel's shape, the value of each weight's own unit."""
         return self._restored(np.ravel(values))
 
     def of_read(self, values: Any) -> np.ndarray:
@@ -105,7 +104,10 @@ class Wiring:
         return found[0] if found else None
 
     def offset(self, layer: Layer) -> str | None:
-        """Returns the path of the norm's offset, or of the bias without a norm."""
+        """Returns the path of the norm's offset, or of the bias if there is no norm.
+
+        It returns None if there is neither.
+        """
         found = filter(is_offset, self.vectors[layer.norm or layer.name])
         return next(found, None)
 
@@ -115,7 +117,7 @@ def wire(layout: Layout, params: Any) -> Wiring:
 
     Raises:
       ValueError: if params do not fit the layout, or the axes of a kernel are unknown; it
-        names the leaf. Also if the layout is out of order.
+        names the leaf. Also if `check_order` rejects the layout.
     """
     check_order(layout)
     modules = _modules(layout, params)
@@ -165,7 +167,7 @@ def _modules(layout: Layout, params: Any) -> dict[str, list[tuple[str, Any]]]:
     if strange := strange | ({layer.name for layer in layers} - modules.keys()):
         raise ValueError(
             f"params: {min(strange) or 'their root'} is in only one of params and"
-            " layout; give the layout of the module whose params they are"
+            " layout; pass the layout of the module that has these params"
         )
     return modules
 
@@ -176,7 +178,7 @@ def _kernel(layer: Layer, leaves: list[tuple[str, Any]]) -> tuple[str, Any]:
         paths = ", ".join(path for path, _ in leaves)
         raise ValueError(
             f"params: {layer.name} has {len(found)} kernels among its leaves ({paths});"
-            " a layer of a layout has one"
+            " must have exactly one"
         )
     return found[0]
 
@@ -186,8 +188,8 @@ def _axes_by(layer: Layer) -> AxesOf:
         found = told_axes(path, leaf) if layer.axes is None else layer.axes
         if found is None:
             raise ValueError(
-                f"layout: axes None; {path} {list(leaf.shape)} does not tell which axes"
-                " are inputs and which units; give its Layer axes=, an"
+                f"layout: axes None; {path} {list(leaf.shape)} does not show which axes"
+                " are inputs and which are units; pass its Layer axes=, an"
                 " lth_jax.leaves.Axes"
             )
         return found
@@ -196,7 +198,7 @@ def _axes_by(layer: Layer) -> AxesOf:
 
 
 def _fits(pixels: Sequence[int], inputs: int, units: int, read: int) -> bool:
-    """Whether a matrix may read `read` units."""
+    """Whether a kernel of these sizes can read `read` units."""
     if 0 in (inputs, units, read):
         return False
     if pixels:  # a convolution, perhaps of several groups
@@ -207,7 +209,7 @@ def _fits(pixels: Sequence[int], inputs: int, units: int, read: int) -> bool:
 def _vectors(
     leaves: list[tuple[str, Any]], units: int, kinds: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The paths of leaves that have one number for each unit, at most one of a kind."""
+    """The paths of leaves with one number per unit, at most one leaf of each kind."""
     left = list(kinds)
     for path, leaf in leaves:
         kind = "offset" if is_offset(path) else "scale"

@@ -1,4 +1,4 @@
-"""Times levels of a study with and without `compact_levels`, one JSON line a level.
+"""Times levels of a study with and without `compact_levels`, one JSON line per level.
 
   python scripts/bench_compact_levels.py --config=configs/lenet.py --config.num_steps=2000
       --config.num_replicates=2 [--levels=5,10,15,20] [--steps=400] [--repeats=7]
@@ -8,10 +8,10 @@
       --config.eval_every_steps=4 --config.checkpoint_every_steps=4 --examples=500
       --levels=1,2 --steps=4
 
-The study runs first, its ticket alone, in --workdir (by default one that is removed).
-Then calls of its members train `--steps` steps from where each level starts, evaluations
-included, by the large nets and by the smaller ones in turn: `faster` is the median ratio
-over the repeats. `compile_s` is what each level's own sizes cost, once a call.
+The study runs first, with only the ticket, in --workdir (by default a temporary folder).
+Then its members train for `--steps` steps from each level's start, evaluations included.
+Large nets and smaller ones take turns: `faster` is the median ratio over the repeats.
+`compile_s` is the time to compile each level's sizes.
 """
 
 import dataclasses
@@ -42,15 +42,15 @@ from lth_jax.store import claim
 from lth_jax.training.losses import Examples
 
 _CONFIG = config_flags.DEFINE_config_file("config")
-_LEVELS = flags.DEFINE_list("levels", ["5", "10", "15", "20"], "that are timed")
-_STEPS = flags.DEFINE_integer("steps", 400, "that are timed")
-_EXAMPLES = flags.DEFINE_integer("examples", None, "of each split, at most")
-_REPEATS = flags.DEFINE_integer("repeats", 7, "of each")
-_WORKDIR = flags.DEFINE_string("workdir", None, "of the study, made or gone on with")
+_LEVELS = flags.DEFINE_list("levels", ["5", "10", "15", "20"], "levels to time")
+_STEPS = flags.DEFINE_integer("steps", 400, "steps to time")
+_EXAMPLES = flags.DEFINE_integer("examples", None, "most examples of each split")
+_REPEATS = flags.DEFINE_integer("repeats", 7, "repeats of each measurement")
+_WORKDIR = flags.DEFINE_string("workdir", None, "the study's folder, new or to resume")
 
 
 def measure(job: Job, start: Start, repeats: int) -> None:
-    """One level."""
+    """Times one level."""
     study, trainer = job.study, Trainer(job.study)
     compact = compact_members(study.network.module, start.state, start.masks, study.tx)
     begun = {

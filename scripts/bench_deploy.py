@@ -1,25 +1,24 @@
-"""Times dense, masked and compact nets, one JSON line a measurement.
+"""Times dense, masked and compact nets, one JSON line per measurement.
 
   python scripts/bench_deploy.py [--raw_dir=FOLDER_OF_MNIST] [--workdir=runs/lenet]
       [--train_steps=3000] [--steps=200] [--repeats=7]
 
-Every ratio is between things timed in turn in this run, and is the median over the
-repeats: machines are shared and noisy. Above 1 the compact net is faster.
+Machines are shared and noisy. Every ratio is therefore between calls timed in turn in
+this run, and is the median over the repeats. Above 1, the compact net is faster.
 
-The nets are LeNet-300-100 as pruned by weights to 3.6% and 1.2%, and with 70% of each
-layer's neurons gone; and Conv-4 with half of each layer's filters and neurons gone.
-LeNet's weights come from the tickets of a study with `--workdir`, those of the nearest
-density; else from iterative magnitude pruning in brief, by 20% (the output's by 10%) of
-each layer, with `--train_steps` steps on MNIST a level; with few, masks are near those of
-the init and cut off less. Conv-4's are of a fresh init, and its data random, which speed
-does not notice.
+The nets are LeNet-300-100 with weights pruned to 3.6% and 1.2%, and with 70% of each
+layer's neurons removed; and Conv-4 with half of each layer's filters and neurons removed.
+With `--workdir`, LeNet's weights come from a study's tickets of the nearest density.
+Otherwise they come from a short iterative magnitude pruning by 20% (10% of the output),
+with `--train_steps` steps per level on MNIST. With few steps, masks are near those of the
+init and cut off less. Conv-4 has a fresh init and random data, which do not affect speed.
 
-- `inference`: one jitted call on inputs as they come, so that the compact net's includes
-  leaving out those that it does not read, which on CPU takes about a seventh of LeNet's
-  first layer. "masked" masks in the call, "zeros" has them stored; logits are compared.
-- `cost`: before and after.
-- `training`: steps of `make_steps`, on data from which what the compact net does not read
-  was left out once.
+- `inference`: one jitted call on raw inputs. The compact net's call also removes inputs
+  that it does not read, which on CPU takes about a seventh of LeNet's first layer.
+  "masked" applies masks in the call, "zeros" has zeros stored. Logits are compared.
+- `cost`: weights, bytes and multiply-adds before and after.
+- `training`: steps of `make_steps`. Inputs that the compact net does not read are removed
+  from its data beforehand.
 """
 
 import argparse
@@ -45,7 +44,7 @@ LEVELS = {15: "3.6%", 20: "1.2%"}  # of the paper's ladder
 
 
 class Case(NamedTuple):
-    """A net and what is left of it."""
+    """A net and its masks."""
 
     name: str
     module: Any
@@ -55,37 +54,37 @@ class Case(NamedTuple):
 
 
 def prepare(inputs: jax.Array) -> jax.Array:
-    """Pixels to numbers about 0."""
+    """Returns pixels as numbers around 0."""
     return (inputs.astype(jnp.float32) - 127.5) / 73.9
 
 
 def network(module: Any, inputs: Any) -> lth_jax.models.Network:
-    """On inputs as they come, in uint8."""
+    """Returns a network on raw inputs, in uint8."""
     return lth_jax.from_linen(module, inputs[:1], prepare)
 
 
 def adam() -> Any:
-    """As the paper's LeNet has it."""
+    """Returns Adam with the rate of the paper's LeNet."""
     schedule = schedules.make_schedule("constant", 1.2e-3, num_steps=1_000_000)
     return optimizers.make_optimizer("adam", schedule)
 
 
 def batches(steps: int, train: lth_jax.Examples) -> np.ndarray:
-    """Indices of the examples of each step."""
+    """Returns the indices of the examples of each step."""
     return sampling.batch_indices(
         jax.random.key(0), 0, steps, batch_size=BATCH_SIZE, num_examples=len(train.labels)
     )
 
 
 def magnitudes(params: Any) -> Any:
-    """Scores."""
+    """Returns scores by magnitude."""
     return jax.tree.map(jnp.abs, params)
 
 
 def pruned_by_weights(
     train: lth_jax.Examples, num_steps: int
 ) -> Iterator[tuple[int, Any, Any]]:
-    """Levels of iterative magnitude pruning, and the weights trained at their ends."""
+    """Yields each level of iterative magnitude pruning, its final weights and masks."""
     module, tx = lth_jax.LeNet(), adam()
     net = network(module, train.inputs)
     steps = jax.jit(lth_jax.make_steps(net.apply, tx))
@@ -100,7 +99,7 @@ def pruned_by_weights(
 
 
 def tickets(workdir: pathlib.Path) -> Iterator[tuple[int, Any, Any]]:
-    """The levels of a study nearest to those wanted, first replicate, as they start."""
+    """Yields the tickets of a study, first replicate, that are nearest to `LEVELS`."""
     found = [ticket_files.load(p, 0) for p in sorted(workdir.glob("tickets/*.npz"))]
     if not found:
         raise SystemExit(f"--workdir: {workdir} holds no tickets/*.npz")
@@ -114,7 +113,7 @@ def tickets(workdir: pathlib.Path) -> Iterator[tuple[int, Any, Any]]:
 
 
 def cases(args: argparse.Namespace) -> Iterator[Case]:
-    """The nets, one after the other."""
+    """Yields the nets."""
     mnist = data.load("mnist", args.raw_dir).train
     train = lth_jax.Examples(jnp.asarray(mnist.inputs), jnp.asarray(mnist.labels))
     levels = (
@@ -142,7 +141,7 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
 
 
 def calls(function: Callable[[], Any], number: int) -> Callable[[], None]:
-    """A function called that many times, each waited for."""
+    """Returns a function that calls another `number` times, and waits for each call."""
 
     def many() -> None:
         for _ in range(number):
@@ -152,7 +151,7 @@ def calls(function: Callable[[], Any], number: int) -> Callable[[], None]:
 
 
 def measure_inference(case: Case, repeats: int) -> None:
-    """Latency of a call, by batch."""
+    """Measures the latency of a call, by batch size."""
     compact = shrinking.compact(case.module, case.params, case.masks)
     masked = lth_jax.masks.apply(case.masks, case.params)
     small = lth_jax.from_linen(
@@ -216,7 +215,7 @@ def measure_inference(case: Case, repeats: int) -> None:
 
 
 def measure_training(case: Case, steps: int, repeats: int) -> None:
-    """Steps a second."""
+    """Measures steps a second."""
     if case.name.startswith("conv"):
         steps = max(2, steps // 40)
     tx = adam()
@@ -251,10 +250,10 @@ def measure_training(case: Case, steps: int, repeats: int) -> None:
 def main() -> None:
     """Runs all measurements, one net after the other."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--raw_dir", help="where MNIST's four .gz files lie")
-    parser.add_argument("--workdir", type=pathlib.Path, help="of a study of LeNet")
-    parser.add_argument("--train_steps", type=int, default=3000, help="a level")
-    parser.add_argument("--steps", type=int, default=200, help="in one call")
+    parser.add_argument("--raw_dir", help="the folder of MNIST's four .gz files")
+    parser.add_argument("--workdir", type=pathlib.Path, help="a folder of a LeNet study")
+    parser.add_argument("--train_steps", type=int, default=3000, help="steps per level")
+    parser.add_argument("--steps", type=int, default=200, help="steps in one call")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
 

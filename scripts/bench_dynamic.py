@@ -1,14 +1,14 @@
-"""Times LeNet-300-100's steps while its masks change, one JSON line a measurement.
+"""Times LeNet-300-100's steps while its masks change, one JSON line per measurement.
 
   python scripts/bench_dynamic.py [--steps=200] [--every=100] [--repeats=7]
 
-Every ratio is between things timed in turn in this run, and is the median over the
-repeats: machines are shared and noisy.
+Machines are shared and noisy. Every ratio is therefore between calls timed in turn in
+this run, and is the median over the repeats.
 
-- `between_updates`: the step of a dynamics that has no update due, against the static
-  masked step.
-- `with_updates`: with an update every so many steps, against the same.
-- `update`: milliseconds of one update, which is what the two differ by.
+- `between_updates`: a step of a dynamics without an update, against the static masked
+  step.
+- `with_updates`: steps with an update every `--every` steps, against the same.
+- `update`: milliseconds of one update, by the difference of the two.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
             end_step=args.steps,
             drop_fraction=0.3,
         )
-        # Before every block, as in the midst of a study.
+        # An update before every block, as in the middle of a study.
         always = dataclasses.replace(own, amounts=(0.3,) * (args.steps // args.every))
         never = dataclasses.replace(own, amounts=(0.0,))
         for when, masks_change in (("never", never), ("always", always)):

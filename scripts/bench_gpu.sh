@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Measures in 9 minutes what README.md and configs/ owe on a GPU, the most wanted first.
+# Measures in 9 minutes what README.md and configs/ need from a GPU, most important first.
 #
 #   scripts/bench_gpu.sh        in the project's root, with jax for the GPU installed
 #
-# Without a network: .gpu/wheels/ has the other packages, .gpu/mnist/ the raw files, and
+# It needs no network: .gpu/wheels/ has the other packages, .gpu/mnist/ the raw files, and
 # .gpu/unpack_cifar10.py makes those of CIFAR-10 from .gpu/cifar10_jpeg.tar.xz.
-# Output goes to OUT (/tmp/out): log.txt, and the records of the studies.
-# LTH_GPU_TINY=1 does a little of each kind of part on any machine, without .gpu/: for the
-# tests.
+# It writes log.txt and the records of the studies to OUT (/tmp/out).
+# For tests, LTH_GPU_TINY=1 runs a small version of each kind of part on any machine,
+# without .gpu/.
 #
-# Every part has a time limit of its own, so that one that hangs costs only itself. The
-# exit code is 0 if all that were begun ended well.
+# Every part has its own time limit, so that a part that hangs does not stop the others.
+# The exit code is 0 if all parts that were started succeeded.
 set -u
 out=${OUT:-/tmp/out}
 work=$(mktemp -d)
@@ -21,11 +21,11 @@ export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$PWD/scripts" TFDS_DATA_DIR="$work/tf
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 failed=""
 
-part() { # part NAME SECONDS COMMAND...; 124: the limit ended it
+part() { # part NAME SECONDS COMMAND...; exit code 124 means that it hit the limit
   local name=$1 limit=$2 begin=$SECONDS code
   shift 2
   if ((SECONDS + limit > 540)); then
-    echo "=== $name: not begun at $SECONDS s, it may take $limit"
+    echo "=== $name: not started at $SECONDS s, because it may take $limit s"
     return 1
   fi
   echo "=== $name: $*"
@@ -39,17 +39,17 @@ part() { # part NAME SECONDS COMMAND...; 124: the limit ended it
   return $code
 }
 
-more() { # more ARGUMENTS...: a part like others; a tiny run leaves it out
+more() { # more ARGUMENTS...: a part that tiny runs leave out
   [ -n "${LTH_GPU_TINY:-}" ] || part "$@"
 }
 
-for_seconds() { # for_seconds N COMMAND...: interrupted then, which is no failure
+for_seconds() { # for_seconds N COMMAND...: interrupts it after N s, which is not a failure
   timeout -s INT "$@"
   local code=$?
   ((code == 124)) || return $code
 }
 
-kill_midway() { # kill_midway WORKDIR COMMAND...: by SIGKILL, once dense nets are recorded
+kill_midway() { # kill_midway WORKDIR COMMAND...: SIGKILL once dense nets are recorded
   local records=$1/records
   shift
   "$@" &
@@ -82,14 +82,14 @@ else
 fi
 part jax 60 python3 -c "import jax; print(jax.__version__, jax.devices())"
 
-# How long is the paper's LeNet study? The bar's last state has the rate.
+# How long does the paper's LeNet study take? The bar's last state has the rate.
 part lenet_study $((seconds + 15)) bash -c 'for_seconds "$@"' - "$seconds" \
   $(study lenet $lenet)
 part lenet_members 75 $(models --models=lenet --how=$together --members=$many \
   --steps=$((10 * steps)) --repeats=$repeats)
 more conv_members 80 $(models --models=$conv --how=$how --members=$few --steps=$steps \
   --repeats=$repeats)
-# Is a study that was killed and resumed the same to the last bit?
+# Does a study that was killed and resumed have the same records to the last bit?
 part twin_a 70 $(study a $twin) &&
   part twin_killed 50 bash -c 'kill_midway "$@"' - "$work/b" $(study b $twin) &&
   part twin_b 50 $(study b $twin) &&

@@ -1,38 +1,38 @@
-"""Times the masked training step of the paper's nets, one JSON line a measurement.
+"""Times the masked training step of the paper's nets, one JSON line per measurement.
 
   python scripts/bench_models.py [--models=conv2,resnet20] [--steps=10] [--repeats=5]
       [--torch=eager,graph,compiled]
       [--members=1,2] [--how=map] [--compute_dtype=bfloat16] [--segment] [--collapsed]
 
-Every ratio is between things timed in turn in this run, and is the median over the
-repeats: machines are shared and noisy. The data are random, which speed does not notice.
-Each net has its paper's batch, optimizer and augmentation; half of its weights are
+Machines are shared and noisy. Every ratio is therefore between calls timed in turn in
+this run, and is the median over the repeats. The data are random, which does not affect
+speed. Each net has its paper's batch, optimizer and augmentation; half of its weights are
 pruned.
 
-- `model_step`: one step of `make_steps`, inside its scan over `--steps` steps, which
-  takes its batch from the data on the device, augments and normalises it. FLOPs are, by
-  convention, three times the forward pass's, which are two for each multiply-add of its
-  convolutions (padding counted) and matrix products, read from the traced net; nothing
-  else counts. Conv-2's forward pass has 87.5 million an example. The fraction is of the
+- `model_step`: one step of `make_steps`, inside its scan over `--steps` steps. It takes
+  its batch from the data on the device, augments it and normalises it. By convention,
+  FLOPs are three times those of the forward pass. These are two for each multiply-add of
+  convolutions (padding counted) and matrix products in the traced net; nothing else
+  counts. Conv-2's forward pass has 87.5 million per example. The fraction is of the
   device's own rate in a large float32 matrix product, whatever `--compute_dtype` is;
   on a GPU both may use TF32.
-- `scan_vs_loop`: the same against the same step jitted alone, its state donated, and
-  called from a Python loop; below 1 the scan is faster. Once with the package's own
+- `scan_vs_loop`: the scan against the same step in a Python loop, jitted alone, with its
+  state donated; below 1 the scan is faster. It runs once with the package's own
   convolution ("own"), and once with XLA's gradients, those of a plain `nn.Conv` ("xla").
-- `collapsed_scan` (--collapsed, Conv-2 alone): XLA's gradients inside a scan, which on
-  CPU take many seconds a step; two steps, since XLA takes a loop of one apart.
-- `segment` (--segment): what a study runs, `--steps` steps and then both evaluations, on
+- `collapsed_scan` (--collapsed, only Conv-2): XLA's gradients inside a scan, which on CPU
+  take many seconds a step. It runs two steps, because XLA unrolls a loop of one.
+- `segment` (--segment): a study's segment, `--steps` steps and then both evaluations, on
   5,000 and 10,000 examples, against the loop followed by both, jitted.
 - `members`: M members in one call of `over_members`, against one alone, not batched:
-  the whole call's time, and the time a member. A call spreads its members over all
+  the whole call's time, and the time per member. A call spreads its members over all
   devices (cores). On CPU only `map` runs by default.
-- `vs_pytorch`: against the same net in PyTorch on the same kind of device, in the
-  fastest of its two memory formats: on CPU eager, with one thread and with all; on a GPU
-  eager, as a CUDA graph of a step, and that compiled by `torch.compile`, with fused
-  optimizers, TF32 and tuned convolutions, and autocast for bfloat16; `--torch` chooses.
-  PyTorch trains on one ready batch, and neither gathers, augments, normalises nor masks.
-  Its threads sleep while they wait, since spinning on shared cores takes them 50 times
-  as long; on a machine of one's own, set OMP_WAIT_POLICY=active.
+- `vs_pytorch`: against the same net in PyTorch on the same kind of device, in the faster
+  of its two memory formats. On CPU it is eager, with one thread and with all. On a GPU
+  `--torch` chooses eager, a CUDA graph of a step, or this compiled by `torch.compile`. It
+  has fused optimizers, TF32 and tuned convolutions, and autocast for bfloat16. PyTorch
+  trains on one ready batch, and neither gathers, augments, normalises nor masks. Its
+  threads sleep while they wait, because spinning takes 50 times as long on shared cores;
+  on a dedicated machine, set OMP_WAIT_POLICY=active.
 
 On a GPU: --models=conv6 --members=1,5 --how=vmap,map --steps=100
           --models=lenet --members=1,100 --steps=1000
@@ -60,7 +60,7 @@ Functions = dict[str, Callable[[], Any]]
 
 
 def python_loop(case: Case, apply: Apply) -> Callable[[], Any]:
-    """The masked step, jitted alone, in a Python loop that goes on at each call."""
+    """Returns a Python loop over the jitted masked step; each call continues training."""
 
     def loss_fn(params: Any, stats: Any, inputs: Any, labels: Any, key: Any) -> Any:
         logits, stats = apply(params, stats, inputs, True, key)
@@ -95,14 +95,14 @@ def python_loop(case: Case, apply: Apply) -> Callable[[], Any]:
 
 
 def scan(case: Case, apply: Apply, num_steps: int | None = None) -> Callable[[], Any]:
-    """The package's own steps, all or the first of them, in one call."""
+    """Returns one call of the package's own steps, all of them or the first."""
     steps = jax.jit(lth_jax.make_steps(apply, case.tx))
     indices = case.indices[:num_steps]
     return lambda: steps(case.state, case.masks, indices, case.train, case.key)
 
 
 def segments(case: Case, loop: Callable[[], Any]) -> Functions:
-    """A study's segment, and the loop with the same evaluations."""
+    """Returns a study's segment, and the loop with the same evaluations."""
     held_out = [jax.tree.map(lambda x, n=n: x[:n], case.train) for n in (5_000, 10_000)]
     segment = jax.jit(lth_jax.make_segment(case.apply, case.tx))
     evaluate = jax.jit(lth_jax.make_evaluate(case.apply))
@@ -122,10 +122,10 @@ def segments(case: Case, loop: Callable[[], Any]) -> Functions:
 
 
 def torch_loops(case: Case, ways: list[str]) -> Functions:
-    """The same training in PyTorch, by memory format, and threads or how it runs.
+    """Returns the same training in PyTorch, by memory format and threads or `ways`.
 
     Raises:
-      ValueError: where PyTorch cannot be compared with; says why.
+      ValueError: if a comparison with PyTorch is impossible; it says why.
     """
     try:
         import torch
@@ -157,7 +157,7 @@ def torch_loops(case: Case, ways: list[str]) -> Functions:
         for how in [way for way in ways if way != "eager"]:
             try:
                 found[f"torch {name} {how}"] = make(threads=None, how=how)
-            except Exception as error:  # whatever a compiler that is missing raises
+            except Exception as error:  # a missing compiler raises any of several types
                 print(f"torch {name} {how}: skipped: {error!r}"[:300], flush=True)
     return found
 
@@ -165,7 +165,7 @@ def torch_loops(case: Case, ways: list[str]) -> Functions:
 def measure_alone(
     case: Case, repeats: int, with_segment: bool, torch_ways: list[str]
 ) -> None:
-    """One member: the step, and what it is compared with."""
+    """Measures one member's step, and the steps with which it is compared."""
     product, flops = matrix_product()
     loop = python_loop(case, case.apply)
     functions = {"matmul": product, "scan": scan(case, case.apply), "own": loop}
@@ -210,7 +210,7 @@ def measure_alone(
         )
     by_format = {n: s for n, s in seconds.items() if n.startswith("torch ")}
     if not by_format:
-        case.report("vs_pytorch", skipped=skipped or "nothing of it ran")
+        case.report("vs_pytorch", skipped=skipped or "no PyTorch loop ran")
         return
     fastest = min(by_format, key=lambda name: statistics.median(by_format[name]))
     case.report(
@@ -223,13 +223,13 @@ def measure_alone(
 
 
 def measure_collapsed(case: Case) -> None:
-    """XLA's gradients inside a scan, once."""
+    """Measures XLA's gradients inside a scan, once."""
     seconds = timed({"scan": scan(case, xla_gradients(case.apply), 2)}, repeats=1)
     case.report("collapsed_scan", step_ms=round(1e3 * seconds["scan"][0] / 2, 1))
 
 
 def measure_members(case: Case, repeats: int, ways: list[str], counts: list[int]) -> None:
-    """Members in one call, by the ways of sharing a device, against one alone."""
+    """Measures members in one call against one alone, by each way to share a device."""
     steps = lth_jax.make_steps(case.apply, case.tx)
 
     def run(state: Any, masks: Any, indices: Any, key: Any, train: Any) -> Any:
@@ -260,14 +260,14 @@ def measure_members(case: Case, repeats: int, ways: list[str], counts: list[int]
 
 
 def several_of(*choices: str) -> Callable[[str], list[str]]:
-    """A flag's type: names from a choice, parted by commas."""
+    """Returns a flag's type: names from a choice, separated by commas."""
 
     def parse(text: str) -> list[str]:
         names = text.split(",")
         for name in names:
             if name not in choices:
                 raise argparse.ArgumentTypeError(
-                    f"{name!r}; must be of {', '.join(choices)}"
+                    f"{name!r}; must be one of {', '.join(choices)}"
                 )
         return names
 
@@ -275,12 +275,12 @@ def several_of(*choices: str) -> Callable[[str], list[str]]:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """A flag's type: an integer."""
+    """Returns a flag's type: an integer of at least `least`."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(
-                f"{text!r}; must be an integer from {least} up"
+                f"{text!r}; must be an integer of at least {least}"
             )
         return int(text)
 
@@ -288,7 +288,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def numbers(text: str) -> list[int]:
-    """A flag's type: integers from 1, parted by commas."""
+    """A flag's type: integers of at least 1, separated by commas."""
     return [at_least(1)(part) for part in text.split(",")]
 
 
@@ -296,7 +296,7 @@ def main() -> None:
     """Runs all measurements, one net after the other."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", type=several_of(*MODELS), default=list(MODELS))
-    parser.add_argument("--steps", type=at_least(2), default=10, help="in one call")
+    parser.add_argument("--steps", type=at_least(2), default=10, help="steps in one call")
     parser.add_argument("--repeats", type=at_least(1), default=5)
     parser.add_argument("--members", type=numbers, help="1,2 on CPU, else 1,2,5")
     parser.add_argument(

@@ -1,12 +1,12 @@
-"""Times pruning itself, one JSON line a measurement.
+"""Times pruning itself, one JSON line per measurement.
 
   python scripts/bench_pruning.py [--weights=25000000] [--repeats=5] [--model=vgg19]
 
-- `global`: `prune` with global scope of a tree of so many random scores, masks made on
-  the host included, without compilation.
-- `synflow`: all 100 rounds of SynFlow to 1% of a model at init, compilation included;
-  the processor's seconds of all cores beside those of the wall clock, which other
-  processes lengthen; and the smallest share of a layer that is left.
+- `global`: `prune` with global scope on `--weights` random scores. It includes making
+  masks on the host, and excludes compilation.
+- `synflow`: all 100 rounds of SynFlow to 1% of a model at init, compilation included. It
+  has the processor's seconds over all cores, and the wall clock's, which other processes
+  lengthen. It also has the smallest density of a layer.
 """
 
 import argparse
@@ -24,7 +24,7 @@ NUM_LEAVES, DENSITY = 16, 0.01
 
 
 def time_global(num_weights: int, repeats: int) -> None:
-    """One level of global pruning."""
+    """Times one level of global pruning."""
     key = jax.random.key(0)
     leaves = jax.random.uniform(
         key, (NUM_LEAVES, num_weights // NUM_LEAVES // 1000, 1000)
@@ -46,7 +46,7 @@ def time_global(num_weights: int, repeats: int) -> None:
 
 
 def time_synflow(model: str) -> None:
-    """All rounds of SynFlow."""
+    """Times all rounds of SynFlow."""
     criterion = criteria.CRITERIA["synflow"]
     inputs = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     network = lth_jax.from_linen(lth_jax.models.MODELS[model](num_classes=10), inputs)
@@ -86,7 +86,7 @@ def time_synflow(model: str) -> None:
 
 
 def main() -> None:
-    """Runs both."""
+    """Runs both measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weights", type=int, default=25_000_000)
     parser.add_argument("--repeats", type=int, default=5)

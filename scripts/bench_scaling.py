@@ -1,23 +1,24 @@
-"""Times members and batches over devices and processes, one JSON line a measurement.
+"""Times members and batches over devices and processes, one JSON line per measurement.
 
   python scripts/bench_scaling.py [--devices=1,2,4,8] [--processes=1,2] [--model=lenet]
       [--per_device=1] [--steps=200] [--repeats=5]
 
-Each number of devices has processes of its own, and these an equal share of it. On CPU
-devices are forced: more of them than cores share these, and `ratio` is cores / devices
-at best; `cores` says how many.
+Each number of devices is measured in new processes, which have equal shares of them. On
+CPU the devices are forced. If there are more devices than cores, they share the cores,
+and `ratio` is cores / devices at best; `cores` is the number of cores.
 
-- `start`: seconds from the process's start to the end of its imports, to its devices
-  (and to the other processes), to data and init, and to the end of its first call,
+- `start`: seconds from the process's start until its imports are done, its devices (and
+  the other processes) are found, data and init are ready, and its first call ends,
   compiled anew.
-- `members`: member steps a second at fixed work per device, `per_device` members on
-  each; `ratio` is the time of one device's share alone (of one device in each process),
-  of that of all: 1 at best. `peak_megabytes` is what a device has had in use; None: it
-  does not tell.
-- `data_axis`, of numbers that divide the batch: one member whose batches are split over
-  the devices: milliseconds a step, `ratio` to one device's, and the all-reduces.
+- `members`: member steps a second at fixed work, with `per_device` members on each
+  device. `ratio` is the time of one device's share (of one device in each process) over
+  the time of all: 1 at best. `peak_megabytes` is the most memory that a device has used;
+  None if the device does not report it.
+- `data_axis`, for numbers that divide the batch: one member whose batches are split over
+  the devices. It has milliseconds a step, the `ratio` to one device, and the number of
+  all-reduces.
 - `checkpoint`: seconds to gather and save the state of all members, and to restore it
-  in every process; megabytes.
+  in every process; also megabytes.
 """
 
 import argparse
@@ -48,7 +49,7 @@ IMPORTED = time.time()
 
 
 def program(case: Case, num_members: int, num_data: int) -> functools.partial[Any]:
-    """What trains so many copies of a net, each on so many devices, when called."""
+    """Returns a call that trains `num_members` copies, each on `num_data` devices."""
     steps = lth_jax.make_steps(devices.by_data(case.apply), case.tx)
 
     def train(state: Any, masks: Any, indices: jax.Array, train: Any) -> Any:
@@ -62,7 +63,7 @@ def program(case: Case, num_members: int, num_data: int) -> functools.partial[An
 
 
 def measure(args: argparse.Namespace, num_devices: int, num_processes: int) -> None:
-    """All measurements of one number of devices and processes, in one of these."""
+    """Measures one number of devices and processes, in one of the processes."""
     if num_processes > 1:
         join(Peers(args.coordinator, num_processes, args.rank))
     if (num_found := jax.device_count()) != num_devices:
@@ -81,7 +82,7 @@ def measure(args: argparse.Namespace, num_devices: int, num_processes: int) -> N
     moments["first_steps_s"] = time.time()
     told = {"devices": num_devices, "processes": num_processes}
     told["cores"] = devices.num_cores()
-    # The others measure the same.
+    # The other processes measure the same, and do not print it.
     report = case.report if devices.is_first() else lambda name, **values: None
     seconds = {name: round(at - args.began, 2) for name, at in moments.items()}
     report("start", **told, **seconds)
@@ -110,14 +111,14 @@ def measure(args: argparse.Namespace, num_devices: int, num_processes: int) -> N
 
 
 def peak_megabytes() -> float | None:
-    """The most memory that the first device has had in use."""
+    """Returns the most memory that the first device has used, or None if unknown."""
     told = jax.local_devices()[0].memory_stats() or {}
     peak = told.get("peak_bytes_in_use")
     return None if peak is None else round(peak / 1e6, 1)
 
 
 def checkpoint(state: Any, repeats: int) -> dict[str, float]:
-    """Seconds to save and restore what members have come to."""
+    """Returns the seconds to save and restore the members' state, and its megabytes."""
     folder = pathlib.Path(devices.from_first(tempfile.mkdtemp))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
     taken = timed(
@@ -135,13 +136,13 @@ def checkpoint(state: Any, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Starts a process for each number of devices; in one, measures."""
+    """Starts processes for each number of devices; in such a process, measures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--devices", default="1,2,4,8", help="numbers of them")
-    parser.add_argument("--processes", default="1", help="numbers of them")
-    parser.add_argument("--model", default="lenet", help="of scripts/cases.py")
-    parser.add_argument("--per_device", type=int, default=1, help="members")
-    parser.add_argument("--steps", type=int, default=200, help="in a call")
+    parser.add_argument("--devices", default="1,2,4,8", help="numbers of devices")
+    parser.add_argument("--processes", default="1", help="numbers of processes")
+    parser.add_argument("--model", default="lenet", help="a model of scripts/cases.py")
+    parser.add_argument("--per_device", type=int, default=1, help="members per device")
+    parser.add_argument("--steps", type=int, default=200, help="steps in one call")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--coordinator", help=argparse.SUPPRESS)
@@ -157,7 +158,7 @@ def main() -> None:
 
 
 def start(num_devices: int, num_processes: int) -> None:
-    """Starts processes that share so many devices, and waits for them."""
+    """Starts processes that share `num_devices` devices, and waits for them."""
     each, running = num_devices // num_processes, []
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -169,7 +170,7 @@ def start(num_devices: int, num_processes: int) -> None:
         own += [f"--coordinator={address}", f"--rank={rank}", f"--began={time.time()}"]
         gpus = ",".join(map(str, range(rank * each, (rank + 1) * each)))
         env = {**os.environ, "XLA_FLAGS": flags, "CUDA_VISIBLE_DEVICES": gpus}
-        # Of flags that are given twice the last ones count.
+        # If a flag appears twice, argparse uses the last one.
         running.append(subprocess.Popen([sys.executable, *sys.argv, *own], env=env))
     if any([process.wait() for process in running]):
         sys.exit(1)

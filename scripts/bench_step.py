@@ -1,19 +1,19 @@
-"""Times LeNet-300-100's masked training step, one JSON line a measurement.
+"""Times LeNet-300-100's masked training step, one JSON line per measurement.
 
   python scripts/bench_step.py [--members=1,5] [--steps=1000] [--repeats=7]
 
-Every ratio is between things timed in turn in this run, and is the median over the
-repeats: machines are shared and noisy.
+Machines are shared and noisy. Every ratio is therefore between calls timed in turn in
+this run, and is the median over the repeats.
 
-- `masked_vs_bare`: the step inside a segment, against the same scan written bare, with
-  no masks, evaluation or records.
+- `masked_vs_bare`: the step inside a segment, against the same scan without masks,
+  evaluation or records.
 - `matmul_fraction`: FLOP/s of the masked step, as a fraction of the device's own rate
-  in a large float32 matrix product. The step's FLOPs are counted twice: by the usual
-  convention, three times the forward pass's, and as they are executed, without the
-  first layer's input gradient, which nobody needs.
-- `member_cost`: time a member when M train in one call, against one alone, not batched;
-  both by the wall clock, and the call spreads its members over all devices (cores).
-- `segment_vs_bare`: what a study runs (validation every 100 steps, test every 1,000 and
+  in a large float32 matrix product. The step's FLOPs are counted in two ways. The usual
+  convention is three times the forward pass's. The other counts only what is executed,
+  without the first layer's input gradient, which is not needed.
+- `member_cost`: time per member when M train in one call, against one alone, not batched.
+  Both are by the wall clock. The call spreads its members over all devices (cores).
+- `segment_vs_bare`: a study's segment (validation every 100 steps, test every 1,000 and
   at the end), and the same with both splits every 100 steps.
 
 On a GPU: --members=1,5,50,500 --steps=1000.
@@ -39,7 +39,7 @@ FIRST_LAYER = 784 * 300
 
 
 def bare_steps(apply_fn: Any, tx: optax.GradientTransformation) -> Any:
-    """The same scan with nothing of a lottery-ticket study in it."""
+    """Returns the same scan without masks, evaluation or records."""
 
     def steps(params: Any, opt_state: Any, indices: jax.Array, examples: Any) -> Any:
         def loss_fn(params: Any, inputs: jax.Array, labels: jax.Array) -> jax.Array:
@@ -147,7 +147,7 @@ def main() -> None:
             num_tests=int(num_tests),
         )
 
-    # Members in one call, by both ways of sharing the device, against one alone.
+    # Members in one call, by `vmap` and by `map`, against one alone.
     functions = {
         "alone": lambda: masked(state, masks, indices, train),
         "matmul": product,

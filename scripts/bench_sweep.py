@@ -1,16 +1,17 @@
-"""Times a sweep of 12 inits against one study of as many nets, a JSON line a repeat.
+"""Times a sweep of 12 inits against one study of as many nets, a JSON line per repeat.
 
   python scripts/bench_sweep.py [--steps=1000] [--levels=5] [--replicates=5] [--repeats=3]
 
-The sweep is 12 studies of configs/mnist1d.py with so many replicates, another init each;
-the study has them all as replicates. Both are commands of their own, in turn, each with
-an empty cache of compiled programs, its page included.
+The sweep is 12 studies of configs/mnist1d.py with different inits, each of `--replicates`
+replicates. The study has as many replicates as all of them. They run in turn as separate
+commands, each with an empty cache of compiled programs. Times include the page.
 
-- `seconds`: of the sweep and the study; `ratio` is the one over the other.
-- `training_programs`: what is compiled to train and evaluate members; `programs`: with
-  everything else, such as how each init draws. `compilation_ratio` is of the former,
-  `all_compilations_ratio` of the latter. What the cache has by then is not compiled.
-- `compiling_seconds`: spent on all of them.
+- `seconds`: those of the sweep and of the study; `ratio` is the first over the second.
+- `training_programs`: the number of programs compiled to train and evaluate members.
+  `programs` also counts all others, such as those that draw the inits. Programs from the
+  cache do not count. `compilation_ratio` is that of the former, and
+  `all_compilations_ratio` that of the latter.
+- `compiling_seconds`: the time to compile all of them.
 """
 
 import argparse
@@ -34,7 +35,7 @@ def sweep(add):
     for name in {INITS}:
         add(**{{"init.name": name}})
 """
-# Members train and are evaluated in what `devices.over_members` makes.
+# Functions that `devices.over_members` makes train and evaluate the members.
 COUNTED = """
 import json, pathlib, runpy, sys
 import jax
@@ -62,7 +63,7 @@ sys.exit(code)
 
 
 def measured(module: str, *flags: str) -> dict[str, Any]:
-    """What a command took: seconds, and what it compiled."""
+    """Runs a command; returns its seconds, and the number of programs it compiled."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         counts = folder / "counts.json"
@@ -87,9 +88,9 @@ def measured(module: str, *flags: str) -> dict[str, Any]:
 def main() -> None:
     """Runs both commands in turn, and prints each pair and the medians of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=1000, help="of each net at a level")
+    parser.add_argument("--steps", type=int, default=1000, help="steps per net and level")
     parser.add_argument("--levels", type=int, default=5)
-    parser.add_argument("--replicates", type=int, default=5, help="of each init")
+    parser.add_argument("--replicates", type=int, default=5, help="replicates per init")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     small = [

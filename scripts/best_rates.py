@@ -1,11 +1,11 @@
-"""Compares criteria, each at the learning rate that is best for it on validation.
+"""Compares criteria, each at its best learning rate on validation data.
 
   python scripts/best_rates.py runs/rates-sweep [runs/rates-seed1]
 
-Each folder is of a sweep over `optimizer.learning_rate`. Of every arm and density it
-prints the rate at which the mean validation accuracy at early stop is highest, the test
-accuracy there, and the one at the dense net's own best rate. Intervals are 95%, over
-replicates; they do not know that a rate was chosen.
+Each folder holds a sweep over `optimizer.learning_rate`. For every arm and density, the
+script prints the rate with the highest mean validation accuracy at early stop. It also
+prints the test accuracy at this rate, and at the dense net's best rate. Intervals are
+95%, over replicates; they do not account for the choice of the rate.
 """
 
 import pathlib
@@ -31,13 +31,13 @@ class Tried(NamedTuple):
 
 
 def at_early_stop(run: Run) -> float:
-    """Validation accuracy at the least validation loss."""
+    """Returns the validation accuracy at the least validation loss."""
     losses = run.curves["validation", "loss"].values
     return float(run.curves["validation", "accuracy"].values[np.argmin(losses)])
 
 
 def tried(folder: pathlib.Path) -> dict[float, dict[Key, Tried]]:
-    """By rate, all arms and levels of a sweep."""
+    """Returns all arms and levels of a sweep, by rate."""
     found = {}
     for config in sorted(folder.glob("*/config.json")):
         workdir = Workdir(config.parent)
@@ -51,12 +51,12 @@ def tried(folder: pathlib.Path) -> dict[float, dict[Key, Tried]]:
 
 
 def best_rate(by_rate: dict[float, dict[Key, Tried]], key: Key) -> float:
-    """The rate of the highest mean validation accuracy."""
+    """Returns the rate with the highest mean validation accuracy."""
     return max(by_rate, key=lambda rate: by_rate[rate][key].validation)
 
 
 def text(outcome: Outcome) -> str:
-    """Test accuracy at early stop in %, and its interval."""
+    """Returns the test accuracy at early stop in %, and its interval, as text."""
     found = mean(outcome.early_stop_metric, bounds=(0.0, 1.0))
     value, low, high = (100 * x for x in (found.value, found.low, found.high))
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"

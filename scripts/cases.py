@@ -1,4 +1,4 @@
-"""The paper's nets as the benchmark trains them, on random data."""
+"""The paper's nets as benchmarks train them, on random data."""
 
 import math
 import statistics
@@ -25,7 +25,7 @@ Apply = Callable[..., tuple[jax.Array, Any]]
 
 
 class Case(NamedTuple):
-    """One net, and all that a step of it takes."""
+    """One net, and all inputs of its training step."""
 
     name: str
     optimizer: str
@@ -51,12 +51,12 @@ class Case(NamedTuple):
         )
 
     def step_ms(self, seconds: list[float]) -> float:
-        """Milliseconds a step, of calls of all the steps."""
+        """Returns milliseconds per step, from the seconds of calls of all steps."""
         return round(1e3 * statistics.median(seconds) / len(self.indices), 3)
 
 
 def make_case(name: str, steps: int, dtype: str) -> Case:
-    """A net with its paper's batch and optimizer, half of it pruned."""
+    """Returns a net with its paper's batch and optimizer, half of its weights pruned."""
     shape = (55_000, 28, 28, 1) if name == "lenet" else (45_000, 32, 32, 3)
     rng = np.random.default_rng(0)
     inputs = jnp.asarray(rng.integers(0, 256, shape, np.uint8))
@@ -101,7 +101,7 @@ def make_case(name: str, steps: int, dtype: str) -> Case:
 
 
 def xla_gradients(apply: Apply) -> Apply:
-    """The same net, traced with plain convolutions and so with XLA's gradients."""
+    """Returns the same net with plain convolutions, which have XLA's gradients."""
 
     def traced(*args: Any) -> tuple[jax.Array, Any]:
         with mock.patch.object(convolution, "_convolve", convolution._xla):
@@ -111,7 +111,7 @@ def xla_gradients(apply: Apply) -> Apply:
 
 
 def product_flops(jaxpr: Jaxpr) -> int:
-    """Two for each multiply-add of all convolutions and matrix products."""
+    """Returns FLOPs: two for each multiply-add of convolutions and matrix products."""
     flops = sum(map(product_flops, subjaxprs(jaxpr)))
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "conv_general_dilated":

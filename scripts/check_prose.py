@@ -1,8 +1,8 @@
 """Checks the prose of the README, CONTRIBUTING, SECURITY and all pages of docs/.
 
-No sentence has more than 25 words, and none has a word of the style sheet's list, which
-is the table after `<!-- words -->` in CONTRIBUTING.md. Code blocks and HTML are not read;
-a code span counts as one word, and a link as the words that it shows.
+A sentence must have at most 25 words, and none from the style sheet's list. The list is
+the table after `<!-- words -->` in CONTRIBUTING.md. Code blocks and HTML are ignored. A
+code span counts as one word, and a link as the words that it shows.
 
 Command:   python scripts/check_prose.py [FILE ...]
 """
@@ -24,9 +24,9 @@ _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|et al|cf|vs|Fig|Sec)\.")
 
 
 def paragraphs(markdown: str) -> Iterator[tuple[int, str, bool]]:
-    """The line, from 1, and the plain text of each paragraph, heading, item and cell.
+    """Yields (line, text, is_cell) for each paragraph, heading, list item and table cell.
 
-    Last comes whether it is a cell of a table.
+    Lines count from 1, and text is plain.
     """
     line, in_table = 1, False
     for token in MarkdownIt("commonmark").enable("table").parse(markdown):
@@ -39,7 +39,7 @@ def paragraphs(markdown: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def _plain(token: Token) -> str:
-    """What a reader sees of an inline token."""
+    """The text that a reader sees of an inline token."""
     if token.type == "image":
         return "".join(map(_plain, token.children or ()))
     return {
@@ -51,17 +51,17 @@ def _plain(token: Token) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a paragraph's plain text."""
+    """Returns the sentences of a paragraph's plain text."""
     return _END.split(_ABBREVIATION.sub(r"\1", text))
 
 
 def count_words(sentence: str) -> int:
-    """How many of its words have a letter, a digit or are a code span."""
+    """Returns the number of words; a word has a letter or a digit, or is a code span."""
     return sum(any(c.isalnum() or c == _CODE for c in w) for w in sentence.split())
 
 
 def forbidden_words(style_sheet: str) -> list[str]:
-    """The first column of the style sheet's table.
+    """Returns the first column of the style sheet's table.
 
     Raises:
       ValueError: if there is no such table.
@@ -70,12 +70,12 @@ def forbidden_words(style_sheet: str) -> list[str]:
     table = after.strip().split("\n\n")[0]
     words = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
     if not found or not words:
-        raise ValueError(f"{MARK}: must stand before a table of words")
+        raise ValueError(f"{MARK}: must come before a table of words")
     return words
 
 
 def faults(markdown: str, words: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """The line of each paragraph that has a fault, and what the fault is."""
+    """Yields (line, fault) for each fault, where line is that of its paragraph."""
     listed = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
     for line, text, is_cell in paragraphs(markdown):
         for match in listed.finditer(text):

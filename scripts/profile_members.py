@@ -1,11 +1,11 @@
-"""Profiles members that train in one call: which kernels take the time.
+"""Profiles members that train in one call, and shows which kernels take the time.
 
   python scripts/profile_members.py [--model=conv6] [--members=5] [--how=vmap]
       [--steps=30] [--compute_dtype=bfloat16] [--rows=20]
 
-Prints the wall-clock time of the call, without the profiler, and the kernels by the time
-that they take in all. Kernels overlap where a device runs several at once, so their sum
-may exceed the call's time. For a GPU: on CPU the profiler shows none.
+It prints the wall-clock time of the call without the profiler, and the kernels sorted by
+their total time. A device may run several kernels at once. The sum of their times may
+therefore exceed the call's. It needs a GPU: on CPU the profiler shows no kernels.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from lth_jax.devices import over_members, replicated
 
 
 def kernels(events: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Milliseconds of each call of a device's kernels, by name, of a trace's events."""
+    """Returns the milliseconds of each call of a GPU kernel, by name, from a trace."""
     named = [e for e in events if e.get("name") == "process_name"]
     devices = {e["pid"] for e in named if "GPU" in e["args"]["name"]}
     found: dict[str, list[float]] = collections.defaultdict(list)
@@ -37,7 +37,7 @@ def kernels(events: list[dict[str, Any]]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Profiles one call, which is compiled and warm."""
+    """Profiles one call, after two others that compile it and warm up."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="conv6")
     parser.add_argument("--members", type=int, default=5)

@@ -1,16 +1,17 @@
-"""Simulates a sweep whose jobs are preempted, one JSON line a rate of preemptions.
+"""Simulates a sweep whose jobs are preempted, one JSON line per rate of preemptions.
 
   python scripts/simulate_preemption.py [--points=10000] [--workers=100]
       [--study_minutes=8] [--rates=0.1,1,10]
 
 Each worker runs one point of the sweep after the other. Preemptions come at random
-instants, so many an hour and worker (a Poisson process). Some are told: the job saves
-and exits. The others kill it, which loses what was done since the last checkpoint. Either
-way the point goes back to the end of the queue, and its worker is away for a while.
+instants (a Poisson process), and `--rates` is their number per hour and worker. After
+some, the job can save before it exits. Others kill it, and the work since the last
+checkpoint is lost. In both cases the point returns to the end of the queue, and its
+worker is away for a while.
 
-Each attempt begins with `--startup_seconds` of imports and compilation. So `ideal` is the
-number of points an hour without preemptions and with one start a point, and `fraction`
-is what is left of it. Its default times are those of docs/benchmarks/h100.md for the
+Each attempt begins with `--startup_seconds` of imports and compilation. `ideal` is the
+number of points an hour without preemptions, with one start per point. `fraction` is the
+share of it that is reached. Default times are those of docs/benchmarks/h100.md for the
 paper's LeNet study.
 """
 
@@ -38,10 +39,10 @@ def simulate(
     """Runs a sweep to its end.
 
     Returns:
-      Seconds until all points are done, the number of preemptions, and seconds of
+      The seconds until all points are done, the number of preemptions, and the seconds of
       training that were lost.
     """
-    queue = collections.deque([study_s] * points)  # what each still has to train
+    queue = collections.deque([study_s] * points)  # seconds that each still has to train
     free = [0.0] * workers  # when each worker is free again
     ends, preemptions, lost = 0.0, 0, 0.0
     while queue:
@@ -54,7 +55,7 @@ def simulate(
             trained = max(0.0, until - startup_s)
             kept = trained
             if rng.random() >= told:
-                # Checkpoints lie at multiples of their distance in the whole training.
+                # Checkpoints are at multiples of `checkpoint_s` in the whole training.
                 begun = study_s - left
                 last = math.floor((begun + trained) / checkpoint_s) * checkpoint_s
                 kept = max(0.0, last - begun)
@@ -75,8 +76,10 @@ def main() -> None:
     parser.add_argument("--startup_seconds", type=float, default=25)
     parser.add_argument("--checkpoint_seconds", type=float, default=10)
     parser.add_argument("--away_seconds", type=float, default=120)
-    parser.add_argument("--told", type=float, default=0.5, help="share that may save")
-    parser.add_argument("--rates", default="0.1,1,10", help="an hour and worker")
+    parser.add_argument(
+        "--told", type=float, default=0.5, help="share of preemptions that allow a save"
+    )
+    parser.add_argument("--rates", default="0.1,1,10", help="per hour and worker")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     study_s = 60 * args.study_minutes

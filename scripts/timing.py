@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing in turn, ratios, and lines of JSON."""
+"""Functions that benchmarks share: timing in turn, ratios, and lines of JSON."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 def timed(
     functions: dict[str, Callable[[], Any]], repeats: int
 ) -> dict[str, list[float]]:
-    """Seconds of each function, taken in turn; compiled and warmed up first."""
+    """Returns the seconds of each function, called in turn after a warm-up call."""
     for function in functions.values():
         jax.block_until_ready(function())
     seconds: dict[str, list[float]] = {name: [] for name in functions}
@@ -26,7 +26,7 @@ def timed(
 
 
 def ratio(numerator: list[float], denominator: list[float]) -> float:
-    """Median of the ratios of what was timed in turn."""
+    """Returns the median of the ratios of two functions' times, repeat by repeat."""
     pairs = zip(numerator, denominator, strict=True)
     return round(statistics.median(a / b for a, b in pairs), 3)
 
@@ -38,7 +38,7 @@ def report(name: str, **values: Any) -> None:
 
 
 def matrix_product() -> tuple[Callable[[], jax.Array], int]:
-    """A large float32 matrix product, and its FLOPs."""
+    """Returns a function that computes a large float32 matrix product, and its FLOPs."""
     size = 8192 if jax.default_backend() == "gpu" else 2048
     matrix = jax.random.normal(jax.random.key(0), (size, size))
     product = jax.jit(lambda a: jnp.matmul(a, a))

@@ -84,7 +84,7 @@ def _resnet20() -> nn.Module:
 
 
 def build(name: str) -> nn.Module:
-    """A net by its name in `lth_jax.models.MODELS`, of the same layers."""
+    """Returns a net with the layers of that name's in `lth_jax.models.MODELS`."""
     if name == "lenet":
         return nn.Sequential(nn.Flatten(), *_dense(784, 300, 100, 10))
     if name == "resnet20":
@@ -106,12 +106,12 @@ def training_loop(
     threads: int | None,
     how: str = "eager",
 ) -> Callable[[], None]:
-    """A function that trains for so many steps, on a batch already on the device.
+    """Returns a function that trains `steps` steps on one batch, already on the device.
 
-    `how` is "eager", or on a GPU "graph", which replays one step as a CUDA graph, or
-    "compiled", which does so with the net compiled by `torch.compile`.
+    `how` is "eager". On a GPU it can also be "graph", which replays one step as a CUDA
+    graph, or "compiled", which also compiles the net by `torch.compile`.
     """
-    if on_gpu:  # XLA may use TF32 too, and tunes its convolutions
+    if on_gpu:  # as XLA, which may use TF32 and tunes its convolutions
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
     device = torch.device("cuda" if on_gpu else "cpu")
@@ -155,7 +155,7 @@ def training_loop(
 
 
 def _captured(step: Callable[[], None]) -> Callable[[], None]:
-    """A step as one CUDA graph; before that it runs a few times, to tune and compile."""
+    """Captures a step as a CUDA graph, after a few runs that tune and compile it."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):

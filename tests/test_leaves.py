@@ -112,7 +112,7 @@ def found_axes(path, leaf):
     try:
         return axes_of(path, leaf)
     except ValueError as error:
-        assert f"{path} {list(leaf.shape)} does not tell" in str(error)
+        assert f"{path} {list(leaf.shape)} does not show" in str(error)
         return None
 
 
@@ -137,7 +137,7 @@ def test_plain_pytrees_are_inputs_by_units():
     [("weight", (4, 3)), ("layer/w", (2, 3, 4)), ("mix/kernel", (2, 3, 4))],
 )
 def test_what_nothing_tells_is_refused_by_name(path, shape):
-    with pytest.raises(ValueError, match=rf"axes: None; {path} \[.* give axes="):
+    with pytest.raises(ValueError, match=rf"axes: None; {path} \[.* pass axes="):
         axes_of(path, np.ones(shape))
 
 

@@ -118,7 +118,7 @@ TEN = npy(said("<f4", (10,)), bytes(40))
         ),
         (
             member(npy(said("<f4", (9,)), bytes(40))),
-            r"float32\[9\], 36 bytes, and has 40",
+            r"float32\[9\], 36 bytes, but has 40",
         ),
         (member(npy(said("<f4", (-10,)), bytes(40))), r"says float32\[-10\]"),
         (member(npy(said("<f4", (-5, -2)), bytes(40))), r"says float32\[-5, -2\]"),

@@ -164,9 +164,9 @@ def test_a_group_never_runs_into_the_next_pixel(caplog):
 
 def test_axes_that_nothing_tells_are_asked_for():
     params = {"mix": {"kernel": jax.random.normal(jax.random.key(0), (4, 2, 3))}}
-    with pytest.raises(ValueError, match="give axes="):
+    with pytest.raises(ValueError, match="pass axes="):
         n_of_m(params)
-    with pytest.raises(ValueError, match="give axes="):
+    with pytest.raises(ValueError, match="pass axes="):
         lth_jax.prune_blocks(*scores_and_masks(params), 0.5, 2)
     axes = lth_jax.leaves.Axes((0,), (1, 2))
     kept = n_of_m(params, axes=lambda path, leaf: axes)["mix"]["kernel"]
@@ -272,7 +272,7 @@ def test_the_fan_in_of_learned_scores_is_told_by_the_leaf():
     scores = np.asarray(found.scores.weight)
     assert 0.9 * 600**-0.5 < scores.max() <= 600**-0.5
     mix = {"mix": {"kernel": jnp.ones((4, 2, 3))}}
-    with pytest.raises(ValueError, match=r"mix/kernel \[4, 2, 3\] .* give axes="):
+    with pytest.raises(ValueError, match=r"mix/kernel \[4, 2, 3\] .* pass axes="):
         criteria.edge_popup(apply, mix, {}, batches, data, KEY)
 
 
@@ -280,8 +280,8 @@ def test_the_fan_in_of_learned_scores_is_told_by_the_leaf():
     ("axes", "words"),
     [
         (lth_jax.leaves.Axes((0,), (0,)), "none twice"),
-        (lth_jax.leaves.Axes((0,), (2,)), "must be one or more axes of it"),
-        (lth_jax.leaves.Axes((), (1,)), "one or more axes"),
+        (lth_jax.leaves.Axes((0,), (2,)), "must each be one or more of its axes"),
+        (lth_jax.leaves.Axes((), (1,)), "one or more of its axes"),
         (None, "must be an lth_jax.leaves.Axes"),
     ],
 )

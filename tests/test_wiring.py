@@ -198,7 +198,10 @@ WRONG_LAYOUTS = {
     "layout: list; must be a tuple": ["a", "b"],
     "layout: NoneType; must": None,
     "layout: no place": (),
-    "a reads 'b'; must be of the places before it": (place("a", "b"), place("b", INPUTS)),
+    "a reads 'b'; must be one of the places before it": (
+        place("a", "b"),
+        place("b", INPUTS),
+    ),
     "b reads 'c'; must": (place("a", INPUTS), place("b", "a", skip="c")),
     "place 'a'; must have a layer": (place("a", INPUTS), Place("a", (Layer("b", "a"),))),
     "place 'b'; must have a layer": (place("a", INPUTS), Place("b", ())),

@@ -1,15 +1,16 @@
-"""Is it only Glorot? Fourteen inits, on MNIST-1D, trained as one program.
+"""Is it only Glorot? Fourteen inits on MNIST-1D, trained as one program.
 
-Frankle & Carbin 2019 draw every net by Glorot's normal, and vary Gaussians alone
-(appendix G.5). Here are Glorot, He and LeCun by normal and uniform, Glorot truncated and
-as plus or minus one number, orthogonal, and plain normal and uniform at several standard
-deviations. The net and data are those of configs/mnist1d.py; the budget is smaller.
+Frankle & Carbin 2019 draw every net from Glorot's normal, and vary only Gaussians
+(appendix G.5). This sweep has Glorot, He and LeCun, each normal and uniform, Glorot
+truncated and as plus or minus one number, and orthogonal. It also has plain normal and
+uniform at several standard deviations. The net and data are those of configs/mnist1d.py;
+the budget is smaller.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/init.py
            python -m lth_jax.sweep --config=configs/sweeps/init.py --config.seed=1 --workdir=runs/init-seed1
 Expected:  see docs/findings.md.
-Time:      6 to 7 min on 2 CPU cores that others used too. Not measured on a GPU yet.
-Variants:  ":noise", for `python -m lth_jax.main`: Glorot alone, and tickets with noise
+Time:      6 to 7 min on 2 shared CPU cores. Not measured on a GPU yet.
+Variants:  ":noise", for `python -m lth_jax.main`: only Glorot, and tickets with noise
            (appendix F.7); ":smoke", 3 levels of 200 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
@@ -34,7 +35,7 @@ DEVIATIONS = {"normal": (0.03, 0.1, 0.3), "uniform": (0.03, 0.3)}
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study that the points are of, or its variants "noise" and "smoke"."""
+    """Returns the study that the points change, or its variant "noise" or "smoke"."""
     chosen = lth_config.variants(variant, ("noise", "smoke"))
     config = lth_config.default()
     config.arms = ("ticket", "reinit")
@@ -63,7 +64,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Adds the inits."""
+    """Adds a point for each init."""
     for name in NAMES:
         add(**{"init.name": name})
     for name, deviations in DEVIATIONS.items():

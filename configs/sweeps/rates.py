@@ -1,14 +1,14 @@
 """Does the effect of a criterion survive its own tuning? On MNIST-1D.
 
-Criteria are compared at a rate that was chosen for the dense net, as a rule. Here the
-dense net, magnitude, and criteria that look at the init train at five learning rates; the
-best of each is chosen on validation by scripts/best_rates.py.
+Criteria are usually compared at a rate that was chosen for the dense net. Here the dense
+net, magnitude, and criteria that look at the init train at five learning rates.
+scripts/best_rates.py chooses the best rate of each on validation data.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/rates.py
            python -m lth_jax.sweep --config=configs/sweeps/rates.py --config.seed=1 --workdir=runs/rates-seed1
            python scripts/best_rates.py runs/rates-sweep runs/rates-seed1
 Expected:  see docs/findings.md.
-Time:      2 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Time:      2 min on 2 shared CPU cores. Not measured on a GPU yet.
 Variant:   ":smoke", 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
@@ -22,7 +22,7 @@ RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study that the points are of, or its small variant "smoke"."""
+    """Returns the study that the points change, or its small variant "smoke"."""
     chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.arms = (
@@ -50,6 +50,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Adds the rates."""
+    """Adds a point for each learning rate."""
     for rate in RATES:
         add(**{"optimizer.learning_rate": rate})

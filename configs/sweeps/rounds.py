@@ -1,13 +1,13 @@
 """One-shot or iterative, how fast, layer-wise or global? To 5% of the weights of MNIST-1D.
 
-Frankle & Carbin 2019 prune by 20% a round, layer by layer; one-shot is figure 4c, and
-appendix G.4 varies the rate. Here each point comes to the same density in 1 to 28 rounds,
-by 95% to 10% of what is left a round, of each layer alike or of all together.
+Frankle & Carbin 2019 prune 20% of each layer per round; one-shot is figure 4c, and
+appendix G.4 varies the rate. Here each point reaches the same density in 1 to 28 rounds.
+A round removes 95% to 10% of the remaining weights, of each layer or of all together.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/rounds.py
            python -m lth_jax.sweep --config=configs/sweeps/rounds.py --config.seed=1 --workdir=runs/rounds-seed1
 Expected:  see docs/findings.md.
-Time:      4 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Time:      4 min on 2 shared CPU cores. Not measured on a GPU yet.
 Variant:   ":smoke", 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
@@ -17,12 +17,12 @@ import ml_collections
 
 from lth_jax import config as lth_config
 
-DENSITY = 0.05  # in the end
+DENSITY = 0.05  # after the last round
 ROUNDS = (1, 2, 3, 6, 14, 28)
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study that the points are of, or its small variant "smoke"."""
+    """Returns the study that the points change, or its small variant "smoke"."""
     chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.arms = ("ticket",)
@@ -45,7 +45,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Adds scopes and numbers of rounds."""
+    """Adds a point for each scope and number of rounds."""
     for scope in ("layerwise", "global"):
         for rounds in ROUNDS:
             fraction = round(1 - DENSITY ** (1 / rounds), 4)

@@ -1,4 +1,4 @@
-"""Four seeds of any config: inits, data order and controls are drawn anew for each.
+"""Four seeds of any config; each draws new inits, data order and controls.
 
 Command:   python -m lth_jax.launch --config=mnist1d --sweep=configs/sweeps/seeds.py
 """
@@ -7,6 +7,6 @@ from collections.abc import Callable
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Adds the points, each of the fields that it changes."""
+    """Adds a point for each seed."""
     for seed in range(4):
         add(seed=seed)

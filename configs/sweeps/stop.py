@@ -1,13 +1,13 @@
 """When may the dense net stop? Masks pruned from weights after 2% to 100% of training.
 
-Frankle & Carbin 2019 prune nets at the end of training. Here each level of MNIST-1D is
+Frankle & Carbin 2019 prune nets at the end of training. Here each level on MNIST-1D is
 pruned after a share of its steps, at its early stop, or by the Early-Bird rule. Every
-ticket trains the whole budget all the same, so that what it is worth is measured as ever.
+ticket still trains for the whole budget, so that its accuracy is comparable.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/stop.py
            python -m lth_jax.sweep --config=configs/sweeps/stop.py --config.seed=1 --workdir=runs/stop-seed1
 Expected:  see docs/findings.md.
-Time:      3 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Time:      3 min on 2 shared CPU cores. Not measured on a GPU yet.
 Variant:   ":smoke", 3 levels of 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
@@ -21,7 +21,7 @@ PLACES = ("2%", "5%", "10%", "25%", "50%", "100%", "early_stop", "early_bird")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study that the points are of, or its small variant "smoke"."""
+    """Returns the study that the points change, or its small variant "smoke"."""
     chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.arms = ("ticket",)
@@ -48,6 +48,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Adds where masks are pruned."""
+    """Adds a point for each moment of pruning."""
     for at in PLACES:
         add(**{"prune.at": at})

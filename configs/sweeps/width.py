@@ -1,13 +1,13 @@
 """How small does the smallest ticket get as the dense net grows? On MNIST-1D.
 
-Frankle & Carbin 2019, appendix G.6: larger nets come to a better accuracy at the same
-number of weights. Here LeNets of two layers, from an eighth of 100 units to four times as
-many, are halved until 77 to 397 weights are left.
+Frankle & Carbin 2019, appendix G.6, find that larger nets are more accurate at the same
+number of weights. Here LeNets of two layers, with 12 to 400 units each, are halved until
+77 to 397 weights are left.
 
 Command:   python -m lth_jax.sweep --config=configs/sweeps/width.py
            python -m lth_jax.sweep --config=configs/sweeps/width.py --config.seed=1 --workdir=runs/width-seed1
 Expected:  see docs/findings.md.
-Time:      4 min on 2 CPU cores that others used too. Not measured on a GPU yet.
+Time:      4 min on 2 shared CPU cores. Not measured on a GPU yet.
 Variant:   ":smoke", 100 steps, a check that everything runs.
 """  # noqa: E501  # a command is one line
 
@@ -17,11 +17,11 @@ import ml_collections
 
 from lth_jax import config as lth_config
 
-ROUNDS = {12: 4, 25: 5, 50: 6, 100: 7, 200: 9, 400: 10}  # by units of a layer
+ROUNDS = {12: 4, 25: 5, 50: 6, 100: 7, 200: 9, 400: 10}  # by units per layer
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The study that the points are of, or its small variant "smoke"."""
+    """Returns the study that the points change, or its small variant "smoke"."""
     chosen = lth_config.variants(variant, ("smoke",))
     config = lth_config.default()
     config.arms = ("ticket",)
@@ -45,6 +45,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
 
 
 def sweep(add: Callable[..., None]) -> None:
-    """Adds the widths."""
+    """Adds a point for each width."""
     for units, rounds in ROUNDS.items():
         add(**{"model.hidden_sizes": (units, units), "num_levels": 1 + rounds})

@@ -1,4 +1,4 @@
-"""Deploy: a trained ticket as files for use elsewhere, and back."""
+"""Deploy: writes a trained ticket as files for use elsewhere, and reads them back."""
 
 from lth_jax.deploy.package import Package, load
 

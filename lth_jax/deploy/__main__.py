@@ -1,9 +1,9 @@
-"""Makes files of a study's trained ticket that can be used elsewhere.
+"""Writes a study's trained ticket as files for use elsewhere.
 
   python -m lth_jax.deploy --workdir=runs/mnist1d --level=5 --out=ticket [--onnx]
 
-The study may still be running, if that level is finished. `lth_jax.deploy.load("ticket")`
-reads the files back.
+The level must be finished, but the study may still be running.
+`lth_jax.deploy.load("ticket")` reads the files back.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Tells what is wrong in one line."""
+        """Prints what is wrong in one line, and exits."""
         sys.exit(fail(message))
 
 
@@ -39,11 +39,11 @@ def main(argv: Sequence[str]) -> int:
     """Writes what the flags ask for; returns the exit code."""
     parser = _Parser(prog="python -m lth_jax.deploy", allow_abbrev=False)
     add = parser.add_argument
-    add("--workdir", required=True, type=pathlib.Path, help="of a study")
+    add("--workdir", required=True, type=pathlib.Path, help="the study's folder")
     add("--level", required=True, type=int, help="0 is the dense net")
     add("--replicate", type=int, help="by default the study's first")
-    add("--out", required=True, type=pathlib.Path, help="a folder that is not there yet")
-    add("--raw_dir", help="where the raw files lie now; by default, where they lay then")
+    add("--out", required=True, type=pathlib.Path, help="a new or empty folder")
+    add("--raw_dir", help="the raw data's folder, if they moved since the study ran")
     add("--onnx", action="store_true", help="also write model.onnx")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _deploy(args: argparse.Namespace) -> str:
-    # Here, since orbax takes long to import, and a wrong flag is told at once.
+    # Imported here so that a wrong flag is reported at once: orbax imports slowly.
     from lth_jax.lottery import study
     from lth_jax.lottery.tickets import Tickets
     from lth_jax.store.environment import check_same, software
@@ -79,7 +79,7 @@ def _deploy(args: argparse.Namespace) -> str:
     if trained is None:
         raise UserError(
             f"level: {args.level} cannot be read; delete {workdir.level(args.level)}, and"
-            " the study's command makes it again"
+            " repeat the study's command to train it again"
         )
     at = config.replicates.index(args.replicate)
     state, masks = jax.tree.map(lambda leaf: leaf[at], trained)
@@ -123,7 +123,7 @@ def _deploy(args: argparse.Namespace) -> str:
 
 
 def _table(manifest: Mapping[str, Any]) -> str:
-    """Dense, masked and compact net, a line a measure; then the files."""
+    """Dense, masked and compact net, one line per measure; then the files."""
     metric = next(key for key in manifest if key.startswith("test_"))
     costs, accuracy = manifest["costs"], manifest[metric]
     rows = [["", "dense", "masked", "compact"]]
@@ -144,7 +144,7 @@ def _table(manifest: Mapping[str, Any]) -> str:
 
 
 def _check_finished(args: argparse.Namespace, config: StudyConfig) -> None:
-    """Checks that a study has a trained ticket; reads none."""
+    """Checks that the study has this level and replicate, and that it is finished."""
     there_are = {"level": range(config.num_levels), "replicate": config.replicates}
     for name, numbers in there_are.items():
         allowed = f"from {numbers.start} to {numbers.stop - 1}"

@@ -1,4 +1,4 @@
-"""Export: a net as a program of its own, which runs without this package."""
+"""Export: a net as a StableHLO program, which runs without this package."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,14 +17,14 @@ Predict = Callable[[Any], jax.Array]
 
 
 class ExportError(UserError):
-    """A machine whose programs are not among those that are written."""
+    """This machine's platform is none of those for which programs are written."""
 
 
 def check() -> None:
     """Checks that programs run on this machine, where they are measured.
 
     Raises:
-      ExportError: naming the platforms on which they do.
+      ExportError: if they do not; it names the platforms on which they run.
     """
     if (platform := jax_export.default_export_platform()) not in PLATFORMS:
         raise ExportError(
@@ -36,10 +36,10 @@ def check() -> None:
 def predictor(
     module: Any, params: Params, batch_stats: BatchStats, prepare: Callable[[Any], Any]
 ) -> Predict:
-    """A net of linen as one pure function: inputs [N, ...] to float32[N, classes].
+    """Returns a linen net as a pure function from inputs [N, ...] to logits.
 
-    `prepare` makes of inputs as stored those of the module. Batch statistics are empty
-    without batch normalisation.
+    Logits are float32[N, classes]. `prepare` turns inputs as stored into the module's.
+    Batch statistics are empty without batch normalisation.
     """
 
     def predict(inputs: Any) -> jax.Array:
@@ -51,22 +51,22 @@ def predictor(
 
 
 def batched(example: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """A batch of any number of examples: [batch, ...]."""
+    """Returns the shape and dtype of a batch of any number of examples: [batch, ...]."""
     shape = jax_export.symbolic_shape(", ".join(["batch", *map(str, example.shape)]))
     return jax.ShapeDtypeStruct(shape, example.dtype)
 
 
 def program(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
-    """A function as StableHLO with its weights inside, for CPU, CUDA and TPU, any batch.
+    """Returns a function as StableHLO for CPU, CUDA and TPU, for batches of any size.
 
-    `jax.export.deserialize(content).call(inputs)` runs it, under this version of JAX and
-    those of the six months after it (jax.export's promise). `example` is the shape and
-    dtype of one input, as stored.
+    The program includes the weights. `jax.export.deserialize(content).call(inputs)` runs
+    it, under this version of JAX and those of the next six months (as jax.export
+    promises). `example` is the shape and dtype of one input, as stored.
     """
     exported = jax_export.export(jax.jit(predict), platforms=PLATFORMS)(batched(example))
     return bytes(exported.serialize())
 
 
 def read(content: bytes) -> jax_export.Exported:
-    """A program as `program` wrote it; its `call` is a batch to logits."""
+    """Reads a program that `program` wrote; its `call` maps a batch to logits."""
     return jax_export.deserialize(bytearray(content))

@@ -1,4 +1,4 @@
-"""Measures: what a compact net costs, gets right and takes, beside the net it is of."""
+"""Measures: cost, accuracy and latency of a compact net and of the large net."""
 
 import functools
 import platform
@@ -19,11 +19,11 @@ from lth_jax.shrinking.cost import cost
 from lth_jax.training.losses import Examples
 from lth_jax.training.state import BatchStats
 
-BATCH_SIZES = (1, 256)  # whose latency is measured
+BATCH_SIZES = (1, 256)  # batches whose latency is measured
 LEAST_REPEATS, MOST_REPEATS = 5, 100
-SECONDS = 2.0  # after which there are no more than the least
+SECONDS = 2.0  # after which repeats stop, once there are at least LEAST_REPEATS
 _TEST_BATCH = 1000
-# Far above what rounding comes to, TF32 on a GPU included; far below any other reason.
+# Relative. Far above rounding, even that of TF32 on a GPU; far below any real error.
 _TOLERANCE = 0.01
 
 
@@ -39,11 +39,11 @@ class Masked(NamedTuple):
 def costs(
     large: Masked, net: Compact, normalize: Callable[[Any], Any], example: Any
 ) -> dict[str, dict[str, int]]:
-    """Params, bytes and multiply-adds of the dense, the masked and the compact net.
+    """Returns params, bytes and multiply-adds of the dense, masked and compact nets.
 
-    The masked net's are those that its masks keep; it stores its zeros all the same.
-    `normalize` is the preprocessing of the large net, as in all functions here; `example`
-    is a `ShapeDtypeStruct`, one input as stored.
+    For the masked net, only kept weights count as params and in multiply-adds. Its bytes
+    include the zeros that it stores. `normalize` preprocesses the large net's inputs, in
+    all functions here. `example` is a `ShapeDtypeStruct`, one input as stored.
     """
     batch = jax.ShapeDtypeStruct((1, *example.shape), example.dtype)
     seen = jax.eval_shape(lambda x: net.inputs(normalize(x)), batch)
@@ -59,7 +59,10 @@ def costs(
 
 
 def metric(test: Examples) -> str:
-    """What `accuracies` measures: of numbers, unlike classes, their squared error."""
+    """Returns the name of what `accuracies` measures.
+
+    It is "test_accuracy" if labels are integers, else "test_squared_error".
+    """
     classifies = np.issubdtype(test.labels.dtype, np.integer)
     return "test_accuracy" if classifies else "test_squared_error"
 
@@ -67,16 +70,19 @@ def metric(test: Examples) -> str:
 def accuracies(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], test: Examples
 ) -> dict[str, Any]:
-    """What `metric` says of the masked net and the compact program; how logits differ.
+    """Returns the `metric` of the masked net and of the compact program.
+
+    It also returns the number of examples, the largest logit of the masked net, and the
+    largest difference between their logits.
 
     Raises:
-      RuntimeError: where logits differ by more than rounding.
+      RuntimeError: if logits differ by more than rounding.
     """
     masked = masks_lib.apply(large.masks, large.params)
     predict = predictor(large.module, masked, large.batch_stats, normalize)
     expected, found = _logits(predict, test.inputs), _logits(program, test.inputs)
     difference, largest = np.abs(found - expected).max(), np.abs(expected).max()
-    if not difference <= _TOLERANCE * largest:  # also where one is NaN
+    if not difference <= _TOLERANCE * largest:  # true for NaN too
         raise RuntimeError(
             f"the compact net's logits differ by {difference} from the masked net's,"
             f" which are at most {largest}"
@@ -105,10 +111,10 @@ def _logits(predict: Predict, inputs: Any) -> np.ndarray:
 def median_seconds(
     large: Masked, program: Predict, normalize: Callable[[Any], Any], inputs: Any
 ) -> dict[str, dict[str, float]]:
-    """Latency of the large net and of the compact one's program, by size ("batch_1").
+    """Returns the latencies of the large net and the compact program, in seconds.
 
-    Masks do not matter: a masked net takes as long as a dense one. Inputs as stored are
-    repeated where a batch has more.
+    They are by batch ("batch_1"), then by net. Masks do not matter: a masked net takes as
+    long as a dense one. `inputs` are as stored, and repeat if a batch needs more.
     """
     dense = predictor(large.module, large.params, large.batch_stats, normalize)
     nets = {"dense": jax.jit(dense), "compact": jax.jit(program)}
@@ -121,9 +127,9 @@ def median_seconds(
 
 
 def latencies(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    """The median seconds of each call, by name; each is called once before.
+    """Returns the median seconds of each call, by name, after one untimed call of each.
 
-    They are timed in turn, since machines are shared and noisy.
+    The calls are timed in turn, because machines are shared and noisy.
     """
     for call in calls.values():
         jax.block_until_ready(call())
@@ -140,7 +146,7 @@ def latencies(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What latencies were measured on."""
+    """Returns the device, the backend and the machine on which latencies are measured."""
     return {
         "device": jax.devices()[0].device_kind,
         "backend": jax.default_backend(),

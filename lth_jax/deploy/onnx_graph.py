@@ -1,8 +1,8 @@
-"""ONNX graph: a net's computation as ONNX has it, for runtimes other than JAX.
+"""ONNX graph: translates a net to ONNX, for runtimes other than JAX.
 
-What JAX traces is written down node by node, so that the graph cannot differ from the
-net; there are rules for what the nets of `lth_jax.models` do in evaluation. What does
-not depend on the inputs is computed here.
+It translates JAX's trace of the net node by node, so that the graph cannot differ from
+the net. There are rules for the operations of `lth_jax.models` in evaluation. Whatever
+does not depend on the inputs is computed here and becomes a constant.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ OPSET = 18  # the first with the axes of every reduction as an input
 _ELEMENTWISE = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"}
 _REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_sum": "ReduceSum"}
 _NHWC, _HWIO = (0, 3, 1, 2), (3, 2, 0, 1)
-_PLAIN = {  # what a convolution must have, since it is not written down
+_PLAIN = {  # the params that a convolution must have, because ONNX gets none of them
     "dimension_numbers": lax.ConvDimensionNumbers(_NHWC, _HWIO, _NHWC),
     "lhs_dilation": (1, 1),
     "rhs_dilation": (1, 1),
@@ -29,20 +29,20 @@ _PLAIN = {  # what a convolution must have, since it is not written down
 }
 _BODY = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
-# What does not depend on the inputs, 1 long along the batch; or what a node computes, by
-# its name, with the batch as axis 0.
+# An array that does not depend on the inputs, of length 1 along the batch; or the name of
+# a node's result, with the batch as axis 0.
 _Value = np.ndarray | str
 
 
 class OnnxError(UserError):
-    """A net that cannot be written as ONNX here."""
+    """A net cannot be written as ONNX."""
 
 
 def check() -> None:
-    """Checks that the package onnx is there.
+    """Checks that the package onnx is installed.
 
     Raises:
-      OnnxError: saying how to install it.
+      OnnxError: if it is not; it says how to install it.
     """
     try:
         import onnx  # noqa: F401
@@ -53,13 +53,13 @@ def check() -> None:
 
 
 def onnx_model(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
-    """A function of batches as an ONNX model with the weights inside, any batch.
+    """Returns a function as an ONNX model with its weights, for batches of any size.
 
-    Its input is "inputs" [batch, ...], as stored, of which `example` is one; its output
-    is "logits" float32[batch, classes].
+    Its input is "inputs" [batch, ...], as stored; `example` is one input's shape and
+    dtype. Its output is "logits" float32[batch, classes].
 
     Raises:
-      OnnxError: without the package onnx, or for an operation that has no rule here.
+      OnnxError: if the package onnx is missing, or an operation has no rule here.
     """
     check()
     import onnx
@@ -86,7 +86,7 @@ def onnx_model(predict: Predict, example: jax.ShapeDtypeStruct) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants in the making."""
+    """The nodes and constants of a graph, as it is built."""
 
     def __init__(self) -> None:
         import onnx
@@ -96,13 +96,13 @@ class _Graph:
         self.constants: list[Any] = []
 
     def type_of(self, dtype: Any) -> int:
-        """ONNX's number of a dtype."""
+        """Returns ONNX's number for a dtype."""
         return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def node(
         self, op: str, inputs: Sequence[_Value], name: str = "", **attributes: Any
     ) -> str:
-        """Adds a node; gives the name of its output."""
+        """Adds a node; returns the name of its output."""
         name = name or f"{op.lower()}_{len(self.nodes)}"
         names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
         made = self._onnx.helper.make_node(op, names, [name], name, **attributes)
@@ -116,7 +116,7 @@ class _Graph:
         return name
 
     def run(self, traced: Any, inputs: Sequence[_Value]) -> list[_Value]:
-        """Writes a traced function down; gives its results."""
+        """Translates a traced function; returns its results."""
         jaxpr, consts = traced.jaxpr, map(np.asarray, traced.consts)
         known: dict[Any, _Value] = dict(zip(jaxpr.invars, inputs, strict=True))
         known |= dict(zip(jaxpr.constvars, consts, strict=True))
@@ -134,7 +134,7 @@ class _Graph:
         name, params = equation.primitive.name, equation.params
         if name in _BODY:
             return self.run(params[_BODY[name]], inputs)
-        if name == "platform_index":  # the plain way, not the one that suits a CPU
+        if name == "platform_index":  # choose the default branch, not the one for a CPU
             return [np.asarray(params["platforms"].index(None))]
         if name == "cond":
             assert isinstance(inputs[0], np.ndarray)
@@ -151,7 +151,7 @@ class _Graph:
 
 
 def _broadcast(constant: np.ndarray, params: Any) -> np.ndarray:
-    """A constant of that shape, as a view; along the batch ONNX repeats it."""
+    """A constant broadcast to that shape, as a view; ONNX repeats it along the batch."""
     axes, size_of = params["broadcast_dimensions"], params["shape"]
     others = [axis for axis in range(len(size_of)) if axis not in axes]
     whole = [1 if export.is_symbolic_dim(size) else size for size in size_of]
@@ -159,7 +159,7 @@ def _broadcast(constant: np.ndarray, params: Any) -> np.ndarray:
 
 
 def _once(value: _Value) -> _Value:
-    """A constant without its repetitions, which ONNX makes between elements alone."""
+    """A constant without repetitions; elementwise operations of ONNX broadcast it."""
     if isinstance(value, str):
         return value
     once = tuple(slice(None if stride else 1) for stride in value.strides)
@@ -191,7 +191,7 @@ def _matmul(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
 
 
 def _convolution(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
-    """ONNX has channels first."""
+    """A convolution between two transposes, because ONNX has channels first."""
     for name, plain in _PLAIN.items():
         if (found := equation.params[name]) != plain:
             raise OnnxError(f"onnx: no rule for a convolution with {name}={found}")
@@ -208,7 +208,7 @@ def _convolution(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
 
 
 def _gather(graph: _Graph, equation: Any, inputs: list[_Value]) -> str:
-    """As `jnp.take` along the last axis makes it."""
+    """The gather that `jnp.take` along the last axis makes."""
     numbers, (operand, indices) = equation.params["dimension_numbers"], inputs
     last = len(equation.invars[0].aval.shape) - 1
     if numbers.start_index_map != (last,) or numbers.collapsed_slice_dims != (last,):

@@ -1,7 +1,7 @@
-"""Package: a folder that holds a net for use elsewhere, whole and checked, or not at all.
+"""Package: a folder with a net for use elsewhere, written as a whole and checked.
 
-`manifest.json` has the SHA-256 and the size of every file beside what was measured, and
-`manifest.sha256` its own; `sha256sum -c manifest.sha256` checks it too.
+`manifest.json` has the measurements, and the SHA-256 and size of each of the net's files.
+`manifest.sha256` has the manifest's SHA-256; `sha256sum -c manifest.sha256` checks it.
 """
 
 import dataclasses
@@ -26,22 +26,22 @@ MANIFEST, MANIFEST_DIGEST = "manifest.json", "manifest.sha256"
 
 
 class PackageError(UserError):
-    """A folder that cannot be written to, or whose files are not what was written."""
+    """A folder cannot be written to, or its files are not those that were written."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Package:
     """A net as it was written, and where it comes from; call it on a batch."""
 
-    provenance: Mapping[str, Any]
+    provenance: Mapping[str, Any]  # the study, level and replicate that it comes from
     manifest: Mapping[str, Any]  # its files, and what was measured when it was written
     program: Exported  # inputs as stored [N, ...] to logits float32[N, classes]
 
     def __call__(self, inputs: Any) -> jax.Array:
-        """Logits float32[N, classes] of inputs as stored, [N, ...].
+        """Returns logits float32[N, classes] of inputs as stored, [N, ...].
 
         Raises:
-          ValueError: on inputs of another shape or dtype, or none.
+          ValueError: if inputs have another shape or dtype, or N is 0.
         """
         (expected,) = self.program.in_avals
         shape, dtype = np.shape(inputs), getattr(inputs, "dtype", None)
@@ -63,7 +63,7 @@ def load(folder: str | pathlib.Path) -> Package:
     """Reads a package, after checking every file in its manifest.
 
     Raises:
-      PackageError: naming a file that is missing, damaged or of another size.
+      PackageError: if a file is missing, damaged or of another size; it names the file.
     """
     folder = pathlib.Path(folder)
     content, line = _read(folder / MANIFEST), _read(folder / MANIFEST_DIGEST)
@@ -85,13 +85,13 @@ def load(folder: str | pathlib.Path) -> Package:
         raise PackageError(f"{folder / WEIGHTS}: {error}") from None
     try:
         program = export.read(contents[PROGRAM])
-    except Exception as error:  # of many types, as a flatbuffer is wrong in many ways
+    except Exception as error:  # a damaged flatbuffer raises many types
         raise PackageError(f"{folder / PROGRAM}: no program ({error!r})") from None
     return Package(provenance, manifest, program)
 
 
 def _checked(folder: pathlib.Path, name: str, written: int, digest: str) -> bytes:
-    """What a file of a manifest holds, if it is what was written."""
+    """The content of a file in the manifest, once its size and SHA-256 are checked."""
     if name in ("", ".", "..") or pathlib.Path(name).name != name:
         raise PackageError(
             f"{folder / MANIFEST}: {name!r}; must be the plain name of a file"
@@ -108,12 +108,13 @@ def _checked(folder: pathlib.Path, name: str, written: int, digest: str) -> byte
 def write(
     folder: pathlib.Path, files: Mapping[str, bytes], facts: Mapping[str, Any]
 ) -> None:
-    """Writes a package of files' contents by name, whole or not at all.
+    """Writes a package, whole or not at all; `files` are contents by name.
 
-    The folder is new or empty; the manifest says `facts` beside what it has of the files.
+    The folder must be new or empty. The manifest has `facts`, and the SHA-256 and size of
+    each file.
 
     Raises:
-      PackageError: if something is in the folder.
+      PackageError: if the folder is not empty, or is a link or a file.
       WriteError: if it cannot be written.
     """
     listed = {n: {"sha256": _digest(x), "bytes": len(x)} for n, x in files.items()}
@@ -130,10 +131,10 @@ def write(
 
 
 def check_free(folder: pathlib.Path) -> None:
-    """Checks that a package can be written there.
+    """Checks that a package can be written to a folder.
 
     Raises:
-      PackageError: if something is.
+      PackageError: if the folder is not empty, or is a link or a file.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise PackageError(f"--out: {folder} is a link or no folder; choose another")
@@ -146,7 +147,7 @@ def _read(path: pathlib.Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PackageError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # of a name with a null in it
+    except ValueError as error:  # a null character in the name
         raise PackageError(f"{path}: {error}") from None
 
 

@@ -1,18 +1,19 @@
-"""Weights: a compact net as one file that NumPy alone reads.
+"""Weights: a compact net as one file, which needs only NumPy to read.
 
-`numpy.load("weights.npz")` gives, for every leaf of the params and statistics:
+`numpy.load("weights.npz")` has, for every leaf of the params and statistics:
 
 - `weights/<path>`: float32, 0 where pruned;
 - `mask/<path>`: uint8[ceil(size / 8)], the mask bit-packed in C order (`np.packbits`);
-- `statistics/<path>`: float32, the running statistics of batch normalisation;
+- `statistics/<path>`: float32, the running statistics of batch normalisation.
 
-how inputs as stored become those that the first layer reads:
+These turn inputs as stored into those that the first layer reads:
 
-- `inputs/mean`, `inputs/std`: float32[C], subtracted from and dividing each channel;
-- `inputs/kept`: int64, where not all are read: which features of the flattened inputs,
-  or which channels;
+- `inputs/mean`, `inputs/std`: float32[C]; subtract the mean from each channel, then
+  divide by the standard deviation;
+- `inputs/kept`: int64, only if the net does not read all inputs: the features of the
+  flattened inputs, or the channels, that it reads.
 
-and `provenance`, a JSON text.
+`provenance` is a JSON text.
 """
 
 import io
@@ -31,7 +32,10 @@ from lth_jax.shrinking.compact import Compact
 def as_bytes(
     net: Compact, normalization: Normalization, provenance: dict[str, Any]
 ) -> bytes:
-    """The file of a net, with the normalization of its inputs and JSON's provenance."""
+    """Returns the file of a net, with its inputs' normalization and its provenance.
+
+    The provenance must be JSON-serialisable.
+    """
     params, masks, stats = jax.device_get((net.params, net.masks, net.batch_stats))
     arrays = {
         "provenance": np.array(json.dumps(provenance)),
@@ -49,10 +53,10 @@ def as_bytes(
 
 
 def provenance_of(content: bytes) -> dict[str, Any]:
-    """The provenance in such a file.
+    """Returns the provenance in such a file.
 
     Raises:
-      NpzError, ValueError: if it has none.
+      NpzError, ValueError: if there is none.
     """
     with npz.opened(io.BytesIO(content)) as arrays:
         found = json.loads(str(arrays.read("provenance")))

@@ -1,1 +1,1 @@
-"""Launch: studies of a sweep as jobs of an existing engine, Parsl."""
+"""Launch: runs the studies of a sweep as jobs of Parsl."""

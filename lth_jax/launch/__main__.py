@@ -1,9 +1,9 @@
-"""Runs a study, or all of a sweep, as jobs here or on a cluster, and follows them.
+"""Runs a study or a sweep as jobs, here or on a cluster, and waits for them.
 
   python -m lth_jax.launch --config=mnist1d --sweep=configs/sweeps/seeds.py
   python -m lth_jax.launch --config=conv6 --backend=slurm --option=partition=gpu
 
-What died is tried again. The same command goes on: what is finished is left alone.
+It retries jobs that die. Repeat the command to continue; finished studies are skipped.
 """
 
 import logging
@@ -29,12 +29,16 @@ from lth_jax.terminal import make_streams_last
 
 flags.adopt_module_key_flags(of_a_study)
 flags.adopt_module_key_flags(points)
-_BACKEND = flags.DEFINE_enum("backend", "local", list(workers.BACKENDS), "What trains.")
+_BACKEND = flags.DEFINE_enum(
+    "backend", "local", list(workers.BACKENDS), "Where the studies train."
+)
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", 1, "How many studies train at once.", lower_bound=1
 )
 _OPTIONS = flags.DEFINE_multi_string(
-    "option", [], "Of Parsl's provider or HighThroughputExecutor: walltime=04:00:00."
+    "option",
+    [],
+    "An argument of Parsl's provider or HighThroughputExecutor: walltime=04:00:00.",
 )
 _SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
@@ -49,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     except (UserError, OSError) as error:
         return fail(str(error))
     except KeyboardInterrupt:
-        _say("stopped; studies that were training save. Go on with the same command")
+        _say("stopped; studies in training save their state. Repeat the command to go on")
         return Exit.SAVED
 
 
@@ -88,7 +92,7 @@ def _job(point: sweep.Point, workdir: Workdir, log: pathlib.Path) -> engine.Job:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    for each in _SIGNALS:  # another must not break off how Parsl ends its workers
+    for each in _SIGNALS:  # a second signal must not stop Parsl from ending its workers
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 

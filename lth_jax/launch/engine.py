@@ -1,4 +1,4 @@
-"""Engine: Parsl submits studies, tries again what died, and follows."""
+"""Engine: Parsl submits studies as jobs, retries those that die, and waits for them."""
 
 import concurrent.futures
 import functools
@@ -11,33 +11,33 @@ from typing import Any, NamedTuple
 
 from lth_jax.errors import Exit
 
-_RETRIES = 3  # of a study that dies and has saved nothing new; others cost nothing
+_RETRIES = 3  # per study; only a retry after an attempt that saved nothing new counts
 _log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """A study to train, by a command; what that prints is added to the log."""
+    """A study to train by a command, whose output is appended to the log."""
 
     name: str
-    command: list[str]  # after `python -m`
+    command: list[str]  # the module and its flags, after `python -m`
     workdir: pathlib.Path
     log: pathlib.Path
 
 
 def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
-    """Trains studies on the workers of an executor; gives names of those that failed.
+    """Trains studies on an executor's workers; returns the names of those that failed.
 
-    Says how each ends. Parsl writes what it does to the folder.
+    It prints how each study ends. Parsl writes its own logs to the folder.
     """
     import parsl
 
-    logging.getLogger("parsl").propagate = False  # parsl.log has it
+    logging.getLogger("parsl").propagate = False  # Parsl also writes parsl.log
     config = parsl.Config(
         executors=[executor],
         retries=_RETRIES,
         retry_handler=functools.partial(_cost, {}),
         run_dir=str(folder),
-        strategy="htex_auto_scale",  # gives back nodes that have nothing to do
+        strategy="htex_auto_scale",  # releases idle nodes
     )
     failed = set()
     with parsl.load(config) as kernel:
@@ -53,9 +53,9 @@ def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
 
 
 def in_bash(job: Job, stdout: str | None = None, wait_seconds: float = 10.0) -> str:
-    """What a worker runs: the command, also after another process left the workdir.
+    """Returns the shell command of a worker, which waits while the workdir is in use.
 
-    That may be the study itself, which outlived its worker.
+    The workdir may be in use by the same study, if it outlived its previous worker.
     """
     study = shlex.join([sys.executable, "-m", *job.command])
     in_use = f"{study} </dev/null 2>&1; code=$?; [ $code = {Exit.TRY_AGAIN:d} ]"
@@ -63,15 +63,16 @@ def in_bash(job: Job, stdout: str | None = None, wait_seconds: float = 10.0) -> 
 
 
 def _cost(newest: dict[str, float], error: Exception, record: Any) -> float:
-    """What an attempt that failed costs, out of a study's retries.
+    """The number of a study's retries that a failed attempt uses up.
 
-    All if another cannot be better; nothing if it saved something new since `newest`,
-    which is of the attempt before; else 1.
+    It is all of them if another attempt cannot succeed. It is 0 if this attempt was
+    stopped and saved, or left a checkpoint newer than those of the attempts before, whose
+    times are in `newest`. Otherwise it is 1.
     """
     from parsl.executors.errors import BadStateException
 
     (job,) = record["args"]
-    code = getattr(error, "exitcode", None)  # of a `BashExitFailure`
+    code = getattr(error, "exitcode", None)  # only a `BashExitFailure` has one
     if code == Exit.WRONG or isinstance(error, BadStateException):
         return float("inf")
     _log.warning("%s: %s", job.name, error)

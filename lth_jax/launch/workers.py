@@ -1,4 +1,4 @@
-"""Workers: what trains the studies; Parsl's executor and provider for a backend."""
+"""Workers: Parsl's executor and provider for each backend, which train the studies."""
 
 import ast
 import inspect
@@ -12,7 +12,7 @@ from typing import Any
 from lth_jax.devices import num_cores
 from lth_jax.errors import UserError
 
-# Parsl's provider, and what of its defaults is too little for a study, or too much.
+# Parsl's provider, and the arguments whose defaults do not suit a study.
 BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "local": ("LocalProvider", {}),
     "slurm": ("SlurmProvider", {"walltime": "01:00:00", "exclusive": False}),
@@ -21,7 +21,7 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
-    """An executor with so many workers: processes if local, otherwise jobs of a cluster.
+    """Returns an executor whose workers are local processes, or jobs of a cluster.
 
     Args:
       backend: one of `BACKENDS`.
@@ -29,7 +29,7 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
       options: more arguments of the provider or the executor, as "NAME=VALUE".
 
     Raises:
-      UserError: if Parsl or the cluster's command is not installed, or an option is none.
+      UserError: if Parsl or the cluster's command is missing, or an option is wrong.
     """
     try:
         from parsl import HighThroughputExecutor, providers
@@ -47,24 +47,24 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
         "max_blocks": num_jobs,
         **defaults,
     }
-    # The engine must not get what Ctrl-C sends to all, or nobody ends the workers; but it
-    # ends with this process, also where that is killed.
+    # Ctrl-C signals every process of the terminal. The engine must not get it, because it
+    # has to end the workers. It must still end with this process, even if that is killed.
     own = ["setsid", "setpriv", "--pdeathsig", "TERM"]
     own = own if all(map(shutil.which, own[:2])) else []
     of_executor: dict[str, Any] = {
         "max_workers_per_node": num_workers if is_local else 1,
-        "cores_per_worker": 1e-3,  # no bound on their number
+        "cores_per_worker": 1e-3,  # so that cores do not limit the number of workers
         "interchange_launch_cmd": [*own, "interchange.py"],
-        "heartbeat_period": 5,  # seconds after which a dead worker is found
-        "heartbeat_threshold": 30,  # and a dead node
-        "block_error_handler": windowed_error_handler,  # three jobs that never worked
+        "heartbeat_period": 5,  # seconds until a dead worker is noticed
+        "heartbeat_threshold": 30,  # seconds until a dead node is noticed
+        "block_error_handler": windowed_error_handler,  # gives up after 3 failed jobs
     }
     if is_local:
-        of_executor["address"] = "127.0.0.1"  # nobody else is to connect
-        # A study uses all cores that it may; only Linux can give it some of them.
+        of_executor["address"] = "127.0.0.1"  # no other machine may connect
+        # A study uses every core that it may; only Linux can restrict it to some.
         if sys.platform == "linux" and num_workers <= num_cores():
             of_executor["cpu_affinity"] = "block"
-    # Parsl's commands are there, also of an environment that is not activated.
+    # Makes Parsl's commands available even if this Python environment is not activated.
     bin_folder = pathlib.Path(sys.executable).parent
     os.environ["PATH"] = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"
     try:
@@ -75,7 +75,7 @@ def executor(backend: str, num_workers: int, options: Sequence[str]) -> Any:
             is_its = name in inspect.signature(provider).parameters
             (of_provider if is_its else of_executor)[name] = _parsed(text)
         return HighThroughputExecutor(provider=provider(**of_provider), **of_executor)
-    except Exception as error:  # of many types; also of an option that there is not
+    except Exception as error:  # Parsl raises many types; an unknown option, TypeError
         told = " ".join(str(error).split())
         raise UserError(f"--backend={backend} {' '.join(options)}: {told}") from None
 

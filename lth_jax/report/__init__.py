@@ -1,6 +1,6 @@
-"""Report: a workdir as a page, figures, a table and a verdict.
+"""Report: writes a study's page, figures, table and verdict.
 
-What draws is imported when something is drawn, since it takes half a second.
+The code that draws takes half a second to import, and is imported only when needed.
 """
 
 import itertools
@@ -25,17 +25,17 @@ def compare(
     path: pathlib.Path,
     settings: Sequence[VerdictConfig | None],
 ) -> str:
-    """Writes one page of several studies, each judged as in `write`.
+    """Writes one page that compares several studies, each judged as in `write`.
 
-    Returns what to print. Raises what `write` does, and a `UserError` if the studies are
-    more than can be told apart, or are judged by different metrics.
+    Returns the text to print. Raises what `write` does, and a `UserError` if the studies
+    are judged by different metrics.
     """
     from lth_jax.report.comparison_page import comparison_page
 
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     names = [material.title for material in materials]
     if len(set(names)) < len(names):
-        # Their paths, without what they have in common, which no reader needs.
+        # Titles are ambiguous: use the paths, without the folders that all share.
         roots = [workdir.root.absolute() for workdir in workdirs]
         common = os.path.commonpath([root.parent for root in roots])
         names = [str(root.relative_to(common)) for root in roots]
@@ -46,10 +46,10 @@ def compare(
 def merge(
     workdirs: Sequence[Workdir], folder: pathlib.Path, settings: VerdictConfig | None
 ) -> str:
-    """Writes what `write` does, of the study of which these are shards, to a folder.
+    """Writes the report of a study, given as shards, to a folder; see `write`.
 
-    Raises what `write` and `store.shards.read` do, and a `UserError` if the folder is a
-    study's own.
+    Raises what `write` and `store.shards.read` do, and a `UserError` if the folder holds
+    a study.
     """
     merged = Workdir(folder)
     if merged.config.exists():
@@ -58,9 +58,9 @@ def merge(
 
 
 def show(workdir: Workdir, settings: VerdictConfig | None = None) -> str:
-    """Returns what `write` does; draws nothing anew where all is up to date.
+    """Returns what `write` does, but draws nothing if the report is up to date.
 
-    Of a finished study, whose files are as they were written.
+    The study must be finished, with its files as they were written.
     """
     if not drawn.is_up_to_date(workdir, settings):
         return write(workdir, settings)
@@ -74,12 +74,18 @@ def write(
     settings: VerdictConfig | None = None,
     shards: Sequence[Workdir] = (),
 ) -> str:
-    """Writes page, figures, table and verdict of a study, or of what of it is finished.
+    """Writes page, figures, table and verdict of the finished part of a study.
 
-    It is judged as its own config says if no settings are given. What is written is of
-    shards, if there are any, in place of the workdir's own study. Returns what to print.
-    Raises a `RecordsError` if the records are missing or damaged, and a `WorkdirError` if
-    it holds no study, or what it says of one is damaged.
+    If `settings` is None, the verdict follows the study's own config. If there are
+    `shards`, the report is of their study in place of the workdir's.
+
+    Returns:
+      The text to print.
+
+    Raises:
+      RecordsError: if the records are missing or damaged.
+      WorkdirError: if a workdir holds no study, or a damaged one, or if shards do not
+        belong together.
     """
     from lth_jax.report import page
     from lth_jax.report.panels import sections

@@ -1,10 +1,10 @@
-"""Makes the page of a study again, or one page of several studies or shards.
+"""Writes the page of a study again, or one page of several studies or shards.
 
   python -m lth_jax.report --workdir=runs/mnist1d
   python -m lth_jax.report --workdir=runs/mnist1d --workdir=runs/thirty
   python -m lth_jax.report --merge --workdir=runs/x/0 --workdir=runs/x/1 --out=runs/whole
 
-The study may still be running: the page is then of what is finished.
+A study may still be running: its page then shows the part that is finished.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from lth_jax.errors import UserError, fail
 from lth_jax.terminal import make_streams_last
 
 _WORKDIRS = flags.DEFINE_multi_string(
-    "workdir", [], "A study's folder; several make one page that compares them."
+    "workdir", [], "A study's folder; several folders make one page that compares them."
 )
 _MERGE = flags.DEFINE_bool(
     "merge", False, "The folders are shards of one study, which is reported as a whole."
@@ -27,20 +27,20 @@ _MERGE = flags.DEFINE_bool(
 _OUT = flags.DEFINE_string(
     "out",
     None,
-    "Where the page that compares several studies is written, by default"
-    " comparison.html; with --merge the folder of what is reported, by default merged.",
+    "The file of the page that compares several studies, by default comparison.html;"
+    " with --merge, the folder of the report, by default merged.",
 )
 _ACCURACY_MARGIN = flags.DEFINE_float(
     "accuracy_margin",
     None,
-    "How far below the dense net a ticket still matches it, in [0, 1); by default as the"
-    " study's config has it.",
+    "How far below the dense net's accuracy a ticket still matches it, in [0, 1); by"
+    " default the study's own.",
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes what the flags ask for; returns the exit code."""
-    # In place of absl's own handler, whose lines begin with dates and places.
+    # Replaces absl's own handler, whose lines begin with a date and a source line.
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", force=True)
     if len(argv) > 1:
         return fail(f"unknown argument {argv[1]!r}; allowed are flags alone")
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _report(roots: Sequence[pathlib.Path]) -> str:
-    from lth_jax import report  # here, so that a wrong flag is told at once
+    from lth_jax import report  # imported here so that a wrong flag is reported at once
     from lth_jax.store.workdir import Workdir, read_config
 
     workdirs = [Workdir(root) for root in roots]

@@ -1,4 +1,4 @@
-"""Anatomy plots: what the masks keep, layer by layer and input by input."""
+"""Anatomy plots: how much the masks keep of each layer and of each input."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ from lth_jax.report import style
 from lth_jax.report.palette import TICKET
 from lth_jax.store.histograms import Histogram
 
-# From the input to the output; to be seen on white and on the page's black alike.
+# From the input to the output; visible on white and on the page's black.
 _DEPTHS = LinearSegmentedColormap.from_list("depths", ("#00878a", "#7a6fd0", "#d0487a"))
-# About 1 as kept on average; less is blue, more is red, to be seen on both pages.
+# 1 is the layer's mean; less is blue, more is red. Visible on both pages.
 _ABOUT_ONE = LinearSegmentedColormap.from_list(
     "about_one", ("#2166ac", "#b9d0e4", "#e3e1dd", "#ecb8a0", "#b2182b")
 )
@@ -36,7 +36,7 @@ _MOST_FILTERS = 256
 
 
 def layer_densities(levels: Sequence[Anatomy]) -> Figure:
-    """How much of each layer is left, against how much of the net is."""
+    """Draws the share of each layer that is kept, against the density of the net."""
     figure, axes = style.panel("Weights kept in each layer, % (log scale)")
     names = list(levels[0].layers)
     x = [100 * level.density for level in levels]
@@ -54,7 +54,7 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
         axes.plot(x, y, color=colour, **look)
         end = float(f"{y[-1]:.3g}")
         ends.setdefault(end, []).append((layer_name(name), colour))
-    # Of many ends some have names; those of lines that coincide share one.
+    # If there are many ends, only some get labels. Lines that end alike share one.
     named = {round(i) for i in np.linspace(0, len(ends) - 1, _MOST_LABELS)}
     ends = {y: same for i, (y, same) in enumerate(ends.items()) if i in named}
     style.density_axis(axes, [level.density for level in levels])
@@ -77,14 +77,14 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
 
 
 def _together(names: Sequence[str]) -> str:
-    """Names of lines that end alike: two of them, or the first and how many more."""
+    """One label for lines that end alike: up to two names, or one and a count."""
     if len(names) <= 2:
         return ", ".join(names)
     return f"{names[0]} and {len(names) - 1} more"
 
 
 def first_layer(levels: Sequence[Anatomy]) -> dict[int, Figure]:
-    """What is kept of the layer that sees the input, by level; all levels have one."""
+    """Draws the masks of the first layer, by level; one strip if inputs form a line."""
     firsts = [(level, level.first) for level in levels if level.first]
     last, first = firsts[-1]
     if first.kept.ndim == 1:
@@ -116,7 +116,7 @@ def _colour_bar(figure: Figure, shown: AxesImage, **where: Any) -> Colorbar:
 
 
 def _filter_tiles(first: FirstLayer) -> np.ndarray:
-    """Filters side by side, a gap of NaN between them."""
+    """Filters side by side, with a gap of NaN between them."""
     filters = first.kept[:_MOST_FILTERS].astype(float)
     columns = int(np.ceil(np.sqrt(len(filters))))
     room = (0, -len(filters) % columns), (0, 1), (0, 1)
@@ -128,16 +128,16 @@ def _filter_tiles(first: FirstLayer) -> np.ndarray:
 
 
 def _input_strip(levels: Sequence[tuple[Anatomy, FirstLayer]]) -> Figure:
-    """Inputs along a line, levels down: the share kept over the layer's own share."""
+    """The share kept of each input, over the layer's mean, [levels, inputs]."""
     figure, axes = style.panel("Weights kept of each input, over the layer's mean")
     image = np.stack([x.kept / (x.kept.mean() or 1) for _, x in levels])
-    most = max(2.0, float(image.max()))  # over the mean; below it at most 1
+    most = max(2.0, float(image.max()))  # at least as far above the mean as 0 is below
     about_one = TwoSlopeNorm(vmin=0, vcenter=1, vmax=most)
     shown = axes.imshow(
         image, aspect="auto", cmap=_ABOUT_ONE, norm=about_one, interpolation="nearest"
     )
     axes.grid(visible=False)
-    axes.set(xlabel="input", ylabel="weights kept of the net")
+    axes.set(xlabel="input", ylabel="weights of the net kept")
     axes.set_yticks(range(len(levels)), [percent(level.density) for level, _ in levels])
     _colour_bar(figure, shown, fraction=0.05, pad=0.02)
     return figure
@@ -146,9 +146,10 @@ def _input_strip(levels: Sequence[tuple[Anatomy, FirstLayer]]) -> Figure:
 def weight_distributions(
     levels: Mapping[int, tuple[float, Mapping[str, Histogram]]], names: Sequence[str]
 ) -> dict[tuple[int, str], Figure]:
-    """How the survivors of some leaves are spread, at the start and the end of levels.
+    """Draws the distributions of surviving weights at the start and end of levels.
 
-    `levels` have by level its density, and its histograms by leaf.
+    `levels` maps each level to its density and its histograms, which are by leaf. `names`
+    are the leaves to draw.
     """
     return {
         (level, name): _distribution(level, density, name, histograms[name])
@@ -173,8 +174,8 @@ def _distribution(level: int, density: float, name: str, found: Histogram) -> Fi
 
 
 def _reach(edges: np.ndarray, counts: np.ndarray) -> float:
-    """Within how much of 0 all but a thousandth of the weights lie."""
-    if edges[-1] < np.finfo(np.float32).tiny:  # of bins about zeros alone, or nothing
+    """The distance from 0 within which all but a thousandth of the weights lie."""
+    if edges[-1] < np.finfo(np.float32).tiny:  # all weights are 0, or there are none
         return 1.0
     centers = np.abs(edges[:-1] + edges[1:]) / 2
     order = np.argsort(centers)
@@ -184,5 +185,5 @@ def _reach(edges: np.ndarray, counts: np.ndarray) -> float:
 
 
 def layer_name(path: str) -> str:
-    """A layer for a reader."""
+    """Returns a layer's name for a reader: "dense 0" for "dense_0/kernel"."""
     return path.removesuffix("/kernel").replace("/", " ").replace("_", " ")

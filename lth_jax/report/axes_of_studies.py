@@ -1,4 +1,4 @@
-"""Axes of studies: along which of their config's fields studies stand side by side."""
+"""Axes of studies: the config fields in which studies differ, and their short names."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,23 +7,23 @@ from typing import Any, NamedTuple
 from lth_jax.config import StudyConfig
 from lth_jax.store.workdir import dotted
 
-# How names of fields begin that make no other study, as far as results go.
+# Prefixes of the fields that do not change what a study trains.
 _NO_PART = "verdict.", "log.", "data.raw_dir"
-_NO_AMOUNT = "seed", "first_replicate"  # numbers, of which more means nothing
+_NO_AMOUNT = "seed", "first_replicate"  # numbers whose size means nothing
 MOST_LINES = 4  # in one panel
 _FEWEST = 3  # values that make an axis
 
 
 class NumericAxis(NamedTuple):
-    """A field of numbers, and the studies by it."""
+    """A numeric field, and the studies along it."""
 
     field: str
-    # Of each line the other fields' values, and its studies: value, and which it is.
+    # By the values of the other fields: the (value, index) of each study on that line.
     lines: dict[str, list[tuple[float, int]]]
 
 
 def differing(configs: Sequence[StudyConfig]) -> dict[str, list[Any]]:
-    """The fields in which studies differ, by dotted name, with the value of each."""
+    """Returns the fields in which studies differ, by dotted name: a value per study."""
     flat = [dotted(dataclasses.asdict(config)) for config in configs]
     found = {name: [values[name] for values in flat] for name in flat[0]}
     return {
@@ -34,11 +34,13 @@ def differing(configs: Sequence[StudyConfig]) -> dict[str, list[Any]]:
 
 
 def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
-    """The field of numbers with the most values; None if few lines cannot show it.
+    """Returns the numeric field with the most values, if a plot of few lines can show it.
 
-    Of fields with as many values, one of the model is the first, since it may decide how
-    many levels there are. Fields that the axis decides, as rounds to one density decide
-    the fraction, make no lines.
+    It returns None if there are too few values, too many lines, or too few studies on a
+    line. A field makes no lines if the numeric field determines it: rounds to one density
+    determine the fraction.
+    Of fields with equally many values, a field of the model comes first, since it may
+    determine the number of levels.
     """
 
     def rank(name: str) -> tuple[int, bool]:
@@ -64,9 +66,10 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Names of points by values alone, where all name the same fields, as few as differ.
+    """Returns short names of a sweep's points: their values, without the field names.
 
-    Names that are not of points stay as they are.
+    A field keeps its name if not all points have it. Fields that others determine are
+    left out. Names that are not of points, or would become equal, stay as they are.
     """
     points, common = _points(names)
     short = [
@@ -77,9 +80,9 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def named_fields(names: Sequence[str]) -> list[str]:
-    """The fields whose values `short_names` are, in their order; none if they have them.
+    """Returns the fields whose values make up `short_names`, in the same order.
 
-    Without the groups that they are in.
+    It returns none if the short names include field names. Groups are left out.
     """
     points, common = _points(names)
     is_short = bool(points) and all(set(point) == common for point in points)
@@ -87,9 +90,10 @@ def named_fields(names: Sequence[str]) -> list[str]:
 
 
 def _points(names: Sequence[str]) -> tuple[list[dict[str, str]], set[str]]:
-    """Values by field of names of points, and the fields of all; nothing of others.
+    """The values of each point by field, and the fields that all points have.
 
-    Where all have the same fields, those are left out that others before them decide.
+    Both are empty if the names are not of points. If all points have the same fields,
+    those that the other fields determine are left out.
     """
     if not all("=" in part for name in names for part in name.split(",")):
         return [], set()
@@ -106,18 +110,18 @@ def _points(names: Sequence[str]) -> tuple[list[dict[str, str]], set[str]]:
 
 
 def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether studies of the same value always have the same other value."""
+    """Whether studies with the same value always have the same other value."""
     pairs = {(str(v), str(o)) for v, o in zip(values, others, strict=True)}
     return len(pairs) == len(set(map(str, values)))
 
 
 def last_part(field: str) -> str:
-    """A field's name without its group, for a reader."""
+    """Returns a field's name without its group, for a reader."""
     return field.rpartition(".")[2].replace("_", " ")
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:
-    """Values as numbers, such as the rewind step "500"; empty if one is none.
+    """Values as numbers, such as the rewind step "500"; empty if one is not a number.
 
     Equal sizes of all layers, such as (100, 100), are one number.
     """

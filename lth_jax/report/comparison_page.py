@@ -32,10 +32,10 @@ _MOST_LETTERS = 24
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
-    """One page of several studies; raises as `report.compare` does.
+    """Returns one page of several studies as HTML; raises as `report.compare` does.
 
-    Few have a colour each. Of more each has a row or, along a field of numbers, a point,
-    and a panel.
+    If there are few studies, each has a colour. If there are more, each has a panel, and
+    a row or a point along a numeric field.
     """
     metric = materials[0].verdict.metric
     for material, name in zip(materials, names, strict=True):
@@ -80,7 +80,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
 
 
 def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
-    """Looks of things by their names, from one of the palette's colours on."""
+    """The looks of studies or lines, from the palette's colour `first` on."""
     colours = [arm.colour for arm in ARMS.values() if arm.colour][first:]
     return [
         Shown(f"{kind}{i}", name, colours[i % len(colours)])
@@ -89,9 +89,10 @@ def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
 
 
 def _title(names: Sequence[str], fields: Sequence[str], by: Sequence[str]) -> str:
-    """The number of studies, and the fields that differ, except those that others decide.
+    """The number of studies, and the fields that differ.
 
-    Names of points have all that were set, and `by` those of them that decide.
+    Fields that the names mention are left out unless they are in `by`, because those in
+    `by` determine them.
     """
     told = {part.partition("=")[0] for name in names for part in name.split(",")}
     if by:
@@ -102,7 +103,7 @@ def _title(names: Sequence[str], fields: Sequence[str], by: Sequence[str]) -> st
 def _table(
     fields: Mapping[str, Sequence[Any]], names: Sequence[str], are_few: bool, study: str
 ) -> list[list[Any]]:
-    """What differs: a row for each field or, of many studies, for each study."""
+    """The differing fields: a row for each field or, if many, for each study."""
     if not fields:
         return []
     texts = [["field", *names]]
@@ -132,11 +133,11 @@ def _overview(
     lead = (
         f"{each} is a study:"
         f" {_band([x.verdict for x in materials]).replace('band', 'interval')}. Tickets"
-        " are compared at early stop, over all levels after the first. Where a ticket"
-        " matches dense, the dot is the sparsest level that is shown to, and the line or"
-        " band goes on to the sparsest that is not shown to fall below."
+        " are compared at early stop, over all levels after the first. In the plot of"
+        " matching levels, the dot is the sparsest level that is shown to match dense."
+        " The line or band extends to the sparsest that is not shown to be worse."
     )
-    return Section("What do they come to?", lead, plots, "wide")
+    return Section("How do the studies compare?", lead, plots, "wide")
 
 
 def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Section:
@@ -146,9 +147,9 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
         short_names(names), [material.verdict.summaries for material in materials], metric
     )
     lead = (
-        f"Test {metric.name} at early stop{metric.axis}, a panel for each study, all on"
-        " the same axes: the ticket, a fresh init of its mask, and the dense net as a"
-        f" dashed line: {_band([material.verdict for material in materials])}."
+        f"Test {metric.name} at early stop{metric.axis}, with a panel for each study, on"
+        " the same axes. Lines are the ticket and a fresh init of its mask; the dense net"
+        f" is dashed: {_band([material.verdict for material in materials])}."
     )
     return Section("How sparse can each get?", lead, plots, "small")
 
@@ -178,7 +179,7 @@ def _cells(verdict: Verdict) -> list[Cell]:
 
 
 def _band(verdicts: Sequence[Verdict]) -> str:
-    """What lines are, with their bands; none where each study has one replicate."""
+    """What lines and bands mean; there are no bands if studies have one replicate."""
     return words.band(max(verdicts, key=lambda verdict: verdict.num_replicates))
 
 
@@ -237,6 +238,6 @@ def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for the figure that it stands in."""
+    """A name that is short enough for a figure's label."""
     half = _MOST_LETTERS // 2
     return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[-half:]}"

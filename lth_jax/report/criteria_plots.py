@@ -1,4 +1,4 @@
-"""Criteria plots: each criterion of pruning beside the ticket and random pruning."""
+"""Criteria plots: each pruning criterion beside the ticket and random pruning."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ _NAMED = (RANDOM, "random", "#5a5a5a"), ("ticket", "ticket", TICKET)
 def small_multiples(
     standings: Sequence[Standing], summaries: Sequence[Summary], metric: Metric
 ) -> dict[str, Figure]:
-    """The metric at early stop over density, a panel a criterion, on shared axes.
+    """Draws the metric at early stop over density, one panel per criterion.
 
-    The criterion has a 95% band; behind it are all others in light grey. The summaries
-    are for the dense net.
+    Panels share their axes. The criterion has a 95% band, and all others are behind it
+    in light grey. The dense net comes from the summaries.
     """
     dense = next(s for s in summaries if s.level == 0)
     lines = {}

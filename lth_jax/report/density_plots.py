@@ -1,4 +1,4 @@
-"""Density plots: what each arm reaches, against the share of weights kept."""
+"""Density plots: what each arm reaches, against the density of its net."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -17,14 +17,15 @@ from lth_jax.report.style import Hover, Plot
 
 
 class Series(NamedTuple):
-    """One line."""
+    """One line of a plot."""
 
     looks: Shown
-    points: list[tuple[int, float, Estimate]]  # level and density, from dense to sparse
+    # Level, density and estimate of each point, from dense to sparse.
+    points: list[tuple[int, float, Estimate]]
 
 
 def series(looks: Shown, found: Iterable[Summary | Comparison], measure: str) -> Series:
-    """The line of a measure, an estimate among the fields."""
+    """Returns the line of a measure, which is the name of a field of estimates."""
     return Series(looks, [(x.level, x.density, getattr(x, measure)) for x in found])
 
 
@@ -40,18 +41,18 @@ def draw(
     text: Callable[[Estimate], str] | None = None,
     size: tuple[float, float] = style.WIDE,
 ) -> Plot:
-    """Lines with 95% bands over density.
+    """Draws lines with 95% bands over density.
 
     Args:
-      title: what is on the y axis, and which way is better.
-      lines: the first is drawn on top.
-      scale: of the values, 100 for percent.
-      reference: the dense net's value, or another's, a horizontal line.
-      dense: what the hover zones say of the dense net.
-      reference_name: whose that is.
+      title: the quantity on the y axis, and which way is better.
+      lines: the lines; the first is drawn on top.
+      scale: a factor for all values, 100 for percent.
+      reference: a value for a horizontal line, such as the dense net's, before scaling.
+      dense: the dense net's value as text, for the hover zones.
+      reference_name: the label of the horizontal line.
       from_zero: whether the y axis begins at 0.
-      text: an estimate for the hover zones of the lines' levels; None for no zones.
-      size: of the figure, in inches.
+      text: writes an estimate for the hover zones; None for no zones.
+      size: width and height of the figure, in inches.
     """
     figure, axes = style.panel(title, size)
     labels = []
@@ -74,7 +75,7 @@ def draw(
     found = np.array([estimate for line in lines for *_, estimate in line.points])
     limits = _limits(scale * found, None if reference is None else scale * reference)
     low, high = limits
-    if from_zero:  # room above values that are about the same, and not only for bands
+    if from_zero:  # wide bands must not squeeze the values against the bottom
         most = scale * float(found[:, 0].max())
         low, high = 0, max(1.05 * most, min(high, 3 * most)) or high
     axes.set_ylim(low, high)
@@ -89,9 +90,9 @@ def draw(
 
 
 def _limits(estimates: np.ndarray, reference: float | None) -> tuple[float, float]:
-    """Limits with all values, and with bands unless these are far wider than most.
+    """Limits that hold all values, and all bands except those far wider than most.
 
-    Of two replicates chance makes some bands so wide that nothing else could be seen.
+    With two replicates, chance makes some bands so wide that they would hide the rest.
     """
     known = [] if reference is None else [reference]
     values = np.append(estimates[:, 0], known)
@@ -112,9 +113,9 @@ def _hover(
     text: Callable[[Estimate], str],
     dense: str | None,
 ) -> Hover:
-    """Zones at all levels, and what they say: a row for each line that has the level.
+    """Draws a hover zone at each level; returns its heading and a row for each line.
 
-    Last what is said of the dense net, except where all lines begin with it.
+    The last row is the dense net, except at level 0, where the lines begin with it.
     """
     densities: dict[int, float] = {}
     rows: dict[int, list[tuple[str, str, str]]] = {}
@@ -142,7 +143,10 @@ def arms_against_density(
     from_zero: bool = False,
     text: Callable[[Estimate], str],
 ) -> Plot:
-    """A measure of every arm, a field of summaries, from the dense net at the left."""
+    """Draws a measure of every arm over density; `measure` is a field of summaries.
+
+    Every line starts from the dense net at the left.
+    """
     dense = next(s for s in summaries if s.level == 0)
     lines = [
         series(looks, [s for s in summaries if s is dense or s.arm == arm], measure)
@@ -163,7 +167,10 @@ def arms_against_density(
 def small_multiples(
     names: Sequence[str], of_studies: Sequence[Sequence[Summary]], metric: Metric
 ) -> dict[str, Plot]:
-    """The metric at early stop of ticket and fresh init, a panel a study, alike axes."""
+    """Draws the ticket's and the fresh init's metric at early stop, a panel per study.
+
+    All panels have the same axes.
+    """
     everything = [
         s.early_stop_metric
         for study in of_studies
@@ -199,7 +206,10 @@ def differences_against_density(
     measure: str,
     metric: Metric,
 ) -> Plot:
-    """Every arm minus the dense nets, paired by replicate; a field of comparisons."""
+    """Draws every arm minus the dense net, paired by replicate.
+
+    `measure` is a field of comparisons.
+    """
     found = [c for c in comparisons if c.reference == "dense"]
     lines = [
         series(looks, mine, measure)

@@ -1,7 +1,7 @@
-"""Drawn: from what a study's page was made, to tell whether it is up to date.
+"""Drawn: records what a study's page was made from, to know whether it is up to date.
 
-A file beside the page notes all that the page depends on and the SHA-256 of what was
-written. The code and the libraries that draw are part of it.
+A file beside the page lists everything that the page depends on, and the SHA-256 of each
+file written. The code and the libraries that draw are included.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ _LIBRARIES = "matplotlib", "numpy", "scipy", "jinja2"
 
 
 class _Noted(NamedTuple):
-    """What the file says."""
+    """The content of that file."""
 
-    origin: dict[str, Any]
+    origin: dict[str, Any]  # what the page depends on
     written: dict[str, str]  # SHA-256 by path
 
 
 def is_up_to_date(workdir: Workdir, settings: VerdictConfig | None) -> bool:
-    """Whether `report.write` would make what is there again.
+    """Returns whether `report.write` would write the same files again.
 
-    Of sealed files it reads the SHA-256 alone, which `results.is_finished` checks.
+    For sealed files it reads only the stored SHA-256, which `results.is_finished` checks.
     """
     try:
         noted = json.loads(workdir.drawn.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def is_up_to_date(workdir: Workdir, settings: VerdictConfig | None) -> bool:
 
 
 def origin(workdir: Workdir, settings: VerdictConfig | None) -> dict[str, Any]:
-    """What a page that is drawn now depends on, as JSON has it."""
+    """Returns everything that a page drawn now would depend on, as JSON values."""
     config = read_config(workdir)
     return {
         "title": workdir.root.resolve().name,
@@ -59,10 +59,10 @@ def origin(workdir: Workdir, settings: VerdictConfig | None) -> dict[str, Any]:
 
 
 def note(workdir: Workdir, before: dict[str, Any]) -> None:
-    """Notes that all was drawn from what `origin` was before.
+    """Records that the report was drawn from `before`, which `origin` returned.
 
-    Nothing where a file was damaged, which costs its figures: that it is mended later
-    does not change its SHA-256.
+    If a file is damaged, its figures are missing, and nothing is recorded. Otherwise the
+    page would seem up to date after the repair, which restores the same SHA-256.
     """
     if any(map(is_lost, _read(workdir))):
         workdir.drawn.unlink(missing_ok=True)
@@ -81,13 +81,13 @@ def _read(workdir: Workdir) -> list[pathlib.Path]:
 
 
 def _written(workdir: Workdir) -> list[pathlib.Path]:
-    """The files that it writes."""
-    figures = workdir.figures.glob("*.p[nd][gf]")  # not what others write at once
+    """The files that a report writes."""
+    figures = workdir.figures.glob("*.p[nd][gf]")  # not another process's partial files
     return [workdir.page, workdir.table, workdir.verdict, *figures]
 
 
 def _digests(workdir: Workdir, paths: Iterable[pathlib.Path]) -> dict[str, str]:
-    """By path in the workdir; of what is not there none, which is another state too."""
+    """SHA-256 by path in the workdir; missing files are left out."""
     return {
         str(path.relative_to(workdir.root)): noted_digest(path)
         for path in sorted(paths)
@@ -96,7 +96,7 @@ def _digests(workdir: Workdir, paths: Iterable[pathlib.Path]) -> dict[str, str]:
 
 
 def _looks(name: str) -> list[Any]:
-    """What figures show of an arm, which may be anyone's."""
+    """What figures show of an arm, which may be the user's own."""
     arm = reported_arm(name)
     looks = CRITERIA.find(name).looks if arm.is_criterion else None
     return [arm.label, arm.sentence, arm.colour and list(arm.colour), looks]
@@ -104,7 +104,7 @@ def _looks(name: str) -> list[Any]:
 
 @functools.cache
 def _code() -> str:
-    """A digest of this package's files, which tells versions and edits of a checkout."""
+    """A digest of this package's files, which changes with versions and local edits."""
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*")):
         if path.is_file() and path.suffix in (".py", ".html", ".css", ".js"):

@@ -1,4 +1,4 @@
-"""Grid: a table as plain text, in blocks that fit the columns of a terminal."""
+"""Grid: prints a table as plain text, in blocks that fit the width of a terminal."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,19 +7,19 @@ _GAP = "  "
 
 
 class Grid(NamedTuple):
-    """Rows of texts, the heads first: columns that name each row, then groups of them."""
+    """Rows of cells, heads first. Columns that name the row precede groups of columns."""
 
     rows: list[list[str]]
     num_names: int  # columns before the groups, in every block
-    num_left: int = 0  # columns that are aligned at the left
+    num_left: int = 0  # columns that are left-aligned
     size: int = 1  # columns in each group
-    titles: tuple[str, ...] = ()  # of the groups, one each; or none
+    titles: tuple[str, ...] = ()  # one for each group, or none at all
 
 
 def folded(grid: Grid, columns: int | None = None) -> list[str]:
-    """Its lines: one block, or as few as have lines of at most so many characters.
+    """Returns a grid's lines, in as few blocks as fit a width in characters.
 
-    Every block has one group at least, however wide.
+    It is one block if `columns` is None. A block has at least one group, however wide.
     """
     widths = [max(map(len, column)) for column in zip(*grid.rows, strict=True)]
     groups = range(grid.num_names, len(widths), grid.size)
@@ -42,7 +42,7 @@ def folded(grid: Grid, columns: int | None = None) -> list[str]:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Rows as lines, their cells at the right, below one another."""
+    """Returns rows as lines with right-aligned cells."""
     return folded(Grid(rows, len(rows[0])))
 
 
@@ -59,7 +59,7 @@ def _row(
 
 
 def _titles(grid: Grid, block: Sequence[int], widths: Sequence[int]) -> str:
-    """A title above each group, as wide as that."""
+    """A line with a title centred above each group."""
     parts = [" " * _length(block[: grid.num_names], widths)]
     for at in range(grid.num_names, len(block), grid.size):
         group = block[at : at + grid.size]

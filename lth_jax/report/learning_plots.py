@@ -1,4 +1,4 @@
-"""Learning plots: how fast each arm learns, one panel a level."""
+"""Learning plots: how fast each arm learns, one panel per level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,10 +25,11 @@ def draw(
     metric: Metric,
     split: str = "test",
 ) -> dict[int, Figure]:
-    """A metric of a split over training with 95% bands, by level, on shared axes.
+    """Draws a split's metric over training with 95% bands, by level, on shared axes.
 
     Every panel has the dense net in grey behind its arms. A dot marks the mean early
-    stop, for which the summaries are; on another split than test it lies on the curve.
+    stop, which comes from the summaries. If the split is not test, the dot lies on the
+    curve.
     """
     dense = next(curve for curve in curves if curve.level == 0)
     limits = _limits(curves, metric)
@@ -66,7 +67,7 @@ def draw(
 
 
 def _limits(curves: Sequence[LearningCurve], metric: Metric) -> tuple[float, float]:
-    """Limits with all of the better end; the worst values, of early training, are cut."""
+    """Limits that hold the best values, and cut off the worst ones of early training."""
     values = np.array([e.value for curve in curves for e in curve.estimates])
     if metric.name == ACCURACY.name:
         low, high = 100 * np.quantile(values, (0.05, 1))

@@ -1,4 +1,4 @@
-"""Material: all that a report is made of, read from a workdir or from shards."""
+"""Material: everything that a report shows, read from a workdir or from shards."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -20,27 +20,30 @@ _log = logging.getLogger(__name__)
 
 
 class Material(NamedTuple):
-    """One study, or so much of it as has run."""
+    """One study, or the part of it that has run."""
 
     title: str  # the workdir's name
     config: StudyConfig
-    replicates: list[range]  # as `Shards` has them, with its environment and commands
+    replicates: list[range]  # like `environment` and `commands`, those of `Shards`
     environment: dict[str, Any]
     commands: list[list[str]]
-    notes: list[str]  # of shards
+    notes: list[str]  # about shards
     runs: list[Run]
     verdict: Verdict
-    num_groups: int  # arms and levels that are finished
-    num_planned: int  # of the whole study
+    num_groups: int  # pairs of arm and level that are finished
+    num_planned: int  # the same of the whole study
     anatomies: list[Anatomy]  # of the masks of levels after the first
     histograms: dict[int, dict[str, Histogram]]  # of weights, by level and leaf
-    analyses: dict[str, analyses.Found]  # what was analysed besides, by name
+    analyses: dict[str, analyses.Found]  # results of `lth_jax.analyze`, by name
 
 
 def judged(
     workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
 ) -> tuple[shards.Shards, Verdict]:
-    """What of a study is read for its verdict, and that; as `gather`."""
+    """Returns the parts of a study that its verdict needs, and the verdict.
+
+    The arguments and errors are those of `gather`.
+    """
     study = shards.read(parts or [workdir])
     verdict = judge(
         study.runs,
@@ -54,9 +57,10 @@ def judged(
 def gather(
     workdir: Workdir, settings: VerdictConfig | None, parts: Sequence[Workdir] = ()
 ) -> Material:
-    """Reads a workdir, whose study may still run; or, under its name, shards of one.
+    """Reads a workdir, whose study may still be running, or shards of one study.
 
-    The config's own settings if None. Raises what `report.write` does.
+    If `settings` is None, the verdict follows the config. The title is the workdir's name
+    in both cases. Raises what `report.write` does.
     """
     study, verdict = judged(workdir, settings, parts)
     config, runs = study.config, study.runs
@@ -82,21 +86,19 @@ def gather(
 
 
 def _readable(levels: Sequence[int], read: Callable[[int], T]) -> dict[int, T]:
-    """What is read of each level; a file that is damaged costs its own figure alone."""
+    """What is read of each level; a damaged file affects only its own figures."""
     found = {}
     for level in levels:
         try:
             found[level] = read(level)
         except (FileNotFoundError, DamagedFile) as error:
-            told = (
-                "%s; its figures are left out. The study's command makes the file again"
-            )
+            told = "%s; its figures are left out. The study's command makes the file anew"
             _log.warning(told, error)
     return found
 
 
 def _analyses(workdir: Workdir) -> dict[str, analyses.Found]:
-    """What was found of the study of a workdir; a damaged file costs its own section."""
+    """The analyses in a workdir; a damaged file affects only its own section."""
     found = {}
     for path in written(workdir.analyses, "*.json"):
         try:

@@ -1,4 +1,4 @@
-"""Overview plots: what studies come to, one beside the other, with intervals."""
+"""Overview plots: the main results of several studies, side by side, with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from lth_jax.report.palette import Shown
 from lth_jax.report.style import Plot
 
 _ROW = 0.2  # inches
-_WIDE_RANGE = 8  # from which an axis of numbers is logarithmic
+_WIDE_RANGE = 8  # ratio of most to least from which a numeric axis is logarithmic
 
 
 class Measure(NamedTuple):
@@ -25,12 +25,12 @@ class Measure(NamedTuple):
 
     title: str
     scale: float
-    reference: tuple[float, str] | None  # a line, and its name
+    reference: tuple[float, str] | None  # the value of a reference line, and its name
     is_density: bool = False
 
 
 def measures(metric: Metric) -> dict[str, Measure]:
-    """What figures show, by the field of an overview."""
+    """Returns the measures that figures show, by the field of an overview."""
     points = metric.points and f",{metric.points}"
     zero = 0.0, "the same"
     return {
@@ -40,7 +40,10 @@ def measures(metric: Metric) -> dict[str, Measure]:
             None,
         ),
         "matching": Measure(
-            "Matches dense down to so many weights, %", 100, None, is_density=True
+            "Sparsest level that matches dense, weights kept, %",
+            100,
+            None,
+            is_density=True,
         ),
         "over_dense": Measure(f"Ticket minus dense{points}", metric.scale, zero),
         "over_reinit": Measure(f"Ticket minus a fresh init{points}", metric.scale, zero),
@@ -52,7 +55,7 @@ def measures(metric: Metric) -> dict[str, Measure]:
 def in_rows(
     measure: Measure, names: Sequence[str], found: Sequence[Estimate | None]
 ) -> Plot:
-    """A row for each study, the first at the top: a dot and its interval."""
+    """Draws a row for each study, the first at the top: a dot and its interval."""
     size = style.WIDE[0], 0.95 + _ROW * len(names)
     figure, axes = style.panel(measure.title, size)
     axes.grid(axis="y", visible=False)
@@ -81,7 +84,7 @@ def along(
     looks: Mapping[str, Shown],
     found: Sequence[Estimate | None],
 ) -> Plot:
-    """Against a field of numbers, a line for each combination of the others."""
+    """Draws a measure against a numeric field, a line for each of the other values."""
     figure, axes = style.panel(measure.title)
     numbers = [number for line in axis.lines.values() for number, _ in line]
     if min(numbers) > 0 and max(numbers) >= _WIDE_RANGE * min(numbers):
@@ -129,7 +132,7 @@ def draw(
     axis: NumericAxis | None,
     looks: Mapping[str, Shown],
 ) -> dict[str, Plot]:
-    """All figures that there is something for, by the names of their elements."""
+    """Returns the figures that have any estimates, by the names of their elements."""
     plots = {}
     for field, measure in measures(metric).items():
         found = [getattr(overview, field) for overview in overviews]

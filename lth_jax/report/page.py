@@ -1,4 +1,4 @@
-"""Page: a study as one HTML file that needs nothing else."""
+"""Page: a study as one self-contained HTML file."""
 
 import dataclasses
 import importlib.resources
@@ -29,7 +29,7 @@ def _template(name: str) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """A value that breaks before its interval alone."""
+    """A value that can break across lines only before its interval."""
     text = text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
     return _ENDS.sub(lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
@@ -48,7 +48,7 @@ _ENVIRONMENT.filters["unbroken"] = _unbroken
 
 
 def study_page(material: Material, sections: Sequence[Section]) -> str:
-    """The page of one study."""
+    """Returns the page of one study as HTML."""
     verdict, environment = material.verdict, material.environment
     arms = shown(s.arm for s in verdict.summaries)
     commands = [f"python -m lth_jax.main {shlex.join(x[1:])}" for x in material.commands]
@@ -78,9 +78,9 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
 def render(
     template: str, sections: Sequence[Section], legend: Sequence[Shown], **values: Any
 ) -> str:
-    """A template with the sections' figures in it, in the colours of the legend.
+    """Renders a template with the sections' figures, in the colours of the legend.
 
-    `verdict` is among the values: base.html asks for it.
+    The values must include `verdict`, which base.html needs.
     """
     css, js = map(_template, ("page.css", "page.js"))
     day = " ".join(f"--{arm.key}: {arm.colour.light};" for arm in legend)
@@ -116,15 +116,15 @@ def _facts(material: Material) -> str:
 
 
 def count(n: int, what: str) -> str:
-    """A number of things, one or several."""
+    """Returns a number of things in words, such as "1 level" or "2 levels"."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def notes(material: Material) -> list[str]:
-    """What a reader must know first: that the study goes on, its shards, its data."""
+    """Returns what a reader must know first: if the study is partial, shards, data."""
     partial = (
         f"Partial: {material.num_groups} of {material.num_planned} arms and levels"
-        " are finished. What is said here is of those alone."
+        " are finished. This page is about those only."
     )
     goes_on = material.num_groups < material.num_planned
     data_note = material.environment.get("data_note")
@@ -133,7 +133,7 @@ def notes(material: Material) -> list[str]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values as (dotted name, text)."""
+    """Returns nested values as (dotted name, text)."""
     rows = []
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -144,5 +144,5 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def text(value: Any) -> str:
-    """A config's value."""
+    """Returns a config's value as JSON."""
     return json.dumps(value, default=str)

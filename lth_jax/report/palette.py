@@ -1,4 +1,4 @@
-"""Palette: the arms of a study as its page shows them."""
+"""Palette: names and colours of a study's arms on its page."""
 
 import itertools
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lth_jax.lottery.arms import ARMS, Colour, reported_arm
 
-# For own arms without a colour: far from those of all the package's, by day and by night.
+# For the user's arms that set no colour: far from the package's in light and dark mode.
 _SPARE = (
     Colour("#3333dd", "#3333dd", "#8a93ff"),
     Colour("#d900bd", "#d900bd", "#ff66ee"),
@@ -16,7 +16,7 @@ _SPARE = (
 
 
 class Shown(NamedTuple):
-    """What stands for an arm, or for a study among several, in every figure."""
+    """The looks of an arm, or of one of several studies, in every figure."""
 
     key: str  # of its lines, its button and its CSS variable; a plain word
     label: str  # for the end of a line
@@ -24,7 +24,10 @@ class Shown(NamedTuple):
 
 
 def shown(names: Iterable[str]) -> dict[str, Shown]:
-    """Arms by name, criteria left out: in the order of `ARMS`, own arms after."""
+    """Returns the looks of arms by name, without criteria.
+
+    They are in the order of `ARMS`; the user's own arms follow.
+    """
     named = ((name, reported_arm(name)) for name in names)
     arms = {name: arm for name, arm in named if not arm.is_criterion}
     own = [name for name in arms if name not in ARMS]

@@ -27,14 +27,14 @@ _MOST_LEVELS = 6  # in small multiples
 
 
 def sections(material: Material) -> list[Section]:
-    """All that there is to show of a study."""
+    """Returns all sections of a study's page."""
     verdict = material.verdict
     found = [_density(verdict), *_criteria(verdict)]
     if verdict.levels:
         found += [_differences(verdict), _learning(material)]
     if material.anatomies:
         layers = anatomy_plots.layer_densities(material.anatomies)
-        lead = "The share of every layer that is left, as the whole net gets sparser."
+        lead = "The share of each layer that is kept, as the whole net gets sparser."
         plots = {"layer_densities": Plot(layers)}
         found.append(Section("Where are the surviving weights?", lead, plots, "wide"))
     if laid_out := [level for level in material.anatomies if level.first]:
@@ -69,7 +69,7 @@ def _density(verdict: Verdict) -> Section:
     plots[f"{name}_at_the_end"] = reached(f"Test {end}", "final_metric")
     trained = reached(f"Training {end}", "final_train_metric")
     plots[f"training_{name}_at_the_end"] = trained
-    cut = ", cut off where it is far wider than most"
+    cut = ", cut off if it is far wider than most"
     lead = (
         f"Each point is one level: {words.band(verdict, cut)}. The early stop is the"
         f" evaluation with the least validation loss.{table.arms_in_words(summaries)}"
@@ -78,15 +78,15 @@ def _density(verdict: Verdict) -> Section:
 
 
 def _criteria(verdict: Verdict) -> Iterator[Section]:
-    """The criteria by what they look at."""
+    """The criteria, in one section for each stage of training that they look at."""
     standings, metric = verdict.standings, verdict.metric
     if not standings:
         return
     figures = criteria_plots.small_multiples(standings, verdict.summaries, metric)
     lead = (
         f"Test {metric.name}{_in_brackets(metric)} at early stop, the best criterion"
-        f" first: {words.band(verdict)}. Light grey are all the other criteria; all start"
-        " from the same weights, and train as long."
+        f" first: {words.band(verdict)}. All other criteria are light grey. All start"
+        " from the same weights and train for as long."
     )
     for trained, title in (
         (True, "Which criterion, once the net is trained?"),
@@ -113,11 +113,11 @@ def _differences(verdict: Verdict) -> Section:
         )
 
     clears = (
-        " A band that clears zero says that the level differs from dense; the verdict's"
-        " answers are also corrected for the number of levels."
+        " If a band excludes zero, the level differs from dense. The verdict's answers"
+        " are also corrected for the number of levels."
     )
     if verdict.num_replicates == 1:
-        clears = " One replicate does not say how far chance goes."
+        clears = " One replicate does not show the size of chance effects."
     early = difference("early stop", "early_stop_difference")
     final = difference("the end", "final_difference")
     return Section(
@@ -133,7 +133,7 @@ def _learning(material: Material) -> Section:
     there = [level.level for level in material.verdict.levels]
     shown = levels_that_matter(material.verdict, there, _MOST_LEVELS)
     runs = [run for run in material.runs if not reported_arm(run.arm).is_criterion]
-    # Where the test split was evaluated as often as the validation split.
+    # Use the test split only if it was evaluated as often as the validation split.
     tested = all(
         len(run.curves["test", metric.name].steps)
         == len(run.curves["validation", "loss"].steps)
@@ -146,9 +146,9 @@ def _learning(material: Material) -> Section:
     return Section(
         "How fast does it learn?",
         f"{split.capitalize()} {metric.name}{_in_brackets(metric)} over training:"
-        f" {words.band(material.verdict)}. Grey is the dense net, dots are the early"
-        f" stops; an arm that learns faster lies {side} and to the left. Among the"
-        " levels are the sparsest that matches dense, the one beyond it, the most"
+        f" {words.band(material.verdict)}. Grey is the dense net, and dots are the early"
+        f" stops. The curve of an arm that learns faster is {side} and to the left. The"
+        " levels include the sparsest that matches dense, the one beyond it, the most"
         " accurate and the fastest.",
         {f"learning_level_{level:02d}": Plot(found) for level, found in figures.items()},
         "small",
@@ -160,11 +160,11 @@ def _first_layer(levels: Sequence[Anatomy]) -> Section:
     assert first is not None
     figures = anatomy_plots.first_layer(levels)
     lead = (
-        "The filters of the first convolution, of the first replicate: how many of a"
-        " place's input channels are kept."
+        "The filters of the first convolution, in the first replicate: how many input"
+        " channels are kept at each position."
         if first.is_convolution
-        else "The first layer's masks: the share of every input's weights that is kept,"
-        " mean over the replicates."
+        else "The first layer's masks: the share of each input's weights that is kept, as"
+        " a mean over the replicates."
     )
     size = "wide" if first.kept.ndim == 1 else "small"
     plots = {f"first_layer_level_{n:02d}": Plot(found) for n, found in figures.items()}
@@ -181,8 +181,8 @@ def _weights(material: Material) -> Section:
     )
     return Section(
         "How do the survivors move?",
-        "Surviving weights of some layers: grey as the level starts (the init, or the"
-        " rewind point), blue as it ends; the areas are equal.",
+        "Distributions of the surviving weights in some layers: grey at the level's start"
+        " (the init or the rewind point), blue at its end. The areas are equal.",
         {
             plain(f"weights_level_{level:02d}_{name}"): Plot(figure)
             for (level, name), figure in figures.items()

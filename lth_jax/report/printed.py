@@ -1,4 +1,4 @@
-"""Printed: what a command says of a study at its end, for the width of a terminal."""
+"""Printed: what a command prints about a study at its end, to fit the terminal."""
 
 import shutil
 import textwrap
@@ -8,7 +8,7 @@ from lth_jax.analysis.verdict import Verdict
 from lth_jax.report import standings_table, table
 from lth_jax.store.workdir import Workdir
 
-_MOST_COLUMNS = 100  # of prose, to be read at ease
+_MOST_COLUMNS = 100  # for prose: longer lines are hard to read
 
 
 def printed(
@@ -18,10 +18,10 @@ def printed(
     data_note: str | None,
     is_whole: bool = True,
 ) -> str:
-    """Table, verdict and where all else is.
+    """Returns the table, the verdict, and the paths of all other files, as text.
 
-    `criterion` is the ticket's. A whole study, unlike merged shards, has records and
-    tickets in its workdir.
+    `criterion` is the ticket's. If `is_whole`, the workdir also has records and tickets,
+    which merged shards do not.
     """
     columns = shutil.get_terminal_size().columns
     told = table.brief(verdict.summaries, verdict.metric, columns)

@@ -16,5 +16,5 @@ class Section(NamedTuple):
 
 
 def plain(name: str) -> str:
-    """A name that files and ids can have."""
+    """Returns a name with "_" for each character that is not a letter, digit or "_"."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)

@@ -12,7 +12,7 @@ _LOOKS = {"init": "init", "end": "trained net", "nothing": "nothing"}
 
 
 def standings_table(verdict: Verdict, criterion: str) -> Table:
-    """A row for each criterion, the best first; `criterion` is the ticket's."""
+    """Returns a row for each criterion, the best first; `criterion` is the ticket's."""
     metric = verdict.metric
     densities = {x.level: x.density for s in verdict.standings for x in s.scores}
     levels = sorted(densities)
@@ -33,9 +33,9 @@ def _cell(score: Score, metric: Metric) -> Cell:
 
 
 def as_text(table: Table, metric: Metric, columns: int | None = None) -> list[str]:
-    """The same as lines, of at most so many characters if told.
+    """Returns the table as lines, folded to `columns` characters if given.
 
-    What a page has in bold is a sign here.
+    A sign (+ or -) marks what the page shows in bold.
     """
     signs = {"yes": " +", "no": " -"}
     rows = [[c.text + signs.get(c.kind, "  ") for c in row] for row in table.rows]

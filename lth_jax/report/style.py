@@ -17,14 +17,17 @@ ACCENT = "#d55e00"
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 DOTS: dict[str, Any] = {"marker": "o", "markersize": 3.2}
 _FONT_SIZE = 10
-_COINCIDE = 0.01  # of the range of all lines
-_LABEL_GAP = 0.241  # inches between labels with letters of the title's size
+_COINCIDE = 0.01  # share of the range of all lines within which two coincide
+_LABEL_GAP = 0.241  # inches between labels in the title's font size
 
 Hover = dict[int, tuple[str, list[tuple[str, str, str]]]]
 
 
 class Plot(NamedTuple):
-    """A figure; by hover zone, if any, a heading and (key, name, value) of each line."""
+    """A figure, and the content of its hover zones by level.
+
+    A zone has a heading, and (key, name, value) for each line.
+    """
 
     figure: Figure
     hover: Hover | None = None
@@ -35,7 +38,7 @@ def panel(
     size: tuple[float, float] = WIDE,
     colour: str = INK,
 ) -> tuple[Figure, Axes]:
-    """An empty figure with one pair of axes, and its title, in a colour, at the left."""
+    """Returns an empty figure and its axes, with a coloured title at the left."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     large = _FONT_SIZE * (1 if size[0] == WIDE[0] else 0.85)
@@ -51,9 +54,9 @@ def panel(
 
 
 def density_axis(axes: Axes, densities: Sequence[float]) -> None:
-    """Logarithmic, the dense net at the left as in the paper; ticks at levels.
+    """Makes the x axis logarithmic, dense at the left as in the paper; ticks at levels.
 
-    A net of which nothing is left stands at its right, linearly from the sparsest other.
+    If one net has no weights left, the axis is linear between 0 and the sparsest other.
     """
     percents = {100 * density for density in densities}
     positive = sorted(percents - {0}, reverse=True) or [1.0]
@@ -74,7 +77,10 @@ def density_axis(axes: Axes, densities: Sequence[float]) -> None:
 
 
 def log_scale(values: Iterable[float]) -> dict[str, Any]:
-    """A logarithmic scale for values, linear below the least but 0 if 0 is among them."""
+    """Returns a logarithmic scale; with 0 among the values, it is linear near 0.
+
+    The linear part reaches to the smallest positive value.
+    """
     found = set(values)
     if 0 not in found:
         return {"value": "log"}
@@ -85,9 +91,9 @@ def log_scale(values: Iterable[float]) -> dict[str, Any]:
 
 
 def hover_zones(axes: Axes, levels: Sequence[tuple[int, float]]) -> None:
-    """Invisible zones about levels, which the page makes answer to the pointer.
+    """Draws an invisible zone around each level, where the page shows a tooltip.
 
-    The axes have their limits as they will stay; the levels' densities decrease.
+    The limits of the axes must be final, and the levels' densities must decrease.
     """
     scale = axes.xaxis.get_transform()
     places = scale.transform(np.array([100 * density for _, density in levels]))
@@ -109,10 +115,10 @@ def banded_line(
     edge: float = 0,
     **looks: Any,
 ) -> None:
-    """A line of estimates and the band of their intervals, which the key's button hides.
+    """Draws a line of estimates and the band of their intervals.
 
-    `xy` are places [n] and estimates [n, 3]; `edge` is the width of the band's own line,
-    and `looks` are those of the other.
+    The button of `key` hides both. `xy` are places [n] and estimates [n, 3]. `edge` is
+    the line width of the band's outline, and `looks` are arguments of the line.
     """
     x, (y, low, high) = xy[0], xy[1].T
     band = axes.fill_between(x, low, high, alpha=alpha, linewidth=edge, color=colour)
@@ -125,9 +131,10 @@ def banded_line(
 def told_apart(
     lines: Sequence[Sequence[tuple[float, float]]],
 ) -> list[str | tuple[float, tuple[float, float]]]:
-    """The line style of each of some lines of (x, y), in the order they are drawn.
+    """Returns the line style of each line of (x, y), in drawing order.
 
-    Dashed where a line lies on one that is drawn before, which its gaps show; "-" else.
+    A line that coincides with earlier ones is dashed, so that they show in its gaps. Any
+    other is solid ("-").
     """
     y = [value for line in lines for _, value in line if math.isfinite(value)]
     close = _COINCIDE * (max(y) - min(y)) if y else 0.0
@@ -154,15 +161,15 @@ class Label(NamedTuple):
 
 
 def reference_line(axes: Axes, y: float, name: str) -> Label:
-    """A dashed line across the figure; returns its label."""
+    """Draws a dashed horizontal line across the figure; returns its label."""
     axes.axhline(y, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     return Label(y, name, FAINT, "reference")
 
 
 def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
-    """Names lines at the right edge, level with their ends if that leaves room.
+    """Labels lines at the right edge, at the height of their ends if there is room.
 
-    The axes have their limits as they will stay; `size` is a factor of the title's.
+    The limits of the axes must be final. `size` is relative to the title's font size.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
     ordered = sorted(labels)
@@ -172,7 +179,7 @@ def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
     assert figure is not None
     gap = _LABEL_GAP * size / figure.get_figheight()
     heights = list(itertools.accumulate(ends, lambda below, end: max(end, below + gap)))
-    excess = max(0.0, heights[-1] - 1)  # all of them down, where they leave the axes
+    excess = max(0.0, heights[-1] - 1)  # shifts all labels down if the top one overflows
     for label, height in zip(ordered, heights, strict=True):
         text = axes.annotate(
             label.text,
@@ -184,6 +191,6 @@ def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
             fontsize=size * _FONT_SIZE,
             va="center",
             annotation_clip=False,
-            parse_math=False,  # a study's name may have dollars
+            parse_math=False,  # a study's name may contain "$"
         )
         text.set_gid(f"data-series-{label.key}")

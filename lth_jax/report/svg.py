@@ -1,4 +1,4 @@
-"""SVG: figures as parts of a page, which colours and switches what they show."""
+"""SVG: figures as parts of a page, which sets their colours and hides their lines."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lth_jax.report import style
 from lth_jax.report.palette import Shown
 
-# What the page's style sheet gives a colour of its own by day and by night.
+# Colours that the page's style sheet replaces in light and dark mode.
 _VARIABLES = {
     style.INK: "--ink",
     style.FAINT: "--faint",
@@ -20,11 +20,12 @@ _VARIABLES = {
 
 
 def inline(figure: Figure, name: str, palette: Iterable[Shown] = ()) -> str:
-    """A figure as an SVG element; it keeps the layout found, for files of other formats.
+    """Returns a figure as an SVG element, and freezes the figure's layout.
 
-    Artists whose gid is `data-<key>-<value>` become elements with the attribute
-    data-<key>="<value>" (up to the value's first hyphen). Ids begin with the name, which
-    no other figure of the page has. The palette's colours become the page's, by key.
+    Files in other formats then have the same layout. An artist with the gid
+    `data-<key>-<value>` becomes an element with the attribute data-<key>="<value>"; a
+    value ends at its first hyphen. Ids begin with `name`, which must be unique on the
+    page. The palette's colours become the page's CSS variables, by key.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -37,7 +38,8 @@ def inline(figure: Figure, name: str, palette: Iterable[Shown] = ()) -> str:
     svg = re.sub(r'\bid="data-([a-z]+)-([^"-]+)[^"]*"', r'data-\1="\2"', svg)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\1{name}-", svg)
-    font = r"(font-family: |font: (?:[a-z0-9]+ )*[\d.]+px )"  # by matplotlib's version
+    # Matplotlib's versions differ in how they write fonts.
+    font = r"(font-family: |font: (?:[a-z0-9]+ )*[\d.]+px )"
     svg = re.sub(rf'{font}[^;"]+', r"\1var(--font)", svg)
     shown = {arm.colour.figure: f"--{arm.key}" for arm in palette}
     for colour, variable in {**_VARIABLES, **shown}.items():

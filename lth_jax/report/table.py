@@ -1,4 +1,4 @@
-"""Table: one row a level, as plain text."""
+"""Table: one row per level, as plain text."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,16 +14,16 @@ _Cells = Callable[[Summary], list[str]]
 def render(
     summaries: Sequence[Summary], metric: Metric, data_note: str | None = None
 ) -> str:
-    """The whole table, with notes on how to read it and on its data, if any."""
+    """Returns the whole table, with notes on how to read it and on the data, if any."""
     notes = [] if data_note is None else [data_note]
     lines = folded(_whole(summaries, metric))
     return "\n".join([*lines, "", _note(summaries, metric), *notes])
 
 
 def brief(summaries: Sequence[Summary], metric: Metric, columns: int) -> list[str]:
-    """The lines of the whole table where they fit so many columns.
+    """Returns the lines of the whole table, if they fit so many characters.
 
-    Else what decides alone: of each arm the metric and the step at early stop.
+    If not, the table has only the metric and the step at early stop of each arm.
     """
     whole = folded(_whole(summaries, metric))
     if max(map(len, whole)) <= columns:
@@ -38,26 +38,26 @@ def brief(summaries: Sequence[Summary], metric: Metric, columns: int) -> list[st
 
 
 def arms_of(summaries: Sequence[Summary]) -> list[str]:
-    """The arms of a table, the ticket first; criteria have one of their own."""
+    """Returns the arms of a table, the ticket first; criteria have a separate table."""
     shown = {s.arm for s in summaries if not reported_arm(s.arm).is_criterion}
     return sorted(shown, key=lambda arm: (arm != "ticket", arm))
 
 
 def arms_in_words(summaries: Sequence[Summary]) -> str:
-    """What each control is; nothing where there is none."""
+    """Returns a sentence on what each control is, or "" if there is none."""
     arms = [reported_arm(arm) for arm in arms_of(summaries) if arm != "ticket"]
     told = "; ".join(f"{arm.label}, {arm.sentence}" for arm in arms)
-    return told and f" Beside the ticket: {told}."
+    return told and f" The controls: {told}."
 
 
 def how_to_read(summaries: Sequence[Summary]) -> str:
-    """What the numbers are: means, and what stands for their intervals."""
+    """Returns a sentence on what the numbers and their intervals are."""
     counts = sorted(s.num_replicates for s in summaries)
     if counts[-1] == 1:
         return "One replicate: no intervals."
     return (
-        f"Means over {words.span(counts)} replicates, with 95% intervals (Student's t):"
-        " ± the longer side of one, or [its ends] where that is over a third longer."
+        f"Means over {words.span(counts)} replicates, with 95% intervals (Student's t): ±"
+        " the longer side, or [both ends] if that side is over a third longer."
     )
 
 
@@ -73,7 +73,7 @@ def _whole(summaries: Sequence[Summary], metric: Metric) -> Grid:
 def _grid(
     summaries: Sequence[Summary], names: list[str], heads: list[str], cells: _Cells
 ) -> Grid:
-    """A row for each level, a group of columns for each arm."""
+    """A grid with a row for each level and a group of columns for each arm."""
     arms = arms_of(summaries)
     found = {(s.level, s.arm): cells(s) for s in summaries}
     rows = [[*names, *heads * len(arms)]]
@@ -92,17 +92,17 @@ def _note(summaries: Sequence[Summary], metric: Metric) -> str:
     return (
         f"{how_to_read(summaries)}\n"
         "Stop: the first evaluation with the least validation loss.\n"
-        f"{metric.short}: test {metric.name}{unit}, there and at the end of the"
-        f" budget. Level 0 is the dense net.{_anew(summaries[0], metric)}"
+        f"{metric.short}: test {metric.name}{unit}, at the stop and at the end of"
+        f" training. Level 0 is the dense net.{_anew(summaries[0], metric)}"
     )
 
 
 def _anew(dense: Summary, metric: Metric) -> str:
-    """How far the test examples might move what is measured on them, if known."""
+    """A sentence on the interval for new test examples, if it is known."""
     if not dense.early_stop_two_way.has_interval:
         return ""
     ends = metric.ends(dense.early_stop_two_way)
     return (
-        "\nIntervals are for this test set. Were its examples drawn anew too, the dense"
-        f" net's {metric.short} at stop\nwould be in {ends}."
+        "\nIntervals are for this test set. If its examples were also drawn anew, the"
+        f" interval of the\ndense net's {metric.short} at stop would be {ends}."
     )

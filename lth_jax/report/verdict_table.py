@@ -1,4 +1,4 @@
-"""Verdict table: the ticket level by level, and the paper's claims, cell by cell."""
+"""Verdict table: the ticket level by level, and the paper's claims."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,25 +13,25 @@ _HELD = {"holds": "yes", "does not hold": "no"}
 
 
 class Cell(NamedTuple):
-    """One of a table; `kind` is "yes", "no" or "undecided" where it is an answer."""
+    """A cell of a table; if it is an answer, `kind` is "yes", "no" or "undecided"."""
 
     text: str
     kind: str = ""
-    below: str = ""  # in small letters
-    key: str = ""  # of the colour of a row's name
+    below: str = ""  # a second line in small letters
+    key: str = ""  # names the colour of the text, in the first cell of a row
 
 
 class Table(NamedTuple):
-    """Rows under heads."""
+    """A table's heads and rows."""
 
     heads: list[str]
     rows: list[list[Cell]]
 
 
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
-    """The ticket against dense, and against each control among the arms.
+    """Returns the table of the ticket against dense and against each control.
 
-    Below a value is its interval for any test set, where that is known.
+    Below a value is its interval for new test examples, if that is known.
     """
     controls = [arm for arm in arms if arm != "ticket"]
     heads = ["kept", "weights", "winning ticket", "matches dense"]
@@ -76,7 +76,7 @@ def _answer(finding: Finding, verdict: Verdict) -> Cell:
 
 
 def _winning(level: LevelVerdict, verdict: Verdict) -> Cell:
-    """The answer; a "no" says which of its conditions fail."""
+    """The answer; a "no" lists the conditions that fail."""
     answer = _answer(level.winning, verdict)
     worse = "less accurate" if verdict.metric.name == ACCURACY.name else "worse"
     fails = {
@@ -91,7 +91,7 @@ def _winning(level: LevelVerdict, verdict: Verdict) -> Cell:
 
 
 def claim_row(check: ClaimCheck) -> dict[str, str]:
-    """What a claim says, the paper's value, the one here, and whether it holds."""
+    """Returns a claim's text, the paper's value, this study's, and whether it holds."""
     claim = check.claim
     metric = ACCURACY if claim.measure.endswith(ACCURACY.name) else LOSS
     show, unit = metric.difference, metric.points

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes an environment of this checkout with the versions of constraints.txt; the steps of
-# the Dockerfile, which work without it too:
+# Creates an environment with this checkout and the versions of constraints.txt. The
+# Dockerfile uses it, and it also works on its own:
 #
 #   sh scripts/kubernetes/install.sh FOLDER [cuda12|tpu]
 #
-# A newer constraints.txt: install without it, run the tests, and `pip freeze` what is there.
+# To update constraints.txt: install without it, run the tests, and save `pip freeze`.
 set -eu
 here=$(dirname "$0")
 folder=$1

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Many studies, or many shards of one, as tasks of an array, at most two at a time here.
-# In the repository, with the environment of lth_jax activated:
+# Runs many studies, or many shards of one, as tasks of an array. Run it in the
+# repository, with the environment of lth_jax activated; %2 runs two tasks at a time:
 #
 #   sbatch --array=1-4%2 scripts/slurm/array.sh scripts/slurm/seeds.txt --config=mnist1d
 #   sbatch --array=1-4 scripts/slurm/array.sh scripts/slurm/shards.txt --config=mnist1d
 #
-# Task N has the flags that follow, and those of line N of the file, with a workdir of its
-# own. Each task is preempted, queued again and goes on alone, as in one_node.sh. One
-# page of them, once all have ended:
+# Task N has the flags that follow, and those of line N of the file, which include its own
+# workdir. Each task is preempted, requeued and resumed separately, as in one_node.sh.
+# When all have ended, write one page of them:
 #
 #   sbatch --dependency=afterany:JOB --wrap 'python -m lth_jax.report --workdir=…'
 
@@ -32,7 +32,7 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 srun python -m lth_jax.main "$@" "${point[@]}"
 code=$?
 
-# As in one_node.sh; of the array this task alone.
+# As in one_node.sh; requeues only this task of the array.
 case $code in
   85 | 143 | 75) scontrol requeue "$SLURM_JOB_ID" ;;
 esac

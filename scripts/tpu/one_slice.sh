@@ -1,12 +1,12 @@
 #!/bin/bash
-# A study on one TPU slice of Google Cloud: a process on each of its hosts, which find each
-# other by themselves and make one mesh. Not tried by the authors, who have no TPU.
+# Runs a study on one TPU slice of Google Cloud: a process on each of its hosts, which find
+# each other by themselves and make one mesh. The authors have no TPU to test it.
 #
 #   scripts/tpu/one_slice.sh NAME ZONE v5litepod-16 gs://BUCKET --config=conv6
 #
-# Needs gcloud, logged in. It makes a spot slice, which may be taken away at any time: the
-# study saves then, and the same command makes another slice and goes on. The slice is
-# deleted when the study has ended.
+# It needs gcloud, logged in. It creates a spot slice, which may be taken away at any time.
+# The study then saves, and the same command creates another slice and resumes. The slice
+# is deleted when the study has ended.
 set -euo pipefail
 name=$1 zone=$2 type=$3 bucket=$4
 shift 4
@@ -24,8 +24,8 @@ if ! "${tpu[@]}" describe "$name" --zone="$zone" >/dev/null 2>&1; then
     fi
     sleep 30
   done
-  # This checkout, with its pinned versions, on every host; and the bucket as a folder, in
-  # which the workdir outlasts the slice.
+  # Installs this checkout, with pinned versions, on every host. The bucket is mounted as a
+  # folder, so that the workdir outlasts the slice.
   git archive HEAD --prefix=lth_jax/ | gzip >/tmp/lth_jax.tar.gz
   "${tpu[@]}" scp /tmp/lth_jax.tar.gz "$name":/tmp/ --zone="$zone" --worker=all
   on_hosts "tar -xzf /tmp/lth_jax.tar.gz &&

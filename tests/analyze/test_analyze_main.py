@@ -193,16 +193,16 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
     for what, found in distances.items():
         said = first["moved"][what][path]["distance"]["value"]
         assert said == pytest.approx(np.mean(found), rel=1e-5)
-    assert "Do survivors move otherwise?" in titles(study)
+    assert "Do survivors move differently?" in titles(study)
     assert_survivors(study, last["survivors"]["output/kernel"], "output/kernel")
-    assert {"Which inits survive?", "Are connections even over units?"} <= set(
+    assert {"Which inits survive?", "Are connections spread evenly over units?"} <= set(
         titles(study)
     )
     assert main(["movement", *flags, "--against="]) == 0
     assert analyses.read(study.analysis("movement"))["levels"][1]["moved"].keys() == {
         "ticket"
     }
-    assert "Does a ticket move otherwise than others?" in titles(study)
+    assert "Does a ticket move differently from others?" in titles(study)
 
 
 @pytest.mark.slow
@@ -344,7 +344,7 @@ def test_sharpness_of_a_study_is_that_of_its_loss_along_the_line(
     assert pruned["rise"]["value"] == pytest.approx(np.mean(rises), rel=1e-3, abs=1e-5)
     random = level["along"]["random"]
     assert random["rise"]["value"] > pruned["rise"]["value"]  # which prunes small ones
-    assert "Is what is pruned flat?" in titles(study)
+    assert "Is the loss flat where weights are pruned?" in titles(study)
 
 
 def test_spectrum_without_matfree_says_what_to_install(study, capsys, monkeypatch):

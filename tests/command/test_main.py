@@ -186,7 +186,7 @@ def test_it_says_its_version_configs_and_flags(command, commands, tmp_path):
     assert say("--version") == f"lth_jax {lth_jax.__version__}\n"
     assert "\nconv6     Conv-6 on CIFAR-10" in say("--list")
     assert "--config=lenet:smoke" in say("--help")
-    assert "--workdir: Where everything is written" in say("--help")
+    assert "--workdir: The folder for all results" in say("--help")
     assert "\n--config.prune.fraction=0.2\n" in say("--help")
 
 

@@ -379,7 +379,7 @@ def test_objects_are_given_again_or_missed_in_one_line(
         tmp_path, flag, "--level=1", "--out=out", module="lth_jax.deploy"
     )
     assert (code, err.count("\n")) == (2, 1)
-    assert "given as an object" in err
+    assert "passed as an object" in err
 
 
 def _arrays(folder):

@@ -39,7 +39,7 @@ def test_a_study_without_accuracy_speaks_of_its_loss(tiny):
     printed = report.write(tiny)
     assert printed.splitlines()[1].split()[2] == "loss" and "Test loss and" in printed
     table = tiny.table.read_text()
-    assert "loss at stop" in table and "test loss, there" in table
+    assert "loss at stop" in table and "test loss, at the stop" in table
     assert "acc at" not in table and "Test accuracy" not in printed
     verdict = json.loads(tiny.verdict.read_text())
     final = [run.curves["test", "loss"].values[-1] for run in records.read(tiny.records)]

@@ -25,7 +25,7 @@ def test_every_part_runs_and_the_killed_study_equals_its_twin(user_environment, 
         timeout=540,
     )
     assert done.returncode == 0, done.stdout
-    assert "not begun" not in done.stdout, done.stdout
+    assert "not started" not in done.stdout, done.stdout
     for measured in ('"measurement": "members"', "steps/s", '"dtype": "bfloat16"'):
         assert measured in done.stdout, done.stdout
     assert (tmp_path / "out" / "records.tgz").stat().st_size > 1000

@@ -1,4 +1,4 @@
-"""Analysed: the sections of a study's page for each analysis, a file each."""
+"""Analysed: the page's sections for each analysis, one module per analysis."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -31,9 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 def sections(analyses: Mapping[str, Found], verdict: Verdict) -> list[Section]:
-    """Those of the analyses that were made; of one that is not as written none.
+    """Returns the sections of the analyses that were made.
 
-    The verdict is for the levels that matter.
+    An analysis in the format of another version has none; a warning names it. The verdict
+    determines the levels that matter.
     """
     shown: list[Section] = []
     for name, draw in SECTIONS.items():

@@ -1,4 +1,4 @@
-"""Connectivity: error and loss on the line between copies of a net, or levels."""
+"""Connectivity: error and loss on the line between copies of a net, or between levels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from lth_jax.report.style import Label, Plot
 from lth_jax.store.analyses import Found
 
 _MOST_LEVELS = 6
-# How batch statistics were had, as a reader sees it; nets without have one line.
+# Label and colour by the kind of batch statistics; nets without any have one line.
 _KINDS = {
     "none": ("barrier", lines.FOUND),
     "anew": ("statistics anew", lines.FOUND),
@@ -36,7 +36,7 @@ _MEASURES = {"error": (100, ", %", ".2f"), "loss": (1, "", ".3g")}
 
 
 def sections(found: Found, verdict: Verdict) -> list[Section]:
-    """Of copies, then of successive levels, where these were measured."""
+    """Returns sections on copies and on successive levels, if they were measured."""
     return [
         section
         for between in _QUESTIONS
@@ -61,7 +61,7 @@ def barriers(found: Found) -> dict[str, Estimate]:
 
 
 def _sections(found: Found, between: str, verdict: Verdict) -> list[Section]:
-    """Barriers over density, then the lines at some levels."""
+    """A section on barriers over density, then one on the lines at some levels."""
     levels, split = found["levels"], found["split"]
     prefix = "" if between == "copies" else "levels_"
     kinds = [kind for kind in _KINDS if kind in levels[0]["lines"]]
@@ -73,7 +73,8 @@ def _sections(found: Found, between: str, verdict: Verdict) -> list[Section]:
     lead = _lead(found, between)
     if len(kinds) > 1:
         lead += (
-            " Batch statistics: estimated anew at each point, or interpolated as well."
+            " Batch statistics are estimated anew at each point, or interpolated like the"
+            " weights."
         )
     shown = [Section(_QUESTIONS[between], lead, barriers, "wide")]
     first = measures[0]
@@ -95,21 +96,22 @@ def _sections(found: Found, between: str, verdict: Verdict) -> list[Section]:
 
 
 def _lead(found: Found, between: str) -> str:
-    """What lies between what; and at which levels the ticket matches the dense net."""
+    """A lead that says what was interpolated, and defines the barrier."""
     line = f"the straight line between their weights ({found['points']} points)"
     if between == "copies":
         return (
             f"{found['copies']} copies of each net trained from its state at step"
-            f" {found['rewind_step']:,}, on the same data in other orders. Barrier: the"
-            f" most on {line}, minus the mean of its ends. Frankle et al. (2020) call it"
-            " stable below 2% of error."
+            f" {found['rewind_step']:,}, on the same data in different orders. The"
+            f" barrier is the maximum on {line}, minus the mean of its ends. Frankle et"
+            " al. (2020) call a net stable if its barrier is below 2% error."
         )
     said = [percent(x["density"]) for x in found["levels"] if x["matches_dense"] == "yes"]
     told = f"at {', '.join(said)} of the weights" if said else "at none of these levels"
     return (
-        f"The tickets of a level and of the one before. Barrier: the most on {line}, over"
-        " a steady change from end to end. Paul et al. (2023) find levels connected that"
-        f" match the dense net; the verdict has the ticket match it {told}."
+        "The tickets of a level and of the one before. The barrier is the maximum on"
+        f" {line}, above the linear change from end to end. Paul et al. (2023) find that"
+        " levels that match the dense net are connected. By the verdict, the ticket"
+        f" matches it {told}."
     )
 
 
@@ -119,7 +121,7 @@ def _values(level: Mapping[str, Any], kind: str, name: str) -> np.ndarray:
 
 
 def _limits(lines_of: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Limits of all lines [points, 3]: of means, and of bands that are not far wider."""
+    """Limits that hold all means of lines [points, 3], and bands unless far wider."""
     means = np.concatenate([values[:, 0] for values in lines_of])
     low, high = float(means.min()), float(means.max())
     room = 1.5 * (high - low) or np.inf
@@ -158,7 +160,7 @@ def _along(
     limits: tuple[float, float],
     between: str,
 ) -> Plot:
-    """The lines of one level, [points, 3] by how statistics were had."""
+    """A plot of one level's lines, [points, 3] by the kind of batch statistics."""
     is_dense, density = level["level"] == 0, percent(level["density"])
     where = "dense net" if is_dense else f"{density} of the weights"
     figure, axes = style.panel(where, style.SMALL)

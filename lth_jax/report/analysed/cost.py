@@ -1,4 +1,4 @@
-"""Cost: training FLOPs to find a ticket, and saved by using it."""
+"""Cost: the training FLOPs to find a ticket, and those that it saves."""
 
 import numpy as np
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
@@ -19,14 +19,14 @@ _COUNTED = (
     ("all weights", lines.CHANCE, "dense"),
 )
 _TITLES = {
-    "use": "Training a ticket, in trainings of the dense net",
-    "find": "Finding it, in trainings of the dense net",
-    "pays_after": "Uses after which finding it has paid",
+    "use": "To train a ticket, in trainings of the dense net",
+    "find": "To find it, in trainings of the dense net",
+    "pays_after": "Uses after which finding it has paid off",
 }
 
 
 def sections(found: Found, _: Verdict) -> list[Section]:
-    """What a level costs over density, and what is reached for it."""
+    """Returns sections on the cost of each level, and on what it reaches at that cost."""
     plots = {}
     for name, title in _TITLES.items():
         drawn = [
@@ -48,15 +48,15 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     until = "to its end" if found["until"] == "end" else "to its early stop"
     dense = EngFormatter("FLOPs", places=1)(found["dense_flops"])
     lead = (
-        f"FLOPs of training each net {until}, where all weights are multiplied, and where"
-        " zeros are left out; six for each multiply-add of a forward pass. The dense net"
-        f" takes {dense}. Finding a ticket is all training before it."
+        f"FLOPs to train each net {until}, if all weights are multiplied, and if zeros"
+        " are left out. A multiply-add of a forward pass counts as six FLOPs. The dense"
+        f" net takes {dense}. Finding a ticket costs all training before it."
     )
     return [Section("What does a ticket cost?", lead, plots, "wide"), *_criteria(found)]
 
 
 def _criteria(found: Found) -> list[Section]:
-    """The smallest matching ticket of each criterion, the cheapest at the top."""
+    """A section on each criterion's smallest matching ticket, the cheapest at the top."""
     rows = found["criteria"]
     if all(row["cost"] is None for row in rows):
         return []
@@ -75,8 +75,8 @@ def _criteria(found: Found) -> list[Section]:
     }
     lead = (
         "The sparsest ticket of each criterion that is shown to match the dense net, and"
-        " the training that finds it and uses it once, with zeros left out. A row without"
-        " a dot: none matches."
+        " the cost to find it and use it once, with zeros left out. If a row has no dot,"
+        " no ticket matches."
     )
     return [Section("Which criterion is cheapest?", lead, plots, "wide")]
 
@@ -86,10 +86,10 @@ def _text(estimate: Estimate) -> str:
 
 
 def _reached(found: Found) -> Plot:
-    """The metric against the cost, of each level from dense to sparse."""
+    """A plot of the metric against the cost, with a point for each level."""
     is_accuracy = found["metric"] == ACCURACY.name
     unit, scale = (", %", 100) if is_accuracy else ("", 1)
-    figure, axes = style.panel(f"Test {found['metric']}{unit}, for what it costs")
+    figure, axes = style.panel(f"Test {found['metric']}{unit}, against its cost")
     levels = found["levels"]
     reached = scale * np.array([lines.estimate(level["reached"]) for level in levels])
     use, find = (

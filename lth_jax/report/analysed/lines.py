@@ -1,4 +1,4 @@
-"""Lines: what analyses show over the share of weights kept."""
+"""Lines: lines of an analysis over density, with their looks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from lth_jax.report import style
 from lth_jax.report.density_plots import Series
 from lth_jax.report.palette import TICKET, Shown
 
-# What an analysis is about, what it is compared with, and one more; told apart by
-# colour-blind readers, by day and by night.
+# The subject of an analysis, what it is compared with, and two more. Colour-blind readers
+# can tell them apart, in light and dark mode.
 FOUND, CHANCE, OTHER, MORE = TICKET, style.FAINT, style.ACCENT, "#009e73"
 
 
 def looks(label: str, colour: str) -> Shown:
-    """How a line of an analysis looks; the page's legend has no button for it."""
+    """Returns the looks of an analysis's line; the page's legend has no button for it."""
     return Shown(label.replace(" ", "_"), label, Colour(colour, colour, colour))
 
 
 def estimate(found: Mapping[str, Any] | float) -> Estimate:
-    """What a file has of an estimate; of a number alone one without an interval."""
+    """Returns an estimate from a file; a plain number has no interval (NaN)."""
     if isinstance(found, Mapping):
         numbers = (found[name] for name in Estimate._fields)
         return Estimate(*(math.nan if x is None else float(x) for x in numbers))
@@ -33,6 +33,6 @@ def series(
     colour: str,
     points: Sequence[tuple[int, float, Mapping[str, Any] | float]],
 ) -> Series:
-    """A line of levels, densities and what a file has of an estimate there."""
+    """Returns a line from points of (level, density, estimate as a file has it)."""
     found = [(level, density, estimate(x)) for level, density, x in points]
     return Series(looks(label, colour), found)

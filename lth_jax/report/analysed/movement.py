@@ -1,4 +1,4 @@
-"""Movement: how far, and which way, weights move."""
+"""Movement: how far weights move, and in which direction."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ _MEASURES = {
     "growth": (f"Growth, |end| {_MINUS} |start| (above 0: away from 0)", 1, "{:+.3g}"),
     "flips": ("Weights that change their sign, %", 100, "{:.1f}"),
 }
-_Line = tuple[str, str, str]  # a label, a colour, and what the file calls the weights
+_Line = tuple[str, str, str]  # a label, a colour, and the weights' name in the file
 
 
 def sections(found: Found, _: Verdict) -> list[Section]:
-    """Of the net, what survives and the arm beside the ticket; then by layer."""
+    """Returns sections on survivors and on another arm, for the net and by layer."""
     levels, against = found["levels"], found["against"]
     parts: list[_Line] = [
         ("survive", lines.FOUND, "survive"),
@@ -47,15 +47,15 @@ def sections(found: Found, _: Verdict) -> list[Section]:
         f"movement_arm_{name}": _plot(levels, arms, NET, name) for name in _MEASURES
     }
     lead = (
-        "From a level's start to its end, the mean of the ticket's weights that survive"
-        " the pruning which follows, and of those that it removes. Pruning by magnitude"
-        " picks survivors that grew."
+        "The movement from a level's start to its end: the mean over the ticket's weights"
+        " that survive the next pruning, and over those that it removes. Magnitude"
+        " pruning selects weights that grew."
     )
     shown = [
-        Section("Do survivors move otherwise?", lead, _drawn(fates), "wide"),
+        Section("Do survivors move differently?", lead, _drawn(fates), "wide"),
         Section(
-            "Does a ticket move otherwise than others?",
-            "The same of all weights under the ticket's mask, in the ticket itself"
+            "Does a ticket move differently from others?",
+            "The same for all weights under the ticket's mask, in the ticket itself"
             + (f" and in its {label}." if against else "."),
             _drawn(compared),
             "wide",
@@ -69,7 +69,7 @@ def sections(found: Found, _: Verdict) -> list[Section]:
         for measure, short in _SHORT.items()
         for name in spread(layers, _MOST_LAYERS)
     }
-    lead = "The same by layer, of the ticket's weights and of all weights of others."
+    lead = "The same by layer, for the ticket's weights and all weights of other nets."
     shown.append(
         Section("In which layers do weights move?", lead, _drawn(by_layer), "small")
     )
@@ -88,7 +88,7 @@ def _plot(
     measure: str,
     title: str | None = None,
 ) -> Plot | None:
-    """A measure over density; of the net at full size, or of a layer, small."""
+    """A plot of a measure over density: wide for the net, small for a layer."""
     name, scale, form = _MEASURES[measure]
     drawn = [
         line

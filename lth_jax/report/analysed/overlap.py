@@ -17,15 +17,15 @@ from lth_jax.store.analyses import Found
 
 _MOST_LAYERS = 6
 _MEASURE = (
-    "Intersection over union of two masks, in %: 100 where they keep the same weights."
-    " Grey is what random masks share that keep as many weights of each layer."
+    "Intersection over union of two masks, in %: 100 if they keep the same weights. Grey"
+    " is the value for random masks that keep as many weights of each layer."
 )
 _BRIEFLY = "Intersection over union, in %; grey is chance."
 _Agreements = list[tuple[int, float, Mapping[str, Any]]]  # level, density, what was found
 
 
 def sections(found: Found, _: Verdict) -> list[Section]:
-    """Across replicates and levels, by layer, and of arms with masks of their own."""
+    """Returns sections on overlap between replicates and levels, by layer and by arm."""
     levels = found["levels"]
     shown = []
     plots = {}
@@ -60,7 +60,7 @@ def sections(found: Found, _: Verdict) -> list[Section]:
         title = "Which arms keep the ticket's weights?"
         lead = f"An arm's masks and the ticket's, of the same replicate. {_BRIEFLY}"
         if same := [reported_arm(arm).label for arm in by_arm if arm not in own]:
-            lead += f" Left out, since their masks are the ticket's: {', '.join(same)}."
+            lead += f" Left out, because they share its masks: {', '.join(same)}."
         shown.append(Section(title, lead, plots, "small"))
     return shown
 
@@ -86,7 +86,7 @@ def _are_same(alike: _Agreements) -> bool:
 def _plot(
     title: str, alike: _Agreements, name: str, size: tuple[float, float] = style.WIDE
 ) -> Plot:
-    """What is found of a layer, or of the net, and what chance gives."""
+    """A plot of the overlap in a layer or the net, beside that of random masks."""
     drawn = [
         lines.series(key, colour, [(n, p, found[name][key]) for n, p, found in alike])
         for key, colour in (("found", lines.FOUND), ("chance", lines.CHANCE))

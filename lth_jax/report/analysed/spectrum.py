@@ -19,7 +19,7 @@ from lth_jax.store.analyses import Found
 
 _MOST_LEVELS = 6
 _MOST_LINES = 3
-_FLOOR = 1e-6  # of a density's most, below which nothing is drawn
+_FLOOR = 1e-6  # share of a density's maximum below which nothing is drawn
 _DIRECTIONS = (
     ("pruned next", lines.FOUND, "pruned"),
     ("at random", lines.OTHER, "random"),
@@ -28,7 +28,7 @@ _COLOURS = (lines.FOUND, lines.OTHER, lines.CHANCE)
 
 
 def sections(found: Found, verdict: Verdict) -> list[Section]:
-    """The largest eigenvalues over density, and all of them at some levels."""
+    """Returns sections on the largest eigenvalues over density, and on whole spectra."""
     levels = found["levels"]
     number = min(_MOST_LINES, *(len(level["top"]) for level in levels))
     largest = [
@@ -43,8 +43,8 @@ def sections(found: Found, verdict: Verdict) -> list[Section]:
         "mean", lines.FOUND, [(x["level"], x["density"], x["mean"]) for x in levels]
     )
     lead = (
-        "Eigenvalues of the Hessian of the training loss at the end of each level, on the"
-        " weights that are left: the larger, the sharper is the minimum."
+        "Eigenvalues of the Hessian of the training loss at the end of each level, over"
+        " the weights that are kept. Larger eigenvalues mean a sharper minimum."
     )
     plots = {
         "largest_eigenvalues": density_plots.draw(
@@ -62,9 +62,9 @@ def sections(found: Found, verdict: Verdict) -> list[Section]:
         if level["level"] in chosen
     }
     shares = (
-        "The density of all eigenvalues, on a logarithmic scale: the mean over"
-        f" replicates, each by {found['probes']} random directions, smoothed by 0.5% of"
-        " the range."
+        "The density of all eigenvalues, on a logarithmic scale, as a mean over"
+        f" replicates. Each is estimated from {found['probes']} random directions and"
+        " smoothed by 0.5% of the range."
     )
     return [
         Section("How sharp is the minimum?", lead, plots, "wide"),
@@ -74,7 +74,7 @@ def sections(found: Found, verdict: Verdict) -> list[Section]:
 
 
 def _along(levels: Sequence[Mapping[str, Any]]) -> list[Section]:
-    """Towards what is pruned, of levels from which the next was."""
+    """A section on the loss in the direction of pruning, for levels that have a next."""
     shown = [level for level in levels if level["along"] is not None]
     if not shown:
         return []
@@ -92,9 +92,9 @@ def _along(levels: Sequence[Mapping[str, Any]]) -> list[Section]:
     mean = [(x["level"], x["density"], x["mean"]) for x in shown]
     every = lines.series("all weights", lines.CHANCE, mean)
     lead = (
-        "From the end of a level towards what the next one keeps of its weights, and"
-        " where as many weights of each layer are pruned at random. The curvature of the"
-        " training loss is beside the mean over all directions."
+        "The direction from a level's final weights to those that the next level keeps,"
+        " and the same if as many weights of each layer are pruned at random. The"
+        " training loss's curvature is compared with its mean over all directions."
     )
     plots = {
         "pruned_curvature": density_plots.draw(
@@ -108,7 +108,7 @@ def _along(levels: Sequence[Mapping[str, Any]]) -> list[Section]:
             text=_text,
         ),
     }
-    return [Section("Is what is pruned flat?", lead, plots, "wide")]
+    return [Section("Is the loss flat where weights are pruned?", lead, plots, "wide")]
 
 
 def _text(estimate: Estimate) -> str:

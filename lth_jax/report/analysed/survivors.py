@@ -1,4 +1,4 @@
-"""Survivors: which inits survive, and how connections are spread over units."""
+"""Survivors: which initial weights survive, and how connections spread over units."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ _Level = Mapping[str, Any]
 
 
 def sections(found: Found, layers: Sequence[str]) -> list[Section]:
-    """Of these layers, the inits of survivors and the connections of units."""
+    """Returns sections on survivors' inits and units' connections in these layers."""
     pruned = [level for level in found["levels"] if level["level"] > 0]
     if not pruned:
         return []
@@ -49,24 +49,25 @@ def sections(found: Found, layers: Sequence[str]) -> list[Section]:
     return [
         Section(
             "Which inits survive?",
-            "The original inits of some layers: grey of all weights, blue of those that a"
-            " level keeps; the areas are equal.",
+            "The original inits of some layers: grey for all weights, blue for those that"
+            " a level keeps. The areas are equal.",
             distributions,
             "small",
         ),
         Section(
-            "Are connections even over units?",
-            "How much the connections kept differ from one unit to the next: the standard"
-            " deviation, over the one of as many weights kept at random. 1 is what chance"
-            " gives; above it some units keep far more than others.",
+            "Are connections spread evenly over units?",
+            "How much the number of connections kept differs between units: its standard"
+            " deviation, divided by that of as many weights kept at random. 1 is chance;"
+            " above 1, some units keep far more than others.",
             uneven,
             "wide",
         ),
         Section(
             "How many connections do units keep?",
-            "The share of its connections that each unit keeps, in %, from the unit with"
-            " the fewest to the one with the most. Blue: those that a unit reads; orange:"
-            " those that read one input of the layer. A flat line is even.",
+            "The share of its connections that each unit keeps, in %, sorted from the"
+            " fewest to the most. Blue: connections that a unit reads. Orange:"
+            " connections that read one input of the layer. A flat line is an even"
+            " spread.",
             shares,
             "small",
         ),
@@ -106,7 +107,7 @@ def _panel(level: _Level, name: str, what: str) -> tuple[Figure, Axes]:
 
 
 def _unevenness(levels: Sequence[_Level], names: Sequence[str], way: str) -> Plot | None:
-    """Over density, by layer; None where no layer has any."""
+    """A plot of the spread over density, by layer; None if no layer has values."""
     drawn = []
     for name, colour in zip(names, _COLOURS, strict=False):
         own = [(x, x["survivors"][name]["connections"][way]) for x in levels]

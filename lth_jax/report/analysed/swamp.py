@@ -1,4 +1,4 @@
-"""Swamp: the mean of copies' weights, beside a copy and the study's own ticket."""
+"""Swamp: the mean of copies' weights, beside one copy and the study's own ticket."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from lth_jax.report.density_plots import Series
 from lth_jax.report.section import Section
 from lth_jax.store.analyses import Found
 
-_Line = tuple[str, str, str]  # a label, a colour, and what the file calls it
+_Line = tuple[str, str, str]  # a label, a colour, and the line's name in the file
 
 
 def sections(found: Found, _: Verdict) -> list[Section]:
-    """What the mean reaches over density, and how far it is from others."""
+    """Returns a section on the mean's metric over density, beside the others'."""
     metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
     reached = (
         ("mean of copies", lines.FOUND, "mean"),
@@ -26,11 +26,10 @@ def sections(found: Found, _: Verdict) -> list[Section]:
         ("own ticket", lines.OTHER, "mean_minus_ticket"),
     )
     lead = (
-        f"{found['copies']} copies of each ticket differ in the order of their data"
-        " alone. The mean of their weights is measured, and pruned for the next level"
-        " (SWAMP). A mean that reaches less than its copies shows that they are not"
-        f" connected. It takes {found['copies']} times the training of the study's own"
-        " tickets."
+        f"{found['copies']} copies of each ticket differ only in the order of their data."
+        " The mean of their weights is measured, and pruned for the next level (SWAMP)."
+        " If the mean is worse than its copies, they are not connected. It takes"
+        f" {found['copies']} times the training of the study's own tickets."
     )
     plots = {
         "swamp_reached": density_plots.draw(

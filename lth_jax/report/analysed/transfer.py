@@ -1,4 +1,4 @@
-"""Transfer: what is trained of another study beside the own ticket."""
+"""Transfer: another study's masks and tickets, trained beside the own ticket."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -15,16 +15,16 @@ from lth_jax.store.analyses import Found
 
 _MOST_TOLD = 3  # fields or layers in the lead
 _RANDOM = ("random masks", lines.CHANCE, "random")
-# A panel's title, its line's label, and what is meant, by kind.
+# A panel's title, its line's label, and what is trained, by kind.
 _KINDS = {
-    "masks": ("Masks", "its masks", "its masks, on the own weights"),
-    "signs": ("Signs", "its signs", "its masks and signs, on the own magnitudes"),
+    "masks": ("Masks", "its masks", "its masks, on this study's weights"),
+    "signs": ("Signs", "its signs", "its masks and signs, on this study's magnitudes"),
     "tickets": ("Tickets", "its tickets", "its masks and weights"),
 }
 
 
 def sections(found: Found, _: Verdict) -> list[Section]:
-    """What is reached with each kind over density, and the differences to the ticket."""
+    """Returns sections on the metric of each kind, and its difference to the ticket."""
     kinds = found["kinds"]
     metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
     reached = {f"transfer_{kind}": _reached(found, kind, metric) for kind in kinds}
@@ -33,9 +33,9 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     }
     meant = " ".join("{0}: {2}.".format(*_KINDS[kind]) for kind in kinds)
     lead = (
-        f"What {_source(found)} gives, trained on this study's data and budget."
-        f" {meant} Random masks keep as many of each layer, of the own weights."
-        f"{_alignment(found['aligned'])}{_misfits(found['misfits'])}"
+        f"Masks and weights from {_source(found)}, trained on this study's data and"
+        f" budget. {meant} Random masks keep as many of this study's weights in each"
+        f" layer.{_alignment(found['aligned'])}{_misfits(found['misfits'])}"
     )
     minus = (
         f"Test {metric.name} at early stop minus that of the same replicate's own ticket"
@@ -58,24 +58,25 @@ def _source(found: Found) -> str:
 
 
 def _alignment(matched: Mapping[str, Any] | None) -> str:
-    """What "aligned" means, if anything was."""
+    """A sentence on what "aligned" means, or "" if nothing was aligned."""
     if matched is None:
         return ""
     before, after = (lines.estimate(matched[x]).value for x in ("before", "after"))
     return (
-        " Aligned: the same after its units are matched to this study's by the dense"
-        f" nets' weights. That raises their cosine from {before:.2f} to {after:.2f}."
+        " Aligned: the same, after its units are matched to this study's by the dense"
+        " nets' weights. Matching raises the cosine of the weights from"
+        f" {before:.2f} to {after:.2f}."
     )
 
 
 def _misfits(misfits: Mapping[str, str]) -> str:
-    """Which layers of the source have no place here."""
+    """A sentence on the layers of the source that do not fit this study's net."""
     if not misfits:
         return ""
     named = list(misfits)
     more = len(named) - _MOST_TOLD
     text = ", ".join(named[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
-    return f" Dense, with the own weights, since they do not fit: {text}."
+    return f" Layers that do not fit stay dense, with this study's weights: {text}."
 
 
 def _line(
@@ -88,7 +89,7 @@ def _line(
 
 
 def _looks(found: Found, kind: str) -> list[tuple[str, str, str]]:
-    """Of a kind, and of the same after alignment, if it was tried."""
+    """The looks of a kind's line, and of its line after alignment, if there is one."""
     own = [(_KINDS[kind][1], lines.OTHER, kind)]
     if found["aligned"] is not None:
         own.append(("aligned", lines.MORE, f"{kind}_aligned"))
