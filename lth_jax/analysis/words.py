@@ -50,11 +50,11 @@ def value(number: float, show: Callable[[Estimate], str]) -> str:
     return show(Estimate(number, math.nan, math.nan))
 
 
-def band(verdict: Verdict, more: str = "") -> str:
-    """Describes a figure's line and its band; one replicate has no band."""
+def band(verdict: Verdict, more: str = "", drawn: str = "band") -> str:
+    """Describes a figure's line and its band, or interval; one replicate has none."""
     if verdict.num_replicates == 1:
         return "the one replicate"
-    return f"the mean over the replicates, with a 95% band{more}"
+    return f"the mean over the replicates, with a 95% {drawn}{more}"
 
 
 def span(items: Sequence[_T], show: Callable[[_T], str] = str) -> str:

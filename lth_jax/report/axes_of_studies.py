@@ -38,9 +38,8 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
 
     It returns None if there are too few values, too many lines, or too few studies on a
     line. A field makes no lines if the numeric field determines it: rounds to one density
-    determine the fraction.
-    Of fields with equally many values, a field of the model comes first, since it may
-    determine the number of levels.
+    determine the fraction. Of fields with equally many values, one of the model comes
+    first, since it may determine the number of levels.
     """
 
     def rank(name: str) -> tuple[int, bool]:

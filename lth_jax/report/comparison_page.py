@@ -132,7 +132,7 @@ def _overview(
     each = "Each row" if axis is None else "Each point"
     lead = (
         f"{each} is a study:"
-        f" {_band([x.verdict for x in materials]).replace('band', 'interval')}. Tickets"
+        f" {_band([x.verdict for x in materials], 'interval')}. Tickets"
         " are compared at early stop, over all levels after the first. In the plot of"
         " matching levels, the dot is the sparsest level that is shown to match dense."
         " The line or band extends to the sparsest that is not shown to be worse."
@@ -178,9 +178,10 @@ def _cells(verdict: Verdict) -> list[Cell]:
     ]
 
 
-def _band(verdicts: Sequence[Verdict]) -> str:
+def _band(verdicts: Sequence[Verdict], drawn: str = "band") -> str:
     """What lines and bands mean; there are no bands if studies have one replicate."""
-    return words.band(max(verdicts, key=lambda verdict: verdict.num_replicates))
+    most = max(verdicts, key=lambda verdict: verdict.num_replicates)
+    return words.band(most, drawn=drawn)
 
 
 def _density(place: Place | Choice | None) -> str:
