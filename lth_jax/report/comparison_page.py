@@ -47,10 +47,11 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     configs = [material.config for material in materials]
     fields = differing(configs)
     are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
-    studies = _shown("study", names if are_few else [])
     lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
     shorter, by = short_names(names), named_fields(names)
     study = ", ".join(by) or "study"
+    labels = [f"{study} {name}" for name in shorter] if len(by) == 1 else shorter
+    studies = _shown("study", labels if are_few else [])
     arms = [] if are_few else list(shown(["ticket", "reinit"]).values())
     tickets = dict(zip(studies, materials, strict=False))
     sections = [
@@ -61,7 +62,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         "comparison.html",
         sections,
         [*studies, *lines, *arms],
-        title=" · ".join(names) if are_few else _title(names, list(fields), by),
+        title=" · ".join(labels) if are_few else _title(names, list(fields), by),
         verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
         heads=_heads(metric, study),
@@ -137,6 +138,11 @@ def _overview(
         " matching levels, the dot is the sparsest level that is shown to match dense."
         " The line or band extends to the sparsest that is not shown to be worse."
     )
+    if any(x.dense_barrier or x.ticket_barrier for x in found):
+        lead += (
+            " Barriers of test error are between copies that differ in the order of"
+            " their data; those of tickets are at the sparsest level."
+        )
     return Section("How do the studies compare?", lead, plots, "wide")
 
 

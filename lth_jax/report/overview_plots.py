@@ -32,7 +32,7 @@ class Measure(NamedTuple):
 def measures(metric: Metric) -> dict[str, Measure]:
     """Returns the measures that figures show, by the field of an overview."""
     points = metric.points and f",{metric.points}"
-    zero = 0.0, "the same"
+    zero, none = (0.0, "the same"), (0.0, "none")
     return {
         "dense": Measure(
             f"Dense net: test {metric.name} at early stop{metric.axis}",
@@ -47,8 +47,8 @@ def measures(metric: Metric) -> dict[str, Measure]:
         ),
         "over_dense": Measure(f"Ticket minus dense{points}", metric.scale, zero),
         "over_reinit": Measure(f"Ticket minus a fresh init{points}", metric.scale, zero),
-        "dense_barrier": Measure("Error barrier between dense nets, points", 100, zero),
-        "ticket_barrier": Measure("Error barrier between tickets, points", 100, zero),
+        "dense_barrier": Measure("Error barrier between dense nets, points", 100, none),
+        "ticket_barrier": Measure("Error barrier between tickets, points", 100, none),
     }
 
 
@@ -136,7 +136,8 @@ def draw(
     plots = {}
     for field, measure in measures(metric).items():
         found = [getattr(overview, field) for overview in overviews]
-        if any(estimate is not None for estimate in found):
+        # Where no study matches dense, nothing is shown.
+        if any(x and (math.isfinite(x.value) or x.low < x.high) for x in found):
             plots[f"overview_{field}"] = (
                 in_rows(measure, names, found)
                 if axis is None
