@@ -10,7 +10,9 @@ from lth_jax.models import INITIALIZERS, MODELS, model_fields
 class ModelConfig:
     """Which net."""
 
-    name: str = "lenet"  # in `lth_jax.models.MODELS`, or `package.module:name`
+    # In `lth_jax.models.MODELS`, or `package.module:name`. "lenet" takes inputs of any
+    # shape, "resnet20" images or signals [length, channels], and others images.
+    name: str = "lenet"
     # Units of each hidden dense layer of lenet, conv2, conv4, conv6; empty: the paper's.
     hidden_sizes: tuple[int, ...] = ()
     width: float = 1.0  # factor of all channels and hidden units
