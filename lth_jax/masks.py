@@ -109,6 +109,11 @@ def apply(masks: Masks, params: Params) -> Params:
     """Returns params with every pruned entry exactly 0, the others unchanged bit by bit.
 
     It uses `where`, because in a product 0 * NaN is NaN, and -1 * 0 is -0.
+
+    >>> import numpy as np
+    >>> masks, params = {"w": np.array([True, False])}, {"w": np.array([3.0, -1.0])}
+    >>> apply(masks, params)["w"].tolist()
+    [3.0, 0.0]
     """
     check(masks, params)
     return jax.tree.map(lambda m, p: jnp.where(m, p, _zero(p.dtype)), masks, params)
@@ -137,7 +142,12 @@ def total_count(masks: Masks, prunable: Prunable = default_prunable) -> LayerCou
 
 
 def density(masks: Masks, prunable: Prunable = default_prunable) -> float:
-    """Returns P_m, the fraction of the prunable weights that is kept, in [0, 1]."""
+    """Returns P_m, the fraction of the prunable weights that is kept, in [0, 1].
+
+    >>> import numpy as np
+    >>> density({"layer": np.array([[True, False], [False, False]])})
+    0.25
+    """
     count = total_count(masks, prunable)
     return count.kept / count.total
 

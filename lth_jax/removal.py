@@ -45,6 +45,13 @@ def remove_lowest(scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> 
     Returns:
       Masks that keep exactly `count` fewer entries, all of them kept before. Of equal
       scores at the threshold, the last in `tree_flatten` and C order are removed.
+
+    Example:
+      >>> scores = {"a": jnp.array([3.0, 1.0]), "b": jnp.array([2.0])}
+      >>> masks = jax.tree.map(lambda x: jnp.ones(x.shape, bool), scores)
+      >>> removed = remove_lowest(scores, masks, 2)
+      >>> removed["a"].tolist(), removed["b"].tolist()
+      ([True, False], [False])
     """
     chex.assert_trees_all_equal_structs(masks, scores)
     chex.assert_trees_all_equal_shapes(masks, scores)

@@ -56,6 +56,11 @@ def mean(
 
     All values lie within the bounds, ends included. `error` is a further standard error
     that they share, such as that of their test examples. It counts as known exactly.
+
+    Example:
+      >>> value, low, high = mean([1.0, 2.0, 3.0])
+      >>> round(value, 2), round(low, 2), round(high, 2)
+      (2.0, -0.48, 4.48)
     """
     center = float(np.clip(np.mean(values), *bounds))  # float32 may round beyond
     return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))

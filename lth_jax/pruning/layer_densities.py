@@ -29,6 +29,12 @@ def erdos_renyi(shapes: Shapes, density: float) -> Densities:
 
     Raises:
       ValueError: on a density outside (0, 1).
+
+    Example:
+      >>> shapes = {"dense_0/kernel": (784, 300), "output/kernel": (100, 10)}
+      >>> shared = erdos_renyi(shapes, 0.1)
+      >>> {name: round(density, 3) for name, density in shared.items()}
+      {'dense_0/kernel': 0.096, 'output/kernel': 1.0}
     """
     matrices = {name: shape[-2:] for name, shape in shapes.items()}
     rates = {name: sum(matrix) / math.prod(matrix) for name, matrix in matrices.items()}

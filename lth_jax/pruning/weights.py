@@ -54,6 +54,12 @@ def prune(
       ValueError: on another fraction or scope, a mapping that does not fit the prunable
         leaves, NaN scores (naming the leaf), or a floor that does not fit.
       TypeError: under `jit` or `vmap`, since counts are made on the host.
+
+    Example:
+      >>> scores = {"layer": np.array([[3.0, 1.0], [0.5, 2.0]])}
+      >>> masks = prune(scores, masks_lib.full(scores), 0.5)
+      >>> masks["layer"].tolist()
+      [[True, False], [False, True]]
     """
 
     def count(name: str, layer: LayerCount, own: float) -> int:
@@ -84,6 +90,12 @@ def prune_to_density(
     Raises:
       ValueError, TypeError: as `prune`; also on a density above that of the masks, since
         pruned weights never come back.
+
+    Example:
+      >>> scores = {"layer": np.array([[3.0, 1.0], [0.5, 2.0]])}
+      >>> masks = prune_to_density(scores, masks_lib.full(scores), 0.25)
+      >>> masks["layer"].tolist()
+      [[True, False], [False, False]]
     """
     if not isinstance(density, Mapping) and not 0 < density < 1:
         raise ValueError(f"density: {density}; must be inside (0, 1)")

@@ -37,6 +37,13 @@ def batch_indices(
 
     Raises:
       ValueError: on a batch larger than the data, or on several keys.
+
+    Example:
+      >>> key = jax.random.key(0)
+      >>> whole = batch_indices(key, 0, 6, batch_size=2, num_examples=5)
+      >>> part = batch_indices(key, 4, 2, batch_size=2, num_examples=5)
+      >>> whole.shape, (whole[4:] == part).all().item()
+      ((6, 2), True)
     """
     if not 0 < batch_size <= num_examples:
         raise ValueError(

@@ -61,6 +61,11 @@ def make_schedule(
 
     Raises:
       ValueError: on a name that finds nothing (an UnknownName).
+
+    Example:
+      >>> schedule = make_schedule("constant", 0.1, num_steps=100, warmup_steps=10)
+      >>> [round(float(schedule(step)), 3) for step in (0, 5, 10, 99)]
+      [0.0, 0.05, 0.1, 0.1]
     """
     make = SCHEDULES.find(name)
     settings = {

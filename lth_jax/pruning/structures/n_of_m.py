@@ -44,6 +44,13 @@ def keep_n_of_m(
       ValueError: on n or m out of bounds, NaN scores, or naming a leaf whose axes are
         unknown.
       TypeError: under `jit` or `vmap`.
+
+    Example:
+      >>> import numpy as np
+      >>> scores = {"kernel": np.array([[4.0], [1.0], [2.0], [3.0]])}  # of one unit
+      >>> masks = {"kernel": np.ones((4, 1), bool)}
+      >>> keep_n_of_m(scores, masks, 2, 4)["kernel"].ravel().tolist()
+      [True, False, False, True]
     """
     if not 1 <= n < m:
         raise ValueError(f"n, m: {n}, {m}; must be 1 <= n < m")
