@@ -108,4 +108,4 @@ def _name(changes: dict[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     text = "-".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
-    return re.sub(r"[^\w.+-]", "_", text, flags=re.ASCII)
+    return re.sub(r"[^\w.+%-]", "_", text, flags=re.ASCII)
