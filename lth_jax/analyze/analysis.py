@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.config import StudyConfig
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
@@ -18,6 +19,7 @@ from lth_jax.lottery.study import Study, build
 from lth_jax.lottery.tickets import Found as Nets
 from lth_jax.lottery.tickets import Missing, Tickets
 from lth_jax.registry import UnknownName
+from lth_jax.report.material import judged
 from lth_jax.store.analyses import Found
 from lth_jax.store.environment import check_same
 from lth_jax.store.workdir import Workdir, read_config
@@ -78,6 +80,11 @@ class Subject:
                 f"levels: no level from {first} on is finished in {self.workdir.root}"
             )
         return done if asked is None else sorted(set(asked))
+
+    def that_matter(self, levels: Sequence[int], most: int) -> list[int]:
+        """Returns at most `most` of these levels, as `levels_that_matter` does."""
+        _, verdict = judged(self.workdir, None)
+        return levels_that_matter(verdict, levels, most)
 
     def check_arm(self, field: str, name: str) -> None:
         """Checks that a flag names an arm with fixed masks, other than the ticket.

@@ -11,7 +11,6 @@ import numpy as np
 from lth_jax import masks as masks_lib
 from lth_jax.analysis import connectivity, intervals
 from lth_jax.analysis.intervals import Bounds
-from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.verdict import as_json, judge
 from lth_jax.analysis.words import percent
@@ -50,7 +49,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     are_levels = asked.between == "levels"
     levels = subject.levels(asked.levels, first=1 if are_levels else 0)
     if asked.levels is None:
-        levels = spread(levels, _MOST_LEVELS)
+        levels = subject.that_matter(levels, _MOST_LEVELS)
     ends = _successive if are_levels else _copies
     over_ends = connectivity.barrier_over_ends
     barrier = over_ends if are_levels else connectivity.barrier

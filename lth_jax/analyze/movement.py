@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from lth_jax import masks as masks_lib
-from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.movement import Movement, movements
 from lth_jax.analysis.overlap import NET
@@ -38,7 +37,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
         subject.check_arm("against", asked.against)
     levels = subject.levels(asked.levels)
     if asked.levels is None:
-        levels = spread(levels, _MOST_LEVELS)
+        levels = subject.that_matter(levels, _MOST_LEVELS)
     jobs = [subject.job("ticket", level) for level in levels]
     if asked.against:
         jobs += [subject.job(asked.against, level) for level in levels if level > 0]

@@ -12,7 +12,6 @@ import numpy as np
 from lth_jax import masks as masks_lib
 from lth_jax.analysis import intervals
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_interval
 from lth_jax.analysis.spectrum import Ritz, hessian_product, probe, ritz, spectral_density
 from lth_jax.analysis.verdict import as_json
@@ -51,7 +50,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     require("top", asked.top, asked.top <= asked.steps, allowed)
     levels = subject.levels(asked.levels)
     if asked.levels is None:
-        levels = spread(levels, _MOST_LEVELS)
+        levels = subject.that_matter(levels, _MOST_LEVELS)
     measure, order = (
         _measure(subject.study, asked),
         _examples(subject.study, asked.examples),

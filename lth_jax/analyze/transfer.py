@@ -12,7 +12,6 @@ import numpy as np
 from lth_jax import masks as masks_lib
 from lth_jax.analysis import intervals, transfer
 from lth_jax.analysis.comparison import find_pair
-from lth_jax.analysis.learning import spread
 from lth_jax.analysis.outcomes import DENSE, Outcomes, outcomes
 from lth_jax.analysis.transfer import Given
 from lth_jax.analysis.verdict import as_json
@@ -61,7 +60,7 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     source = Source(subject, asked.source)
     levels = source.levels(asked.levels)
     if asked.levels is None:
-        levels = spread(levels, _MOST_LEVELS)
+        levels = subject.that_matter(levels, _MOST_LEVELS)
     known = records.read(subject.workdir.records)
     recorded = {run.level for run in known if run.arm == "ticket"}
     levels = [level for level in levels if level in recorded]  # not of one just ended

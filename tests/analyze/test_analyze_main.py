@@ -17,9 +17,10 @@ from support.runs import run
 from lth_jax import config as lth_config
 from lth_jax import report
 from lth_jax.analysis.alignment import identity, places_of, rearrange
+from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.outcomes import early_stop, outcomes
 from lth_jax.analysis.verdict import judge
-from lth_jax.analyze import smallest
+from lth_jax.analyze import movement, smallest
 from lth_jax.analyze.__main__ import main
 from lth_jax.errors import UserError
 from lth_jax.lottery.jobs import Job
@@ -54,6 +55,15 @@ def titles(study):
 
 def iou(a, b):
     return (a & b).sum() / (a | b).sum()
+
+
+def test_by_default_it_covers_levels_that_matter(study, written, monkeypatch):
+    verdict = gather(study, None).verdict
+    monkeypatch.setattr(movement, "_MOST_LEVELS", 2)
+    assert main(["movement", f"--workdir={study.root}", "--against="]) == 0
+    found = analyses.read(study.analysis("movement"))["levels"]
+    shown = [level["level"] for level in found]
+    assert shown == levels_that_matter(verdict, [0, 1, 2], 2)
 
 
 def test_overlap_of_a_study_is_that_of_its_ticket_files(study, capsys, written):
