@@ -8,10 +8,31 @@ from lth_jax.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 _GIVEN = "given"
+_OBJECTS: dict[str, Any] = {}  # those that were passed, by name
 
 
 class UnknownName(UserError, ValueError):
     """The registry has no such name; the caller puts the field before the text."""
+
+
+def named_object(name: str) -> Any:
+    """Returns the object that was passed under a name, or that `package.module:name` is.
+
+    Raises:
+      UnknownName: if there is none.
+    """
+    if name in _OBJECTS:
+        return _OBJECTS[name]
+    module, _, attribute = name.partition(":")
+    try:
+        if not (module and attribute):
+            raise ValueError("must be package.module:name")
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownName(f"{name!r} cannot be imported ({error})") from None
+    return found
 
 
 def callables(needs: str, kind: Callable[[Any], Any] = lambda found: found) -> Any:
@@ -73,13 +94,7 @@ class Registry(Mapping[str, T], Generic[T]):
             )
         if not (colon and module and attribute):
             raise UnknownName(self._unknown(name))
-        try:
-            found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UnknownName(f"{name!r} cannot be imported ({error})") from None
-        return self._of_kind(name, found)
+        return self._of_kind(name, named_object(name))
 
     def give(self, thing: Any, name: str | None = None) -> str:
         """Names an object so that `find` finds it in this process.
@@ -102,6 +117,7 @@ class Registry(Mapping[str, T], Generic[T]):
         own = own.rpartition(".")[2] or type(thing).__name__
         name = f"{_GIVEN}:{name or own}"
         self._given[name] = self._of_kind(name, thing)
+        _OBJECTS[name] = thing
         return name
 
     def _of_kind(self, name: str, found: Any) -> T:

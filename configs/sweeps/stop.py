@@ -43,6 +43,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.num_replicates = 2
         config.num_levels = 3
         config.num_steps = 100
+        config.eval_every_steps = 20
         config.checkpoint_every_steps = 100
     return config
 

@@ -108,13 +108,13 @@ def _left_open(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
         return f"At {where} one replicate cannot tell."
     needed = sorted(x.winning.replicates or MOST_TO_TELL for x in levels)
     are_known = all(x.winning.replicates for x in levels)
-    told = f"At {where} {verdict.num_replicates} replicates leave it open"
+    told = f"At {where} {verdict.num_replicates} replicates cannot decide it"
     if not are_known:
         return f"{told}."
     fewest, most = needed[0], needed[-1]
     first = f"about {fewest:,} to " if fewest < min(most, MOST_TO_TELL) else ""
     last = to_tell(most).removeprefix("about ") if first else to_tell(most)
-    return f"{told}; {first}{last} would tell."
+    return f"{told}; {first}{last} would."
 
 
 def _densities(levels: Sequence[LevelVerdict]) -> str:
@@ -165,8 +165,8 @@ def _fastest(verdict: Verdict) -> str:
     if fastest is None:
         return ""
     return (
-        f"It learns fastest at {percent(fastest.density)}: the dense net's early stop"
-        f" takes {times(fastest.estimate)} times as many steps"
+        f"It learns fastest at {percent(fastest.density)}: it stops"
+        f" {times(fastest.estimate)} times as early as the dense net"
         f"{_chosen(fastest.estimate, verdict)}."
     )
 
@@ -204,6 +204,8 @@ def _criteria(verdict: Verdict) -> str:
 
 def _below(verdict: Verdict) -> str:
     parts = []
+    if not any(verdict.answers.below_dense_from.values()):
+        return f"No arm is shown to be {verdict.metric.worse} dense."
     for name, place in verdict.answers.below_dense_from.items():
         where = f"first at {percent(place.density)}" if place else "at no density"
         if not (arm := reported_arm(name)).is_criterion:

@@ -20,6 +20,7 @@ from lth_jax.lottery.tickets import Found as Nets
 from lth_jax.lottery.tickets import Missing, Tickets
 from lth_jax.registry import UnknownName
 from lth_jax.report.material import judged
+from lth_jax.store import own_parts
 from lth_jax.store.analyses import Found
 from lth_jax.store.environment import check_same
 from lth_jax.store.workdir import Workdir, read_config
@@ -106,6 +107,7 @@ class Subject:
     @functools.cached_property
     def study(self) -> Study:
         """The study, with its data."""
+        own_parts.check(self.workdir, self.config)
         study = build(self.config)
         check_same(self.workdir, study.data_note)
         return study

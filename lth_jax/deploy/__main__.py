@@ -58,6 +58,7 @@ def _deploy(args: argparse.Namespace) -> str:
     # Imported here so that a wrong flag is reported at once: orbax imports slowly.
     from lth_jax.lottery import study
     from lth_jax.lottery.tickets import Tickets
+    from lth_jax.store import own_parts
     from lth_jax.store.environment import check_same, software
 
     devices.check()
@@ -73,6 +74,7 @@ def _deploy(args: argparse.Namespace) -> str:
     if args.raw_dir is not None:
         raw = dataclasses.replace(config.data, raw_dir=args.raw_dir)
         config = dataclasses.replace(config, data=raw)
+    own_parts.check(workdir, config)
     built = study.build(config)
     check_same(workdir, built.data_note)
     trained = Tickets(built, workdir).trained(args.level)

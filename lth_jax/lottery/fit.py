@@ -14,6 +14,7 @@ from lth_jax.models import Network
 from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES, shapes_of
 from lth_jax.pruning.weights import Fraction
+from lth_jax.training.early_bird import NUM_DRAWN
 from lth_jax.training.losses import Loss
 
 
@@ -47,13 +48,16 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
     """Checks, from shapes alone, that the loss takes the net's outputs and the labels.
 
     Raises:
-      ConfigError: naming the loss.
+      ConfigError: naming the loss, or the net if it has fewer outputs than classes.
     """
+    inputs, labels = map(jnp.asarray, (train.inputs[:2], train.labels[:2]))
+
+    def outputs(key: jax.Array) -> jax.Array:
+        found, _ = network.apply(*network.init(key), inputs, False)
+        return found
 
     def measures(key: jax.Array) -> dict[str, jax.Array]:
-        inputs, labels = map(jnp.asarray, (train.inputs[:2], train.labels[:2]))
-        outputs, _ = network.apply(*network.init(key), inputs, False)
-        return loss.measures(outputs, labels)
+        return loss.measures(outputs(key), labels)
 
     is_float = not np.issubdtype(train.labels.dtype, np.integer)
     try:
@@ -65,6 +69,27 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
             f"loss.name: {config.loss.name!r} is not allowed for labels"
             f" {_described(train.labels)} ({str(error).splitlines()[0]})"
         ) from None
+    number = jax.eval_shape(outputs, jax.random.key(0)).shape[-1]
+    needed = int(train.labels.max()) + 1 if config.loss.name == "cross_entropy" else 0
+    if number < needed:
+        raise ConfigError(
+            f"model.name: {config.model.name!r} has {number} outputs; labels are classes"
+            f" up to {needed - 1}, which need {needed}"
+        )
+
+
+def check_draws(config: StudyConfig, rewind_step: int) -> None:
+    """Checks that the Early-Bird rule, if it is used, can hold before the end.
+
+    Raises:
+      ConfigError: naming the field, and how many evaluations it needs.
+    """
+    number = (config.num_steps - rewind_step) // config.eval_every_steps
+    if config.prune.at == "early_bird" and number < NUM_DRAWN:
+        raise ConfigError(
+            f"prune.at: 'early_bird' compares {NUM_DRAWN} evaluations, and a level has"
+            f" {number}; lower eval_every_steps ({config.eval_every_steps})"
+        )
 
 
 def check_counts(

@@ -14,7 +14,7 @@ from lth_jax import data, masks, models
 from lth_jax.config import ConfigError, StudyConfig, prune_step, rewind_step
 from lth_jax.layout import layout_of
 from lth_jax.lottery.arms import Origin, Rules, Start
-from lth_jax.lottery.fit import check_counts, check_loss, check_sample
+from lth_jax.lottery.fit import check_counts, check_draws, check_loss, check_sample
 from lth_jax.lottery.loading import Loaded, Splits, load
 from lth_jax.lottery.network import make_module, make_network
 from lth_jax.masks import Params, Prunable
@@ -197,6 +197,7 @@ def build(config: StudyConfig, loaded: Loaded | None = None) -> Study:
     steps_per_epoch = len(train.labels) / config.batch_size
     prunable = masks.excluding(config.prune.exclude)
     rewound_to = rewind_step(config.rewind, steps_per_epoch, config.num_steps)
+    check_draws(config, rewound_to)
     return Study(
         config=config,
         normalization=loaded.normalization,

@@ -29,6 +29,7 @@ from lth_jax.report.panels import Section
 from lth_jax.report.verdict_table import Cell
 
 _MOST_LETTERS = 24
+_SMALL = "ticket", "reinit"  # the arms in a panel for each study
 
 
 def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
@@ -52,7 +53,8 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     study = ", ".join(by) or "study"
     labels = [f"{study} {name}" for name in shorter] if len(by) == 1 else shorter
     studies = _shown("study", labels if are_few else [])
-    arms = [] if are_few else list(shown(["ticket", "reinit"]).values())
+    there = {s.arm for material in materials for s in material.verdict.summaries}
+    arms = [] if are_few else list(shown(x for x in _SMALL if x in there).values())
     tickets = dict(zip(studies, materials, strict=False))
     sections = [
         _overview(materials, names, axis, {looks.label: looks for looks in lines}),
@@ -134,14 +136,18 @@ def _overview(
     lead = (
         f"{each} is a study:"
         f" {_band([x.verdict for x in materials], 'interval')}. Tickets"
-        " are compared at early stop, over all levels after the first. In the plot of"
-        " matching levels, the dot is the sparsest level that is shown to match dense."
-        " The line or band extends to the sparsest that is not shown to be worse."
+        " are compared at early stop, as the mean over all levels after the first."
     )
+    if "overview_matching" in plots:
+        lead += (
+            " In the plot of matching levels, the dot is the sparsest level that is shown"
+            " to match dense. The line or band extends to the sparsest that is not shown"
+            " to be worse."
+        )
     if any(x.dense_barrier or x.ticket_barrier for x in found):
         lead += (
-            " Barriers of test error are between copies that differ in the order of"
-            " their data; those of tickets are at the sparsest level."
+            " Error barrier: the rise of test error on the line between two copies whose"
+            " data come in other orders; of tickets, at the sparsest level."
         )
     return Section("How do the studies compare?", lead, plots, "wide")
 
@@ -152,10 +158,14 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
     plots = density_plots.small_multiples(
         short_names(names), [material.verdict.summaries for material in materials], metric
     )
+    arms = {s.arm for material in materials for s in material.verdict.summaries}
+    drawn = "the ticket"
+    if "reinit" in arms:
+        drawn += " and a fresh init of its mask"
     lead = (
         f"Test {metric.name} at early stop{metric.axis}, with a panel for each study, on"
-        " the same axes. Lines are the ticket and a fresh init of its mask; the dense net"
-        f" is dashed: {_band([material.verdict for material in materials])}."
+        f" the same axes. Lines are {drawn}; the dense net is dashed:"
+        f" {_band([material.verdict for material in materials])}."
     )
     return Section("How sparse can each get?", lead, plots, "small")
 
@@ -170,8 +180,7 @@ def _heads(metric: Metric, study: str) -> list[str]:
 
 def _cells(verdict: Verdict) -> list[Cell]:
     metric, answers = verdict.metric, verdict.answers
-    best, fastest, winning = answers.best, answers.fastest, len(answers.winning)
-    of_levels = page.count(len(verdict.levels), "level")
+    best, fastest = answers.best, answers.fastest
     return [
         Cell(str(verdict.num_replicates)),
         Cell(metric.text(verdict.summaries[0].early_stop_metric)),
@@ -180,8 +189,19 @@ def _cells(verdict: Verdict) -> list[Cell]:
         Cell(metric.difference(best.estimate) if best else ""),
         Cell(_density(fastest)),
         Cell(words.times(fastest.estimate) if fastest else ""),
-        Cell(f"{winning} of {of_levels}", "yes" if winning else "undecided"),
+        Cell(*_winning(verdict)),
     ]
+
+
+def _winning(verdict: Verdict) -> tuple[str, str]:
+    """At how many levels the ticket wins, and the kind of that answer."""
+    if verdict.levels and all(
+        level.winning.answer == "not tested" for level in verdict.levels
+    ):
+        return "not tested (no reinit)", "undecided"
+    winning = len(verdict.answers.winning)
+    told = f"{winning} of {page.count(len(verdict.levels), 'level')}"
+    return told, "yes" if winning else "undecided"
 
 
 def _band(verdicts: Sequence[Verdict], drawn: str = "band") -> str:

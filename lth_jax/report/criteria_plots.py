@@ -12,8 +12,7 @@ from lth_jax.lottery.arms import reported_arm
 from lth_jax.report import style
 from lth_jax.report.palette import TICKET
 
-_OTHER = "#d0d0d0"
-_NAMED = (RANDOM, "random", "#5a5a5a"), ("ticket", "ticket", TICKET)
+_NAMED = (RANDOM, "random", style.RANDOM), ("ticket", "ticket", TICKET)
 
 
 def small_multiples(
@@ -22,7 +21,7 @@ def small_multiples(
     """Draws the metric at early stop over density, one panel per criterion.
 
     Panels share their axes. The criterion has a 95% band, and all others are behind it
-    in light grey. The dense net comes from the summaries.
+    in grey. The dense net comes from the summaries.
     """
     dense = next(s for s in summaries if s.level == 0)
     lines = {}
@@ -40,7 +39,7 @@ def small_multiples(
         figure, axes = style.panel(standing.arm, style.SMALL, style.ACCENT)
         for arm, (x, estimates) in lines.items():
             if arm not in (standing.arm, "ticket", RANDOM):
-                axes.plot(x, estimates[:, 0], color=_OTHER, linewidth=0.8)
+                axes.plot(x, estimates[:, 0], color=style.OTHERS, linewidth=0.8)
         style.density_axis(axes, [dense.density, *(s.density for s in standing.scores)])
         axes.set_ylim(values.min() - room, values.max() + room)
         level = metric.scale * dense.early_stop_metric.value

@@ -7,6 +7,7 @@ from lth_jax.analysis.anatomy import Anatomy
 from lth_jax.analysis.learning import learning_curves, spread
 from lth_jax.analysis.levels import levels_that_matter
 from lth_jax.analysis.metric import ACCURACY, Metric
+from lth_jax.analysis.standings import RANDOM
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.lottery.arms import reported_arm
 from lth_jax.pruning.criteria import CRITERIA
@@ -85,8 +86,8 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
     figures = criteria_plots.small_multiples(standings, verdict.summaries, metric)
     lead = (
         f"Test {metric.name}{_in_brackets(metric)} at early stop, the best criterion"
-        f" first: {words.band(verdict)}. All other criteria are light grey. All start"
-        " from the same weights and train for as long."
+        f" first: {words.band(verdict)}. All other criteria are grey; random is {RANDOM}."
+        " All start from the same weights and train for as long."
     )
     for trained, title in (
         (True, "Which criterion, once the net is trained?"),

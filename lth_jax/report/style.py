@@ -13,7 +13,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 INK = "#1b1b1b"
 FAINT = "#767676"
 GRID = "#e4e4e4"
-ACCENT = "#d55e00"
+ACCENT = "#8e2f97"  # of no arm
+OTHERS = "#d0d0d0"  # behind what a panel is about
+RANDOM = "#5a5a5a"
 WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 DOTS: dict[str, Any] = {"marker": "o", "markersize": 3.2}
 _FONT_SIZE = 10

@@ -16,6 +16,8 @@ _VARIABLES = {
     style.FAINT: "--faint",
     style.GRID: "--grid",
     style.ACCENT: "--accent",
+    style.OTHERS: "--others",
+    style.RANDOM: "--random",
 }
 
 

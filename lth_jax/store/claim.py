@@ -10,7 +10,7 @@ from typing import Any
 from lth_jax import devices
 from lth_jax.config import StudyConfig
 from lth_jax.errors import Exit
-from lth_jax.store import environment
+from lth_jax.store import environment, own_parts
 from lth_jax.store.files import remove_unfinished, write_sealed
 from lth_jax.store.lock import Held, locked
 from lth_jax.store.workdir import Workdir, WorkdirError, differing, read_config
@@ -88,6 +88,7 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
     """
     root = workdir.root
     if workdir.config.exists():
+        own_parts.check(workdir, config)
         differing = [
             f"{name}: {theirs!r} there, {ours!r} now"
             for name, (theirs, ours) in _differences(workdir, config).items()

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from lth_jax.config import StudyConfig
+from lth_jax.store import own_parts
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environment
 from lth_jax.version import VERSION
@@ -46,9 +47,12 @@ def note(
         "mesh": dataclasses.asdict(config.mesh),
         "data_note": data_note,
         "settings": _settings(),
+        "own_parts": own_parts.digests(config),
     }
     noted = _noted(workdir)
     written = noted or now
+    # Of an extended study, also those of its new arms.
+    written = {**written, "own_parts": now["own_parts"]}
     before, after = {"num_processes": 1, **dotted(written)}, dotted(now)
     other = {name: own for name, own in after.items() if own != before.get(name)}
     if other:

@@ -61,8 +61,8 @@ def test_a_study_of_many_replicates_is_described_in_full():
         f" {of_levels}"
     )
     assert fastest == (
-        "It learns fastest at 25%: the dense net's early stop takes"
-        f" {words.times(chosen[1])} times as many steps {of_levels}"
+        f"It learns fastest at 25%: it stops {words.times(chosen[1])} times as early as"
+        f" the dense net {of_levels}"
     )
     assert below == (
         "Shown to be below dense: ticket first at 3.12%; random first at 50%; reinit"
@@ -95,8 +95,8 @@ def test_too_few_replicates_are_reported():
         runs.append(make_run("ticket", 1, r, 4_000 + 500 * z, dense + 0.006 * z))
         runs.append(make_run("reinit", 1, r, 4_000, dense))
     assert words.sentences(judge(runs, VerdictConfig()))[0] == (
-        "No winning ticket is shown by 3 replicates. At all levels 3 replicates leave it"
-        " open; about 38 would tell."
+        "No winning ticket is shown by 3 replicates. At all levels 3 replicates"
+        " cannot decide it; about 38 would."
     )
 
 
@@ -120,7 +120,7 @@ def test_both_winning_and_undecided_levels_are_reported():
     assert found[0] == (
         "There are winning tickets, at 25% of the weights: they match the dense net,"
         " learn no more slowly, and beat reinit, a fresh init of their mask. At 1 of 2"
-        " levels 5 replicates leave it open."
+        " levels 5 replicates cannot decide it."
     )
 
 
@@ -128,7 +128,7 @@ def test_both_winning_and_undecided_levels_are_reported():
     ("num_replicates", "shown", "open_"),
     [
         (1, "one replicate", "one replicate cannot tell"),
-        (5, "5 replicates", "5 replicates leave it open"),
+        (5, "5 replicates", "5 replicates cannot decide it"),
     ],
 )
 def test_without_variation_no_interval_is_shown(num_replicates, shown, open_):
@@ -138,10 +138,8 @@ def test_without_variation_no_interval_is_shown(num_replicates, shown, open_):
         "The ticket is not shown to match the dense net (0.2 points below it at most) at"
         " any density.",
         "It is most accurate at 25%: +0.70 points from dense.",
-        "It learns fastest at 25%: the dense net's early stop takes 2.00 times as many"
-        " steps.",
-        "Shown to be below dense: ticket at no density; random at no density; reinit"
-        " at no density.",
+        "It learns fastest at 25%: it stops 2.00 times as early as the dense net.",
+        "No arm is shown to be below dense.",
     ]
 
 

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from lth_jax import config as lth_config
 from lth_jax import pruning
 from lth_jax.config import ConfigError
-from lth_jax.lottery.fit import check_counts
+from lth_jax.data import Split
+from lth_jax.lottery.fit import check_counts, check_draws, check_loss
+from lth_jax.models import LeNet, from_linen
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES
+from lth_jax.training.losses import LOSSES
 
 SIZES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=3)
 
@@ -88,3 +91,27 @@ def test_it_names_field_level_and_layers():
     ):
         check_counts(config, leaves, 0.2)
     check_counts(study(3, structure="blocks", block_size=2), leaves, fractions)
+
+
+def test_a_net_with_fewer_outputs_than_classes_is_refused_by_name():
+    config = dataclasses.replace(lth_config.StudyConfig(), batch_size=2)
+    inputs, labels = np.zeros((4, 3), np.float32), np.array([0, 1, 2, 3])
+    module = LeNet(hidden_sizes=(2,), num_classes=3)
+    network = from_linen(module, inputs[:1])
+    split, loss = Split(inputs, labels), LOSSES.find("cross_entropy")
+    told = (
+        r"^model\.name: 'lenet' has 3 outputs; labels are classes up to 3, which need 4$"
+    )
+    with pytest.raises(ConfigError, match=told):
+        check_loss(config, loss, network, split)
+    check_loss(config, loss, network, Split(inputs, labels % 3))
+
+
+def test_the_early_bird_rule_needs_five_evaluations():
+    config = dataclasses.replace(
+        study(3, at="early_bird"), num_steps=100, eval_every_steps=20
+    )
+    check_draws(config, 0)
+    with pytest.raises(ConfigError, match=r"^prune\.at: 'early_bird' .* a level has 4;"):
+        check_draws(config, 20)
+    check_draws(dataclasses.replace(config, prune=lth_config.PruneConfig()), 20)

@@ -204,7 +204,7 @@ def test_stopped_at_every_call_each_net_prunes_the_same(at, tiny_config, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("at", ["15", "early_stop", "early_bird"])
 def test_nets_that_are_gone_are_made_again_to_prune_them(at, tiny_config, tmp_path):
-    config = pruned_at(changed(tiny_config), at)
+    config = pruned_at(changed(tiny_config, eval_every_steps=5), at)
     files = run(config, tmp_path)
     before = texts(files)
     for level in (1, 2):

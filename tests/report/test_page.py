@@ -279,10 +279,10 @@ def test_the_sentences_have_the_numbers_of_the_verdict(page, study, verdict):
     assert f"most accurate at {percent(answers['best']['density'])}:" in whole
     if verdict["is_budget_short"]:
         assert answers["fastest"] is None
-        assert "fastest is left open" in whole and " times as many" not in whole
+        assert "fastest is left open" in whole and " times as early" not in whole
     else:
         assert f"fastest at {percent(answers['fastest']['density'])}:" in whole
-        assert f"takes {times(answers['fastest']['estimate'])} times" in whole
+        assert f"stops {times(answers['fastest']['estimate'])} times as early" in whole
     if (anew := answers["best"]["two_way"])["low"] is not None:
         assert f"; {ends(points(anew))} if test examples were drawn anew too" in whole
     if (place := answers["sparsest_matching"]) is not None:

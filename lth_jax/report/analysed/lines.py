@@ -12,7 +12,7 @@ from lth_jax.report.palette import TICKET, Shown
 
 # The subject of an analysis, what it is compared with, and two more. Colour-blind readers
 # can tell them apart, in light and dark mode.
-FOUND, CHANCE, OTHER, MORE = TICKET, style.FAINT, style.ACCENT, "#009e73"
+FOUND, CHANCE, OTHER, MORE = TICKET, style.FAINT, style.ACCENT, "#a07400"
 
 
 def looks(label: str, colour: str) -> Shown:

@@ -17,13 +17,13 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     """Returns a section on the mean's metric over density, beside the others'."""
     metric = ACCURACY if found["metric"] == ACCURACY.name else LOSS
     reached = (
-        ("mean of copies", lines.FOUND, "mean"),
+        ("mean of copies", lines.OTHER, "mean"),
         ("one copy", lines.CHANCE, "copy"),
-        ("own ticket", lines.OTHER, "ticket"),
+        ("own ticket", lines.FOUND, "ticket"),
     )
     minus = (
         ("one copy", lines.CHANCE, "mean_minus_copy"),
-        ("own ticket", lines.OTHER, "mean_minus_ticket"),
+        ("own ticket", lines.FOUND, "mean_minus_ticket"),
     )
     lead = (
         f"{found['copies']} copies of each ticket differ only in the order of their data."
