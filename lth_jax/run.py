@@ -16,6 +16,7 @@ from lth_jax import config as lth_config
 from lth_jax import devices
 from lth_jax.analysis.verdict import Verdict, judge
 from lth_jax.config import StudyConfig
+from lth_jax.config.requirements import require
 from lth_jax.data import DATA_SETS, DataError
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
@@ -42,6 +43,10 @@ class Result:
     """The results of a study, read from its workdir."""
 
     workdir: Workdir  # `python -m lth_jax.report --workdir=…` writes its page
+
+    def __str__(self) -> str:
+        """Returns the workdir and the verdict in sentences."""
+        return f"study in {self.workdir.root}\n{self.verdict}"
 
     @property
     def verdict(self) -> Verdict:
@@ -76,11 +81,15 @@ class Result:
         The replicate defaults to the study's first.
 
         Raises:
-          FileNotFoundError: if there is no such level.
+          ConfigError: if there is no such level.
           NoReplicate: if there is no such replicate.
         """
+        config = read_config(self.workdir)
+        last = config.num_levels - 1
+        allowed = f"from 0, the dense net, to {last}"
+        require("level", level, 0 <= level <= last, allowed)
         if replicate is None:
-            replicate = read_config(self.workdir).first_replicate
+            replicate = config.first_replicate
         params, masks, _ = tickets.load(self.workdir.ticket(level), replicate)
         return params, masks
 

@@ -91,6 +91,12 @@ class Verdict(NamedTuple):
     claims: list[ClaimCheck]  # those of the config
     standings: list[Standing]  # best first; empty unless the study compares criteria
 
+    def __str__(self) -> str:
+        """Returns the verdict in sentences, a line each."""
+        from lth_jax.analysis import words  # which describes verdicts
+
+        return "\n".join(words.sentences(self))
+
 
 def judge(
     runs: Sequence[Run],

@@ -10,10 +10,12 @@ import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from lth_jax import devices
 from lth_jax.errors import UserError
 from lth_jax.lottery import loop, results
-from lth_jax.lottery.begun import Begun, begin
+from lth_jax.lottery.begun import Begun, Training, begin
 from lth_jax.lottery.interruption import Interrupted, Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.progress import Progress, named
@@ -21,6 +23,7 @@ from lth_jax.lottery.spacing import Spacing
 from lth_jax.lottery.tickets import Missing, Tickets, Trained
 from lth_jax.lottery.trainer import Trainer
 from lth_jax.store.trackers import Trackers
+from lth_jax.training.early_bird import MOST_DISTANCE
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -213,6 +216,7 @@ class Executor:
             job, start, _, _, end = one
             tickets = self._tickets[job.study]
             if job.is_ticket:
+                _warn_of_restless(job, end)
                 if (state := end.pruned_from(job.study.config.prune.at)) is not None:
                     tickets.keep_pruned_from(job.level, Trained(state, start.masks))
                 tickets.keep_trained(job.level, Trained(end.state, start.masks))
@@ -220,6 +224,16 @@ class Executor:
             results.write_correct(tickets.workdir, job, found)
             results.write_records(tickets.workdir, job, end, found)
             tickets.in_training(job).clear()
+
+
+def _warn_of_restless(job: Job, end: Training) -> None:
+    """Warns of nets whose masks never come to rest, though their study waits for it."""
+    if end.early_bird is not None:
+        distances = np.asarray(end.early_bird.distance)
+        if number := int((distances >= MOST_DISTANCE).sum()):
+            told = "level %d: masks of %d of %d nets did not come to rest; these nets are"
+            told += " pruned at the end of training"
+            _log.warning(told, job.level, number, len(distances))
 
 
 def _grouped(things: Iterable[T], by: Callable[[T], Hashable]) -> list[list[T]]:

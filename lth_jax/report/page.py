@@ -128,8 +128,17 @@ def notes(material: Material) -> list[str]:
     )
     goes_on = material.num_groups < material.num_planned
     data_note = material.environment.get("data_note")
-    found = partial if goes_on else None, *material.notes, data_note
+    found = partial if goes_on else None, *material.notes, data_note, _rests(material)
     return [note for note in found if note]
+
+
+def _rests(material: Material) -> str | None:
+    """Says at which steps the Early-Bird rule pruned nets; None without the rule."""
+    name = "mask", "early_bird_distance"
+    steps = [x.curves[name].steps[0] for x in material.runs if name in x.curves]
+    if not steps:
+        return None
+    return f"The Early-Bird rule found masks at steps {min(steps):,} to {max(steps):,}."
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -71,7 +71,7 @@ def _source(part: Any) -> str:
         texts = [inspect.getsource(part)]
     except (OSError, TypeError):  # a class of a notebook: its methods have sources
         texts = [_source(own) for own in vars(part).values() if inspect.isfunction(own)]
-    return "\n".join(map(_normalised, texts))
+    return "\n".join(map(_normalised, texts)).strip()
 
 
 def _normalised(text: str) -> str:

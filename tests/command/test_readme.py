@@ -41,7 +41,7 @@ def test_the_study_of_ones_own_things_runs(page, capsys, tmp_path, monkeypatch):
     names = {"__name__": "__main__"}  # as a script or a notebook has it
     exec(block(page, "own"), names)
     assert "winning ticket" in capsys.readouterr().out
-    assert (tmp_path / "runs/mine/report.html").exists()
+    assert names["result"].workdir.page.exists()
     assert names["result"].workdir.ticket(2).exists()
     found = {run.level for run in records.read(names["result"].workdir.records)}
     assert found == {0, 1, 2}
@@ -66,7 +66,7 @@ def test_the_command_of_ones_own_things_runs(tmp_path):
     load = "def load():\n    return x[:1000], y[:1000], x[1000:], y[1000:]\n"
     (tmp_path / "my_data.py").write_text(f"import numpy as np\n{arrays}\n{load}")
     run(block("docs/tutorial.md", "own command"), tmp_path)
-    assert (tmp_path / "runs/mine/report.html").exists()
+    assert (tmp_path / "runs/named/report.html").exists()
 
 
 @pytest.mark.slow

@@ -426,3 +426,12 @@ def test_what_does_not_go_together_is_told_in_one_line(folder, tmp_path, field):
     assert str(refused.value).startswith(field)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_result_prints_its_verdict_and_names_the_levels_it_has(every_kind):
+    told = str(every_kind)
+    assert told.startswith(f"study in {every_kind.workdir.root}\n")
+    assert told.endswith(str(every_kind.verdict))
+    assert "matches the dense net" in told or "match the dense net" in told
+    with pytest.raises(UserError, match=r"^level: 9 is not allowed; must be from 0,"):
+        every_kind.ticket(level=9)

@@ -472,7 +472,6 @@ def test_an_own_arm_stands_beside_the_others(tiny, visit, tmp_path, monkeypatch)
     names = ["ticket", "reinit", "shuffle", "half <b>"]
     assert browsing.texts(page, ".legend button") == names
     assert "minus half <b>" in browsing.rows(page, "#levels")[0]
-    assert "half <b> at no density" in " ".join(browsing.texts(page, ".verdict li"))
     assert "half <b>, half of the ticket" in " ".join(browsing.texts(page, ".lead"))
     button = page.locator(".legend button", has_text="half <b>")
     drawn = page.locator(f"[data-series={button.get_attribute('data-key')}]")
