@@ -228,7 +228,8 @@ class Executor:
 
 def _warn_of_restless(job: Job, end: Training) -> None:
     """Warns of nets whose masks never come to rest, though their study waits for it."""
-    if end.early_bird is not None:
+    is_pruned = job.level + 1 < job.study.config.num_levels
+    if is_pruned and end.early_bird is not None:
         distances = np.asarray(end.early_bird.distance)
         if number := int((distances >= MOST_DISTANCE).sum()):
             told = "level %d: masks of %d of %d nets did not come to rest; these nets are"

@@ -20,6 +20,7 @@ from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
 from lth_jax.report.standings_table import standings_table
 from lth_jax.store.shards import told
+from lth_jax.training.early_bird import MOST_DISTANCE
 
 _TEMPLATE = importlib.resources.files("lth_jax.report") / "template"
 
@@ -135,9 +136,12 @@ def notes(material: Material) -> list[str]:
 def _rests(material: Material) -> str | None:
     """Says at which steps the Early-Bird rule pruned nets; None without the rule."""
     name = "mask", "early_bird_distance"
-    steps = [x.curves[name].steps[0] for x in material.runs if name in x.curves]
-    if not steps:
+    found = [run.curves[name] for run in material.runs if name in run.curves]
+    if not found:
         return None
+    steps = [x.steps[0] for x in found if x.values[0] < MOST_DISTANCE]
+    if not steps:
+        return "No masks came to rest by the Early-Bird rule; nets are pruned at the end."
     return f"The Early-Bird rule found masks at steps {min(steps):,} to {max(steps):,}."
 
 
