@@ -17,7 +17,7 @@ from tqdm import tqdm
 from lth_jax import devices, report
 from lth_jax.analyze import ANALYSES
 from lth_jax.analyze.analysis import Subject
-from lth_jax.errors import Exit, UserError, fail
+from lth_jax.errors import Exit, UserError, did_you_mean, fail
 from lth_jax.lottery.interruption import Interrupted, Interruption, Signals
 from lth_jax.store import analyses
 from lth_jax.store.workdir import Workdir
@@ -35,6 +35,9 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     if not argv:
         return fail(f"NAME: missing; must be one of {', '.join(ANALYSES)}")
+    if argv[0] not in ANALYSES and not argv[0].startswith("-"):
+        near = did_you_mean(argv[0], ANALYSES)
+        return fail(f"NAME: {argv[0]!r}; must be one of {', '.join(ANALYSES)}{near}")
     args = _parser().parse_args(argv)
     try:
         print(_analyze(args, interruption))

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 
 from lth_jax.config.requirements import Checks, ConfigError, require
+from lth_jax.errors import did_you_mean
 from lth_jax.pruning.criteria import CRITERIA, Criterion
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES
 from lth_jax.pruning.structures import STRUCTURES
@@ -165,7 +166,8 @@ def prune_step(prune: PruneConfig, rewind_step: int, num_steps: int) -> int | No
             "'end', 'early_stop', 'early_bird', a step such as '500', or a share such"
             " as '20%'"
         )
-        raise ConfigError(f"prune.at: {prune.at!r}; must be {allowed}") from None
+        near = did_you_mean(prune.at, ("end", "early_stop", "early_bird"))
+        raise ConfigError(f"prune.at: {prune.at!r}; must be {allowed}{near}") from None
     given = f"{prune.at} (step {step})" if is_share else prune.at
     allowed = f"after the rewind step ({rewind_step}), up to num_steps ({num_steps})"
     require("prune.at", given, rewind_step < step and exact <= num_steps, allowed)

@@ -597,7 +597,7 @@ def test_a_study_whose_levels_need_more_than_weights_has_no_mean_to_prune(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["overlaps", "--workdir={root}"], "overlaps"),
+        (["overlaps", "--workdir={root}"], "did you mean 'overlap'?"),
         ([], "NAME: missing; must be one of overlap, connectivity"),
         (["overlap"], "--workdir"),
         (["overlap", "--workdir=runs/nowhere"], "runs/nowhere holds no study"),
