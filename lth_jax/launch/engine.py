@@ -75,8 +75,12 @@ def _cost(newest: dict[str, float], error: Exception, record: Any) -> float:
     code = getattr(error, "exitcode", None)  # only a `BashExitFailure` has one
     if code == Exit.WRONG or isinstance(error, BadStateException):
         return float("inf")
-    _log.warning("%s: %s", job.name, error)
     before = newest.get(job.name, 0.0)
     found = (job.workdir / "checkpoints").rglob("*")
     newest[job.name] = max((path.stat().st_mtime for path in found), default=0.0)
-    return 0 if code == Exit.SAVED or newest[job.name] > before else 1
+    cost = 0 if code == Exit.SAVED or newest[job.name] > before else 1
+    goes_on = record.get("fail_cost", 0) + cost <= _RETRIES
+    _log.warning(
+        "%s: %s; %s", job.name, error, "trying again" if goes_on else "giving up"
+    )
+    return cost

@@ -19,7 +19,7 @@ from lth_jax.report.style import Plot
 from lth_jax.store.analyses import Found
 
 _MOST_LEVELS = 2  # of distributions
-_COLOURS = (lines.FOUND, lines.OTHER, lines.MORE)  # of layers
+_COLOURS = (lines.CHANCE, lines.OTHER, lines.MORE)  # of layers
 _WAYS = {"incoming": "a unit reads", "outgoing": "read one input of the layer"}
 _Level = Mapping[str, Any]
 
