@@ -69,12 +69,14 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
             f"loss.name: {config.loss.name!r} is not allowed for labels"
             f" {_described(train.labels)} ({str(error).splitlines()[0]})"
         ) from None
+    if config.loss.name != "cross_entropy":
+        return
     number = jax.eval_shape(outputs, jax.random.key(0)).shape[-1]
-    needed = int(train.labels.max()) + 1 if config.loss.name == "cross_entropy" else 0
-    if number < needed:
+    most = int(train.labels.max())
+    if most >= number:
         raise ConfigError(
             f"model.name: {config.model.name!r} has {number} outputs; labels are classes"
-            f" up to {needed - 1}, which need {needed}"
+            f" up to {most}, which need {most + 1}"
         )
 
 
