@@ -88,7 +88,6 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
     """
     root = workdir.root
     if workdir.config.exists():
-        own_parts.check(workdir, config)
         differing = [
             f"{name}: {theirs!r} there, {ours!r} now"
             for name, (theirs, ours) in _differences(workdir, config).items()
@@ -99,6 +98,7 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
                 f"workdir: {root} was made with another config ({'; '.join(differing)});"
                 " choose another with --workdir"
             )
+        own_parts.check(workdir, config)
     elif root.exists() and not root.is_dir():
         raise WorkdirError(f"workdir: {root} is not a folder")
     elif root.exists() and any(not p.name.startswith(".") for p in root.iterdir()):
