@@ -8,21 +8,27 @@ from lth_jax.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 _GIVEN = "given"
-_OBJECTS: dict[str, Any] = {}  # those that were passed, by name
+_PASSED: dict[str, dict[str, Any]] = {}  # all objects that were passed, by name and kind
 
 
 class UnknownName(UserError, ValueError):
     """The registry has no such name; the caller puts the field before the text."""
 
 
-def named_object(name: str) -> Any:
-    """Returns the object that was passed under a name, or that `package.module:name` is.
+def objects_named(name: str) -> list[Any]:
+    """Returns the objects that were passed under a name, one a kind at most.
 
-    Raises:
-      UnknownName: if there is none.
+    If there are none, it returns what `package.module:name` is, or nothing.
     """
-    if name in _OBJECTS:
-        return _OBJECTS[name]
+    if passed := _PASSED.get(name):
+        return list(passed.values())
+    try:
+        return [_imported(name)]
+    except UnknownName:
+        return []
+
+
+def _imported(name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         if not (module and attribute):
@@ -94,7 +100,7 @@ class Registry(Mapping[str, T], Generic[T]):
             )
         if not (colon and module and attribute):
             raise UnknownName(self._unknown(name))
-        return self._of_kind(name, named_object(name))
+        return self._of_kind(name, _imported(name))
 
     def give(self, thing: Any, name: str | None = None) -> str:
         """Names an object so that `find` finds it in this process.
@@ -117,7 +123,7 @@ class Registry(Mapping[str, T], Generic[T]):
         own = own.rpartition(".")[2] or type(thing).__name__
         name = f"{_GIVEN}:{name or own}"
         self._given[name] = self._of_kind(name, thing)
-        _OBJECTS[name] = thing
+        _PASSED.setdefault(name, {})[self.kind] = thing
         return name
 
     def _of_kind(self, name: str, found: Any) -> T:

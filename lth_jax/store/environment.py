@@ -51,7 +51,9 @@ def note(
     }
     noted = _noted(workdir)
     written = noted or now
-    # Of an extended study, also those of its new arms.
+    # Of an extended study, also those of its new arms. None is forgotten: where there is
+    # no source to read, the digest stays.
+    now["own_parts"] = {**written.get("own_parts", {}), **now["own_parts"]}
     written = {**written, "own_parts": now["own_parts"]}
     before, after = {"num_processes": 1, **dotted(written)}, dotted(now)
     other = {name: own for name, own in after.items() if own != before.get(name)}

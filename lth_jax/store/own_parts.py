@@ -14,18 +14,27 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
 from lth_jax.config import StudyConfig
-from lth_jax.registry import UnknownName, named_object
+from lth_jax.registry import objects_named
 from lth_jax.store.workdir import Workdir, WorkdirError, dotted, read_environment
 
+# Their code changes with their version, which a study notes by itself.
+_LIBRARIES = ("lth_jax", "jax", "jaxlib", "flax", "optax", "numpy", "builtins")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # differs in each process
+
+
+class _NoSource(Exception):
+    """The source of a part, or of one of its settings, cannot be read."""
 
 
 def digests(config: StudyConfig) -> dict[str, str]:
     """Returns a digest of each own part that has a source, by field and name.
 
-    Comments, docstrings and layout do not count. Data are not among them: a study notes
-    the digest of their values.
+    It is of the code of the class or function itself, and of a class's bases; not of what
+    this calls. Comments, docstrings and layout do not count. Data are not among them: a
+    study notes the digest of their values.
     """
     found = {}
     for field, value in dotted(dataclasses.asdict(config)).items():
@@ -33,11 +42,11 @@ def digests(config: StudyConfig) -> dict[str, str]:
             if field.startswith("data.") or not isinstance(name, str):
                 continue
             try:
-                text = _source(named_object(name))
-            except UnknownName:
+                texts = [_source(part) for part in objects_named(name)]
+            except _NoSource:
                 continue
-            if text:
-                digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+            if texts:
+                digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
                 found[f"{field} {name}"] = digest
     return found
 
@@ -61,17 +70,50 @@ def check(workdir: Workdir, config: StudyConfig) -> None:
 
 
 def _source(part: Any) -> str:
-    """The code of a class, function or instance, normalised; empty if there is none."""
+    """The code of a class, function or instance; raises `_NoSource` if there is none.
+
+    Of an instance, such as a `Criterion`, it also has the settings, functions included.
+    """
     if isinstance(part, functools.partial):
-        settings = _ADDRESS.sub("", f"{part.args!r} {part.keywords!r}")
-        return f"{_source(part.func)} {settings}"
-    if not inspect.isroutine(part) and not isinstance(part, type):
-        part = type(part)
+        settings = {"func": part.func, "args": part.args, **part.keywords}
+        return _settings(settings)
+    if not isinstance(part, type):
+        part = inspect.unwrap(part)  # of `jax.jit`, what it compiles
+    if isinstance(part, type) or inspect.isroutine(part):
+        return _code(part)
+    if isinstance(part, tuple) and hasattr(part, "_asdict"):
+        settings = part._asdict()
+    elif dataclasses.is_dataclass(part):
+        hidden = ("parent", "name") if isinstance(part, nn.Module) else ()
+        names = [f.name for f in dataclasses.fields(part) if f.name not in hidden]
+        settings = {name: getattr(part, name) for name in names}
+    else:
+        settings = {}
+    return f"{_code(type(part))}\n{_settings(settings)}"
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    def text(value: Any) -> str:
+        has_code = callable(value) or dataclasses.is_dataclass(value)
+        return _source(value) if has_code else _ADDRESS.sub("", repr(value))
+
+    return "\n".join(f"{name} = {text(value)}" for name, value in values.items())
+
+
+def _code(part: Any) -> str:
+    """The code of a function, or of a class and its bases; of a library's, its name."""
+    module = part.__module__ or "builtins"  # None of some functions in C
+    if module.partition(".")[0] in _LIBRARIES:
+        return f"{module}.{part.__qualname__}"
     try:
-        texts = [inspect.getsource(part)]
+        own = _normalised(inspect.getsource(part))
     except (OSError, TypeError):  # a class of a notebook: its methods have sources
-        texts = [_source(own) for own in vars(part).values() if inspect.isfunction(own)]
-    return "\n".join(map(_normalised, texts)).strip()
+        methods = [own for own in vars(part).values() if inspect.isfunction(own)]
+        if not isinstance(part, type) or not methods:
+            raise _NoSource from None
+        own = "\n".join(map(_code, methods))
+    bases = map(_code, part.__bases__) if isinstance(part, type) else ()
+    return "\n".join((own, *bases))
 
 
 def _normalised(text: str) -> str:

@@ -95,6 +95,20 @@ def test_numpy_finds_the_masks_in_the_weights_of_the_step(built, finished, tmp_p
             np.testing.assert_array_equal(found[path][replicate], weights > pruned[-1])
 
 
+def assert_pruned_at(steps, config, files, folder):
+    """Each replicate has the masks of a net that trains by itself, to its own step."""
+    for replicate, step in enumerate(steps):
+        alone = dataclasses.replace(
+            pruned_at(config, "end"),
+            num_steps=int(step),
+            first_replicate=replicate,
+            num_replicates=1,
+        )
+        shorter = run(alone, folder / str(replicate))
+        for path, mask in masks(shorter, 1).items():
+            np.testing.assert_array_equal(mask[0], masks(files, 1)[path][replicate])
+
+
 @pytest.mark.slow
 def test_at_early_stop_each_replicate_has_its_own_step(tiny_config, tmp_path):
     optimizer = OptimizerConfig(learning_rate=0.05)  # so that some stop before the end
@@ -108,16 +122,7 @@ def test_at_early_stop_each_replicate_has_its_own_step(tiny_config, tmp_path):
     files = run(config, tmp_path / "early")
     steps = [early_stop(r)[0] for r in records.read(files.records) if r.level == 0]
     assert min(steps) < 160
-    for replicate, step in enumerate(steps):
-        alone = dataclasses.replace(
-            pruned_at(config, "end"),
-            num_steps=int(step),
-            first_replicate=replicate,
-            num_replicates=1,
-        )
-        shorter = run(alone, tmp_path / str(replicate))
-        for path, mask in masks(shorter, 1).items():
-            np.testing.assert_array_equal(mask[0], masks(files, 1)[path][replicate])
+    assert_pruned_at(steps, config, files, tmp_path)
 
 
 @pytest.mark.slow
@@ -131,17 +136,11 @@ def test_at_early_bird_each_replicate_is_pruned_where_its_masks_rest(
     files = run(config, tmp_path / "early")
     tag = "mask", "early_bird_distance"
     found = [r.curves[tag] for r in records.read(files.records) if r.level == 0]
-    for replicate, ((step,), (distance,)) in enumerate(found):
-        assert 50 <= step <= 160 and (distance < 0.1 or step == 160)
-        alone = dataclasses.replace(
-            pruned_at(config, "end"),
-            num_steps=int(step),
-            first_replicate=replicate,
-            num_replicates=1,
-        )
-        shorter = run(alone, tmp_path / str(replicate))
-        for path, mask in masks(shorter, 1).items():
-            np.testing.assert_array_equal(mask[0], masks(files, 1)[path][replicate])
+    steps = [int(curve.steps[0]) for curve in found]
+    assert 50 <= min(steps) < 160
+    for step, curve in zip(steps, found, strict=True):
+        assert curve.values[0] < 0.1 or step == 160
+    assert_pruned_at(steps, config, files, tmp_path)
 
 
 @pytest.mark.slow

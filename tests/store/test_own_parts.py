@@ -7,11 +7,12 @@ import json
 
 import pytest
 
-from lth_jax.config import ModelConfig, StudyConfig
+from lth_jax.config import ModelConfig, PruneConfig, StudyConfig
 from lth_jax.config.optimizer import LossConfig
-from lth_jax.models import MODELS
+from lth_jax.pruning.criteria import CRITERIA, Criterion
 from lth_jax.store import own_parts
 from lth_jax.store.workdir import Workdir, WorkdirError
+from lth_jax.training.losses import LOSSES
 
 NUMBERS = itertools.count()
 NET = '''
@@ -70,16 +71,54 @@ def test_a_lambda_has_a_digest_too(digest):
     assert digest(one, attribute="make") == digest(other, attribute="make")
 
 
+def digest_of(*parts):
+    """The digests of parts that are passed as objects under one name, a kind each."""
+    for registry, part in zip((CRITERIA, LOSSES), parts, strict=False):
+        name = registry.give(part, "passed")
+    config = dataclasses.replace(StudyConfig(), prune=PruneConfig(criterion=name))
+    return own_parts.digests(config)
+
+
 def test_settings_of_a_partial_function_decide():
     def loss(outputs, labels, scale):
         return scale
 
     def found(scale):
-        name = MODELS.give(functools.partial(loss, scale=scale), "partly")
-        config = dataclasses.replace(StudyConfig(), model=ModelConfig(name))
-        return own_parts.digests(config)
+        return digest_of(functools.partial(loss, scale=scale))
 
     assert found(1) == found(1) != found(2)
+
+
+def larger(evidence):
+    return evidence
+
+
+def smaller(evidence):
+    return -evidence
+
+
+def test_functions_within_an_object_of_the_package_decide():
+    def found(scores):
+        return digest_of(Criterion(scores))
+
+    assert found(larger) == found(larger) != found(smaller)
+
+
+def test_a_base_class_decides(digest):
+    base = "class Base(nn.Module):\n    number = 1\n\n\nclass Net(Base):"
+    text = NET.replace("class Net(nn.Module):", base)
+    assert digest(text) == digest(text) != digest(text.replace("= 1", "= 2"))
+
+
+def test_parts_of_two_kinds_under_one_name_both_decide():
+    assert digest_of(larger, larger) != digest_of(larger, smaller)
+
+
+def test_where_no_source_can_be_read_there_is_no_digest():
+    names = {"__name__": "own_code"}
+    exec("def unread(evidence):\n    return evidence", names)
+    assert digest_of(names["unread"], names["unread"]) == {}
+    assert digest_of(Criterion(names["unread"]), larger) == {}
 
 
 def test_the_packages_parts_have_none():
