@@ -174,7 +174,8 @@ class Job:
         # Each job has smaller nets of its own.
         alone = id(self) if self.study.config.compact_levels else None
         together = tuple(self.segments), len(self.members)
-        return self.study.program, self.how.dynamics, together, alone
+        own = self.draws_masks, alone
+        return self.study.program, self.how.dynamics, together, own
 
     @property
     def rates(self) -> Rates | None:

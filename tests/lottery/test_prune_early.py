@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 from support.commands import run_module
-from support.runs import Stop, run, texts
+from support.runs import Stop, job, run, texts
 
 from lth_jax.analysis.outcomes import early_stop
 from lth_jax.config import ConfigError, OptimizerConfig, PruneConfig, RewindConfig
@@ -93,6 +93,14 @@ def test_numpy_finds_the_masks_in_the_weights_of_the_step(built, finished, tmp_p
         for replicate, weights in enumerate(np.abs(np.asarray(leaf))):
             pruned = np.sort(weights, axis=None)[: round(fraction * weights.size)]
             np.testing.assert_array_equal(found[path][replicate], weights > pruned[-1])
+
+
+def test_nets_that_draw_masks_train_with_no_others(tiny_config):
+    for at, together in (("early_bird", False), ("early_stop", True)):
+        steps = {"eval_every_steps": 5, "arms": ("ticket", "reinit")}
+        built = build(pruned_at(changed(tiny_config, **steps), at))
+        ticket, reinit = (job(built, arm, 1) for arm in ("ticket", "reinit"))
+        assert (ticket.program == reinit.program) is together
 
 
 def assert_pruned_at(steps, config, files, folder):

@@ -28,7 +28,7 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     lead = (
         f"{found['copies']} copies of each ticket differ only in the order of their data."
         " The mean of their weights is measured, and pruned for the next level (SWAMP)."
-        " If the mean is worse than its copies, they are not connected. It takes"
+        " If the mean is worse than its copies, they are not connected. The copies take"
         f" {found['copies']} times the training of the study's own tickets."
     )
     plots = {
