@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Training(NamedTuple):
-    """Members at a segment boundary, leading axis R: all that resuming needs."""
+    """Members between two calls, leading axis R: all that resuming needs."""
 
     state: TrainState
     masks: Masks  # at this step, if they change

@@ -140,13 +140,15 @@ class Job:
     @property
     def segments(self) -> list[Segment]:
         """Its training, cut into compiled calls."""
-        config = self.study.config
+        config, dynamics = self.study.config, self.how.dynamics
+        changes = None if dynamics is None else self.study.dynamics(dynamics)
         found = segments.segments(
             self.first_step,
             config.num_steps,
             every=config.eval_every_steps,
             checkpoint_every=config.checkpoint_every_steps,
             cuts=self._cuts,
+            update_every=None if changes is None else changes.every,
         )
         return [segment for segment in found if segment.stop_step <= self.last_step]
 
@@ -208,7 +210,7 @@ class Job:
             sampling.batch_indices(
                 keys.member_key(config.seed, *member, self._of_copy("order")),
                 segment.start_step,
-                segment.num_evals * segment.num_steps,
+                segment.total_steps,
                 batch_size=config.batch_size,
                 num_examples=len(self.study.splits.train.labels),
             )

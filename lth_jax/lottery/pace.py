@@ -1,4 +1,4 @@
-"""Pace: how many evaluations a compiled call spans, so that a study can stop soon."""
+"""Pace: how many steps a compiled call spans, so that a study can stop soon."""
 
 import logging
 import time
@@ -19,18 +19,20 @@ class Pace:
     """How much of a segment fits `MOST_SECONDS`, measured on earlier calls.
 
     No result of training or evaluation depends on it: see
-    `training.segment.over_evaluations`.
+    `training.segment.run_segment`.
     """
 
     def __init__(self) -> None:
         self._steps = 0  # the next call's steps; the first call is as short as can be
         self._is_told = False
-        self._step_seconds: float | None = None  # a step, with its share of evaluation
+        self._step_seconds: float | None = None
+        self._eval_seconds = 0.0  # an evaluation, beside the steps before it
         self._ends_at: float | None = None  # when the call in flight ends, if known
 
     def stop(self, first: int, segment: Segment) -> int:
-        """The evaluation, in a segment, before which a call from `first` ends."""
-        return min(first + max(1, self._steps // segment.num_steps), segment.num_evals)
+        """The step, in a segment, up to which a call from `first` trains."""
+        num_blocks = max(1, self._steps // segment.block_steps)
+        return min(first + num_blocks * segment.block_steps, segment.total_steps)
 
     def seconds_left(self) -> float | None:
         """Seconds until the call in flight ends, by earlier calls; None if unknown."""
@@ -40,23 +42,39 @@ class Pace:
     @contextmanager
     def measured(self, part: tuple[int, int], segment: Segment) -> Iterator[None]:
         """A context that times a call over `part`, (first, stop), of a segment."""
-        first, stop = part
-        steps = (stop - first) * segment.num_steps
+        steps, made = part[1] - part[0], segment.evaluations(part)
+        num_evals = made.stop - made.start
         began = time.perf_counter()
         if self._step_seconds is not None:
-            self._ends_at = began + steps * self._step_seconds
+            training = steps * self._step_seconds
+            self._ends_at = began + training + num_evals * self._eval_seconds
         yield
         self._ends_at = None
         seconds = time.perf_counter() - began
-        self._step_seconds = seconds / steps
+        self._learn(seconds, steps, num_evals)
         fitting = steps * MOST_SECONDS / max(seconds, 1e-9)
         self._steps = int(min(fitting, max(self._steps, _MOST_GROWTH * steps)))
-        if stop - first == 1 and seconds > ANSWER_SECONDS and not self._is_told:
+        if steps == segment.block_steps and seconds > ANSWER_SECONDS:
+            self._tell(seconds, steps, num_evals)
+
+    def _learn(self, seconds: float, steps: int, num_evals: int) -> None:
+        """Learns from a call: what its steps leave of the time is of its evaluations."""
+        known = 0.0 if self._step_seconds is None else steps * self._step_seconds
+        if num_evals and 0 < known < seconds:
+            self._eval_seconds = (seconds - known) / num_evals
+            return
+        self._step_seconds = seconds / steps
+        if num_evals:
+            self._eval_seconds = 0.0  # the steps' share has it
+
+    def _tell(self, seconds: float, steps: int, num_evals: int) -> None:
+        """Warns, once, of a shortest call that is too long."""
+        if not self._is_told:
             self._is_told = True
             _log.warning(
-                "the shortest call, %d steps and an evaluation of all its nets, takes"
-                " %.0f s, and a signal to stop may lose what it trained; a lower"
-                " eval_every_steps or members_per_call makes it shorter",
-                segment.num_steps,
+                "a call trains at least %d steps of all its nets%s; this took %.0f s, and"
+                " a signal to stop may lose them; shards of fewer replicates take less",
+                steps,
+                " and evaluates them" if num_evals else "",
                 seconds,
             )

@@ -213,7 +213,7 @@ class Programs:
 
         def start(key: jax.Array) -> tuple[TrainState, Masks, Best, jax.Array]:
             state = self._study.initial_state(key)
-            best = Best(jax.numpy.float32(0), state.step, state.params, state.batch_stats)
+            best = Best.before(state)
             return state, masks_lib.full(state.params), best, key
 
         state, masks, best, key = jax.eval_shape(start, jax.random.key(0))

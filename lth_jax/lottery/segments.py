@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+from lth_jax.training.segment import steps_per_block
+
 
 class Segment(NamedTuple):
     """`num_evals` evaluations, with `num_steps` training steps before each."""
@@ -10,11 +12,26 @@ class Segment(NamedTuple):
     start_step: int
     num_evals: int
     num_steps: int
+    update_every: int | None = None  # steps between changes of the masks; None: no change
+
+    @property
+    def total_steps(self) -> int:
+        """The number of its training steps."""
+        return self.num_evals * self.num_steps
 
     @property
     def stop_step(self) -> int:
         """The step at which it ends."""
-        return self.start_step + self.num_evals * self.num_steps
+        return self.start_step + self.total_steps
+
+    @property
+    def block_steps(self) -> int:
+        """A call trains a multiple of so many steps."""
+        return steps_per_block(self.num_steps, self.update_every)
+
+    def evaluations(self, part: tuple[int, int]) -> slice:
+        """Which of its evaluations are made in a part of its steps, (first, stop)."""
+        return slice(part[0] // self.num_steps, part[1] // self.num_steps)
 
 
 def eval_steps(start: int, stop: int, every: int, cuts: Collection[int]) -> list[int]:
@@ -24,7 +41,13 @@ def eval_steps(start: int, stop: int, every: int, cuts: Collection[int]) -> list
 
 
 def segments(
-    start: int, stop: int, *, every: int, checkpoint_every: int, cuts: Collection[int]
+    start: int,
+    stop: int,
+    *,
+    every: int,
+    checkpoint_every: int,
+    cuts: Collection[int],
+    update_every: int | None = None,
 ) -> list[Segment]:
     """Cuts a level into segments.
 
@@ -42,7 +65,7 @@ def segments(
             or step % checkpoint_every == 0
             or step in cuts
         ):
-            result.append(Segment(step, 1, length))
+            result.append(Segment(step, 1, length, update_every))
         else:
             result[-1] = last._replace(num_evals=last.num_evals + 1)
         step = eval_step

@@ -103,7 +103,7 @@ class Trainer:
         training = filled(stacked([one.training for one in begun]), size)
         fixed, program = self._fixed(begun), self._program(begun)
         for segment in job.segments:
-            name = program, segment.num_evals, segment.num_steps
+            name = program, segment._replace(start_step=0)
             if segment.stop_step > begun[0].step and name not in self._compiled:
                 shape = segment.num_evals, segment.num_steps, job.study.config.batch_size
                 batches = np.zeros((size, *shape), np.int32)
@@ -133,19 +133,23 @@ class Trainer:
                 batches = filled(drawn.pop().result(), size)
                 following = todo[number : number + 1]
                 drawn = [host.submit(_indices, jobs, s) for s in following]
-                done = max(0, at - segment.start_step) // segment.num_steps
-                while done < segment.num_evals:
-                    stop = functools.partial(pace.stop, done, segment)
+                done = max(0, at - segment.start_step)
+                while done < segment.total_steps:
                     # Each process has its own clock.
-                    each = jobs[0].draws_masks
-                    part = done, done + 1 if each else devices.from_first(stop)
+                    stop = devices.from_first(functools.partial(pace.stop, done, segment))
+                    if jobs[0].draws_masks:  # at each evaluation
+                        stop = min(
+                            stop, done - done % segment.num_steps + segment.num_steps
+                        )
+                    part = done, stop
                     with pace.measured(part, segment):
                         training = self._call(
                             begun, fixed, segment, batches, training, part
                         )
-                        training = self._with_masks_drawn(training)
-                    done = part[1]
-                    step = segment.start_step + done * segment.num_steps
+                        if stop % segment.num_steps == 0:
+                            training = self._with_masks_drawn(training)
+                    done = stop
+                    step = segment.start_step + done
                     yield step, functools.partial(_reached, begun, training)
 
     def seconds_left(self) -> float | None:
@@ -164,7 +168,7 @@ class Trainer:
         training: Training,
         part: tuple[int, int],
     ) -> Training:
-        """Trains all members through `part`, some of a segment's evaluations."""
+        """Trains all members through `part`, some of a segment's steps."""
         job, (segment_of, own, rates, draw_keys) = begun[0].job, fixed
         state, masks, best, curves, early_bird = training
         first = job.evaluations_before(segment)
@@ -174,8 +178,9 @@ class Trainer:
             *(state, masks, best, own, rates, batches, draw_keys),
             shared=(due, tuple(map(np.int32, part))),
         )
-        found = jax.tree.map(lambda x: x[:, slice(*part)], devices.on_host(found))
-        at = slice(first + part[0], first + part[1])
+        made = segment.evaluations(part)
+        found = jax.tree.map(lambda x: x[:, made], devices.on_host(found))
+        at = slice(first + made.start, first + made.stop)
         self._check_finite(begun, job.eval_steps[at], found)
         curves = jax.tree.map(lambda x, new: _written(x, new, at), curves, found)
         return Training(state, masks, best, curves, early_bird)

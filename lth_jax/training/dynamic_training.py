@@ -14,9 +14,9 @@ from lth_jax.training.dynamics import Dynamics, Moment
 from lth_jax.training.evaluation import make_evaluate, scan_in_chunks
 from lth_jax.training.keys import at_step
 from lth_jax.training.losses import CROSS_ENTROPY, Examples, Loss, make_loss
-from lth_jax.training.segment import Best, Curves, Part, curves_at, over_evaluations
+from lth_jax.training.segment import Best, Curves, Part, Phases, evaluated, run_segment
 from lth_jax.training.state import Apply, Array, Optimizer, TrainState, project
-from lth_jax.training.steps import make_steps
+from lth_jax.training.steps import check_batches, make_step, make_steps
 
 
 class Changing(NamedTuple):
@@ -41,7 +41,7 @@ def make_dynamic_steps(
     moments. A weight that is dropped and grown again at once keeps both, as in their
     code. The steps return `Changing` and the batches' losses, float32[T].
     """
-    gradient = jax.grad(make_loss(apply_fn, loss), has_aux=True)
+    change = _make_change(apply_fn, tx, dynamics, loss)
     static_steps = make_steps(apply_fn, tx, loss)
 
     def steps(
@@ -54,28 +54,51 @@ def make_dynamic_steps(
         mask_key: jax.Array | None = None,
     ) -> tuple[Changing, Float[jax.Array, " steps"]]:
         chex.assert_rank(batch_indices, 2)
-        chex.assert_trees_all_equal_structs(masks, goal)
 
         def block(now: Changing, batches: jax.Array) -> tuple[Changing, jax.Array]:
-            state, masks = now
-
-            def gradients() -> Params:
-                batch = [split[batches[0]] for split in examples]
-                net_key = at_step(key, state.step)
-                return gradient(state.params, state.batch_stats, *batch, net_key)[0]
-
-            own_key = at_step(mask_key, state.step)
-            moment = Moment(state.params, masks, goal, gradients, own_key)
-            masks = dynamics.updated(state.step, moment)
-            # Weights that grow are 0, and so are their moments: they were pruned so far.
+            state, masks = change(now, goal, batches[0], examples, key, mask_key)
             state, losses = static_steps(state, masks, batches, examples, key)
             return Changing(state, masks), losses
 
-        now = Changing(project(state, masks, tx), masks)
+        now = Changing(state, masks)
         now, parts = scan_in_chunks(block, now, batch_indices, dynamics.every)
         return now, jnp.concatenate([losses.ravel() for losses in parts])
 
     return steps
+
+
+def _make_change(
+    apply_fn: Apply, tx: Optimizer, dynamics: Dynamics, loss: Loss
+) -> Callable[..., Changing]:
+    """Makes `change(now, goal, indices, examples, key, mask_key)`.
+
+    It makes the update of the masks that is due before the step, if any, and projects the
+    state. Weights that grow start at 0, and so do their moments: they were pruned so far.
+    """
+    gradient = jax.grad(make_loss(apply_fn, loss), has_aux=True)
+
+    def change(
+        now: Changing,
+        goal: Counts,
+        indices: Int[Array, " batch"],
+        examples: Examples,
+        key: jax.Array | None,
+        mask_key: jax.Array | None,
+    ) -> Changing:
+        chex.assert_trees_all_equal_structs(now.masks, goal)
+        state = project(now.state, now.masks, tx)
+
+        def gradients() -> Params:
+            batch = [split[indices] for split in examples]
+            net_key = at_step(key, state.step)
+            return gradient(state.params, state.batch_stats, *batch, net_key)[0]
+
+        own_key = at_step(mask_key, state.step)
+        moment = Moment(state.params, now.masks, goal, gradients, own_key)
+        masks = dynamics.updated(state.step, moment)
+        return Changing(project(state, masks, tx), masks)
+
+    return change
 
 
 def make_dynamic_segment(
@@ -92,7 +115,8 @@ def make_dynamic_segment(
     `make_segment`. It returns `Changing`, the `Best` since `dynamics.goal_step`, and the
     `Curves`.
     """
-    steps = make_dynamic_steps(apply_fn, tx, dynamics, loss)
+    change_masks = _make_change(apply_fn, tx, dynamics, loss)
+    step = make_step(apply_fn, tx, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)
 
     def segment(
@@ -109,19 +133,30 @@ def make_dynamic_segment(
         test_due: Bool[Array, " evaluations"] | None = None,
         part: Part | None = None,
     ) -> tuple[Changing, Best, Curves]:
-        chex.assert_rank(batch_indices, 3)
+        check_batches(batch_indices, train, rank=3)
+        Carry = tuple[Changing, Best]
 
-        def interval(
-            carry: tuple[Changing, Best], indices: Array, due: Array | None
-        ) -> tuple[tuple[Changing, Best], Curves]:
-            now, best = carry
-            now, losses = steps(*now, goal, indices, train, key, mask_key)
-            found = curves_at(evaluate, now.state, losses, validation, test, due)
-            loss = found.validation["loss"]
-            return (now, best.or_better(now.state, loss, dynamics.goal_step)), found
+        def change(carry: Carry, indices: Array) -> Carry:
+            now = change_masks(carry[0], goal, indices, train, key, mask_key)
+            return now, carry[1]
 
+        def next_step(carry: Carry, indices: Array) -> Carry:
+            (state, masks), best = carry
+            state, found = step(state, masks, indices, train, key)
+            return Changing(state, masks), best.after(found)
+
+        def measure(
+            carry: Carry, num_steps: int, due: Array | None
+        ) -> tuple[Carry, Curves]:
+            (state, masks), best = carry
+            state, since = project(state, masks, tx), dynamics.goal_step
+            more = num_steps, (validation, test), due, since
+            best, found = evaluated(evaluate, state, best, *more)
+            return (Changing(state, masks), best), found
+
+        phases = Phases(change, next_step, measure, dynamics.every)
         begin = Changing(state, masks), best
-        carry, found = over_evaluations(interval, begin, batch_indices, test_due, part)
+        carry, found = run_segment(phases, begin, batch_indices, test_due, part)
         return *carry, found
 
     return segment

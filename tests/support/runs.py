@@ -43,7 +43,7 @@ class Asked(Interruption):
 
 def whole_segments(self, first, segment):
     """In place of `Pace.stop`: no segment is cut."""
-    return segment.num_evals
+    return segment.total_steps
 
 
 def always(self):
