@@ -29,6 +29,10 @@ class Segment(NamedTuple):
         """A call trains a multiple of so many steps."""
         return steps_per_block(self.num_steps, self.update_every)
 
+    def next_evaluation(self, step: int) -> int:
+        """Which of its steps ends with the first evaluation after one of its steps."""
+        return (step // self.num_steps + 1) * self.num_steps
+
     def evaluations(self, part: tuple[int, int]) -> slice:
         """Which of its evaluations are made in a part of its steps, (first, stop)."""
         return slice(part[0] // self.num_steps, part[1] // self.num_steps)

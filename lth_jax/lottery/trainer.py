@@ -137,10 +137,8 @@ class Trainer:
                 while done < segment.total_steps:
                     # Each process has its own clock.
                     stop = devices.from_first(functools.partial(pace.stop, done, segment))
-                    if jobs[0].draws_masks:  # at each evaluation
-                        stop = min(
-                            stop, done - done % segment.num_steps + segment.num_steps
-                        )
+                    if jobs[0].draws_masks:
+                        stop = min(stop, segment.next_evaluation(done))
                     part = done, stop
                     with pace.measured(part, segment):
                         training = self._call(

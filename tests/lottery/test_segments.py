@@ -46,3 +46,16 @@ def test_segments_cover_every_step_and_evaluation_once(data):
     expected = {s for s in range(start + 1, stop + 1) if s % every == 0} | {stop}
     expected |= {cut for cut in cuts if cut > start}
     assert set(evaluated) == expected
+
+
+@given(st.integers(1, 30), st.integers(1, 8), st.data())
+def test_every_evaluation_is_in_one_part_of_the_steps(num_steps, num_evals, data):
+    segment = Segment(0, num_evals, num_steps)
+    inside = st.sets(st.integers(1, segment.total_steps), max_size=4)
+    cuts = sorted({0, segment.total_steps} | data.draw(inside))
+    parts = [segment.evaluations(part) for part in itertools.pairwise(cuts)]
+    made = [v for part in parts for v in range(part.start, part.stop)]
+    assert made == list(range(num_evals))
+    ends = [(v + 1) * num_steps for v in range(num_evals)]
+    for step in range(segment.total_steps):
+        assert segment.next_evaluation(step) == min(end for end in ends if end > step)
