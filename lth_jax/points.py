@@ -54,11 +54,16 @@ def described(
     return root, [(point, Workdir(root / point.name)) for point in points]
 
 
-def compare(root: pathlib.Path, workdirs: Sequence[Workdir]) -> str:
-    """Writes the page that compares studies; returns the text to print."""
+def result(root: pathlib.Path, workdirs: Sequence[Workdir]) -> str:
+    """Writes the page of a study, or that which compares several.
+
+    Returns the text to print.
+    """
     from lth_jax import report  # its import takes seconds
 
     settings = [read_config(workdir).verdict for workdir in workdirs]
+    if len(workdirs) == 1:
+        return report.show(workdirs[0], settings[0])
     try:
         return report.compare(workdirs, root / "comparison.html", settings)
     except UserError as error:  # such as studies with different metrics

@@ -64,9 +64,9 @@ def _run(
         of_a_study.say(f"{folder.name}: {error}")
     done = [folder for folder in studies if folder not in failed]
     of_a_study.say(f"{len(done)} of {len(studies)} studies are finished, in {root}")
-    if len(done) > 1:
-        compared = list(map(Workdir, done))
-        text = devices.from_first(lambda: points.compare(root, compared))
+    if done:
+        shown = list(map(Workdir, done))
+        text = devices.from_first(lambda: points.result(root, shown))
         if devices.is_first():
             print(text)
     return Exit.WRONG if failed else 0

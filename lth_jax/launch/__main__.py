@@ -76,8 +76,8 @@ def _launch() -> int:
         failed = engine.run(jobs, executor, folder / "engine")
     done = [workdir for point, workdir in found if point.name not in failed]
     _say(f"{len(done)} of {len(found)} studies are finished, in {root}")
-    if len(done) > 1:
-        print(points.compare(root, done))
+    if done:
+        print(points.result(root, done))
     return 1 if failed else 0
 
 

@@ -14,7 +14,7 @@ from lth_jax.config import VerdictConfig
 from lth_jax.errors import UserError
 from lth_jax.report import drawn, table
 from lth_jax.report.material import gather, judged
-from lth_jax.report.printed import printed
+from lth_jax.report.printed import printed, printed_of_several
 from lth_jax.report.standings_table import as_text, standings_table
 from lth_jax.store.files import whole
 from lth_jax.store.workdir import Workdir
@@ -30,7 +30,7 @@ def compare(
     Returns the text to print. Raises what `write` does, and a `UserError` if the studies
     are judged by different metrics.
     """
-    from lth_jax.report.comparison_page import comparison_page
+    from lth_jax.report.comparison_page import comparison_page, studies_table
 
     materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     names = [material.title for material in materials]
@@ -40,7 +40,7 @@ def compare(
         common = os.path.commonpath([root.parent for root in roots])
         names = [str(root.relative_to(common)) for root in roots]
     _write({path: comparison_page(materials, names)})
-    return f"page     {path}"
+    return printed_of_several(path, studies_table(materials, names))
 
 
 def merge(

@@ -26,7 +26,7 @@ from lth_jax.report.density_plots import Series, draw, series
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
-from lth_jax.report.verdict_table import Cell
+from lth_jax.report.verdict_table import Cell, Table
 
 _MOST_LETTERS = 24
 _SMALL = "ticket", "reinit"  # the arms in a panel for each study
@@ -50,7 +50,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
     are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
     lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
     shorter, by = short_names(names), named_fields(names)
-    study = ", ".join(by) or "study"
+    study = _study(names)
     labels = [f"{study} {name}" for name in shorter] if len(by) == 1 else shorter
     studies = _shown("study", labels if are_few else [])
     there = {s.arm for material in materials for s in material.verdict.summaries}
@@ -67,11 +67,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         title=" · ".join(labels) if are_few else _title(names, list(fields), by),
         verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
-        heads=_heads(metric, study),
-        rows=[
-            [Cell(name, key=studies[i].key if are_few else ""), *_cells(m.verdict)]
-            for i, (name, m) in enumerate(zip(shorter, materials, strict=True))
-        ],
+        studies=studies_table(materials, names, [looks.key for looks in studies]),
         differing=_table(fields, shorter, are_few, study),
         are_few=are_few,
         notes=[
@@ -80,6 +76,21 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
             for note in page.notes(material)
         ],
     )
+
+
+def studies_table(
+    materials: Sequence[Material], names: Sequence[str], keys: Sequence[str] = ()
+) -> Table:
+    """Returns a row of answers for each study; `keys` name their colours, if any."""
+    heads = [_study(names), *_heads(materials[0].verdict.metric)]
+    of_each = zip(short_names(names), materials, keys or [""] * len(names), strict=True)
+    rows = [[Cell(name, key=key), *_cells(m.verdict)] for name, m, key in of_each]
+    return Table(heads, rows)
+
+
+def _study(names: Sequence[str]) -> str:
+    """The head above the studies' names: the fields whose values these are."""
+    return ", ".join(named_fields(names)) or "study"
 
 
 def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
@@ -170,10 +181,10 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
     return Section("How sparse can each get?", lead, plots, "small")
 
 
-def _heads(metric: Metric, study: str) -> list[str]:
+def _heads(metric: Metric) -> list[str]:
     is_accuracy = metric.name == ACCURACY.name
     most = "most accurate" if is_accuracy else f"least {metric.name}"
-    heads = [study, "replicates", f"dense net, {metric.heading}"]
+    heads = ["replicates", f"dense net, {metric.heading}"]
     heads += ["matches dense down to", f"{most} at", "minus dense", "fastest at"]
     return [*heads, "speed-up", "winning tickets"]
 

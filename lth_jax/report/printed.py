@@ -1,13 +1,18 @@
-"""Printed: what a command prints about a study at its end, to fit the terminal."""
+"""Printed: what a command prints about studies at its end, to fit the terminal."""
 
+import pathlib
 import shutil
 import textwrap
 
 from lth_jax.analysis import words
 from lth_jax.analysis.verdict import Verdict
 from lth_jax.report import standings_table, table
+from lth_jax.report.grid import Grid, folded
+from lth_jax.report.verdict_table import Table
 from lth_jax.store.workdir import Workdir
 
+# Of the table of several studies: the name, the dense net, what matches, what wins.
+_BRIEF = 0, 2, 3, -1
 _MOST_COLUMNS = 100  # for prose: longer lines are hard to read
 
 
@@ -39,6 +44,14 @@ def printed(
         told += [f"records  {workdir.records} (CSV)"]
         told += [f"tickets  {workdir.tickets} (for numpy.load)"]
     return "\n".join(told)
+
+
+def printed_of_several(page: pathlib.Path, studies: Table) -> str:
+    """Returns the main answers, a line for each study, and the page's path, as text."""
+    rows = [[row[i].text for i in _BRIEF] for row in studies.rows]
+    grid = Grid([[studies.heads[i] for i in _BRIEF], *rows], num_names=1, num_left=1)
+    told = folded(grid, shutil.get_terminal_size().columns)
+    return "\n".join([*told, "", f"page     {page}"])
 
 
 def _how_to_read(verdict: Verdict) -> str:

@@ -115,7 +115,9 @@ def test_each_point_has_the_records_that_it_has_by_itself(own, say, commands, tm
     failed = "optimizer.learning_rate=1e+30: the loss of replicate 0, arm ticket, level 0"
     assert failed in err
     assert "2 of 3 studies are finished" in err
-    assert out == f"page     {root}/comparison.html\n"
+    *_, told = out.splitlines()
+    assert told == f"page     {root}/comparison.html"
+    assert "dense net, % accuracy" in out and POINTS[0].partition("=")[2] in out
     page = (root / "comparison.html").read_text()
     for point in POINTS:
         alone = tmp_path / "alone" / point

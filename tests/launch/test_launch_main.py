@@ -100,14 +100,15 @@ def test_without_the_engine_it_says_how_to_install_it(say, tmp_path):
     assert 'no parsl; pip install -e ".[cluster]" installs it' in err
 
 
-def test_a_finished_study_is_left_alone(say, smoke_study):
+def test_a_finished_study_is_left_alone_and_its_result_is_told(say, smoke_study):
     before = {p: p.stat().st_mtime_ns for p in smoke_study.files.root.rglob("*")}
     _, config, *flags = smoke_study.command.split()[2:]
-    code, _, err = say(config, *flags)
+    code, out, err = say(config, *flags)
     assert (code, err) == (
         0,
         f"1 of 1 studies are finished, in {smoke_study.files.root}\n",
     )
+    assert out == smoke_study.printed
     assert {p: p.stat().st_mtime_ns for p in smoke_study.files.root.rglob("*")} == before
 
 

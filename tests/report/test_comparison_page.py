@@ -1,6 +1,7 @@
 """The page of several studies."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -39,8 +40,19 @@ def studies(tiny_study, tmp_path):
 
 def compare(studies, path):
     printed = report.compare(studies, path, [None] * len(studies))
-    assert printed == f"page     {path}"
+    *_, nothing, page = printed.splitlines()
+    assert (nothing, page) == ("", f"page     {path}")
     return path
+
+
+def test_what_is_printed_is_the_main_answers_of_the_page(studies, visit, tmp_path):
+    path = tmp_path / "both.html"
+    printed = report.compare(studies, path, [None, None])
+    head, *rows = browsing.rows(visit(path).page, "#studies")
+    asked = ["study", "dense net, % accuracy", "matches dense down to", "winning tickets"]
+    expected = [[row[head.index(name)] for name in asked] for row in (head, *rows)]
+    lines = printed.splitlines()[: len(expected)]
+    assert [re.split(r"  +", line) for line in lines] == expected
 
 
 def test_studies_stand_side_by_side(studies, visit, tmp_path):
