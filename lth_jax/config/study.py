@@ -109,9 +109,6 @@ class StudyConfig:
         ok = self.first_replicate >= 0 and self.replicates.stop <= 2**32
         allowed = f"0 or more, with all {self.num_replicates} replicates below 2**32"
         check.require("first_replicate", ok, allowed)
-        check.require("arms", "ticket" in self.arms, "a tuple with 'ticket' in it")
-        distinct = len({self.prune.criterion, *self.arms}) == len(self.arms) + 1
-        check.require("arms", distinct, "free of repetitions, and of prune.criterion")
         check.one_of("member_axis", ("auto", "vmap", "map"))
         check.one_of("compute_dtype", ("float32", "bfloat16"))
         check.at_least(1, "members_per_call")

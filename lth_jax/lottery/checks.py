@@ -15,6 +15,9 @@ def check_arms(study: StudyConfig) -> None:
     """
     names, what = study.arms, study.rewind.what
     arms = [_found("arms", name) for name in names]
+    require("arms", names, "ticket" in names, "a tuple with 'ticket' in it")
+    distinct = len({study.prune.criterion, *names}) == len(names) + 1
+    require("arms", names, distinct, "free of repetitions, and of prune.criterion")
     one_shot = bool(study.prune.densities) or not any(arm.is_criterion for arm in arms)
     require("arms", names, one_shot, "without criteria where prune.densities is empty")
     repeats = "continue" in names and what.params == "keep"

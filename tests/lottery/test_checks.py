@@ -20,12 +20,17 @@ def having(**fields):
     ("arms", "message"),
     [
         (("ticket", "nope"), r"^arms: 'nope' .*one of ticket, reinit"),
+        (("tickt", "reinit"), "^arms: 'tickt' .*did you mean 'ticket'"),
+        (("ticket", "nope", "nope"), "^arms: 'nope' .*one of ticket, reinit"),
+        (("reinit",), "^arms: .* a tuple with 'ticket' in it"),
+        (("ticket", "reinit", "reinit"), "^arms: .* free of repetitions"),
+        (("ticket", "magnitude"), r"^arms: .* repetitions, and of prune\.criterion"),
         (("ticket", "snip"), r"^arms: .* without criteria where prune\.densities is emp"),
     ],
 )
 def test_arms_that_are_not_allowed_are_told(arms, message):
     with pytest.raises(ConfigError, match=message):
-        check_arms(having(arms=arms))
+        check_arms(lth_config.read(dataclasses.asdict(having(arms=arms))))
 
 
 def test_no_arm_repeats_the_ticket():
