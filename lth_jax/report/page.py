@@ -15,6 +15,7 @@ from lth_jax.analysis import words
 from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.verdict import as_json
 from lth_jax.report import svg, table, verdict_table
+from lth_jax.report.heading import heading, settings
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
@@ -59,7 +60,9 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         list(arms.values()),
         verdict=as_json(verdict),
         title=material.title,
+        heading=heading(material.config),
         facts=_facts(material),
+        settings=settings(material.config),
         notes=notes(material),
         sentences=words.sentences(verdict),
         table=verdict_table.level_table(verdict, list(arms)),
@@ -108,9 +111,9 @@ def _facts(material: Material) -> str:
     replicates = count(verdict.num_replicates, "replicate")
     if material.replicates != [range(verdict.num_replicates)]:
         replicates += f" ({told(material.replicates)})"
+    levels = count(config.num_levels, "level")
     return (
-        f"{config.model.name} on {config.data.name} · {dense.weights_left:,} weights ·"
-        f" {replicates} · {count(config.num_levels, 'level')} ·"
+        f"{dense.weights_left:,} weights · {replicates} · {levels} ·"
         f" {config.num_steps:,} steps each · dense net {reached}"
         f" at step {words.steps(dense.early_stop_step)}"
     )

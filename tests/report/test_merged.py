@@ -17,7 +17,7 @@ def page_of(*shards):
 def test_a_page_says_which_replicates_there_are_and_what_made_them(tiny_study, tmp_path):
     both = [shard(tiny_study, tmp_path / str(first), first) for first in (10, 12)]
     page, material = page_of(*both)
-    assert "<h1>merged</h1>" in page
+    assert '<span class="folder">merged</span></h1>' in page
     assert "· 4 replicates (10 to 13) · 3 levels ·" in page
     assert 'class="note"' not in page
     assert (material.num_groups, material.num_planned) == (7, 7)

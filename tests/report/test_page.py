@@ -516,7 +516,7 @@ def test_nothing_that_a_user_names_becomes_a_part_of_the_page(tiny, visit):
     write_sealed(tiny.environment, json.dumps(environment).encode())
     found = visit(write_page(tiny)[0])
     assert found.page.title() == f"{name}: lottery tickets"
-    assert found.page.locator("h1").text_content() == name
+    assert found.page.locator("h1 .folder").text_content() == name
     assert found.page.locator("script").count() == 2
     assert found.complaints == []
     assert found.requests == []
