@@ -185,7 +185,7 @@ def _heads(metric: Metric) -> list[str]:
     is_accuracy = metric.name == ACCURACY.name
     most = "most accurate" if is_accuracy else f"least {metric.name}"
     heads = ["replicates", f"dense net, {metric.heading}"]
-    heads += ["matches dense down to", f"{most} at", "minus dense", "fastest at"]
+    heads += ["matches dense down to", f"{most} at", "ticket minus dense", "fastest at"]
     return [*heads, "speed-up", "winning tickets"]
 
 

@@ -111,9 +111,9 @@ def _facts(material: Material) -> str:
     replicates = count(verdict.num_replicates, "replicate")
     if material.replicates != [range(verdict.num_replicates)]:
         replicates += f" ({told(material.replicates)})"
-    levels = count(config.num_levels, "level")
+    pruned = count(config.num_levels - 1, "pruned level")
     return (
-        f"{dense.weights_left:,} weights · {replicates} · {levels} ·"
+        f"{dense.weights_left:,} weights · {replicates} · dense and {pruned} ·"
         f" {config.num_steps:,} steps each · dense net {reached}"
         f" at step {words.steps(dense.early_stop_step)}"
     )

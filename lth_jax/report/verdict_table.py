@@ -35,8 +35,8 @@ def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """
     controls = [arm for arm in arms if arm != "ticket"]
     heads = ["kept", "weights", "winning ticket", "matches dense"]
-    heads += [f"ticket, {verdict.metric.heading}", "minus dense"]
-    heads += [f"minus {reported_arm(arm).label}" for arm in controls]
+    heads += [f"ticket, {verdict.metric.heading}", "ticket minus dense"]
+    heads += [f"ticket minus {reported_arm(arm).label}" for arm in controls]
     heads += ["early-stop step", "speed-up"]
     rows = [_row(level, verdict, controls) for level in verdict.levels]
     return Table(heads, rows)

@@ -18,7 +18,7 @@ def test_a_page_says_which_replicates_there_are_and_what_made_them(tiny_study, t
     both = [shard(tiny_study, tmp_path / str(first), first) for first in (10, 12)]
     page, material = page_of(*both)
     assert '<span class="folder">merged</span></h1>' in page
-    assert "· 4 replicates (10 to 13) · 3 levels ·" in page
+    assert "· 4 replicates (10 to 13) · dense and 2 pruned levels ·" in page
     assert 'class="note"' not in page
     assert (material.num_groups, material.num_planned) == (7, 7)
     commands = page.partition('<pre id="command">')[2].partition("</pre>")[0]
@@ -38,4 +38,4 @@ def test_a_page_says_what_shards_lack(tiny_study, tmp_path):
 
 def test_a_study_of_the_first_replicates_says_their_number_alone(tiny_study):
     page = study_page(gather(tiny_study, None), [])
-    assert "· 2 replicates · 3 levels ·" in page
+    assert "· 2 replicates · dense and 2 pruned levels ·" in page

@@ -133,8 +133,8 @@ def expected_table(verdict):
     """The table of levels: head and rows."""
     controls = [arm for arm in NAMES if arm != "ticket"]
     head = ["kept", "weights", "winning ticket", "matches dense", "ticket, % accuracy"]
-    head += ["minus dense"]
-    head += [f"minus {NAMES[arm]}" for arm in controls]
+    head += ["ticket minus dense"]
+    head += [f"ticket minus {NAMES[arm]}" for arm in controls]
     head += ["early-stop step", "speed-up"]
     table = [head]
     for level in verdict["levels"]:
@@ -298,7 +298,7 @@ def test_it_says_what_ran(page, study, verdict):
     dense = the_only(verdict["summaries"], level=0)
     assert f"{dense['weights_left']:,} weights" in facts
     assert f"{verdict['num_replicates']} replicates" in facts
-    assert f"{num_levels(verdict) + 1} levels" in facts
+    assert f"dense and {num_levels(verdict)} pruned levels" in facts
     assert f"{accuracy(dense['early_stop_accuracy'])}%" in facts
     assert page.locator(".note").count() == 0
     page.locator("summary", has_text="Config").click()
