@@ -408,7 +408,7 @@ def test_a_study_that_is_under_way_says_so(tiny, visit):
     note = "Partial: 6 of 7 arms and levels are finished."
     assert browsing.texts(found.page, ".note")[0].startswith(note)
     head, *rows = browsing.rows(found.page, "#levels")
-    column = head.index("minus shuffle")
+    column = head.index("ticket minus shuffle")
     assert rows[0][column]
     assert rows[1][column] == ""
     assert found.complaints == []
@@ -471,7 +471,7 @@ def test_an_own_arm_stands_beside_the_others(tiny, visit, tmp_path, monkeypatch)
     page = found.page
     names = ["ticket", "reinit", "shuffle", "half <b>"]
     assert browsing.texts(page, ".legend button") == names
-    assert "minus half <b>" in browsing.rows(page, "#levels")[0]
+    assert "ticket minus half <b>" in browsing.rows(page, "#levels")[0]
     assert "half <b>, half of the ticket" in " ".join(browsing.texts(page, ".lead"))
     button = page.locator(".legend button", has_text="half <b>")
     drawn = page.locator(f"[data-series={button.get_attribute('data-key')}]")
