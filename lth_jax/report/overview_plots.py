@@ -17,6 +17,7 @@ from lth_jax.report.palette import Shown
 from lth_jax.report.style import Plot
 
 _ROW = 0.2  # inches
+_AXIS = 4.0  # inches of a figure beside the names of its rows
 _WIDE_RANGE = 8  # ratio of most to least from which a numeric axis is logarithmic
 
 
@@ -148,11 +149,7 @@ def draw(
 
 def _density_ticks(axis: Axis, found: Sequence[Estimate | None]) -> None:
     known = {100 * number for estimate in found if estimate for number in estimate}
-    shown = sorted({100.0, *(x for x in known if math.isfinite(x) and x > 0)})
-    ticks = shown[-1:]
-    for number in reversed(shown):
-        if ticks[-1] / number > (shown[-1] / shown[0]) ** (1 / 8):
-            ticks.append(number)
-    axis.set_ticks(ticks)
+    shown = {100.0, *(x for x in known if math.isfinite(x) and x > 0)}
+    axis.set_ticks(style.density_ticks(shown, _AXIS))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))

@@ -20,6 +20,7 @@ WIDE, SMALL = (4.9, 3.5), (2.9, 2.3)  # inches: two and three in a row on a page
 DOTS: dict[str, Any] = {"marker": "o", "markersize": 3.2}
 _FONT_SIZE = 10
 _COINCIDE = 0.01  # share of the range of all lines within which two coincide
+_LABELS_PER_INCH = 2  # of a figure's width, below an axis of densities
 _LABEL_GAP = 0.241  # inches between labels in the title's font size
 
 Hover = dict[int, tuple[str, list[tuple[str, str, str]]]]
@@ -64,11 +65,9 @@ def density_axis(axes: Axes, densities: Sequence[float]) -> None:
     positive = sorted(percents - {0}, reverse=True) or [1.0]
     most, least = positive[0], positive[-1]
     margin = (most / least) ** 0.04 if most > least else 1.2
-    ticks = [most]
-    apart = (most / least) ** (1 / 8)  # room for eight labels
-    for percent in positive[1:]:
-        if ticks[-1] / percent >= apart:
-            ticks.append(percent)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    ticks = density_ticks(positive, figure.get_figwidth())
     is_empty = 0 in percents
     axes.set_xscale(**log_scale(percents))
     axes.set_xlim(most * margin, -0.1 * least if is_empty else least / margin)
@@ -76,6 +75,27 @@ def density_axis(axes: Axes, densities: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("weights kept, % (log scale; sparser to the right)")
+
+
+def density_ticks(percents: Iterable[float], inches: float) -> list[float]:
+    """Returns the densities (in percent) whose labels fit a log axis, densest first.
+
+    The ends come first, then numbers of few digits. `inches` is the size of the figure
+    along the axis.
+    """
+    found = sorted({*percents})
+    ends = found[0], found[-1]
+    apart = math.log(ends[1] / ends[0]) / (_LABELS_PER_INCH * inches)
+    ticks = [*{*ends}]
+    for percent in sorted(found[1:-1], key=lambda x: (_num_digits(x), -x)):
+        if all(abs(math.log(percent / tick)) >= apart for tick in ticks):
+            ticks.append(percent)
+    return sorted(ticks, reverse=True)
+
+
+def _num_digits(percent: float) -> int:
+    """The number of digits in a tick's label, without zeros at its ends."""
+    return len(f"{percent:.3g}".replace(".", "").strip("0"))
 
 
 def log_scale(values: Iterable[float]) -> dict[str, Any]:

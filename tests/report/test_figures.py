@@ -242,6 +242,36 @@ def test_a_band_far_wider_than_most_does_not_make_the_axis_useless(from_zero):
     assert low < 0 and high > 100  # alone, it is what there is to see
 
 
+@pytest.mark.parametrize("size", [style.WIDE, style.SMALL])
+@pytest.mark.parametrize(
+    ("keep", "num_levels"),
+    [(0.8, 2), (0.8, 9), (0.8, 21), (0.8, 30), (0.65, 9), (0.5, 5), (0.5, 11), (0.2, 6)],
+)
+def test_labels_of_densities_do_not_touch_and_both_ends_have_one(size, keep, num_levels):
+    densities = [keep**level for level in range(num_levels)]
+    figure, axes = style.panel("title", size)
+    style.density_axis(axes, densities)
+    style.label_ends(axes, [style.Label(0.5, "reinit", style.INK, "reinit")])
+    axes = draw(figure)
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"100", f"{100 * densities[-1]:.3g}"} <= set(texts)
+    assert all(a.x1 + 2 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_all_labels_of_nine_levels_fit_a_wide_figure():
+    figure, axes = style.panel("title")
+    densities = (1, 0.66, 0.437, 0.2904, 0.1939, 0.1301, 0.0879, 0.0597, 0.0409)
+    style.density_axis(axes, densities)
+    assert len(draw(figure).get_xticks()) == 9
+
+
+def test_numbers_of_few_digits_come_before_others():
+    close = [100, 51.2, 50, 48.8, 10.4, 10, 9.87, 1]
+    assert style.density_ticks(close, 4) == [100, 50, 10, 1]
+    assert style.density_ticks([7.5], 4) == [7.5]
+
+
 def test_many_densities_have_few_ticks():
     summaries = make_summaries(num_levels=21)
     plot = density_plots.arms_against_density(
