@@ -73,6 +73,9 @@ class Answers(NamedTuple):
     fastest: Choice | None
     below_dense_from: dict[str, Place | None]  # by arm, the first level below dense
     winning: list[Place]  # the levels with a winning ticket
+    # The same by the metric at the end of training, in place of that at early stop.
+    sparsest_matching_at_end: Place | None
+    winning_at_end: list[Place]
 
 
 class Verdict(NamedTuple):
@@ -115,8 +118,12 @@ def judge(
     found, metric = outcomes(runs, correct), metric_of(runs)
     margin = getattr(settings, f"{metric.name}_margin")
     comparisons = all_comparisons(found)
-    levels = _levels(found, margin, settings.steps_margin, is_rewound)
-    answers, is_short = _answers(found, comparisons, levels), _is_budget_short(found)
+    levels, at_end = (
+        _levels(x, margin, settings.steps_margin, is_rewound)
+        for x in (found, _at_the_end(found))
+    )
+    answers = _answers(found, comparisons, levels, at_end)
+    is_short = _is_budget_short(found)
     return Verdict(
         metric=metric,
         metric_margin=margin,
@@ -139,6 +146,11 @@ def _is_budget_short(found: Outcomes) -> bool:
     late = sum(x.num_still_improving for x in arms)
     stops = sum(len(x.early_stop_step) for x in arms)
     return found[DENSE].is_cut_short or 2 * late > stops
+
+
+def _at_the_end(found: Outcomes) -> Outcomes:
+    """Returns outcomes whose metric is that at the end of training."""
+    return {key: x._replace(early_stop_metric=x.final_metric) for key, x in found.items()}
 
 
 def as_json(value: Any, metric: str = ACCURACY.name) -> Any:
@@ -223,7 +235,10 @@ def _winning(matches: Finding, beats: Finding, as_fast: Finding) -> Finding:
 
 
 def _answers(
-    found: Outcomes, comparisons: Sequence[Comparison], levels: Sequence[LevelVerdict]
+    found: Outcomes,
+    comparisons: Sequence[Comparison],
+    levels: Sequence[LevelVerdict],
+    at_end: Sequence[LevelVerdict],
 ) -> Answers:
     tickets, sign = pairs(found, "ticket", "dense"), found[DENSE].metric.sign
     confidence = 1 - ALPHA / max(1, len(tickets))  # Bonferroni
@@ -234,18 +249,27 @@ def _answers(
     for c in reversed(against_dense):
         if c.p <= ALPHA and sign * c.early_stop_difference.value < 0:
             below[c.arm] = _place(c)
-    matching = [x for x in levels if x.matches_dense.answer == "yes"]
-    sparsest = min(matching, key=lambda x: x.density, default=None)
     return Answers(
-        sparsest_matching=sparsest and _place(sparsest),
+        sparsest_matching=_sparsest_matching(levels),
         best=best
         and _choice(best, best.mean_difference(confidence=confidence))._replace(
             two_way=best.two_way(confidence=confidence)
         ),
         fastest=fastest and _choice(fastest, fastest.speedup(confidence)),
         below_dense_from=below,
-        winning=[_place(x) for x in levels if x.winning.answer == "yes"],
+        winning=_winners(levels),
+        sparsest_matching_at_end=_sparsest_matching(at_end),
+        winning_at_end=_winners(at_end),
     )
+
+
+def _sparsest_matching(levels: Sequence[LevelVerdict]) -> Place | None:
+    matching = [x for x in levels if x.matches_dense.answer == "yes"]
+    return min(map(_place, matching), key=lambda place: place.density, default=None)
+
+
+def _winners(levels: Sequence[LevelVerdict]) -> list[Place]:
+    return [_place(x) for x in levels if x.winning.answer == "yes"]
 
 
 def _place(found: LevelVerdict | Comparison) -> Place:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from lth_jax.analysis.intervals import MOST_TO_TELL, Estimate
 from lth_jax.analysis.metric import ACCURACY, with_ends, with_interval
-from lth_jax.analysis.verdict import LevelVerdict, Verdict
+from lth_jax.analysis.verdict import LevelVerdict, Place, Verdict
 from lth_jax.lottery.arms import reported_arm
 
 _T = TypeVar("_T")
@@ -18,7 +18,8 @@ def sentences(verdict: Verdict) -> list[str]:
     """Returns the verdict as sentences, the most important first."""
     if not verdict.levels:
         return ["Only the dense net has been trained so far: there is no ticket yet."]
-    told = [_winning, _matching, _best, _fastest, _criteria, _below, _still_improving]
+    told = [_winning, _matching, _best, _fastest, _criteria, _below]
+    told += [_at_the_end, _still_improving]
     if verdict.is_budget_short:
         told.insert(1, told.pop())
     return [sentence for tell in told if (sentence := tell(verdict))]
@@ -117,7 +118,7 @@ def _left_open(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
     return f"{told}; {first}{last} would."
 
 
-def _densities(levels: Sequence[LevelVerdict]) -> str:
+def _densities(levels: Sequence[LevelVerdict | Place]) -> str:
     """Returns the densities of levels, with successive levels as ranges."""
     runs = itertools.groupby(enumerate(levels), lambda pair: pair[1].level - pair[0])
     return ", ".join(
@@ -211,6 +212,24 @@ def _below(verdict: Verdict) -> str:
         if not (arm := reported_arm(name)).is_criterion:
             parts.append(f"{arm.label} {where}")
     return f"Shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
+
+
+def _at_the_end(verdict: Verdict) -> str:
+    """Says whether the metric at the end of training leads to other answers."""
+    answers = verdict.answers
+    if verdict.num_replicates == 1:
+        return ""
+    when = f"By {verdict.metric.name} at the end of training"
+    sparsest, winning = answers.sparsest_matching_at_end, answers.winning_at_end
+    if (sparsest, winning) == (answers.sparsest_matching, answers.winning):
+        return f"{when}, the answers are the same."
+    if sparsest is None:
+        return f"{when}, no ticket is shown to match dense."
+    told = f"the sparsest that matches dense keeps {percent(sparsest.density)}"
+    if any(level.winning.answer != "not tested" for level in verdict.levels):
+        wins = f"winning tickets are at {_densities(winning)}"
+        told += f", and {wins if winning else 'none is shown to win'}"
+    return f"{when}, {told}."
 
 
 def _still_improving(verdict: Verdict) -> str:

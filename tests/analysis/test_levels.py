@@ -15,6 +15,8 @@ def verdict(sparsest, best, fastest):
         fastest=None if fastest is None else Choice(fastest, 0.5, NONE),
         below_dense_from={},
         winning=[],
+        sparsest_matching_at_end=None,
+        winning_at_end=[],
     )
     return Verdict(*[None] * Verdict._fields.index("answers"), answers, [], [])
 

@@ -273,7 +273,7 @@ def test_the_dense_net_alone_has_no_verdict_yet(num_replicates):
     assert [(s.arm, s.level) for s in found.summaries] == [DENSE]
     assert found.comparisons == []
     assert found.levels == []
-    assert found.answers == (None, None, None, {}, [])
+    assert found.answers == (None, None, None, {}, [], None, [])
 
 
 def test_a_study_whose_controls_are_behind_is_judged_as_far_as_it_went():

@@ -10,6 +10,7 @@ from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.outcomes import DENSE, early_stop
 from lth_jax.analysis.verdict import judge
 from lth_jax.config import Claim, VerdictConfig
+from lth_jax.store.records import Curve
 
 TRUTH = {
     DENSE: (0.950, 4_000),
@@ -45,7 +46,7 @@ def only(*keys):
 
 
 def test_a_study_of_many_replicates_is_described_in_full():
-    winning, matching, best, fastest, below = sentences()
+    winning, matching, best, fastest, below, at_end = sentences()
     assert winning == (
         "There are winning tickets, at 50% to 25%, 6.25% of the weights: they match the"
         " dense net, learn no more slowly, and beat reinit, a fresh init of their mask."
@@ -68,6 +69,63 @@ def test_a_study_of_many_replicates_is_described_in_full():
         "Shown to be below dense: ticket first at 3.12%; random first at 50%; reinit"
         " first at 25%."
     )
+    assert at_end == "By accuracy at the end of training, the answers are the same."
+
+
+@pytest.mark.parametrize(
+    ("final", "told"),
+    [
+        (
+            {1: 0.955, 2: 0.957, 3: 0.950, 4: 0.940, 5: 0.930},
+            "the sparsest that matches dense keeps 12.5%, and winning tickets are at 50%"
+            " to 25%.",
+        ),
+        (dict.fromkeys(range(1, 6), 0.9), "no ticket is shown to match dense."),
+        (
+            {1: 0.94, 2: 0.94, 3: 0.951, 4: 0.94, 5: 0.93},
+            "the sparsest that matches dense keeps 12.5%, and none is shown to win.",
+        ),
+        ({}, "the answers are the same."),
+    ],
+)
+def test_other_answers_at_the_end_of_training_are_told(final, told):
+    truth = {key: accuracy for key, (accuracy, _) in TRUTH.items()}
+    truth |= {("ticket", level): accuracy for level, accuracy in final.items()}
+    found = judge(ending(truth), VerdictConfig())
+    assert found.levels == verdict().levels  # nothing else changes
+    (said,) = (x for x in words.sentences(found) if "end of training" in x)
+    assert said.startswith(f"By accuracy at the end of training, {told}")
+    assert found.answers.winning_at_end == verdict_at_stop(truth).answers.winning
+
+
+def test_what_no_end_of_training_can_tell_is_left_out():
+    final = {("ticket", 2): 0.93}
+    untested = judge(ending(final, only(("ticket", 1), ("ticket", 2))), VerdictConfig())
+    told = (
+        "By accuracy at the end of training, the sparsest that matches dense keeps 50%."
+    )
+    assert words.sentences(untested)[-1] == told
+    one = words.sentences(judge(exact(TRUTH), VerdictConfig()))
+    assert not any("end of training" in sentence for sentence in one)
+
+
+def ending(final, truth=TRUTH):
+    """The noisy study, of which some nets end with another accuracy."""
+    runs = noisy(truth, 60, 0.002, 0.2, np.random.default_rng(0))
+    return [ended(run, final, truth) for run in runs]
+
+
+def ended(run, final, truth):
+    key = run.arm, run.level
+    steps, values = run.curves["test", "accuracy"]
+    step, _ = early_stop(run)
+    values = values + (steps != step) * (final.get(key, truth[key][0]) - truth[key][0])
+    return run._replace(curves={**run.curves, ("test", "accuracy"): Curve(steps, values)})
+
+
+def verdict_at_stop(final):
+    """The verdict on a study that has these accuracies at early stop."""
+    return verdict({key: (final[key], step) for key, (_, step) in TRUTH.items()})
 
 
 def test_the_margin_is_shown_in_points():
@@ -140,6 +198,8 @@ def test_without_variation_no_interval_is_shown(num_replicates, shown, open_):
         "It is most accurate at 25%: +0.70 points from dense.",
         "It learns fastest at 25%: it stops 2.00 times as early as the dense net.",
         "No arm is shown to be below dense.",
+        *["By accuracy at the end of training, the answers are the same."]
+        * (num_replicates > 1),
     ]
 
 
