@@ -65,8 +65,10 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
             row = [str(level), percent(densities[level]), what]
             rows.append([*row, *_told(own[NET])])
     told = (
-        "\n\nMeans over weights, from the start to the end of a level: |end - start|,"
-        "\n|end| - |start|, and the share that change their sign."
+        "\n\nWeights: all of an arm; or those of the ticket that survive the next"
+        "\npruning, or are pruned. From the start to the end of a level, distance is the"
+        "\nmean |end - start|, growth the mean |end| - |start|, and flips the share that"
+        "\nchange their sign."
     )
     settings = {"against": asked.against, "inits": of_all(init)}
     return settings | {"levels": found}, "\n".join(aligned(rows)) + told

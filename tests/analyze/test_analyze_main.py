@@ -182,9 +182,17 @@ def assert_survivors(study, found, path):
 
 
 @pytest.mark.slow
-def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written):
+def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written, capsys):
     flags = [f"--workdir={study.root}", "--levels=1,2"]
     assert main(["movement", *flags]) == 0
+    table, told = capsys.readouterr().out.split("\n\n")[:2]
+    assert all(name in table for name in ("weights", "survive", "pruned"))
+    for name in (
+        *table.split("\n")[0].replace(", %", "").split()[2:],
+        "survive",
+        "pruned",
+    ):
+        assert name in told.lower()
     first, last = analyses.read(study.analysis("movement"))["levels"]
     assert first["moved"].keys() == {"ticket", "survive", "pruned", "reinit"}
     assert last["moved"].keys() == {"ticket", "reinit"}  # nothing is pruned after it
