@@ -21,11 +21,9 @@ from matplotlib.ticker import (
 from lth_jax.analysis.anatomy import Anatomy, FirstLayer
 from lth_jax.analysis.words import percent
 from lth_jax.report import style
-from lth_jax.report.palette import TICKET
+from lth_jax.report.palette import TICKET, of_layers
 from lth_jax.store.histograms import Histogram
 
-# From the input to the output; visible on white and on the page's black.
-_DEPTHS = LinearSegmentedColormap.from_list("depths", ("#00878a", "#7a6fd0", "#d0487a"))
 # 1 is the layer's mean; less is blue, more is red. Visible on both pages.
 _ABOUT_ONE = LinearSegmentedColormap.from_list(
     "about_one", ("#2166ac", "#b9d0e4", "#e3e1dd", "#ecb8a0", "#b2182b")
@@ -46,8 +44,7 @@ def layer_densities(levels: Sequence[Anatomy]) -> Figure:
         for name in names
     ]
     dashes = style.told_apart(logs)
-    for i, name in enumerate(names):
-        colour = matplotlib.colors.to_hex(_DEPTHS(i / max(1, len(names) - 1)))
+    for i, (name, colour) in enumerate(of_layers(names).items()):
         y = [100 * level.layers[name] for level in levels]
         look: dict[str, Any] = {"linewidth": 1.5, "linestyle": dashes[i]}
         look |= {"marker": "o", "markersize": 3}

@@ -1,8 +1,10 @@
-"""Palette: names and colours of a study's arms on its page."""
+"""Palette: names and colours of a study's arms, and colours of a net's layers."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from lth_jax.lottery.arms import ARMS, Colour, reported_arm
 
@@ -13,6 +15,8 @@ _SPARE = (
     Colour("#1f8a00", "#1f8a00", "#5fd83c"),
     Colour("#e0002e", "#e0002e", "#ff5a6e"),
 )
+# From the input to the output; visible on white and on the page's black.
+_DEPTHS = LinearSegmentedColormap.from_list("depths", ("#00878a", "#7a6fd0", "#d0487a"))
 
 
 class Shown(NamedTuple):
@@ -43,3 +47,9 @@ def shown(names: Iterable[str]) -> dict[str, Shown]:
 
 
 TICKET = shown(["ticket"])["ticket"].colour.figure
+
+
+def of_layers(names: Sequence[str]) -> dict[str, str]:
+    """Returns a colour "#rrggbb" for each layer; layers are in order from the input."""
+    last = max(1, len(names) - 1)
+    return {name: to_hex(_DEPTHS(i / last)) for i, name in enumerate(names)}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
 from jax.flatten_util import ravel_pytree
+from support.captions import assert_captioned
 from support.runs import run
 
 from lth_jax import config as lth_config
@@ -50,7 +51,9 @@ def written(monkeypatch):
 
 
 def titles(study):
-    return [section.title for section in sections(gather(study, None))]
+    shown = sections(gather(study, None))
+    assert_captioned(shown)
+    return [section.title for section in shown]
 
 
 def iou(a, b):
@@ -164,6 +167,22 @@ def test_connectivity_of_levels_is_from_the_one_before(study, capsys, written):
     assert set(shown) <= set(titles(study))
 
 
+def assert_layers_have_their_colours(study):
+    """They are those of the figure of the whole net's layers."""
+    figures = {
+        name: plot.figure
+        for section in sections(gather(study, None))
+        for name, plot in section.plots.items()
+    }
+    of_net, of_units = (
+        [line.get_color() for line in figures[name].axes[0].lines]
+        for name in ("layer_densities", "connections_incoming")
+    )
+    assert len(set(of_net)) == 3
+    assert set(of_net) < set(of_units)
+    assert len(set(of_units)) == 4  # and chance
+
+
 def assert_survivors(study, found, path):
     """What was said of a layer at level 2 is what the ticket files have."""
     init = tickets.load_all(study.ticket(0))[0][path]
@@ -212,6 +231,7 @@ def test_movement_of_a_study_is_that_of_its_nets(study, tiny_config, written, ca
         said = first["moved"][what][path]["distance"]["value"]
         assert said == pytest.approx(np.mean(found), rel=1e-5)
     assert "Do survivors move differently?" in titles(study)
+    assert_layers_have_their_colours(study)
     assert_survivors(study, last["survivors"]["output/kernel"], "output/kernel")
     assert {"Which inits survive?", "Are connections spread evenly over units?"} <= set(
         titles(study)

@@ -14,12 +14,12 @@ from lth_jax.analysis.words import percent
 from lth_jax.report import density_plots, style
 from lth_jax.report.analysed import lines
 from lth_jax.report.anatomy_plots import layer_name
+from lth_jax.report.palette import of_layers
 from lth_jax.report.section import Section, plain
 from lth_jax.report.style import Plot
 from lth_jax.store.analyses import Found
 
 _MOST_LEVELS = 2  # of distributions
-_COLOURS = (lines.CHANCE, lines.OTHER, lines.MORE)  # of layers
 _WAYS = {"incoming": "a unit reads", "outgoing": "read one input of the layer"}
 _Level = Mapping[str, Any]
 
@@ -109,7 +109,8 @@ def _panel(level: _Level, name: str, what: str) -> tuple[Figure, Axes]:
 def _unevenness(levels: Sequence[_Level], names: Sequence[str], way: str) -> Plot | None:
     """A plot of the spread over density, by layer; None if no layer has values."""
     drawn = []
-    for name, colour in zip(names, _COLOURS, strict=False):
+    colours = of_layers(list(levels[0]["survivors"]))
+    for name in names:
         own = [(x, x["survivors"][name]["connections"][way]) for x in levels]
         points = [
             (level["level"], level["density"], found["unevenness"])
@@ -117,7 +118,7 @@ def _unevenness(levels: Sequence[_Level], names: Sequence[str], way: str) -> Plo
             if found["unevenness"]["value"] is not None
         ]
         if points:
-            drawn.append(lines.series(layer_name(name), colour, points))
+            drawn.append(lines.series(layer_name(name), colours[name], points))
     if not drawn:
         return None
     return density_plots.draw(
