@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from support import browsing, standings
+from support.captions import assert_captioned
 from support.shards import forget
 from support.studies import DENSITIES
 from support.tiers import quick
@@ -238,6 +239,17 @@ def test_every_figure_is_drawn_and_is_a_file_too(study, page):
         files = [p for p in study.files.figures.iterdir() if p.suffix == suffix]
         assert sorted(p.stem for p in files) == sorted(name for name, *_ in boxes)
         assert all(p.read_bytes().startswith(magic) for p in files)
+
+
+def test_every_figure_has_a_caption_and_every_caption_a_figure(study, page):
+    assert_captioned(sections(gather(study.files, None)))
+    captions = page.evaluate(
+        "[...document.querySelectorAll('.lead')].map(lead => [lead.textContent,"
+        " lead.parentElement.querySelectorAll('figure').length])"
+    )
+    assert all(text.strip() and count for text, count in captions)
+    assert sum(count for _, count in captions) == page.locator("figure").count()
+    assert page.locator("figure:not([aria-label]), figure[aria-label='']").count() == 0
 
 
 def test_ids_are_unique_and_what_is_referred_to_is_there(page):
