@@ -113,6 +113,16 @@ print(seconds, *sorted(set(sys.modules) & {heavy!r}))
     assert min(float(seconds) for seconds, *_ in runs) < 2
 
 
+def test_a_report_starts_without_what_few_reports_need():
+    code = """
+import sys
+import lth_jax.report.page
+print(*{"scipy.signal", "scipy.stats"} & set(sys.modules))
+"""
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, capture_output=True, check=True).stdout.strip() == b""
+
+
 def test_every_public_name_is_there_and_documented():
     import lth_jax
 

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.signal
-import scipy.stats
 from jaxtyping import Bool
 
 from lth_jax.analysis import intervals
@@ -87,6 +85,8 @@ def chance(layers: tuple[tuple[int, int, int], ...]) -> float:
     `layers` holds, for each layer, how many weights the first mask keeps, how many the
     second keeps, and how many there are. The number that they share is hypergeometric.
     """
+    import scipy.signal  # here, since few reports need it: it takes half a second
+
     kept = sum(a + b for a, b, _ in layers)
     if not kept:
         return 1.0
@@ -100,6 +100,8 @@ def chance(layers: tuple[tuple[int, int, int], ...]) -> float:
 
 def _law(num_first: int, num_second: int, size: int) -> tuple[int, np.ndarray]:
     """Returns the smallest number of shared weights, and probabilities from it on."""
+    import scipy.stats  # here, for the same reason
+
     first, second = num_first / size, num_second / size
     mean, places = size * first * second, size**2 / max(1, size - 1)
     reach = 1 + _REACH * math.sqrt(first * (1 - first) * second * (1 - second) * places)
