@@ -12,8 +12,6 @@ import fcntl
 import gc
 import json
 import pathlib
-import subprocess
-import sys
 from typing import NamedTuple
 
 import hypothesis
@@ -21,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import browsing
+from support import browsing, generated
 from support.commands import Commands
 from support.jobs import TINY
 from support.paths import ROOT
@@ -43,15 +41,20 @@ hypothesis.settings.load_profile("shared")
 # What takes longest, first, so that at the end no worker waits long for another; and
 # apart from each other, two that wait for the same study.
 LONG_FILES = (
-    "scripts/test_bench_gpu.py",
     "command/test_main.py",
     "lottery/test_executor.py",
+    "scripts/test_bench_gpu.py",
+    "faults/test_faults.py",
+    "lottery/test_cuts.py",
     "lottery/test_image_studies.py",
     "lottery/test_several_studies.py",
     "lottery/test_arms.py",
     "report/test_page.py",
+    "scripts/test_slurm.py",
     "command/test_notebook.py",
+    "launch/test_launch_main.py",
     "lottery/test_compact_levels.py",
+    "analyze/test_analyze_main.py",
     "command/test_strangers.py",
     "test_contract.py",
     "pruning/test_criteria.py",
@@ -73,21 +76,33 @@ def pytest_collection_finish():
     gc.set_threshold(50_000)
 
 
+@pytest.fixture(scope="session")
+def cache_folder(shared_folder) -> pathlib.Path:
+    """Where compiled programs are kept: LTH_TEST_CACHE, from one run to the next."""
+    return pathlib.Path(os.environ.get("LTH_TEST_CACHE", shared_folder))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(shared_folder):
+def compilation_cache(cache_folder):
     """Every study makes its functions anew; what they compile to is the same."""
-    folder = shared_folder / "compiled"
+    folder = cache_folder / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def generated_data():
+    """What is generated takes longer than many a study."""
+    generated.keep()
+
+
 @pytest.fixture(scope="session")
-def user_environment(tmp_path_factory) -> dict[str, str]:
-    """One device, as a user has it, and a cache of compiled programs of its own."""
+def user_environment(cache_folder) -> dict[str, str]:
+    """One device, as a user has it, and a cache that no user has."""
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    return {**env, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+    return {**env, "XDG_CACHE_HOME": str(cache_folder / "cache")}
 
 
 @pytest.fixture(scope="session")
@@ -231,48 +246,42 @@ class Finished(NamedTuple):
     told: str
 
 
-def run_study(shared_folder, environment, name, *flags) -> Finished:
+def run_study(shared_folder, commands, name, *flags) -> Finished:
     """Runs a study as a user does, once for all workers."""
     root = shared_folder / name
     notes = root.with_suffix(".json")
-    command = ["-m", "lth_jax.main", *flags, f"--workdir={root}"]
+    command = ["lth_jax.main", *flags, f"--workdir={root}"]
     with locked(root):
         if not notes.exists():
-            run = subprocess.run(
-                [sys.executable, *command],
-                cwd=ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-            )
-            assert run.returncode == 0, run.stderr
-            notes.write_text(json.dumps([run.stdout, run.stderr]))
+            code, *texts = commands.run(*command)
+            assert code == 0, texts
+            notes.write_text(json.dumps(texts))
     texts = json.loads(notes.read_text())
-    return Finished(Workdir(root), " ".join(["python", *command]), *texts)
+    return Finished(Workdir(root), " ".join(["python", "-m", *command]), *texts)
 
 
 @pytest.fixture(scope="session")
-def smoke_study(shared_folder, user_environment) -> Finished:
+def smoke_study(shared_folder, commands) -> Finished:
     """The small variant of configs/mnist1d.py, of three replicates."""
     flags = ("--config=configs/mnist1d.py:smoke", "--config.num_replicates=3")
-    return run_study(shared_folder, user_environment, "smoke", *flags)
+    return run_study(shared_folder, commands, "smoke", *flags)
 
 
 @pytest.fixture(scope="session")
-def undisturbed_study(shared_folder, user_environment) -> Finished:
+def undisturbed_study(shared_folder, commands) -> Finished:
     """The study of `support.jobs`, which no one stopped."""
-    return run_study(shared_folder, user_environment, "undisturbed", *TINY)
+    return run_study(shared_folder, commands, "undisturbed", *TINY)
 
 
 @pytest.fixture(scope="session")
-def mnist1d_study(shared_folder, user_environment) -> Finished:
-    """The whole of configs/mnist1d.py, which takes a minute."""
-    flags = ("--config=configs/mnist1d.py",)
-    return run_study(shared_folder, user_environment, "mnist1d", *flags)
+def mnist1d_study(shared_folder, commands) -> Finished:
+    """The whole of configs/mnist1d.py, without its three sparsest levels."""
+    flags = ("--config=configs/mnist1d.py", "--config.num_levels=6")
+    return run_study(shared_folder, commands, "mnist1d", *flags)
 
 
 @pytest.fixture(scope="session")
-def lenet_study(shared_folder, user_environment, raw_mnist) -> Finished:
+def lenet_study(shared_folder, commands, raw_mnist) -> Finished:
     """The small variant of configs/lenet.py, with fewer steps still."""
     flags = (
         "--config=configs/lenet.py:smoke",
@@ -283,7 +292,7 @@ def lenet_study(shared_folder, user_environment, raw_mnist) -> Finished:
         "--config.checkpoint_every_steps=600",
         "--config.eval_every_steps=100",
     )
-    return run_study(shared_folder, user_environment, "lenet_smoke", *flags)
+    return run_study(shared_folder, commands, "lenet_smoke", *flags)
 
 
 @pytest.fixture(scope="module")

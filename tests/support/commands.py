@@ -19,7 +19,13 @@ from support import xla
 from support.paths import ROOT
 
 # What the commands share; none of it makes threads before it computes.
-IMPORTED = ("lth_jax.run", "lth_jax.report", "lth_jax.deploy", "absl.app")
+IMPORTED = (
+    "lth_jax.run",
+    "lth_jax.report.page",
+    "lth_jax.report.panels",
+    "lth_jax.deploy",
+    "absl.app",
+)
 
 
 class Command(NamedTuple):
@@ -118,6 +124,12 @@ def _start_module(num_devices: int, module: str, *arguments) -> subprocess.Popen
 def _serve() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    # Here, since importing this module must not import the package.
+    from lth_jax import data
+    from support import generated
+
+    generated.keep()
+    data.load("mnist1d")
     for line in sys.stdin:
         pids, due = [], []
         for request in json.loads(line):
