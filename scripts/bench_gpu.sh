@@ -66,10 +66,9 @@ study() { echo python3 -m lth_jax.main "--workdir=$work/$1" "${@:2}"; }
 models() { echo python3 scripts/bench_models.py "$@"; }
 
 if [ -n "${LTH_GPU_TINY:-}" ]; then
-  how=map together=map steps=2 repeats=1 seconds=10 many=2 few=2 conv=lenet
+  how=map together=map steps=2 repeats=1 seconds=10 many=2 few=2 conv=lenet conv_study=
   lenet="--config=configs/mnist1d.py --config.checkpoint_every_steps=200" twin="--config=configs/mnist1d.py:smoke"
   twin+=" --config.num_levels=2 --config.arms=ticket,reinit"
-  conv_study="--config=configs/mnist1d.py:smoke --config.num_levels=1"
 else
   how=vmap,map together=vmap steps=50 repeats=3 seconds=60 many=1,5,15,100 few=1,5
   conv=conv6
@@ -94,7 +93,7 @@ part twin_a 70 $(study a $twin) &&
   part twin_killed 50 bash -c 'kill_midway "$@"' - "$work/b" $(study b $twin) &&
   part twin_b 50 $(study b $twin) &&
   part twins_are_equal 5 diff -rq "$work/a/records" "$work/b/records"
-part conv_study 60 $(study f32 $conv_study)
+more conv_study 60 $(study f32 $conv_study)
 part conv_members_bf16 75 $(models --models=$conv --how=$how --members=$few \
   --steps=$steps --repeats=$repeats --compute_dtype=bfloat16)
 more resnet_members 100 $(models --models=resnet20 --how=$how --members=$few \

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shutil
 
 import jax
 import numpy as np
@@ -16,18 +17,26 @@ from lth_jax.analyze.__main__ import main
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.solutions import Solutions
 from lth_jax.store import analyses, records
+from lth_jax.store.workdir import Workdir
 
 METRICS = {"loss": np.ones(2), "accuracy": np.ones(2)}
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def study(tiny_config, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "load", lambda *_: images)
-    shallow = functools.partial(lth_jax.models.ResNet, num_blocks=1)
-    monkeypatch.setitem(lth_jax.models.MODELS._own, "resnet20", shallow)
-    monkeypatch.setattr(report, "write", lambda workdir: None)
+@pytest.fixture(scope="module", autouse=True)
+def small_net(images):
+    """The images, and a ResNet of a third of its blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda *_: images)
+        shallow = functools.partial(lth_jax.models.ResNet, num_blocks=1)
+        patch.setitem(lth_jax.models.MODELS._own, "resnet20", shallow)
+        patch.setattr(report, "write", lambda workdir: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(small_net, tiny_config, tmp_path_factory):
     config = dataclasses.replace(
         tiny_config,
         num_levels=2,
@@ -39,7 +48,14 @@ def study(tiny_config, images, tmp_path, monkeypatch):
         prune=lth_config.PruneConfig(scope="global", exclude=("shortcut", "output")),
         rewind=lth_config.RewindConfig("late_rewind", "10"),
     )
-    return run(config, tmp_path / "study")
+    return run(config, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def study(trained, tmp_path):
+    """A copy, which an analysis writes to."""
+    shutil.copytree(trained.root, tmp_path / "study")
+    return Workdir(tmp_path / "study")
 
 
 def test_statistics_are_estimated_anew_or_interpolated(study):

@@ -29,6 +29,12 @@ KILLABLE = (
 
 
 @pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder of compiled programs that nobody else writes to, as a variable."""
+    return {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="module")
 def start(user_environment):
     """Starts the command; gives its process."""
 
@@ -64,10 +70,10 @@ def say(commands):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(run, tmp_path_factory):
+def uninterrupted(say, cache, tmp_path_factory):
     """The records of a killable study that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("main") / "whole"
-    code, _, err = run(*KILLABLE, f"--workdir={workdir}")
+    code, _, err = say(*KILLABLE, f"--workdir={workdir}", **cache)
     assert code == 0, err
     return texts(Workdir(workdir))
 
@@ -130,18 +136,19 @@ def test_a_finished_study_is_left_alone(say, smoke_study, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
+def test_a_cifar_config_runs_small_on_real_images(say, raw_cifar10, tmp_path):
     workdir = tmp_path / "conv2"
-    code, out, err = run(
+    code, out, err = say(
         "--config=configs/conv2.py:smoke",
         "--config.num_replicates=1",
+        "--config.arms=ticket,",  # each job evaluates 60,000 images
         f"--config.data.raw_dir={raw_cifar10}",
         f"--workdir={workdir}",
     )
     assert code == 0, err
     runs = records.read(workdir / "records")
     jobs = [(r.level, r.arm) for r in runs]
-    assert jobs == [(0, "ticket"), (1, "reinit"), (1, "ticket")]
+    assert jobs == [(0, "ticket"), (1, "ticket")]
     assert all(0.25 < r.density < 0.55 for r in runs if r.level == 1)
     assert all(r.curves["train", "accuracy"].values[-1] > 0.1 for r in runs)
     # A copy that is not the official one is told wherever results are.
@@ -151,29 +158,29 @@ def test_a_cifar_config_runs_small_on_real_images(run, raw_cifar10, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(  # Slurm sends SIGTERM twice; test_interruption has all five
-    ("signum", "times"), [(signal.SIGINT, 1), (signal.SIGUSR1, 1), (signal.SIGTERM, 2)]
-)
 def test_a_signal_or_two_at_once_save_and_exit_with_a_code_that_says_to_go_on(
-    signum, times, start, run, uninterrupted, tmp_path
+    start, say, cache, uninterrupted, tmp_path
 ):
     workdir = tmp_path / "interrupted"
-    process = start(*KILLABLE, f"--workdir={workdir}")
-    while not (workdir / "records" / "level_01-ticket.csv").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(0.2)  # its control trains, or is compiled
-    for _ in range(times):
-        process.send_signal(signum)
-        time.sleep(0.01)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == Exit.SAVED == 85
-    assert f"{signum.name}: " in err
-    assert "go on with the same command" in err
-    assert "Traceback" not in err
-    done = texts(Workdir(workdir))
-    assert 0 < len(done) < len(uninterrupted)
-    code, _, err = run(*KILLABLE, f"--workdir={workdir}")
+    # Slurm sends SIGTERM twice; test_interruption has all five.
+    sent = (signal.SIGINT, 1), (signal.SIGUSR1, 1), (signal.SIGTERM, 2)
+    for level, (signum, times) in enumerate(sent):
+        process = start(*KILLABLE, f"--workdir={workdir}", **cache)
+        while not (workdir / "records" / f"level_{level:02d}-ticket.csv").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        time.sleep(0.2)  # what comes next trains, or is compiled
+        for _ in range(times):
+            process.send_signal(signum)
+            time.sleep(0.01)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == Exit.SAVED == 85, signum
+        assert f"{signum.name}: " in err
+        assert "go on with the same command" in err
+        assert "Traceback" not in err
+        done = texts(Workdir(workdir))
+        assert level < len(done) < len(uninterrupted)
+    code, _, err = say(*KILLABLE, f"--workdir={workdir}", **cache)
     assert code == 0, err
     assert texts(Workdir(workdir)) == uninterrupted
 
@@ -288,7 +295,7 @@ def test_a_loss_that_diverges_is_told_in_one_line(say, tmp_path):
 
 @pytest.mark.slow
 def test_tickets_beat_their_controls(mnist1d_study):
-    """The hypothesis itself, on the whole of configs/mnist1d.py."""
+    """The hypothesis itself, on configs/mnist1d.py."""
     verdict = json.loads(mnist1d_study.files.verdict.read_text())
     assert verdict["num_replicates"] == 10
     assert verdict["answers"]["winning"]
@@ -304,54 +311,42 @@ def test_tickets_beat_their_controls(mnist1d_study):
         for c in verdict["comparisons"]
         if c["reference"] in ("reinit", "shuffle") and c["level"] >= 3
     ]
-    assert len(against_controls) == 2 * 6
+    assert len(against_controls) == 2 * 3
     for comparison in against_controls:
         assert comparison["early_stop_difference"]["low"] > 0.01
         assert comparison["p"] < 0.01
-        if comparison["level"] <= 5:  # later ones end with the budget
-            assert comparison["speedup"]["low"] > 1.2
+        assert comparison["speedup"]["low"] > 1.2
 
 
 @pytest.mark.slow
 def test_the_second_run_starts_from_the_compilation_cache(
-    run, uninterrupted, user_environment, tmp_path
+    say, cache, uninterrupted, tmp_path
 ):
     assert uninterrupted
-    cache = pathlib.Path(user_environment["XDG_CACHE_HOME"]) / "lth_jax"
-    compiled = {p.name for p in cache.iterdir() if not p.name.endswith("-atime")}
+    folder = pathlib.Path(cache["XDG_CACHE_HOME"]) / "lth_jax"
+    compiled = {p.name for p in folder.iterdir() if not p.name.endswith("-atime")}
     assert compiled
-    run(*KILLABLE, f"--workdir={tmp_path / 'second'}")
-    assert compiled == {p.name for p in cache.iterdir() if not p.name.endswith("-atime")}
-
-
-@pytest.mark.slow
-def test_a_study_ends_where_the_locale_is_ascii(user_environment, tmp_path):
-    """In a process of its own: Python reads these variables when it starts."""
-    small = "--config.num_levels=1", "--config.num_steps=50"
-    flags = "--config=mnist1d:smoke", f"--workdir={tmp_path}/study", *small
-    run = subprocess.run(
-        [sys.executable, "-m", "lth_jax.main", *flags],
-        cwd=ROOT,
-        env={**user_environment, "PYTHONUTF8": "0", "LC_ALL": "C"},
-        capture_output=True,
-    )
-    assert run.returncode == 0, run.stderr
-    page = (tmp_path / "study" / "report.html").read_bytes()
-    assert "±" in page.decode("utf-8")
+    assert say(*KILLABLE, f"--workdir={tmp_path / 'second'}", **cache)[0] == 0
+    assert compiled == {p.name for p in folder.iterdir() if not p.name.endswith("-atime")}
 
 
 SETTINGS = {
     "JAX_DEFAULT_PRNG_IMPL": "rbg",
     "JAX_ENABLE_X64": "1",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
+    # The locale is ASCII.
+    "PYTHONUTF8": "0",
+    "LC_ALL": "C",
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_study_runs_however_jax_is_set(name, run, tmp_path):
+def test_a_study_ends_however_jax_and_the_locale_are_set(run, tmp_path):
+    """In a process of its own: JAX and Python read these variables when they start."""
     small = "--config.num_levels=2", "--config.num_steps=50"
     flags = "--config=mnist1d:smoke", f"--workdir={tmp_path}/study", *small
-    code, out, err = run(*flags, **{name: SETTINGS[name]})
+    code, out, err = run(*flags, **SETTINGS)
     assert code == 0, err
     assert "weights" in out
+    page = (tmp_path / "study" / "report.html").read_bytes()
+    assert "±" in page.decode("utf-8")

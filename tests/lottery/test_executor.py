@@ -544,9 +544,10 @@ def test_masks_that_change_end_at_the_tickets_counts(dynamic_config, tmp_path, c
         raise Stop
 
     interruptions = 0
+    built = build(dynamic_config)
     while True:  # at every boundary
         try:
-            files = run(dynamic_config, cut, check_interrupted=stop)
+            files = run(dynamic_config, cut, built, check_interrupted=stop)
             break
         except Stop:
             interruptions += 1
