@@ -14,6 +14,7 @@ from lth_jax.analysis.words import percent
 from lth_jax.analyze import smallest
 from lth_jax.analyze.analysis import Analysis, Subject
 from lth_jax.analyze.forward_pass import Products, kept, products_of
+from lth_jax.analyze.steps import steps_to_pruning, steps_used
 from lth_jax.config.requirements import require
 from lth_jax.errors import UserError
 from lth_jax.report.grid import aligned
@@ -93,13 +94,12 @@ def _steps(
     subject: Subject, reached: list[Outcome], until: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Steps to where levels are pruned, and to where they are used, float[R, levels]."""
-    jobs = [subject.job("ticket", x.level) for x in reached]
-    first = np.array([job.first_step for job in jobs])
-    pruned = [smallest.steps_to_pruning(*x) for x in zip(jobs, reached, strict=True)]
-    used = np.stack([x.early_stop_step for x in reached], 1)
-    if until == "end":
-        used = np.full_like(used, subject.config.num_steps)
-    return np.stack(pruned, 1) - first, used - first
+    to_pruning, used = [], []
+    for outcome in reached:
+        job = subject.job("ticket", outcome.level)
+        to_pruning.append(steps_to_pruning(job, outcome) - job.first_step)
+        used.append(steps_used(job, outcome, until))
+    return np.stack(to_pruning, 1), np.stack(used, 1)
 
 
 def _shown(spent: Spending, at: int) -> dict[str, Estimate]:

@@ -15,6 +15,7 @@ from lth_jax.analysis.smallest import smallest_matching
 from lth_jax.analysis.words import percent
 from lth_jax.analyze.analysis import Subject
 from lth_jax.analyze.forward_pass import Products, kept
+from lth_jax.analyze.steps import steps_to_pruning, steps_used
 from lth_jax.lottery.jobs import Job
 from lth_jax.report.grid import aligned
 
@@ -58,17 +59,9 @@ def _cost(
     job, dense = subject.job(smallest.arm, smallest.level), known[DENSE]
     masks = dict(masks_lib.named_leaves(jax.device_get(subject.start(job).masks)))
     share = kept(products, masks) / sum(products.values())
-    used = share * _steps_used(job, smallest, until)
-    total = (_steps_to_find(job, dense) + used) / _steps_used(job.dense, dense, until)
+    used = share * steps_used(job, smallest, until)
+    total = (_steps_to_find(job, dense) + used) / steps_used(job.dense, dense, until)
     return intervals.mean(total, bounds=(0.0, np.inf))
-
-
-def _steps_used(job: Job, outcome: Outcome, until: str) -> np.ndarray:
-    """Returns the steps that nets train when they are used, float64[R]."""
-    early = np.asarray(outcome.early_stop_step, float)
-    end = np.full_like(early, job.study.config.num_steps)
-    found: np.ndarray = (early if until == "early_stop" else end) - job.first_step
-    return found
 
 
 def _steps_to_find(job: Job, dense: Outcome) -> np.ndarray:
@@ -83,14 +76,3 @@ def _steps_to_find(job: Job, dense: Outcome) -> np.ndarray:
     if job.criterion.looks != "end":
         return np.zeros_like(early)
     return steps_to_pruning(job, dense)
-
-
-def steps_to_pruning(job: Job, pruned: Outcome) -> np.ndarray:
-    """The steps at which `prune.at` prunes the nets of an outcome, float64[R]."""
-    config, early = job.study.config, np.asarray(pruned.early_stop_step, float)
-    if config.prune.at == "early_stop":
-        return early
-    if config.prune.at == "early_bird":
-        assert pruned.early_bird_step is not None
-        return pruned.early_bird_step
-    return np.full_like(early, job.study.prune_step or config.num_steps)
