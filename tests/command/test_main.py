@@ -215,7 +215,7 @@ def test_it_says_its_version_configs_and_flags(command, commands, tmp_path):
             (*SMOKE, "--config.batch_size=abc"),
             "batch_size: 'abc'; must be a whole number",
         ),
-        ((*SMOKE, "--config.arms=("), "arms: ('(',) is not allowed"),
+        ((*SMOKE, "--config.arms=("), "arms: '(' is not allowed; must be one of ticket"),
         ((*SMOKE, "--config.prune.densities=(0.5"), "prune.densities"),
         ((*SMOKE, "--config.prune.densities=0.5,\0"), "prune.densities"),
         ((*SMOKE, "--config.batch_size="), "batch_size: ''; must be a whole number"),

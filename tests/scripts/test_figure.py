@@ -10,6 +10,7 @@ from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
 from lth_jax.report import overview_plots, page, style
 from lth_jax.report.section import Section
+from lth_jax.report.verdict_table import Table
 
 _spec = importlib.util.spec_from_file_location("figure", ROOT / "scripts/figure.py")
 figure = importlib.util.module_from_spec(_spec)
@@ -28,8 +29,7 @@ def rendered(tmp_path_factory):
         [],
         title="",
         verdict={},
-        heads=[],
-        rows=[],
+        studies=Table([], []),
         notes=[],
         differing=[],
         are_few=True,
