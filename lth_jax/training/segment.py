@@ -209,9 +209,10 @@ def make_segment(
     for `make_steps`. It returns the state at the end, the `Best`, and the `Curves`.
 
     `part` is (first, stop), int32[] each, of the V T steps: it trains from step first up
-    to step stop (None: all). Both must be multiples of `steps_per_block(T)`. Parts in
-    sequence return the same bits as the whole. A part's curves are NaN at the evaluations
-    of other phases. Between evaluations, moments of pruned weights may differ from 0.
+    to step stop (None: all). Both must be multiples of
+    `training.segment.steps_per_block(T)`. Parts in sequence return the same bits as the
+    whole. A part's curves are NaN at the evaluations of other parts. Between evaluations,
+    moments of pruned weights may differ from 0.
     """
     step = make_step(apply_fn, tx, loss)
     evaluate = make_evaluate(apply_fn, loss, chunk_size)
