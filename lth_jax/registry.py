@@ -96,7 +96,8 @@ class Registry(Mapping[str, T], Generic[T]):
         module, colon, attribute = name.partition(":")
         if module == _GIVEN:
             raise UnknownName(
-                f"{name!r} was passed as an object; call run_study and pass it again"
+                f"{name!r} was passed to run_study as an object, and only run_study can"
+                " use it, if it gets it again; commands need a name, package.module:name"
             )
         if not (colon and module and attribute):
             raise UnknownName(self._unknown(name))

@@ -48,6 +48,8 @@ class Result:
         """Returns the workdir and the verdict in sentences."""
         return f"study in {self.workdir.root}\n{self.verdict}"
 
+    __repr__ = __str__  # what a notebook shows
+
     @property
     def verdict(self) -> Verdict:
         """Returns whether tickets win, and at which densities."""

@@ -100,6 +100,10 @@ class Verdict(NamedTuple):
 
         return "\n".join(words.sentences(self))
 
+    def __repr__(self) -> str:
+        """The same: it is what a notebook shows."""
+        return str(self)
+
 
 def judge(
     runs: Sequence[Run],

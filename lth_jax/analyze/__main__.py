@@ -33,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
     """Runs the analysis that the flags ask for, and returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
-    if not argv:
+    if not {*ANALYSES, "-h", "--help"} & {*argv} and all(x.startswith("-") for x in argv):
         return fail(f"NAME: missing; must be one of {', '.join(ANALYSES)}")
     if argv[0] not in ANALYSES and not argv[0].startswith("-"):
         near = did_you_mean(argv[0], ANALYSES)

@@ -5,6 +5,7 @@ import functools
 import logging
 import pathlib
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -62,6 +63,16 @@ def in_bash(job: Job, stdout: str | None = None, wait_seconds: float = 10.0) -> 
     return f"while {in_use}; do sleep {wait_seconds}; done; exit $code"
 
 
+def _told(error: Exception, code: int | None) -> str:
+    """How an attempt ended; `code` is its exit code, if it had one."""
+    if code is None:
+        return str(error)
+    if code == Exit.SAVED:
+        return "stopped and saved"
+    name = signal.strsignal(code - 128) if 128 < code < 128 + signal.NSIG else None
+    return f"exit code {code}" if name is None else f"ended by a signal ({name})"
+
+
 def _cost(newest: dict[str, float], error: Exception, record: Any) -> float:
     """The number of a study's retries that a failed attempt uses up.
 
@@ -81,6 +92,9 @@ def _cost(newest: dict[str, float], error: Exception, record: Any) -> float:
     cost = 0 if code == Exit.SAVED or newest[job.name] > before else 1
     goes_on = record.get("fail_cost", 0) + cost <= _RETRIES
     _log.warning(
-        "%s: %s; %s", job.name, error, "trying again" if goes_on else "giving up"
+        "%s: %s; %s",
+        job.name,
+        _told(error, code),
+        "trying again" if goes_on else "giving up",
     )
     return cost

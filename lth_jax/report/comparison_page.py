@@ -23,6 +23,7 @@ from lth_jax.report.axes_of_studies import (
     short_names,
 )
 from lth_jax.report.density_plots import Series, draw, series
+from lth_jax.report.heading import heading
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
@@ -46,6 +47,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
                 f" {metric.name}; studies on one page must share a metric"
             )
     configs = [material.config for material in materials]
+    headings = {heading(config) for config in configs}
     fields = differing(configs)
     are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
     lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
@@ -70,12 +72,31 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         studies=studies_table(materials, names, [looks.key for looks in studies]),
         differing=_table(fields, shorter, are_few, study),
         are_few=are_few,
-        notes=[
-            f"{name}: {note}"
-            for name, material in zip(names, materials, strict=True)
-            for note in page.notes(material)
-        ],
+        notes=_notes(materials, names),
+        heading=headings.pop() if len(headings) == 1 else "",
     )
+
+
+def _notes(materials: Sequence[Material], names: Sequence[str]) -> list[str]:
+    """What a reader must know first: of each study, and of all together."""
+    found = [
+        f"{name}: {note}"
+        for name, material in zip(names, materials, strict=True)
+        for note in page.notes(material)
+    ]
+    if short := sum(material.verdict.is_budget_short for material in materials):
+        found.append(
+            f"The budget is short for {short} of {len(materials)} studies: most of their"
+            " early stops are in its last tenth. Speed-ups do not show speed there. With"
+            " more num_steps, other tickets may match or win."
+        )
+    levels = {tuple(x.density for x in m.verdict.levels) for m in materials}
+    if len(levels) > 1:
+        found.append(
+            "The studies have levels of different densities. A mean over levels is a mean"
+            " over other densities in each."
+        )
+    return found
 
 
 def studies_table(

@@ -93,7 +93,10 @@ def read_config(workdir: Workdir) -> StudyConfig:
       WorkdirError: if there is no study, or its config is damaged.
     """
     if not workdir.config.exists():
-        raise WorkdirError(f"workdir: {workdir.root} holds no study")
+        told = f"workdir: {workdir.root} holds no study"
+        if inside := sorted(workdir.root.glob(f"*/{workdir.config.name}")):
+            told += f"; {len(inside)} studies are in it, such as {inside[0].parent}"
+        raise WorkdirError(told)
     try:
         return parse(_object(workdir.config))
     except ConfigError as error:

@@ -85,8 +85,14 @@ def _per_example(
 ) -> PerExample:
     found = jnp.asarray(measure(outputs, labels), jnp.float32)
     if found.shape != labels.shape[:1]:
+        are_single = labels.shape[1:] == (1,) and found.shape[:1] == labels.shape[:1]
         raise ValueError(
             f"{name}: of shape {found.shape}; must be {labels.shape[:1]}, one per example"
+            + (
+                f"; labels are {labels.shape}, and so must outputs be"
+                if are_single
+                else ""
+            )
         )
     return found
 

@@ -627,6 +627,7 @@ def test_a_study_whose_levels_need_more_than_weights_has_no_mean_to_prune(
     [
         (["overlaps", "--workdir={root}"], "did you mean 'overlap'?"),
         ([], "NAME: missing; must be one of overlap, connectivity"),
+        (["--workdir={root}"], "NAME: missing; must be one of overlap, connectivity"),
         (["overlap"], "--workdir"),
         (["overlap", "--workdir=runs/nowhere"], "runs/nowhere holds no study"),
         (["overlap", "--workdir={root}", "--levels=0"], "levels: 0 is not allowed"),

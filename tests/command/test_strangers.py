@@ -334,6 +334,7 @@ def test_a_regression_ends_with_a_verdict_by_loss(tmp_path):
     study = config(loss__name="mean_squared_error", arms=("ticket",))
     result = lth_jax.run_study(study, model=Mlp(), data=numbers(), workdir=tmp_path / "r")
     assert result.verdict.metric.name == "loss"
+    assert repr(result) == str(result) and repr(result.verdict) in str(result)
     report.write(result.workdir)
     page = (tmp_path / "r" / "report.html").read_text()
     assert "test loss" in page
@@ -379,7 +380,7 @@ def test_objects_are_given_again_or_missed_in_one_line(
         tmp_path, flag, "--level=1", "--out=out", module="lth_jax.deploy"
     )
     assert (code, err.count("\n")) == (2, 1)
-    assert "passed as an object" in err
+    assert "passed to run_study as an object" in err
 
 
 def _arrays(folder):

@@ -65,3 +65,17 @@ def test_attempts_cost_what_they_brought(job, tmp_path):
     assert cost(lost) == cost(BashExitFailure("study", 137)) == 1
     assert cost(BashExitFailure("study", 85)) == 0
     assert cost(BashExitFailure("study", 2)) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (85, "stopped and saved"),
+        (137, "ended by a signal (Killed)"),
+        (1, "exit code 1"),
+        (255, "exit code 255"),
+        (None, "a worker is lost"),
+    ],
+)
+def test_the_end_of_an_attempt_is_told_in_words(code, told):
+    assert engine._told(RuntimeError("a worker is lost"), code) == told

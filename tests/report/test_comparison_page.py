@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from support import browsing
@@ -12,6 +13,7 @@ from lth_jax import report
 from lth_jax.analysis.intervals import Estimate
 from lth_jax.analysis.metric import ACCURACY
 from lth_jax.analysis.verdict import as_json
+from lth_jax.report import comparison_page, page
 from lth_jax.report.analysed import connectivity
 from lth_jax.report.material import gather
 from lth_jax.store import analyses
@@ -40,8 +42,8 @@ def studies(tiny_study, tmp_path):
 
 def compare(studies, path):
     printed = report.compare(studies, path, [None] * len(studies))
-    *_, nothing, page = printed.splitlines()
-    assert (nothing, page) == ("", f"page     {path}")
+    *_, nothing, last = printed.splitlines()
+    assert (nothing, last) == ("", f"page     {path}")
     return path
 
 
@@ -232,7 +234,7 @@ def test_notes_say_whose_they_are_and_names_are_no_code(studies, visit, tmp_path
     write_sealed(second.environment, json.dumps(environment).encode())
     found = visit(compare([Workdir(root), second], tmp_path / "both.html"))
     assert (found.complaints, found.requests) == ([], [])
-    partial, odd = browsing.texts(found.page, ".note")
+    partial, odd, *_ = browsing.texts(found.page, ".note")
     assert partial.startswith("second: Partial: 3 of 4 arms and levels are finished.")
     assert odd == "second: <b>odd"
     assert browsing.texts(found.page, ".legend button") == [name, "second"]
@@ -249,3 +251,27 @@ def test_dense_nets_alone_can_be_compared(studies, visit, tmp_path):
     found = visit(compare(studies, tmp_path / "both.html"))
     assert found.complaints == []
     assert found.page.locator("figure svg").count() == 1 + 2
+
+
+def _material(is_short, *densities):
+    """What notes on several studies read of one."""
+    levels = [SimpleNamespace(density=x) for x in densities]
+    return SimpleNamespace(
+        verdict=SimpleNamespace(is_budget_short=is_short, levels=levels)
+    )
+
+
+def test_notes_tell_of_short_budgets_and_of_other_densities(monkeypatch):
+    monkeypatch.setattr(page, "notes", lambda material: [])
+    alike = [_material(False, 0.5, 0.25), _material(False, 0.5, 0.25)]
+    assert comparison_page._notes(alike, ["a", "b"]) == []
+    (short,) = comparison_page._notes([alike[0], _material(True, 0.5, 0.25)], ["a", "b"])
+    assert short.startswith("The budget is short for 1 of 2 studies")
+    (other,) = comparison_page._notes([alike[0], _material(False, 0.8, 0.64)], ["a", "b"])
+    assert "levels of different densities" in other
+
+
+def test_the_page_names_the_net_and_the_data_that_studies_share(studies, visit, tmp_path):
+    found = visit(compare(studies, tmp_path / "both.html"))
+    (kind,) = browsing.texts(found.page, ".kind")
+    assert kind.startswith("Lottery-ticket studies: LeNet-") and " on " in kind

@@ -263,6 +263,16 @@ def test_files_that_hold_no_object_are_told(text, tiny_config, tmp_path):
         read_config(workdir)
 
 
+def test_a_folder_of_studies_says_that_it_has_some(tmp_path):
+    with pytest.raises(WorkdirError, match=r"holds no study$"):
+        read_config(Workdir(tmp_path))
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    with pytest.raises(WorkdirError, match=r"; 2 studies are in it, such as .*/a$"):
+        read_config(Workdir(tmp_path))
+
+
 CLAIMS = (
     Claim(0.211, "speedup", 1.61, 1.11, None, "figure 4a", reference="reinit"),
     Claim(0.135, "accuracy", 0.003, 0.0, 0.006, "figure 4a"),

@@ -47,6 +47,9 @@ def test_what_does_not_fit_is_refused():
         MEAN_SQUARED_ERROR.per_example(jnp.zeros((7, 3)), jnp.zeros(7))
     with pytest.raises(ValueError, match=r"loss: of shape \(\); must be \(7,\)"):
         Loss(lambda o, y: jnp.mean(o)).per_example(jnp.zeros((7, 3)), jnp.zeros(7))
+    own = Loss(lambda o, y: (o[:, 0] - y) ** 2)
+    with pytest.raises(ValueError, match=r"labels are \(7, 1\), and so must outputs be"):
+        own.per_example(jnp.zeros((7, 1)), jnp.zeros((7, 1)))
     with pytest.raises(ValueError, match="metrics: 'loss'"):
         Loss(halved_square, {"loss": halved_square})
 

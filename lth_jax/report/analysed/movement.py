@@ -9,8 +9,7 @@ from lth_jax.analysis.learning import spread
 from lth_jax.analysis.metric import with_ends
 from lth_jax.analysis.overlap import NET
 from lth_jax.analysis.verdict import Verdict
-from lth_jax.lottery.arms import reported_arm
-from lth_jax.report import density_plots, style
+from lth_jax.report import density_plots, palette, style
 from lth_jax.report.analysed import lines, survivors
 from lth_jax.report.anatomy_plots import layer_name
 from lth_jax.report.section import Section, plain
@@ -38,8 +37,8 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     ]
     arms: list[_Line] = [("ticket", lines.FOUND, "ticket")]
     if against:
-        label, colour = reported_arm(against).label, lines.OTHER
-        arms.append((label, colour, against))
+        other = palette.shown([against])[against]
+        arms.append((other.label, other.colour.figure, against))
     fates = {
         f"movement_fate_{name}": _plot(levels, parts, NET, name) for name in _MEASURES
     }
@@ -56,7 +55,7 @@ def sections(found: Found, _: Verdict) -> list[Section]:
         Section(
             "Does a ticket move differently from others?",
             "The same for all weights under the ticket's mask, in the ticket itself"
-            + (f" and in its {label}." if against else "."),
+            + (f" and in its {other.label}." if against else "."),
             _drawn(compared),
             "wide",
         ),
