@@ -29,6 +29,7 @@ def rendered(tmp_path_factory):
         [],
         title="",
         verdict={},
+        heading="",
         studies=Table([], []),
         notes=[],
         differing=[],
