@@ -2,16 +2,18 @@
 
 import concurrent.futures
 import functools
+import io
 import logging
 import pathlib
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lth_jax.errors import Exit
 
+_SECONDS = 60  # between lines on progress
 _RETRIES = 3  # per study; only a retry after an attempt that saved nothing new counts
 _log = logging.getLogger(__name__)
 
@@ -28,7 +30,8 @@ class Job(NamedTuple):
 def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
     """Trains studies on an executor's workers; returns the names of those that failed.
 
-    It prints how each study ends. Parsl writes its own logs to the folder.
+    It prints how each study ends and, once a minute, how far the others are. Parsl writes
+    its own logs to the folder.
     """
     import parsl
 
@@ -44,13 +47,43 @@ def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
     with parsl.load(config) as kernel:
         submit = parsl.bash_app(in_bash, data_flow_kernel=kernel)
         running = {submit(job, stdout=str(job.log)): job for job in jobs}
-        for future in concurrent.futures.as_completed(running):
-            job, error = running[future], future.exception()
-            if error:
-                failed.add(job.name)
-            told = f"{error}; see {job.log}" if error else "finished"
-            print(f"{job.name}: {told}", file=sys.stderr, flush=True)
+        shown: dict[str, str] = {}
+        while running:
+            ended, _ = concurrent.futures.wait(
+                running, _SECONDS, concurrent.futures.FIRST_COMPLETED
+            )
+            if not ended:
+                _show_progress(running.values(), shown)
+            for future in ended:
+                job, error = running.pop(future), future.exception()
+                if error:
+                    failed.add(job.name)
+                _say(job, f"{error}; see {job.log}" if error else "finished")
     return failed
+
+
+def _show_progress(jobs: Iterable[Job], shown: dict[str, str]) -> None:
+    """Prints the last line of each log that has a new one; `shown` keeps the last."""
+    for job in jobs:
+        line = last_line(job.log)
+        if line and line != shown.get(job.name):
+            shown[job.name] = line
+            _say(job, line)
+
+
+def last_line(log: pathlib.Path) -> str:
+    """Returns the last line of a log, such as its bar; empty if there is none."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, io.SEEK_END) - 4096))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:  # no worker has taken it yet
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _say(job: Job, told: str) -> None:
+    print(f"{job.name}: {told}", file=sys.stderr, flush=True)
 
 
 def in_bash(job: Job, stdout: str | None = None, wait_seconds: float = 10.0) -> str:

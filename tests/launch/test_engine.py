@@ -68,6 +68,37 @@ def test_attempts_cost_what_they_brought(job, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (None, ""),
+        (b"", ""),
+        (b"to train: 3 levels\n\n", "to train: 3 levels"),
+        (
+            b"level 0:   0%|\rlevel 0:  10%|\xe2\x96\x88 | 5 steps/s",
+            "level 0:  10%|█ | 5 steps/s",
+        ),
+        (b"x" * 9000 + b"\xff\rdone\r", "done"),
+    ],
+)
+def test_the_last_line_of_a_log_is_found(log, line, tmp_path):
+    if log is not None:
+        (tmp_path / "log").write_bytes(log)
+    assert engine.last_line(tmp_path / "log") == line
+
+
+def test_progress_is_told_once(tmp_path, capsys):
+    jobs = [engine.Job(x, [], tmp_path, tmp_path / x) for x in ("a", "b", "c")]
+    for job in jobs[:2]:
+        job.log.write_text(f"level of {job.name}")
+    shown = {}
+    engine._show_progress(jobs, shown)
+    (tmp_path / "b").write_text("level 2")
+    engine._show_progress(jobs, shown)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["a: level of a", "b: level of b", "b: level 2"]
+
+
+@pytest.mark.parametrize(
     ("code", "told"),
     [
         (85, "stopped and saved"),
