@@ -23,7 +23,7 @@ from support import browsing, generated
 from support.commands import Commands
 from support.jobs import TINY
 from support.paths import ROOT
-from support.runs import train
+from support.runs import forget_programs, train
 
 import lth_jax
 from lth_jax import config as lth_config
@@ -132,6 +132,7 @@ def locked(path: pathlib.Path):
 def few_programs():
     """What a module compiled goes with it: a worker would come to hold thousands."""
     yield
+    forget_programs()
     jax.clear_caches()
 
 

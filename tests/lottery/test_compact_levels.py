@@ -7,7 +7,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, job, run, texts, values
+from support.runs import Stop, forget_programs, job, run, texts, values
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -91,6 +91,7 @@ def smaller_nets():
         calls.append(arguments)
         return real(*arguments)
 
+    forget_programs()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Programs, "_compact", spy)
         yield

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.damage import flip_a_byte
-from support.runs import Stop, assert_close, run, texts, values
+from support.runs import Stop, assert_close, forget_programs, run, texts, values
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -113,6 +113,7 @@ def test_replicates_and_arms_are_told_apart(finished):
 
 
 def test_all_levels_compile_once(tiny_config, built, tmp_path, caplog):
+    forget_programs()
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
         run(tiny_config, tmp_path, built)
     compiled = [m for m in caplog.messages if m.startswith("Compiling jit(segment)")]
@@ -173,6 +174,7 @@ def test_a_study_and_its_data_are_freed_when_it_is_done(tiny_config, tmp_path):
     left = [weakref.ref(study), weakref.ref(study.splits.train.inputs)]
     run(config, tmp_path, study)
     del study
+    forget_programs()  # which tests alone keep
     gc.collect()
     assert [ref() for ref in left] == [None, None]
 

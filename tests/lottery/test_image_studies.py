@@ -7,7 +7,7 @@ import logging
 import jax
 import numpy as np
 import pytest
-from support.runs import Stop, job, run, started, texts, values
+from support.runs import Stop, forget_programs, job, run, started, texts, values
 from support.tiers import quick
 from support.trees import assert_trees_equal
 
@@ -209,6 +209,7 @@ def test_too_many_members_for_the_memory_are_halved(
             return fails
         return real(fn, num_members, **kwargs)
 
+    forget_programs()
     monkeypatch.setattr(devices, "over_members", small)
     with caplog.at_level(logging.WARNING):
         files = run(config, tmp_path / "small", built)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.runs import run
+from support.runs import forget_programs, run
 from support.trees import as_dict
 
 from lth_jax import config as lth_config
@@ -68,6 +68,7 @@ def test_compact_levels_train_nets_of_the_units_left(config, tmp_path, monkeypat
         trained.append(module.hidden_sizes)
         return real(self, module, is_flat, num_members)
 
+    forget_programs()
     monkeypatch.setattr(Programs, "_compact", spy)
     fields = {"structure": "units", "fraction": 0.5}
     found = study(config, tmp_path / "study", compact_levels=True, **fields)

@@ -110,11 +110,19 @@ def free_port() -> int:
 
 
 def _start_module(num_devices: int, module: str, *arguments) -> subprocess.Popen:
-    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
+    import jax  # whose cache of compiled programs they share
+
+    variables = {
+        "XLA_FLAGS": xla.flags(num_devices),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir or "",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": xla.flags(num_devices), "PYTHONPATH": path},
+        env={**os.environ, **variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

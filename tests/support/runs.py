@@ -4,6 +4,7 @@
 the fourth time; 0 is never.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ from unittest import mock
 import numpy as np
 
 from lth_jax import config as lth_config
+from lth_jax.lottery import trainer
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.interruption import Interrupted as Stop
@@ -21,6 +23,7 @@ from lth_jax.lottery.interruption import Interruption
 from lth_jax.lottery.jobs import Job
 from lth_jax.lottery.loop import find_tickets, start
 from lth_jax.lottery.pace import Pace
+from lth_jax.lottery.programs import Programs
 from lth_jax.lottery.spacing import Spacing
 from lth_jax.lottery.study import build
 from lth_jax.lottery.tickets import Tickets
@@ -51,6 +54,25 @@ def always(self):
     return True
 
 
+_built = functools.cache(build)
+_programs: dict = {}
+
+
+def programs_of(study):
+    """The programs of a study; it and its like share them, however often they run.
+
+    Each run would make them anew, and tests take more time to trace than to train.
+    """
+    key = study.program, study.network
+    return _programs.setdefault(key, Programs(study))
+
+
+def forget_programs():
+    """Makes what runs next compile anew."""
+    _programs.clear()
+    _built.cache_clear()
+
+
 def train(
     built, files, check_interrupted=None, cut=whole_segments, is_due=always
 ) -> None:
@@ -59,7 +81,8 @@ def train(
     `check_interrupted` is called after each compiled call, and at the end of a job.
     """
     due = mock.patch.object(Spacing, "is_due", is_due)
-    with mock.patch.object(Pace, "stop", cut), due:
+    compiled = mock.patch.object(trainer, "Programs", programs_of)
+    with mock.patch.object(Pace, "stop", cut), due, compiled:
         asked = check_interrupted and Asked(check_interrupted)
         Executor([Tickets(built, files)], asked).run()
 
@@ -82,7 +105,7 @@ def started_with_goal(tickets, arm, level):
 
 def run(config, root, built=None, *how, **more):
     """Runs a study, as `train` says; returns its workdir."""
-    built = build(config) if built is None else built
+    built = _built(config) if built is None else built
     with claim.opened(root, config, built.data_note) as files:
         train(built, files, *how, **more)
     return files
