@@ -104,7 +104,8 @@ def pairs(outcomes: Outcomes, arm: str, reference: str) -> list[Pair]:
 def compare(outcomes: Outcomes, arm: str, reference: str) -> list[Comparison]:
     """Returns the comparison of an arm with another at each level."""
     found = pairs(outcomes, arm, reference)
-    adjusted = intervals.adjusted_p_values(pair.gain for pair in found)
+    gains, bounds = (pair.gain for pair in found), outcomes[DENSE].metric.bounds
+    adjusted = intervals.adjusted_p_values(gains, bounds=bounds)
     return [
         Comparison(
             arm=arm,

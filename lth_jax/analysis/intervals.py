@@ -22,7 +22,7 @@ import scipy.special  # not scipy.stats, whose import takes half a second
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 MOST_TO_TELL = 10_000  # replicates; `replicates_to_tell` returns no more
-_NO_VARIATION = 1e-6  # above the rounding of accuracies to float32
+_ROUNDING = 1e-6  # above that of accuracies to float32, in [0, 1]
 
 Values = Sequence[float] | np.ndarray
 Bounds = tuple[float, float]  # the lowest and highest value; infinite if unbounded
@@ -63,7 +63,8 @@ def mean(
       (2.0, -0.48, 4.48)
     """
     center = float(np.clip(np.mean(values), *bounds))  # float32 may round beyond
-    return Estimate(center, *_ends(center, _reach(values, confidence, error), bounds))
+    reach = _reach(values, confidence, bounds, error)
+    return Estimate(center, *_ends(center, reach, bounds))
 
 
 def mean_difference(
@@ -78,7 +79,7 @@ def mean_difference(
     at the largest possible difference. At 95% and without `error`, it excludes a null
     exactly if `p_value` is below 5%.
     """
-    center, reach = float(np.mean(values)), _reach(values, confidence, error)
+    center, reach = float(np.mean(values)), _reach(values, confidence, bounds, error)
     most = bounds[1] - bounds[0]
     low, high = np.clip([center - reach, center + reach], -most, most)  # keeps NaN
     return Estimate(center, float(low), float(high))
@@ -118,25 +119,28 @@ def log_ratio_of_means(numerators: Values, denominators: Values) -> np.ndarray:
     return logs
 
 
-def p_value(values: Values, null: float = 0.0) -> float:
+def p_value(values: Values, null: float = 0.0, bounds: Bounds = UNBOUNDED) -> float:
     """Returns the two-sided p of Student's t test that the mean is `null`.
 
+    The bounds are those of the values, or of those from which they are subtracted.
     It is NaN for one value. Values that do not vary have the p of the sign test. By
     chance, all n of them lie on one side of the truth once in 2**(n - 1) times.
     """
-    error, n = _standard_error(values), len(values)
+    error, n = _standard_error(values, bounds), len(values)
     if n < 2:
         return math.nan
     if math.isnan(error):
-        differs = abs(float(np.mean(values)) - null) >= _NO_VARIATION
+        differs = abs(float(np.mean(values)) - null) > _rounding(bounds)
         return 2.0 ** (1 - n) if differs else 1.0
     t = abs(float(np.mean(values)) - null) / error
     return 2 * float(scipy.special.stdtr(len(values) - 1, -t))
 
 
-def adjusted_p_values(samples: Iterable[Values], null: float = 0.0) -> list[float]:
+def adjusted_p_values(
+    samples: Iterable[Values], null: float = 0.0, bounds: Bounds = UNBOUNDED
+) -> list[float]:
     """Returns the `p_value` of each sample, adjusted by `holm`."""
-    return holm([p_value(values, null) for values in samples])
+    return holm([p_value(values, null, bounds) for values in samples])
 
 
 def holm(p_values: Values) -> list[float]:
@@ -152,15 +156,17 @@ def holm(p_values: Values) -> list[float]:
     return [float(x) for x in adjusted]
 
 
-def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | None:
+def replicates_to_tell(
+    values: Values, null: float, num_asked: int, bounds: Bounds = UNBOUNDED
+) -> int | None:
     """Returns how many replicates would show that the mean is not `null`.
 
     It assumes that the mean and the spread stay the same. The p-value is corrected for
     `num_asked` samples (Bonferroni). The number is at most `MOST_TO_TELL`. It is None for
-    a single replicate, or for replicates that do not vary.
+    replicates that do not vary, and for fewer than three: the spread of two says nothing.
     """
-    error = _standard_error(values)
-    if math.isnan(error):
+    error = _standard_error(values, bounds)
+    if math.isnan(error) or len(values) < 3:
         return None
     distance = abs(float(np.mean(values)) - null) / (error * math.sqrt(len(values)))
 
@@ -172,13 +178,13 @@ def replicates_to_tell(values: Values, null: float, num_asked: int) -> int | Non
     return numbers.start + bisect.bisect_left(numbers, True, key=tells)
 
 
-def _reach(values: Values, confidence: float, error: float = 0.0) -> float:
+def _reach(values: Values, confidence: float, bounds: Bounds, error: float) -> float:
     """Returns the half-width of Student's interval for the mean; NaN if there is none.
 
     With a further error, it is the root of the sum of the squares of both half-widths
     (Howe 1974).
     """
-    own = _quantile(len(values) - 1, confidence) * _standard_error(values)
+    own = _quantile(len(values) - 1, confidence) * _standard_error(values, bounds)
     return math.hypot(own, _quantile(math.inf, confidence) * error)
 
 
@@ -205,9 +211,19 @@ def _ends(center: float, reach: float, bounds: Bounds) -> tuple[float, float]:
     return low + (high - low) * float(shares[0]), low + (high - low) * float(shares[1])
 
 
-def _standard_error(values: Values) -> float:
+def _rounding(bounds: Bounds) -> float:
+    """Returns by how much values can differ and still count as equal.
+
+    Replicates often have the same accuracy, and differ by its rounding. The size of other
+    values is unknown, and replicates have the same only if all their bits are the same.
+    """
+    width = bounds[1] - bounds[0]
+    return _ROUNDING * width if math.isfinite(width) else 1e-13
+
+
+def _standard_error(values: Values, bounds: Bounds) -> float:
     """Returns the mean's standard error; NaN for one value, or values that are equal."""
-    if len(values) < 2 or np.ptp(values) < _NO_VARIATION:
+    if len(values) < 2 or np.ptp(values) <= _rounding(bounds):
         return math.nan
     return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 

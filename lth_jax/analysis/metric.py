@@ -10,6 +10,7 @@ from lth_jax.analysis.intervals import UNBOUNDED, Bounds, Estimate
 from lth_jax.store.records import Run
 
 _ROUNDING = 1e-6  # of float32 accuracies
+_MOST_DECIMALS = 8  # smaller numbers have exponents
 _EVEN = 4 / 3  # the longer side is at most so many times the shorter
 
 
@@ -83,6 +84,16 @@ class Metric(NamedTuple):
             return f"{0:{self.difference_form.removeprefix('+')}}"
         return text.replace("-", "\N{MINUS SIGN}")
 
+    def as_precise_as(self, size: float) -> "Metric":
+        """The metric with as many decimals as four digits of such a value have."""
+        decimals = 3 - math.floor(math.log10(size)) if 0 < size < math.inf else -1
+        if not 0 <= decimals <= _MOST_DECIMALS:
+            return self
+        form = f".{decimals}f"
+        return self._replace(
+            value_form=form, half_width_form=form, difference_form=f"+{form}"
+        )
+
 
 _PERCENT = "above", "below", ".2f", ".2f", "+.2f"
 _PLAIN = "better than", "worse than", ".4g", ".2g", "+.3g"
@@ -93,7 +104,8 @@ LOSS = Metric("loss", -1, 1, "", "", "loss", *_PLAIN, (0.0, math.inf))
 def metric_of(runs: Sequence[Run]) -> Metric:
     """Returns accuracy if all runs record it for the test split, else the loss.
 
-    If recorded values lie outside its bounds, such as a negative loss, it has none.
+    If recorded values lie outside its bounds, such as a negative loss, it has none. All
+    losses of a study are shown with the same decimals, to be compared in columns.
     """
     has_accuracy = all(("test", "accuracy") in run.curves for run in runs)
     metric = ACCURACY if has_accuracy else LOSS
@@ -107,4 +119,5 @@ def metric_of(runs: Sequence[Run]) -> Metric:
         ]
     )
     is_within = low <= values.min() and values.max() <= high + _ROUNDING
-    return metric if is_within else metric._replace(bounds=UNBOUNDED)
+    metric = metric if is_within else metric._replace(bounds=UNBOUNDED)
+    return metric if has_accuracy else metric.as_precise_as(float(np.median(abs(values))))

@@ -23,7 +23,9 @@ def smallest_matching(found: Outcomes, margin: float) -> dict[str, Outcome | Non
 
 
 def _smallest(asked: Sequence[Pair], margin: float) -> Outcome | None:
-    adjusted = intervals.adjusted_p_values([pair.gain for pair in asked], -margin)
+    bounds = asked[0].arm.metric.bounds if asked else intervals.UNBOUNDED
+    gains = [pair.gain for pair in asked]
+    adjusted = intervals.adjusted_p_values(gains, -margin, bounds)
     matching = [
         pair.arm
         for pair, p in zip(asked, adjusted, strict=True)

@@ -7,7 +7,7 @@ import numpy as np
 from lth_jax.analysis import intervals
 from lth_jax.analysis.comparison import Pair, find_pair
 from lth_jax.analysis.intervals import ALPHA, Estimate
-from lth_jax.analysis.outcomes import Outcome, Outcomes
+from lth_jax.analysis.outcomes import DENSE, Outcome, Outcomes
 from lth_jax.lottery.arms import reported_arm
 
 RANDOM = "random_uniform"  # prunes each layer at random
@@ -50,7 +50,8 @@ def standings(found: Outcomes) -> list[Standing]:
         for arm, level in keys
         if arm != RANDOM and (pair := find_pair(found, arm, RANDOM, level))
     }
-    adjusted = intervals.adjusted_p_values(pair.gain for pair in asked.values())
+    gains, bounds = (x.gain for x in asked.values()), found[DENSE].metric.bounds
+    adjusted = intervals.adjusted_p_values(gains, bounds=bounds)
     p_of = dict(zip(asked, adjusted, strict=True))
     scores: dict[str, list[Score]] = {}
     for key in keys:

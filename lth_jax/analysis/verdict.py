@@ -10,9 +10,16 @@ import numpy as np
 from lth_jax.analysis import intervals
 from lth_jax.analysis.claims import ClaimCheck, check_claims
 from lth_jax.analysis.comparison import Comparison, Pair, all_comparisons, pairs
-from lth_jax.analysis.intervals import ALPHA, Estimate
+from lth_jax.analysis.intervals import ALPHA, UNBOUNDED, Bounds, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
-from lth_jax.analysis.outcomes import DENSE, Outcomes, Summary, outcomes, summarize
+from lth_jax.analysis.outcomes import (
+    DENSE,
+    Outcome,
+    Outcomes,
+    Summary,
+    outcomes,
+    summarize,
+)
 from lth_jax.analysis.standings import Standing, standings
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.lottery.arms import reported_arm
@@ -120,7 +127,7 @@ def judge(
     examples.
     """
     found, metric = outcomes(runs, correct), metric_of(runs)
-    margin = getattr(settings, f"{metric.name}_margin")
+    margin = _margin(settings, found[DENSE])
     comparisons = all_comparisons(found)
     levels, at_end = (
         _levels(x, margin, settings.steps_margin, is_rewound)
@@ -142,6 +149,13 @@ def judge(
         claims=check_claims(settings.claims, found),
         standings=standings(found),
     )
+
+
+def _margin(settings: VerdictConfig, dense: Outcome) -> float:
+    """Returns how much worse than the dense net still counts as a match."""
+    if dense.metric.name == ACCURACY.name:
+        return settings.accuracy_margin
+    return settings.loss_margin * abs(float(np.mean(dense.early_stop_metric)))
 
 
 def _is_budget_short(found: Outcomes) -> bool:
@@ -185,8 +199,10 @@ def _levels(
     gains = {x.arm.level: x.gain for x in dense}
     faster_by = {x.arm.level: intervals.log_ratio_of_means(*x.steps) for x in dense}
     over_reinit = {x.arm.level: x.gain for x in pairs(found, "ticket", "reinit")}
-    matches, as_fast = _ask(gains, -margin), _ask(faster_by, -math.log1p(steps_margin))
-    beats = _ask_beats(over_reinit, margin)
+    bounds = found[DENSE].metric.bounds
+    matches = _ask(gains, -margin, bounds)
+    as_fast = _ask(faster_by, -math.log1p(steps_margin), UNBOUNDED)
+    beats = _ask_beats(over_reinit, margin, bounds)
     levels = []
     for ticket, _ in dense:
         level, reinit = ticket.level, beats.get(ticket.level, Finding("not tested"))
@@ -197,22 +213,26 @@ def _levels(
     return levels
 
 
-def _ask(values: Mapping[int, np.ndarray], null: float) -> dict[int, Finding]:
+def _ask(
+    values: Mapping[int, np.ndarray], null: float, bounds: Bounds
+) -> dict[int, Finding]:
     """Tests at each level if the mean is above `null`, with Holm's correction."""
-    adjusted = intervals.adjusted_p_values(values.values(), null)
+    adjusted = intervals.adjusted_p_values(values.values(), null, bounds)
     findings = {}
     for (level, v), p in zip(values.items(), adjusted, strict=True):
         if p <= ALPHA:
             findings[level] = Finding("yes" if v.mean() > null else "no", p)
         else:
-            needed = intervals.replicates_to_tell(v, null, len(values))
+            needed = intervals.replicates_to_tell(v, null, len(values), bounds)
             findings[level] = Finding("undecided", p, needed)
     return findings
 
 
-def _ask_beats(gains: Mapping[int, np.ndarray], margin: float) -> dict[int, Finding]:
+def _ask_beats(
+    gains: Mapping[int, np.ndarray], margin: float, bounds: Bounds
+) -> dict[int, Finding]:
     """Tests if the gain over reinit is above 0; "no" if shown to be below the margin."""
-    above, by_margin = _ask(gains, 0.0), _ask(gains, margin)
+    above, by_margin = _ask(gains, 0.0, bounds), _ask(gains, margin, bounds)
     for level, finding in above.items():
         other = by_margin[level]
         if finding.answer == "undecided" and other.answer == "no":

@@ -45,7 +45,8 @@ class VerdictConfig:
     # Largest loss of accuracy at which a ticket matches the dense net, in [0, 1).
     accuracy_margin: float = 0.002
     claims: tuple[Claim, ...] = ()  # claims of a paper to compare with
-    loss_margin: float = 0.01  # the same for the loss, if no accuracy is measured
+    # The same for the loss, if no accuracy is measured; a share of the dense nets' loss.
+    loss_margin: float = 0.01
     # Largest relative delay of early stop at which a ticket learns no more slowly.
     steps_margin: float = 0.1
 

@@ -253,10 +253,11 @@ def test_float32_accuracies_that_differ_by_rounding_do_not_vary():
     tickets, dense = counts * np.float32(1e-4), (counts - 10) * np.float32(1e-4)
     gains = [float(str(a)) - float(str(b)) for a, b in zip(tickets, dense, strict=True)]
     assert np.ptp(gains) > 1e-8
-    assert intervals.p_value(gains) == 2**-3  # as the sign test has it
-    assert not intervals.mean(gains).has_interval
+    bounds = 0.0, 1.0
+    assert intervals.p_value(gains, bounds=bounds) == 2**-3  # as the sign test has it
+    assert not intervals.mean_difference(gains, bounds=bounds).has_interval
     gains[0] += 1 / 100_000  # what one test example of many makes out
-    assert intervals.mean(gains).has_interval
+    assert intervals.mean_difference(gains, bounds=bounds).has_interval
 
 
 # Several p-values.
@@ -427,4 +428,5 @@ def test_so_many_replicates_would_tell(num_asked):
 def test_how_many_would_tell_is_unknown_or_too_many():
     assert intervals.replicates_to_tell([0.3], 0.0, 1) is None
     assert intervals.replicates_to_tell([0.3, 0.3], 0.0, 1) is None
-    assert intervals.replicates_to_tell([-1, 1], 0.0, 1) == intervals.MOST_TO_TELL
+    assert intervals.replicates_to_tell([-1, 1.1], 0.0, 1) is None
+    assert intervals.replicates_to_tell([-1, 0, 1], 0.0, 1) == intervals.MOST_TO_TELL

@@ -22,14 +22,37 @@ NONE = math.nan, math.nan
 def both():
     """Verdicts with the same margin; every loss is 1 minus the accuracy."""
     runs = standings.study()
-    settings = VerdictConfig(accuracy_margin=0.01)
+    dense = outcomes(by_loss(runs))[DENSE].early_stop_metric.mean()
+    settings = VerdictConfig(accuracy_margin=0.01, loss_margin=0.01 / dense)
     return judge(runs, settings), judge(by_loss(runs), settings)
 
 
 def test_accuracy_is_the_metric_where_there_is_one():
     runs = standings.study(2)
     assert metric_of(runs) is ACCURACY
-    assert metric_of(by_loss(runs)) is LOSS
+    assert metric_of(by_loss(runs)).name == LOSS.name
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e-3, 2.5, 1e7])
+def test_the_scale_of_a_loss_changes_no_answer(both, factor):
+    """And all numbers of a study have the same decimals, unless it is very small."""
+    runs = [scaled(run, factor) for run in by_loss(standings.study())]
+    margin = both[1].metric_margin / outcomes(runs)[DENSE].early_stop_metric.mean()
+    found = judge(runs, VerdictConfig(loss_margin=factor * margin))
+    for mine, other in zip(found.levels, both[1].levels, strict=True):
+        for field in ("matches_dense", "beats_reinit", "winning"):
+            assert getattr(mine, field).answer == getattr(other, field).answer
+    ends = (found.metric.ends(x.early_stop_metric) for x in found.summaries)
+    lows = [text[1:].split(",")[0] for text in ends]
+    decimals = {len(low.partition(".")[2]) for low in lows}
+    assert len(decimals) == 1 or factor == 1e-9
+
+
+def scaled(run, factor):
+    """The run with other losses of the test split."""
+    curve = run.curves["test", "loss"]
+    larger = curve._replace(values=factor * curve.values)
+    return run._replace(curves=run.curves | {("test", "loss"): larger})
 
 
 def test_the_answers_are_the_same_where_less_is_better(both):
@@ -73,19 +96,19 @@ def test_the_sentences_speak_of_loss(both):
     assert "(0.01 above it at most)" in told[1]
     assert told[2].startswith(
         f"It has the least loss at {words.percent(best.density)}:"
-        f" {LOSS.difference(best.estimate)} from dense (95% interval"
+        f" {both[1].metric.difference(best.estimate)} from dense (95% interval"
     )
     (criteria,) = [s for s in told if s.startswith("Of 5 criteria")]
     assert "snip has the least mean loss at 25%" in criteria
     assert "better than random pruning there: 2; worse than it: 1;" in criteria
-    assert any(s.startswith("Shown to be worse than dense: ") for s in told)
+    assert any(s.startswith("First shown to be worse than dense: ") for s in told)
     assert not any("accura" in s or "points" in s for s in told)
 
 
 def test_the_keys_of_the_data_name_the_metric(both):
     for verdict, name in zip(both, ("accuracy", "loss"), strict=True):
         found = as_json(verdict)
-        assert found[f"{name}_margin"] == 0.01
+        assert found[f"{name}_margin"] == pytest.approx(0.01)
         assert f"early_stop_{name}" in found["summaries"][0]
         assert f"mean_{name}" in found["standings"][0]
         assert name in found["standings"][0]["scores"][0]

@@ -303,6 +303,7 @@ def test_levels_are_corrected_for_those_that_are_asked():
                     reached["ticket", level].early_stop_metric
                     - reached[reference(level)].early_stop_metric,
                     null,
+                    (0.0, 1.0),
                 )
                 for level in range(1, 7)
             ]
