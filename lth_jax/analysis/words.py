@@ -43,7 +43,7 @@ def times(estimate: Estimate) -> str:
 def margin(verdict: Verdict) -> str:
     """Returns as text how much worse than the dense net still counts as a match."""
     metric = verdict.metric
-    return f"{metric.scale * verdict.metric_margin:g}{metric.points}"
+    return f"{metric.scale * verdict.metric_margin:.3g}{metric.points}"
 
 
 def value(number: float, show: Callable[[Estimate], str]) -> str:
@@ -78,9 +78,7 @@ def _winning(verdict: Verdict) -> str:
             "Whether there is a winning ticket was not tested: this needs the arm"
             " 'reinit'."
         )
-    n = verdict.num_replicates
-    replicates = "one replicate" if n == 1 else f"{n} replicates"
-    found = f"no winning ticket is shown by {replicates}."
+    found = f"no winning ticket is shown by {_replicates(verdict)}."
     if yes:
         # A short budget cannot show how fast they learn.
         learn = " and" if verdict.is_budget_short else ", learn no more slowly, and"
@@ -104,18 +102,21 @@ def to_tell(replicates: int) -> str:
 
 
 def _left_open(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
-    where = _which(levels, verdict)
-    if verdict.num_replicates == 1:
-        return f"At {where} one replicate cannot tell."
-    needed = sorted(x.winning.replicates or MOST_TO_TELL for x in levels)
-    are_known = all(x.winning.replicates for x in levels)
-    told = f"At {where} {verdict.num_replicates} replicates cannot decide it"
-    if not are_known:
+    is_one = len(levels) == 1
+    where = _which(levels, verdict).capitalize()
+    told = f"{where} {'is' if is_one else 'are'} undecided with {_replicates(verdict)}"
+    needed = [n for x in levels if (n := x.winning.replicates) is not None]
+    if len(needed) < len(levels):
         return f"{told}."
-    fewest, most = needed[0], needed[-1]
+    fewest, most = min(needed), max(needed)
     first = f"about {fewest:,} to " if fewest < min(most, MOST_TO_TELL) else ""
     last = to_tell(most).removeprefix("about ") if first else to_tell(most)
-    return f"{told}; {first}{last} would."
+    return f"{told}; {first}{last} might decide {'it' if is_one else 'them'}."
+
+
+def _replicates(verdict: Verdict) -> str:
+    n = verdict.num_replicates
+    return "one replicate" if n == 1 else f"{n} replicates"
 
 
 def _densities(levels: Sequence[LevelVerdict | Place]) -> str:
@@ -129,6 +130,8 @@ def _densities(levels: Sequence[LevelVerdict | Place]) -> str:
 
 def _which(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
     some, of_all = len(levels), len(verdict.levels)
+    if of_all == 1:
+        return "the one level"
     return "all levels" if some == of_all else f"{some} of {of_all} levels"
 
 
@@ -166,8 +169,8 @@ def _fastest(verdict: Verdict) -> str:
     if fastest is None:
         return ""
     return (
-        f"It learns fastest at {percent(fastest.density)}: it stops"
-        f" {times(fastest.estimate)} times as early as the dense net"
+        f"It learns fastest at {percent(fastest.density)}: its early stop comes"
+        f" {times(fastest.estimate)} times sooner than the dense net's"
         f"{_chosen(fastest.estimate, verdict)}."
     )
 
@@ -208,10 +211,10 @@ def _below(verdict: Verdict) -> str:
     if not any(verdict.answers.below_dense_from.values()):
         return f"No arm is shown to be {verdict.metric.worse} dense."
     for name, place in verdict.answers.below_dense_from.items():
-        where = f"first at {percent(place.density)}" if place else "at no density"
+        where = f"at {percent(place.density)}" if place else "at no density"
         if not (arm := reported_arm(name)).is_criterion:
             parts.append(f"{arm.label} {where}")
-    return f"Shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
+    return f"First shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
 
 
 def _at_the_end(verdict: Verdict) -> str:
@@ -233,7 +236,7 @@ def _at_the_end(verdict: Verdict) -> str:
 
 
 def _still_improving(verdict: Verdict) -> str:
-    """Lists the early stops that the budget cuts short."""
+    """Lists the nets that were trained too briefly for an early stop."""
     late = [s for s in verdict.summaries if 2 * s.num_still_improving > s.num_replicates]
     most: dict[str, float] = {}
     for s in late:
@@ -244,5 +247,10 @@ def _still_improving(verdict: Verdict) -> str:
     parts += [f"{arm} from {percent(density)} on" for arm, density in most.items()]
     if others:
         parts.append(f"{len(others)} other criteria, some from {percent(max(others))} on")
-    told = "The budget cuts short (most early stops are in its last tenth)"
-    return f"{told}: {'; '.join(parts)}." if parts else ""
+    told = "Training was too short for these (most early stops are in its last tenth)"
+    more = (
+        " With more num_steps, other tickets may match or win."
+        if verdict.is_budget_short
+        else ""
+    )
+    return f"{told}: {'; '.join(parts)}.{more}" if parts else ""

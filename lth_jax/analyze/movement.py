@@ -62,7 +62,8 @@ def _run(subject: Subject, asked: argparse.Namespace) -> tuple[Found, str]:
     rows = [["level", "density", "weights", "distance", "growth", "flips, %"]]
     for level in levels:
         for what, own in by_level[level].items():
-            row = [str(level), percent(densities[level]), what]
+            named = "dense net" if (level, what) == (0, "ticket") else what
+            row = [str(level), percent(densities[level]), named]
             rows.append([*row, *_told(own[NET])])
     told = (
         "\n\nWeights: all of an arm; or those of the ticket that survive the next"

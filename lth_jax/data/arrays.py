@@ -39,7 +39,7 @@ def from_arrays(arrays: Sequence[Any], num_outputs: int | None = None) -> Source
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     digits = digest.hexdigest()[:16]
-    return source._replace(note=f"data of one's own (SHA-256 {digits}…)")
+    return source._replace(note=f"own data (SHA-256 {digits}…)")
 
 
 def read_npz(path: str) -> Source:

@@ -39,7 +39,11 @@ def compare(
         roots = [workdir.root.absolute() for workdir in workdirs]
         common = os.path.commonpath([root.parent for root in roots])
         names = [str(root.relative_to(common)) for root in roots]
-    _write({path: comparison_page(materials, names)})
+    links = [
+        os.path.relpath(workdir.page, path.parent) if workdir.page.exists() else ""
+        for workdir in workdirs
+    ]
+    _write({path: comparison_page(materials, names, links)})
     return printed_of_several(path, studies_table(materials, names))
 
 

@@ -33,8 +33,12 @@ _MOST_LETTERS = 24
 _SMALL = "ticket", "reinit"  # the arms in a panel for each study
 
 
-def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
+def comparison_page(
+    materials: Sequence[Material], names: Sequence[str], links: Sequence[str]
+) -> str:
     """Returns one page of several studies as HTML; raises as `report.compare` does.
+
+    `links` are the addresses of the studies' own pages, empty where there is none.
 
     If there are few studies, each has a colour. If there are more, each has a panel, and
     a row or a point along a numeric field.
@@ -69,7 +73,7 @@ def comparison_page(materials: Sequence[Material], names: Sequence[str]) -> str:
         title=" · ".join(labels) if are_few else _title(names, list(fields), by),
         verdict={n: as_json(m.verdict) for n, m in zip(names, materials, strict=True)},
         metric=metric,
-        studies=studies_table(materials, names, [looks.key for looks in studies]),
+        studies=studies_table(materials, names, links, [looks.key for looks in studies]),
         differing=_table(fields, shorter, are_few, study),
         are_few=are_few,
         notes=_notes(materials, names),
@@ -100,13 +104,21 @@ def _notes(materials: Sequence[Material], names: Sequence[str]) -> list[str]:
 
 
 def studies_table(
-    materials: Sequence[Material], names: Sequence[str], keys: Sequence[str] = ()
+    materials: Sequence[Material],
+    names: Sequence[str],
+    links: Sequence[str] = (),
+    keys: Sequence[str] = (),
 ) -> Table:
-    """Returns a row of answers for each study; `keys` name their colours, if any."""
-    heads = [_study(names), *_heads(materials[0].verdict.metric)]
-    of_each = zip(short_names(names), materials, keys or [""] * len(names), strict=True)
-    rows = [[Cell(name, key=key), *_cells(m.verdict)] for name, m, key in of_each]
-    return Table(heads, rows)
+    """Returns a row of answers for each study; links and colours (`keys`) may be empty.
+
+    Speed-ups are left out if all budgets are short.
+    """
+    with_speed = not all(m.verdict.is_budget_short for m in materials)
+    heads = [_study(names), *_heads(materials[0].verdict.metric, with_speed)]
+    none = [""] * len(names)
+    firsts = map(Cell, short_names(names), none, none, keys or none, links or none)
+    cells = (_cells(material.verdict, with_speed) for material in materials)
+    return Table(heads, [[first, *row] for first, row in zip(firsts, cells, strict=True)])
 
 
 def _study(names: Sequence[str]) -> str:
@@ -172,9 +184,8 @@ def _overview(
     )
     if "overview_matching" in plots:
         lead += (
-            " In the plot of matching levels, the dot is the sparsest level that is shown"
-            " to match dense. The line or band extends to the sparsest that is not shown"
-            " to be worse."
+            " Matching levels: the dot is the sparsest that is shown to match dense. The"
+            " line or band extends to the sparsest that is not shown to be worse."
         )
     if any(x.dense_barrier or x.ticket_barrier for x in found):
         lead += (
@@ -202,25 +213,26 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
     return Section("How sparse can each get?", lead, plots, "small")
 
 
-def _heads(metric: Metric) -> list[str]:
+def _heads(metric: Metric, with_speed: bool) -> list[str]:
     is_accuracy = metric.name == ACCURACY.name
     most = "most accurate" if is_accuracy else f"least {metric.name}"
     heads = ["replicates", f"dense net, {metric.heading}"]
-    heads += ["matches dense down to", f"{most} at", "ticket minus dense", "fastest at"]
-    return [*heads, "speed-up", "winning tickets"]
+    heads += ["matches dense down to", f"{most} at", "ticket minus dense"]
+    heads += ["fastest at", "speed-up"] if with_speed else []
+    return [*heads, "winning tickets"]
 
 
-def _cells(verdict: Verdict) -> list[Cell]:
+def _cells(verdict: Verdict, with_speed: bool) -> list[Cell]:
     metric, answers = verdict.metric, verdict.answers
     best, fastest = answers.best, answers.fastest
+    speed = [_density(fastest), words.times(fastest.estimate) if fastest else ""]
     return [
         Cell(str(verdict.num_replicates)),
         Cell(metric.text(verdict.summaries[0].early_stop_metric)),
         Cell(_density(answers.sparsest_matching)),
         Cell(_density(best)),
         Cell(metric.difference(best.estimate) if best else ""),
-        Cell(_density(fastest)),
-        Cell(words.times(fastest.estimate) if fastest else ""),
+        *map(Cell, speed if with_speed else []),
         Cell(*_winning(verdict)),
     ]
 
@@ -282,6 +294,7 @@ def _section(studies: Mapping[Shown, Material], metric: Metric) -> Section:
             metric.scale,
             reference=0,
         )
+    if any(material.verdict.answers.fastest for material in studies.values()):
         plots["speedup"] = draw(
             "Speed-up over its own dense net (higher is faster)",
             lines(_against_dense, "speedup"),

@@ -86,7 +86,7 @@ def draw(
     style.label_ends(axes, labels, 0.9 if size == style.WIDE else 0.75)
     if text is None:
         return Plot(figure, {})
-    return Plot(figure, _hover(axes, lines, text, dense))
+    return Plot(figure, hover(axes, lines, text, dense))
 
 
 def _limits(estimates: np.ndarray, reference: float | None) -> tuple[float, float]:
@@ -107,7 +107,7 @@ def _limits(estimates: np.ndarray, reference: float | None) -> tuple[float, floa
     return low - margin, high + margin
 
 
-def _hover(
+def hover(
     axes: Axes,
     lines: Sequence[Series],
     text: Callable[[Estimate], str],
@@ -115,7 +115,8 @@ def _hover(
 ) -> Hover:
     """Draws a hover zone at each level; returns its heading and a row for each line.
 
-    The last row is the dense net, except at level 0, where the lines begin with it.
+    The limits of the axes must be final. The last row is the dense net, except at level
+    0, where the lines begin with it.
     """
     densities: dict[int, float] = {}
     rows: dict[int, list[tuple[str, str, str]]] = {}
@@ -183,6 +184,7 @@ def small_multiples(
     for i, (name, summaries) in enumerate(zip(names, of_studies, strict=True)):
         figure, axes = style.panel(name, style.SMALL)
         dense = next(s for s in summaries if s.level == 0)
+        lines = []
         for arm, looks in shown(["reinit", "ticket"]).items():
             found = [s for s in summaries if s is dense or s.arm == arm]
             if len(found) > 1 or arm == "ticket":
@@ -191,11 +193,14 @@ def small_multiples(
                 on_line = {"linewidth": 1.5, **style.DOTS}
                 colour = looks.colour.figure
                 style.banded_line(axes, (x, y), colour, looks.key, alpha=0.16, **on_line)
+                lines.append(series(looks, found, "early_stop_metric"))
         style.density_axis(axes, densities)
         axes.set_ylim(*limits)
-        style.reference_line(axes, metric.scale * dense.early_stop_metric.value, "dense")
+        level = dense.early_stop_metric
+        style.reference_line(axes, metric.scale * level.value, "dense")
         axes.set_xlabel("weights kept, %")
-        plots[f"study_{i:02d}"] = Plot(figure)
+        on_hover = hover(axes, lines[::-1], metric.text, metric.text(level))
+        plots[f"study_{i:02d}"] = Plot(figure, on_hover)
     return plots
 
 

@@ -46,6 +46,11 @@ def shown(names: Iterable[str]) -> dict[str, Shown]:
     }
 
 
+def unlisted(label: str, colour: str) -> Shown:
+    """Returns the looks of a line that has no button in the page's legend."""
+    return Shown(label.replace(" ", "_"), label, Colour(colour, colour, colour))
+
+
 TICKET = shown(["ticket"])["ticket"].colour.figure
 
 

@@ -83,7 +83,7 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
     standings, metric = verdict.standings, verdict.metric
     if not standings:
         return
-    figures = criteria_plots.small_multiples(standings, verdict.summaries, metric)
+    panels = criteria_plots.small_multiples(standings, verdict.summaries, metric)
     lead = (
         f"Test {metric.name}{_in_brackets(metric)} at early stop, the best criterion"
         f" first: {words.band(verdict)}. All other criteria are grey; random is {RANDOM}."
@@ -94,8 +94,8 @@ def _criteria(verdict: Verdict) -> Iterator[Section]:
         (False, "Which criterion, before training?"),
     ):
         plots = {
-            plain(f"criterion_{arm}"): Plot(figure)
-            for arm, figure in figures.items()
+            plain(f"criterion_{arm}"): plot
+            for arm, plot in panels.items()
             if (CRITERIA.find(arm).looks == "end") == trained
         }
         if plots:

@@ -19,6 +19,7 @@ class Cell(NamedTuple):
     kind: str = ""
     below: str = ""  # a second line in small letters
     key: str = ""  # names the colour of the text, in the first cell of a row
+    link: str = ""  # an address, in the first cell of a row
 
 
 class Table(NamedTuple):
@@ -31,13 +32,14 @@ class Table(NamedTuple):
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """Returns the table of the ticket against dense and against each control.
 
-    Below a value is its interval for new test examples, if that is known.
+    Below a value is its interval for new test examples, if that is known. A short budget
+    shows no speed-ups.
     """
     controls = [arm for arm in arms if arm != "ticket"]
     heads = ["kept", "weights", "winning ticket", "matches dense"]
     heads += [f"ticket, {verdict.metric.heading}", "ticket minus dense"]
     heads += [f"ticket minus {reported_arm(arm).label}" for arm in controls]
-    heads += ["early-stop step", "speed-up"]
+    heads += ["early-stop step", *(() if verdict.is_budget_short else ("speed-up",))]
     rows = [_row(level, verdict, controls) for level in verdict.levels]
     return Table(heads, rows)
 
@@ -59,7 +61,7 @@ def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list
         Cell(gaps["dense"], below=gap_anew),
         *(Cell(gaps.get(arm, "")) for arm in controls),
         Cell(words.steps(ticket.early_stop_step)),
-        Cell(words.times(dense.speedup)),
+        *(() if verdict.is_budget_short else (Cell(words.times(dense.speedup)),)),
     ]
 
 

@@ -110,7 +110,7 @@ def test_the_sentence_counts_at_the_sparsest_level():
     (sentence,) = [s for s in sentences if s.startswith("Of 5 criteria")]
     assert "snip has the highest mean accuracy at 25% of the weights" in sentence
     assert "above random pruning there: 2; below it: 1; undecided: 1." in sentence
-    (below,) = [s for s in sentences if s.startswith("Shown to be below dense")]
+    (below,) = [s for s in sentences if s.startswith("First shown to be below dense")]
     assert "snip" not in below and "reinit" in below
 
 

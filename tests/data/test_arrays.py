@@ -55,7 +55,7 @@ def test_numbers_are_floats_of_two_axes_and_tokens_are_integers():
 def test_the_note_tells_data_from_data():
     assert given().note == given().note
     assert given().note != given(y_test=np.array([4, 1])).note
-    assert given().note.startswith("data of one's own (SHA-256 ")
+    assert given().note.startswith("own data (SHA-256 ")
 
 
 @pytest.mark.parametrize(

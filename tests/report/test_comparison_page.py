@@ -82,9 +82,33 @@ def test_studies_stand_side_by_side(studies, visit, tmp_path):
     ]
 
 
+def test_a_row_links_to_the_page_of_its_study_if_there_is_one(studies, visit, tmp_path):
+    studies[0].page.write_text("<h1>its page</h1>")
+    (tmp_path / "pages").mkdir()
+    page = visit(compare(studies, tmp_path / "pages" / "both.html")).page
+    (link,) = page.locator("#studies a").all()
+    assert link.text_content() == "first"
+    assert link.get_attribute("href") == "../first/report.html"
+    link.click()
+    assert page.locator("h1").text_content() == "its page"
+
+
+@pytest.mark.parametrize("are_short", [(True, True), (True, False)])
+def test_speed_is_left_out_if_all_budgets_are_short(are_short, studies):
+    materials = [
+        material._replace(verdict=material.verdict._replace(is_budget_short=is_short))
+        for material, is_short in zip(
+            (gather(files, None) for files in studies), are_short, strict=True
+        )
+    ]
+    table = comparison_page.studies_table(materials, ["first", "second"])
+    assert ("speed-up" in table.heads) == (not all(are_short))
+    assert {len(row) for row in table.rows} == {len(table.heads)}
+
+
 def test_a_study_has_its_colour_and_can_be_hidden(studies, visit, tmp_path):
     page = visit(compare(studies, tmp_path / "both.html")).page
-    assert page.locator("figure svg").count() == 4 + 4
+    assert page.locator("figure svg").count() == 4 + 3
     assert browsing.texts(page, ".legend button") == ["first", "second"]
     colours = page.evaluate(
         "[...document.querySelectorAll('[data-series] path[style*=stroke]')].map(path =>"

@@ -455,13 +455,13 @@ def make_standings(num_replicates=5):
 @pytest.mark.parametrize("num_replicates", [5, 1])
 def test_each_criterion_is_drawn_beside_the_ticket_and_random_pruning(num_replicates):
     standings = make_standings(num_replicates)
-    figures = criteria_plots.small_multiples(
+    plots = criteria_plots.small_multiples(
         standings, make_summaries(num_replicates), ACCURACY
     )
-    assert list(figures) == ["snip", RANDOM, "large_init"]  # the ticket is in all
+    assert list(plots) == ["snip", RANDOM, "large_init"]  # the ticket is in all
     limits = set()
-    for arm, figure in figures.items():
-        axes = draw(figure)
+    for arm, plot in plots.items():
+        axes = draw(plot.figure)
         limits.add((axes.get_xlim(), axes.get_ylim()))
         assert axes.get_title(loc="left") == arm
         drawn = {
@@ -476,7 +476,14 @@ def test_each_criterion_is_drawn_beside_the_ticket_and_random_pruning(num_replic
             ]
             np.testing.assert_allclose(drawn[colour], expected)
         names = {text.get_text() for text in axes.texts}
-        assert names == {"dense", "ticket"} | ({"random"} if arm != RANDOM else set())
+        others = {"ticket"} | ({"random"} if arm != RANDOM else set())
+        assert names == {"dense", *others}
+        heading, rows = plot.hover[1]
+        assert heading == "level 1: 50% of the weights"
+        told = {name: value for _, name, value in rows}
+        assert told.keys() == {arm, "dense net", *others}
+        (score, _) = next(s.scores for s in standings if s.arm == arm)
+        assert told[arm] == ACCURACY.text(score.metric)
         (band,) = axes.collections
         low = band.get_paths()
         assert bool(low) == (num_replicates > 1)

@@ -21,7 +21,7 @@ _COUNTED = (
 _TITLES = {
     "use": "To train a ticket, in trainings of the dense net",
     "find": "To find it, in trainings of the dense net",
-    "pays_after": "Uses after which finding it has paid off",
+    "pays_after": "Number of uses that repay the cost of finding it",
 }
 
 

@@ -5,19 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lth_jax.analysis.intervals import Estimate
-from lth_jax.lottery.arms import Colour
 from lth_jax.report import style
 from lth_jax.report.density_plots import Series
-from lth_jax.report.palette import TICKET, Shown
+from lth_jax.report.palette import TICKET, unlisted
 
 # The subject of an analysis, what it is compared with, and two more. Colour-blind readers
 # can tell them apart, in light and dark mode.
 FOUND, CHANCE, OTHER, MORE = TICKET, style.FAINT, style.ACCENT, "#a07400"
-
-
-def looks(label: str, colour: str) -> Shown:
-    """Returns the looks of an analysis's line; the page's legend has no button for it."""
-    return Shown(label.replace(" ", "_"), label, Colour(colour, colour, colour))
 
 
 def estimate(found: Mapping[str, Any] | float) -> Estimate:
@@ -35,4 +29,4 @@ def series(
 ) -> Series:
     """Returns a line from points of (level, density, estimate as a file has it)."""
     found = [(level, density, estimate(x)) for level, density, x in points]
-    return Series(looks(label, colour), found)
+    return Series(unlisted(label, colour), found)
