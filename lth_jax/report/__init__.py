@@ -27,12 +27,18 @@ def compare(
 ) -> str:
     """Writes one page that compares several studies, each judged as in `write`.
 
+    The studies are in the order of the numeric field in which they differ, if there is
+    one, and else as given.
+
     Returns the text to print. Raises what `write` does, and a `UserError` if the studies
     are judged by different metrics.
     """
+    from lth_jax.report.axes_of_studies import in_order
     from lth_jax.report.comparison_page import comparison_page, studies_table
 
-    materials = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
+    found = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
+    order = in_order([material.config for material in found])
+    materials, workdirs = [found[i] for i in order], [workdirs[i] for i in order]
     names = [material.title for material in materials]
     if len(set(names)) < len(names):
         # Titles are ambiguous: use the paths, without the folders that all share.

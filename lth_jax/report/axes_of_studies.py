@@ -64,6 +64,14 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
     return NumericAxis(field, {name: sorted(line) for name, line in lines.items()})
 
 
+def in_order(configs: Sequence[StudyConfig]) -> list[int]:
+    """Returns the places of studies along their numeric axis; as given if none."""
+    axis = numeric_axis(configs)
+    if axis is None:
+        return list(range(len(configs)))
+    return [i for line in axis.lines.values() for _, i in line]
+
+
 def short_names(names: Sequence[str]) -> list[str]:
     """Returns short names of a sweep's points: their values, without the field names.
 

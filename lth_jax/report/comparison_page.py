@@ -89,10 +89,13 @@ def _notes(materials: Sequence[Material], names: Sequence[str]) -> list[str]:
         for note in page.notes(material)
     ]
     if short := sum(material.verdict.is_budget_short for material in materials):
+        are_all = short == len(materials)
+        which = f"all {short}" if are_all else f"{short} of {len(materials)}"
+        speed = "" if are_all else " Speed-ups do not show speed there."
         found.append(
-            f"The budget is short for {short} of {len(materials)} studies: most of their"
-            " early stops are in its last tenth. Speed-ups do not show speed there. With"
-            " more num_steps, other tickets may match or win."
+            f"The budget is short for {which} studies: most of their early stops are in"
+            f" its last tenth.{speed}"
+            " With more num_steps, other tickets may match or win."
         )
     levels = {tuple(x.density for x in m.verdict.levels) for m in materials}
     if len(levels) > 1:

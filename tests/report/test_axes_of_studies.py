@@ -13,6 +13,7 @@ from lth_jax.config import (
 )
 from lth_jax.report.axes_of_studies import (
     differing,
+    in_order,
     named_fields,
     numeric_axis,
     short_names,
@@ -40,6 +41,16 @@ def test_numbers_make_an_axis_in_their_order():
     assert axis.lines == {"": [(0.1, 1), (0.2, 2), (0.3, 0)]}
     late = [{"rewind": RewindConfig("late_rewind", step)} for step in ("9", "20", "100")]
     assert numeric_axis(configs(*late)).lines == {"": [(9, 0), (20, 1), (100, 2)]}
+
+
+def test_studies_are_in_the_order_of_their_axis_or_as_given():
+    assert in_order(configs(*rates(0.3, 0.1, 0.2))) == [1, 2, 0]
+    assert in_order(configs(*rates(0.3, 0.1))) == [0, 1]  # two values make no axis
+    names = [{"init": InitConfig(name)} for name in ("he_normal", "glorot_normal")]
+    assert in_order(configs(*({**x, **y} for y in names for x in rates(3, 1, 2)))) == [
+        *(1, 2, 0),
+        *(4, 5, 3),
+    ]
 
 
 def test_the_size_of_all_layers_is_an_axis_that_decides_the_number_of_levels():
