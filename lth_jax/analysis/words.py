@@ -18,10 +18,8 @@ def sentences(verdict: Verdict) -> list[str]:
     """Returns the verdict as sentences, the most important first."""
     if not verdict.levels:
         return ["Only the dense net has been trained so far: there is no ticket yet."]
-    told = [_winning, _matching, _best, _fastest, _criteria, _below]
-    told += [_at_the_end, _still_improving]
-    if verdict.is_budget_short:
-        told.insert(1, told.pop())
+    told = [_winning, _criteria, _matching, _at_the_end, _best, _fastest, _below]
+    told.insert(1 if verdict.is_budget_short else len(told), _still_improving)
     return [sentence for tell in told if (sentence := tell(verdict))]
 
 
@@ -102,16 +100,15 @@ def to_tell(replicates: int) -> str:
 
 
 def _left_open(levels: Sequence[LevelVerdict], verdict: Verdict) -> str:
-    is_one = len(levels) == 1
-    where = _which(levels, verdict).capitalize()
-    told = f"{where} {'is' if is_one else 'are'} undecided with {_replicates(verdict)}"
+    where = _which(levels, verdict)
+    told = f"Whether it wins is undecided at {where} with {_replicates(verdict)}"
     needed = [n for x in levels if (n := x.winning.replicates) is not None]
     if len(needed) < len(levels):
         return f"{told}."
     fewest, most = min(needed), max(needed)
     first = f"about {fewest:,} to " if fewest < min(most, MOST_TO_TELL) else ""
     last = to_tell(most).removeprefix("about ") if first else to_tell(most)
-    return f"{told}; {first}{last} might decide {'it' if is_one else 'them'}."
+    return f"{told}; {first}{last} might decide it."
 
 
 def _replicates(verdict: Verdict) -> str:
@@ -153,7 +150,7 @@ def _best(verdict: Verdict) -> str:
     leads = "is most accurate" if is_accuracy else f"has the least {metric.name}"
     anew = ""
     if best.two_way.has_interval:
-        anew = f"; {metric.ends(best.two_way, True)} if test examples were drawn anew too"
+        anew = f"; {metric.ends(best.two_way, True)} if test examples vary too"
     return (
         f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
         f"{metric.points} from dense{_chosen(best.estimate, verdict)}{anew}."
@@ -195,13 +192,14 @@ def _criteria(verdict: Verdict) -> str:
     most = "highest" if metric.sign > 0 else "least"
     found = (
         f"Of {len(scores)} criteria, the ticket's among them, {leader} has the {most}"
-        f" mean {metric.name} at {percent(scores[best].density)} of the weights."
+        f" mean {metric.name} at {percent(scores[best].density)} of the weights:"
+        f" {metric.text(scores[best].metric)}{metric.unit}."
     )
     counts = collections.Counter(score.answer for score in scores.values())
     if list(counts) == ["not tested"]:
         return found
     return (
-        f"{found} Shown to be {metric.better} random pruning there: {counts['yes']};"
+        f"{found} There, shown to be {metric.better} random pruning: {counts['yes']};"
         f" {metric.worse} it: {counts['no']}; undecided: {counts['undecided']}."
     )
 
@@ -214,7 +212,8 @@ def _below(verdict: Verdict) -> str:
         where = f"at {percent(place.density)}" if place else "at no density"
         if not (arm := reported_arm(name)).is_criterion:
             parts.append(f"{arm.label} {where}")
-    return f"First shown to be {verdict.metric.worse} dense: {'; '.join(parts)}."
+    worse = verdict.metric.worse
+    return f"Going sparser, first shown to be {worse} dense: {'; '.join(parts)}."
 
 
 def _at_the_end(verdict: Verdict) -> str:
@@ -224,10 +223,13 @@ def _at_the_end(verdict: Verdict) -> str:
         return ""
     when = f"By {verdict.metric.name} at the end of training"
     sparsest, winning = answers.sparsest_matching_at_end, answers.winning_at_end
-    if (sparsest, winning) == (answers.sparsest_matching, answers.winning):
-        return f"{when}, the answers are the same."
+    is_same = (sparsest, winning) == (answers.sparsest_matching, answers.winning)
     if sparsest is None:
-        return f"{when}, no ticket is shown to match dense."
+        either = " either" if is_same else ""
+        return f"{when}, no ticket is shown to match dense{either}."
+    if is_same:
+        and_win = ", and the same tickets win" if winning else ""
+        return f"{when}, the same ticket is the sparsest that matches dense{and_win}."
     told = f"the sparsest that matches dense keeps {percent(sparsest.density)}"
     if any(level.winning.answer != "not tested" for level in verdict.levels):
         wins = f"winning tickets are at {_densities(winning)}"

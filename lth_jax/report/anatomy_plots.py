@@ -126,7 +126,7 @@ def _filter_tiles(first: FirstLayer) -> np.ndarray:
 
 def _input_strip(levels: Sequence[tuple[Anatomy, FirstLayer]]) -> Figure:
     """The share kept of each input, over the layer's mean, [levels, inputs]."""
-    figure, axes = style.panel("Weights kept of each input, over the layer's mean")
+    figure, axes = style.panel("Weights kept of each input, relative to the layer's mean")
     image = np.stack([x.kept / (x.kept.mean() or 1) for _, x in levels])
     most = max(2.0, float(image.max()))  # at least as far above the mean as 0 is below
     about_one = TwoSlopeNorm(vmin=0, vcenter=1, vmax=most)
@@ -182,5 +182,5 @@ def _reach(edges: np.ndarray, counts: np.ndarray) -> float:
 
 
 def layer_name(path: str) -> str:
-    """Returns a layer's name for a reader: "dense 0" for "dense_0/kernel"."""
-    return path.removesuffix("/kernel").replace("/", " ").replace("_", " ")
+    """Returns a layer's name for a reader, as in configs: "dense_0"."""
+    return path.removesuffix("/kernel")

@@ -1,6 +1,7 @@
 """Axes of studies: the config fields in which studies differ, and their short names."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,11 +66,18 @@ def numeric_axis(configs: Sequence[StudyConfig]) -> NumericAxis | None:
 
 
 def in_order(configs: Sequence[StudyConfig]) -> list[int]:
-    """Returns the places of studies along their numeric axis; as given if none."""
-    axis = numeric_axis(configs)
-    if axis is None:
+    """Returns the places of studies along their numeric axis.
+
+    Without an axis, numbers and shares of a single field come first, in their order. All
+    other studies are as given.
+    """
+    if axis := numeric_axis(configs):
+        return [i for line in axis.lines.values() for _, i in line]
+    fields = list(differing(configs).values())
+    if len(fields) != 1:
         return list(range(len(configs)))
-    return [i for line in axis.lines.values() for _, i in line]
+    amounts = [_amount(value) for value in fields[0]]
+    return sorted(range(len(configs)), key=lambda i: (amounts[i], i))
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -125,6 +133,14 @@ def _decides(values: Sequence[Any], others: Sequence[Any]) -> bool:
 def last_part(field: str) -> str:
     """Returns a field's name without its group, for a reader."""
     return field.rpartition(".")[2].replace("_", " ")
+
+
+def _amount(value: Any) -> float:
+    """A number, or a share such as "20%"; infinity for all else."""
+    try:
+        return float(str(value).removesuffix("%"))
+    except ValueError:
+        return math.inf
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:

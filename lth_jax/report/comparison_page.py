@@ -93,7 +93,7 @@ def _notes(materials: Sequence[Material], names: Sequence[str]) -> list[str]:
         which = f"all {short}" if are_all else f"{short} of {len(materials)}"
         speed = "" if are_all else " Speed-ups do not show speed there."
         found.append(
-            f"The budget is short for {which} studies: most of their early stops are in"
+            f"Training was too short in {which} studies: most of their early stops are in"
             f" its last tenth.{speed}"
             " With more num_steps, other tickets may match or win."
         )
@@ -183,7 +183,7 @@ def _overview(
     lead = (
         f"{each} is a study:"
         f" {_band([x.verdict for x in materials], 'interval')}. Tickets"
-        " are compared at early stop, as the mean over all levels after the first."
+        " are compared at early stop, as the mean over all pruned levels."
     )
     if "overview_matching" in plots:
         lead += (
@@ -192,8 +192,9 @@ def _overview(
         )
     if any(x.dense_barrier or x.ticket_barrier for x in found):
         lead += (
-            " Error barrier: the rise of test error on the line between two copies whose"
-            " data come in other orders; of tickets, at the sparsest level."
+            " Error barrier: how far the test error rises on the line between two copies"
+            " that train from the same weights, with data in other orders. Tickets are"
+            " those of the sparsest level."
         )
     return Section("How do the studies compare?", lead, plots, "wide")
 
@@ -220,7 +221,7 @@ def _heads(metric: Metric, with_speed: bool) -> list[str]:
     is_accuracy = metric.name == ACCURACY.name
     most = "most accurate" if is_accuracy else f"least {metric.name}"
     heads = ["replicates", f"dense net, {metric.heading}"]
-    heads += ["matches dense down to", f"{most} at", "ticket minus dense"]
+    heads += ["matches dense down to", f"{most} at", "ticket minus dense there"]
     heads += ["fastest at", "speed-up"] if with_speed else []
     return [*heads, "winning tickets"]
 

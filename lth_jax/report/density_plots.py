@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 
 from lth_jax.analysis.comparison import Comparison
 from lth_jax.analysis.intervals import Estimate
@@ -79,6 +80,8 @@ def draw(
         most = scale * float(found[:, 0].max())
         low, high = 0, max(1.05 * most, min(high, 3 * most)) or high
     axes.set_ylim(low, high)
+    if high >= 1000:  # steps
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     if reference is not None:
         labels.append(style.reference_line(axes, scale * reference, reference_name))
     if size == style.SMALL:

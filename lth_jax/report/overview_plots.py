@@ -46,8 +46,12 @@ def measures(metric: Metric) -> dict[str, Measure]:
             None,
             is_density=True,
         ),
-        "over_dense": Measure(f"Ticket minus dense{points}", metric.scale, zero),
-        "over_reinit": Measure(f"Ticket minus a fresh init{points}", metric.scale, zero),
+        "over_dense": Measure(
+            f"Ticket minus dense, over all levels{points}", metric.scale, zero
+        ),
+        "over_reinit": Measure(
+            f"Ticket minus a fresh init, over all levels{points}", metric.scale, zero
+        ),
         "dense_barrier": Measure("Error barrier between dense nets, points", 100, none),
         "ticket_barrier": Measure("Error barrier between tickets, points", 100, none),
     }

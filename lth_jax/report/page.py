@@ -19,7 +19,7 @@ from lth_jax.report.heading import heading, settings
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
-from lth_jax.report.standings_table import standings_table
+from lth_jax.report.standings_table import meanings, standings_table
 from lth_jax.store.shards import told
 from lth_jax.training.early_bird import MOST_DISTANCE
 
@@ -68,6 +68,7 @@ def study_page(material: Material, sections: Sequence[Section]) -> str:
         table=verdict_table.level_table(verdict, list(arms)),
         is_anew=any(s.early_stop_two_way.has_interval for s in verdict.summaries),
         criteria=standings_table(verdict, material.config.prune.criterion),
+        meanings=meanings(verdict, material.config.prune.criterion),
         metric=verdict.metric,
         margin=words.margin(verdict),
         steps_margin=f"{100 * verdict.steps_margin:.3g}%",

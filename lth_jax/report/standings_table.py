@@ -27,6 +27,15 @@ def standings_table(verdict: Verdict, criterion: str) -> Table:
     return Table(heads, rows)
 
 
+def meanings(verdict: Verdict, criterion: str) -> list[tuple[str, str]]:
+    """Returns the criteria by name, with the first line that documents each score."""
+    names = (criterion if x.arm == "ticket" else x.arm for x in verdict.standings)
+    scores = ((name, CRITERIA.find(name).scores) for name in names)
+    # The documentation of a partial function is that of partial itself.
+    documented = ((name, getattr(x, "func", x).__doc__) for name, x in scores)
+    return [(name, doc.strip().splitlines()[0]) for name, doc in documented if doc]
+
+
 def _cell(score: Score, metric: Metric) -> Cell:
     kind = score.answer if score.answer in ("yes", "no") else ""
     return Cell(metric.text(score.metric), kind)

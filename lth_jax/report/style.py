@@ -191,6 +191,7 @@ def reference_line(axes: Axes, y: float, name: str) -> Label:
 def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
     """Labels lines at the right edge, at the height of their ends if there is room.
 
+    Labels that would overlap move up; those that would leave the axes move down.
     The limits of the axes must be final. `size` is relative to the title's font size.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -200,12 +201,13 @@ def label_ends(axes: Axes, labels: Sequence[Label], size: float = 0.9) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     gap = _LABEL_GAP * size / figure.get_figheight()
-    heights = list(itertools.accumulate(ends, lambda below, end: max(end, below + gap)))
-    excess = max(0.0, heights[-1] - 1)  # shifts all labels down if the top one overflows
-    for label, height in zip(ordered, heights, strict=True):
+    raised = itertools.accumulate(ends, lambda below, end: max(end, below + gap))
+    from_top = [min(1.0, height) for height in reversed(list(raised))]
+    lowered = itertools.accumulate(from_top, lambda above, end: min(end, above - gap))
+    for label, height in zip(ordered, reversed(list(lowered)), strict=True):
         text = axes.annotate(
             label.text,
-            (1, height - excess),
+            (1, height),
             xycoords="axes fraction",
             xytext=(4, 0),
             textcoords="offset points",

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from lth_jax.analysis import words
 from lth_jax.analysis.claims import ClaimCheck
-from lth_jax.analysis.metric import ACCURACY, LOSS
+from lth_jax.analysis.metric import ACCURACY, LOSS, Metric
+from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.verdict import Finding, LevelVerdict, Verdict
 from lth_jax.lottery.arms import reported_arm
 
@@ -32,16 +33,31 @@ class Table(NamedTuple):
 def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
     """Returns the table of the ticket against dense and against each control.
 
-    Below a value is its interval for new test examples, if that is known. A short budget
-    shows no speed-ups.
+    The first row is the dense net. Below a value is its interval for new test examples,
+    if that is known. A short budget shows no speed-ups.
     """
     controls = [arm for arm in arms if arm != "ticket"]
-    heads = ["kept", "weights", "winning ticket", "matches dense"]
-    heads += [f"ticket, {verdict.metric.heading}", "ticket minus dense"]
+    reached = f"ticket, {verdict.metric.heading}"
+    heads = ["kept", "weights", "winning ticket", "matches dense", reached]
+    heads += ["ticket minus dense"]
     heads += [f"ticket minus {reported_arm(arm).label}" for arm in controls]
     heads += ["early-stop step", *(() if verdict.is_budget_short else ("speed-up",))]
+    if not verdict.levels:
+        return Table(heads, [])
+    net = verdict.summaries[0]
+    dense = {
+        "kept": Cell("dense"),
+        "weights": Cell(f"{net.weights_left:,}"),
+        reached: _reached(net, verdict.metric),
+        "early-stop step": Cell(words.steps(net.early_stop_step)),
+    }
     rows = [_row(level, verdict, controls) for level in verdict.levels]
-    return Table(heads, rows)
+    return Table(heads, [[dense.get(head, Cell("")) for head in heads], *rows])
+
+
+def _reached(summary: Summary, metric: Metric) -> Cell:
+    anew = metric.ends(summary.early_stop_two_way)
+    return Cell(metric.text(summary.early_stop_metric), below=anew)
 
 
 def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list[Cell]:
@@ -50,14 +66,13 @@ def _row(level: LevelVerdict, verdict: Verdict, controls: Sequence[str]) -> list
     found = {c.reference: c for c in verdict.comparisons if (c.arm, c.level) == place}
     dense = found["dense"]
     gaps = {name: metric.difference(c.early_stop_difference) for name, c in found.items()}
-    anew = metric.ends(ticket.early_stop_two_way)
     gap_anew = metric.ends(dense.early_stop_two_way, True)
     return [
         Cell(words.percent(level.density)),
         Cell(f"{level.weights_left:,}"),
         _winning(level, verdict),
         _answer(level.matches_dense, verdict),
-        Cell(metric.text(ticket.early_stop_metric), below=anew),
+        _reached(ticket, metric),
         Cell(gaps["dense"], below=gap_anew),
         *(Cell(gaps.get(arm, "")) for arm in controls),
         Cell(words.steps(ticket.early_stop_step)),

@@ -45,7 +45,13 @@ def test_numbers_make_an_axis_in_their_order():
 
 def test_studies_are_in_the_order_of_their_axis_or_as_given():
     assert in_order(configs(*rates(0.3, 0.1, 0.2))) == [1, 2, 0]
-    assert in_order(configs(*rates(0.3, 0.1))) == [0, 1]  # two values make no axis
+    assert in_order(configs(*rates(0.3, 0.1))) == [1, 0]
+    shares = [{"prune": PruneConfig(at=x)} for x in ("end", "100%", "early_stop", "20%")]
+    assert in_order(configs(*shares)) == [3, 1, 0, 2]
+    words = [{"init": InitConfig(x)} for x in ("lecun_normal", "he_normal")]
+    assert in_order(configs(*words)) == [0, 1]
+    pairs = [{"seed": a, "num_levels": b} for a, b in ((2, 4), (1, 5))]
+    assert in_order(configs(*pairs)) == [0, 1]
     names = [{"init": InitConfig(name)} for name in ("he_normal", "glorot_normal")]
     assert in_order(configs(*({**x, **y} for y in names for x in rates(3, 1, 2)))) == [
         *(1, 2, 0),

@@ -290,10 +290,10 @@ def test_notes_tell_of_short_budgets_and_of_other_densities(monkeypatch):
     alike = [_material(False, 0.5, 0.25), _material(False, 0.5, 0.25)]
     assert comparison_page._notes(alike, ["a", "b"]) == []
     (short,) = comparison_page._notes([alike[0], _material(True, 0.5, 0.25)], ["a", "b"])
-    assert short.startswith("The budget is short for 1 of 2 studies")
+    assert short.startswith("Training was too short in 1 of 2 studies")
     assert "Speed-ups do not show speed there" in short
     (short,) = comparison_page._notes([_material(True, 0.5)] * 2, ["a", "b"])
-    assert short.startswith("The budget is short for all 2 studies")
+    assert short.startswith("Training was too short in all 2 studies")
     assert "Speed-ups" not in short  # there are none
     (other,) = comparison_page._notes([alike[0], _material(False, 0.8, 0.64)], ["a", "b"])
     assert "levels of different densities" in other

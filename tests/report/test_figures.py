@@ -500,7 +500,7 @@ def test_layers_are_drawn_against_the_whole_net():
     hidden, output = (line.get_xydata().T for line in axes.lines)
     np.testing.assert_allclose(hidden, [[50, 25, 12.5], [40, 16, 6.4]])
     np.testing.assert_allclose(output, [[50, 25, 12.5], [70, 49, 34.3]])
-    assert [text.get_text() for text in axes.texts] == ["dense 0", "output"]
+    assert [text.get_text() for text in axes.texts] == ["dense_0", "output"]
     to_axes = axes.transData + axes.transAxes.inverted()
     for text, line in zip(axes.texts, axes.lines, strict=True):
         end = to_axes.transform(line.get_xydata()[-1])
@@ -516,7 +516,7 @@ def test_many_layers_have_few_names_and_colours_that_can_be_seen():
     assert len(axes.lines) == 17
     texts = [text.get_text() for text in axes.texts]
     assert len(texts) == 6
-    assert {"conv 0", "output"} <= set(texts)
+    assert {"conv_0", "output"} <= set(texts)
     for line in axes.lines:
         channels = (round(255 * c) for c in matplotlib.colors.to_rgb(line.get_color()))
         colour = f"rgb({', '.join(map(str, channels))})"
@@ -528,7 +528,7 @@ def test_layers_that_end_alike_share_a_name_that_says_how_many():
     levels = [Anatomy(n, p, layers, None) for n, p in ((1, 0.5), (2, 0.3))]
     axes = draw(anatomy_plots.layer_densities(levels))
     texts = [text.get_text() for text in axes.texts]
-    assert texts == ["conv 0 and 3 more", "output"]
+    assert texts == ["conv_0 and 3 more", "output"]
     # They lie on one another, and all can be seen.
     looks = [line.get_linestyle() for line in axes.lines]
     assert looks == ["-", "--", "--", "--", "-"]
@@ -639,7 +639,7 @@ def test_distributions_are_densities_of_the_survivors():
     )
     assert list(figures) == [(0, "dense_0/kernel"), (4, "dense_0/kernel")]
     axes = draw(figures[4, "dense_0/kernel"])
-    assert axes.get_title(loc="left") == "dense 0, 25% of the weights"
+    assert axes.get_title(loc="left") == "dense_0, 25% of the weights"
     stairs = [patch.get_data() for patch in axes.patches]
     for found, counts in ((stairs[1], start), (stairs[2], end)):
         np.testing.assert_array_equal(found.edges, edges)

@@ -138,7 +138,11 @@ def expected_table(verdict):
     head += [f"ticket minus {NAMES[arm]}" for arm in controls]
     with_speed = not verdict["is_budget_short"]
     head += ["early-stop step", *["speed-up"] * with_speed]
-    table = [head]
+    dense = verdict["summaries"][0]
+    reached = accuracy(dense["early_stop_accuracy"]), bare(dense["early_stop_two_way"])
+    first = ["dense", f"{dense['weights_left']:,}", "", "", with_small(*reached), ""]
+    first += [*[""] * len(controls), steps(dense["early_stop_step"]), *[""] * with_speed]
+    table = [head, first]
     for level in verdict["levels"]:
         at = {"arm": "ticket", "level": level["level"]}
         ticket = the_only(verdict["summaries"], **at)
@@ -422,15 +426,15 @@ def test_a_study_that_is_under_way_says_so(tiny, visit):
     assert browsing.texts(found.page, ".note")[0].startswith(note)
     head, *rows = browsing.rows(found.page, "#levels")
     column = head.index("ticket minus shuffle")
-    assert rows[0][column]
-    assert rows[1][column] == ""
+    assert rows[1][column]
+    assert rows[2][column] == ""
     assert found.complaints == []
 
     forget(tiny, "level_02-*")
     found = visit(write_page(tiny)[0])
     note = "Partial: 4 of 7 arms and levels are finished."
     assert browsing.texts(found.page, ".note")[0].startswith(note)
-    assert len(browsing.rows(found.page, "#levels")) == 1 + 1
+    assert len(browsing.rows(found.page, "#levels")) == 1 + 2
 
 
 def test_criteria_stand_side_by_side(tiny, visit):
@@ -459,6 +463,10 @@ def test_criteria_stand_side_by_side(tiny, visit):
     assert [row[0] for row in rows] == [ticket if n == "ticket" else n for n in names]
     for row, standing in zip(rows, verdict["standings"], strict=True):
         assert row[2:] == [accuracy(s["accuracy"]) for s in standing["scores"]]
+    meaning = "tr:has(> th:text-is('small_final')) > td"
+    fold = found.page.locator("details:has-text('What the criteria score')")
+    assert fold.locator(meaning).text_content().startswith("-|w_f|")
+    assert fold.locator("tr").count() == len(names)
     kinds = "#criteria tr:has-text('small_final') td.no"
     assert found.page.locator(kinds).count() == 2
     for name in names:

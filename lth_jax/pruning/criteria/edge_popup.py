@@ -99,7 +99,10 @@ def edge_popup(
 
 
 def edge_popup_scores(evidence: Evidence) -> Scores:
-    """The scores of `edge_popup` at the init, with `evidence.counts`, which it needs."""
+    """Learned |s|, where each layer keeps its highest |s|: `edge_popup`.
+
+    It needs `evidence.counts`.
+    """
     net = evidence.for_learning()
     (counts,) = evidence.need("counts")
     return edge_popup(*net, counts=counts, loss=evidence.loss).scores

@@ -61,10 +61,13 @@ def supermask(
 
 
 def supermask_scores(evidence: Evidence) -> Scores:
-    """The scores of `supermask` at the init, with `Evidence.for_learning`."""
+    """Learned m, where a weight is kept with probability sigmoid(m): `supermask`.
+
+    It needs `Evidence.for_learning`.
+    """
     return supermask(*evidence.for_learning(), loss=evidence.loss).scores
 
 
 def supermask_rescaled_scores(evidence: Evidence) -> Scores:
-    """As `supermask_scores`, with dynamic weight rescaling while the mask is learned."""
+    """Learned m of `supermask`, with dynamic weight rescaling while it is learned."""
     return supermask(*evidence.for_learning(), rescale=True, loss=evidence.loss).scores

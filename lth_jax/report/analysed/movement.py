@@ -48,14 +48,14 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     lead = (
         "The movement from a level's start to its end: the mean over the ticket's weights"
         " that survive the next pruning, and over those that it removes. Magnitude"
-        " pruning selects weights that grew."
+        " pruning selects weights that grew, which makes part of the difference."
     )
     shown = [
         Section("Do survivors move differently?", lead, _drawn(fates), "wide"),
         Section(
             "Does a ticket move differently from others?",
-            "The same for all weights under the ticket's mask, in the ticket itself"
-            + (f" and in its {other.label}." if against else "."),
+            "The same measures, over all weights that the mask keeps: the ticket"
+            + (f" against {other.label}." if against else "."),
             _drawn(compared),
             "wide",
         ),
@@ -68,7 +68,10 @@ def sections(found: Found, _: Verdict) -> list[Section]:
         for measure, short in _SHORT.items()
         for name in spread(layers, _MOST_LAYERS)
     }
-    lead = "The same by layer, for the ticket's weights and all weights of other nets."
+    lead = (
+        "The same by layer: the ticket's weights that survive, those that are pruned"
+        " next, and all weights of another arm."
+    )
     shown.append(
         Section("In which layers do weights move?", lead, _drawn(by_layer), "small")
     )
@@ -108,8 +111,16 @@ def _plot(
         return None
     show = functools.partial(_show, form=form, scale=scale)
     size = style.WIDE if title is None else style.SMALL
+    is_signed = measure == "growth"
     return density_plots.draw(
-        title or name, drawn, scale, from_zero=measure != "growth", text=show, size=size
+        title or name,
+        drawn,
+        scale,
+        reference=0.0 if is_signed else None,
+        reference_name="no growth",
+        from_zero=not is_signed,
+        text=show,
+        size=size,
     )
 
 

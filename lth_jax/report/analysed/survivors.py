@@ -21,6 +21,7 @@ from lth_jax.store.analyses import Found
 
 _MOST_LEVELS = 2  # of distributions
 _WAYS = {"incoming": "a unit reads", "outgoing": "read one input of the layer"}
+_SHARES = ("outgoing", "inputs", lines.OTHER), ("incoming", "units", lines.FOUND)
 _Level = Mapping[str, Any]
 
 
@@ -64,10 +65,9 @@ def sections(found: Found, layers: Sequence[str]) -> list[Section]:
         ),
         Section(
             "How many connections do units keep?",
-            "The share of its connections that each unit keeps, in %, sorted from the"
-            " fewest to the most. Blue: connections that a unit reads. Orange:"
-            " connections that read one input of the layer. A flat line is an even"
-            " spread.",
+            "The share of its connections that each unit of a layer keeps, and each of"
+            " the layer's inputs, in %. Both are sorted from the fewest to the most. A"
+            " flat line is an even spread.",
             shares,
             "small",
         ),
@@ -89,13 +89,16 @@ def _inits(found: Found, level: _Level, name: str) -> Plot:
 
 
 def _shares(level: _Level, name: str) -> Plot:
-    figure, axes = _panel(level, name, "units, from the fewest to the most, %")
+    figure, axes = _panel(level, name, "from the fewest to the most, %")
     found = level["survivors"][name]["connections"]
-    for way, colour in (("outgoing", lines.OTHER), ("incoming", lines.FOUND)):
+    labels = []
+    for way, label, colour in _SHARES:
         shares = 100 * np.array(found[way]["shares"])
         ranks = np.linspace(0, 100, len(shares))
         axes.plot(ranks, shares, color=colour, linewidth=1.5)
+        labels.append(style.Label(shares[-1], label, colour, label))
     axes.set_ylim(0, None)
+    style.label_ends(axes, labels, 0.75)
     return Plot(figure)
 
 
