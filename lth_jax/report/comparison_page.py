@@ -190,6 +190,8 @@ def _overview(
             " Matching levels: the dot is the sparsest that is shown to match dense. The"
             " line or band extends to the sparsest that is not shown to be worse."
         )
+    if any(x.config.rewind.preset == "late_rewind" for x in materials):
+        lead += " Rewound to step k, tickets and fresh inits train only from there on."
     if any(x.dense_barrier or x.ticket_barrier for x in found):
         lead += (
             " Error barrier: how far the test error rises on the line between two copies"

@@ -113,9 +113,12 @@ def _facts(material: Material) -> str:
     if material.replicates != [range(verdict.num_replicates)]:
         replicates += f" ({told(material.replicates)})"
     pruned = count(config.num_levels - 1, "pruned level")
+    steps = "steps each"
+    if config.rewind.preset == "late_rewind":
+        steps = f"steps, pruned nets from {config.rewind.step} on"
     return (
         f"{dense.weights_left:,} weights · {replicates} · dense and {pruned} ·"
-        f" {config.num_steps:,} steps each · dense net {reached}"
+        f" {config.num_steps:,} {steps} · dense net {reached}"
         f" at step {words.steps(dense.early_stop_step)}"
     )
 

@@ -277,6 +277,17 @@ def test_dense_nets_alone_can_be_compared(studies, visit, tmp_path):
     assert found.page.locator("figure svg").count() == 1 + 2
 
 
+def test_late_rewinding_says_that_pruned_nets_train_less(tiny_study, tmp_path):
+    late = {"preset": "late_rewind", "step": "20"}
+    rewind = json.loads(tiny_study.config.read_text())["rewind"]
+    for name, own in (("early", {}), ("late", late)):
+        files = make(tiny_study, tmp_path / name, rewind=rewind | own)
+        material = gather(files, None)
+        found = comparison_page._overview([material] * 2, ["a", "b"], None, {}).lead
+        assert ("fresh inits train only from there on" in found) == (name == "late")
+        assert ("steps, pruned nets from 20 on" in page._facts(material)) == bool(own)
+
+
 def _material(is_short, *densities):
     """What notes on several studies read of one."""
     levels = [SimpleNamespace(density=x) for x in densities]
