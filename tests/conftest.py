@@ -23,11 +23,12 @@ from support import browsing, generated
 from support.commands import Commands
 from support.jobs import TINY
 from support.paths import ROOT
-from support.runs import forget_programs, train
+from support.runs import forget_programs, programs_of, train
 
 import lth_jax
 from lth_jax import config as lth_config
 from lth_jax import data
+from lth_jax.lottery import solutions, trainer
 from lth_jax.lottery.results import is_finished
 from lth_jax.lottery.study import build
 from lth_jax.store import claim
@@ -129,9 +130,15 @@ def locked(path: pathlib.Path):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_programs():
-    """What a module compiled goes with it: a worker would come to hold thousands."""
-    yield
+def shared_programs():
+    """Studies of a module share what they compile, and it goes with the module.
+
+    A worker would come to hold thousands of programs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (trainer, solutions):
+            patch.setattr(module, "Programs", programs_of)
+        yield
     forget_programs()
     jax.clear_caches()
 

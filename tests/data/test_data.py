@@ -97,19 +97,30 @@ def assert_same_examples(split: Split, images: np.ndarray, labels: np.ndarray) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_raw_files_are_prepared_once_and_read_back(name, data_dir, request):
-    folder = request.getfixturevalue(f"raw_{name}")
-    source = data.load(name, str(folder))
-    files = {n: read_idx(folder / n) for n in NAMES}
+def test_raw_files_are_prepared_once_and_read_back(raw_mnist, data_dir):
+    source = data.load("mnist", str(raw_mnist))
+    files = {n: read_idx(raw_mnist / n) for n in NAMES}
     assert_same_examples(source.train, files[NAMES[0]], files[NAMES[1]])
     assert_same_examples(source.test, files[NAMES[2]], files[NAMES[3]])
     assert source.train.inputs.dtype == np.uint8
     assert source.num_outputs == 10
-    again = data.load(name)  # prepared: it needs neither raw files nor network
+    again = data.load("mnist")  # prepared: it needs neither raw files nor network
     np.testing.assert_array_equal(again.train.labels, source.train.labels)
     with pytest.raises(DataError, match="no such folder"):  # but what is given is checked
-        data.load(name, str(data_dir / "nowhere"))
+        data.load("mnist", str(data_dir / "nowhere"))
+
+
+@pytest.mark.slow
+def test_fashion_mnist_is_known_by_its_files(raw_fashion_mnist):
+    """The rest is as for MNIST."""
+    names = idx.FASHION_MNIST.find(raw_fashion_mnist)
+    source = idx.FASHION_MNIST.read(names)
+    for split, (images, labels) in (
+        (source.train, NAMES[:2]),
+        (source.test, NAMES[2:]),
+    ):
+        np.testing.assert_array_equal(split.inputs, read_idx(names[images]))
+        np.testing.assert_array_equal(split.labels, read_idx(names[labels]))
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,7 @@ def test_a_member_too_large_alone_is_told(built, tmp_path, monkeypatch):
     def fails(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
+    forget_programs()
     monkeypatch.setattr(devices, "over_members", lambda *_, **__: fails)
     dense = Start(*start(built))
     begun = begin(job(built, "ticket", 0), dense, None, Newest(tmp_path))

@@ -8,7 +8,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import pytest
-from support.runs import run, texts
+from support.runs import forget_programs, run, texts
 
 from lth_jax.config import (
     ConfigError,
@@ -108,6 +108,7 @@ def test_studies_together_give_what_each_gives_alone(
 
 def traced(monkeypatch, run):
     """How often what trains is made, which it is for each program that is compiled."""
+    forget_programs()
     made = []
     make = programs.make_segment
     with monkeypatch.context() as patched:

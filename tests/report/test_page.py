@@ -301,7 +301,7 @@ def test_the_sentences_have_the_numbers_of_the_verdict(page, study, verdict):
         assert f"fastest at {percent(answers['fastest']['density'])}:" in whole
         assert f"comes {times(answers['fastest']['estimate'])} times sooner" in whole
     if (anew := answers["best"]["two_way"])["low"] is not None:
-        assert f"; {ends(points(anew))} if test examples were drawn anew too" in whole
+        assert f"; {ends(points(anew))} if test examples vary too" in whole
     if (place := answers["sparsest_matching"]) is not None:
         assert f" keeps {percent(place['density'])} of the weights." in whole
     assert ("here are winning tickets" in whole) == bool(answers["winning"])

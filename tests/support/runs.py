@@ -4,7 +4,7 @@
 the fourth time; 0 is never.
 """
 
-import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -12,10 +12,10 @@ import signal
 import sys
 from unittest import mock
 
+import jax
 import numpy as np
 
 from lth_jax import config as lth_config
-from lth_jax.lottery import trainer
 from lth_jax.lottery.arms import Start
 from lth_jax.lottery.executor import Executor
 from lth_jax.lottery.interruption import Interrupted as Stop
@@ -54,23 +54,24 @@ def always(self):
     return True
 
 
-_built = functools.cache(build)
 _programs: dict = {}
 
 
 def programs_of(study):
-    """The programs of a study; it and its like share them, however often they run.
+    """The programs of a study, in place of `Programs`: studies of one kind share them.
 
     Each run would make them anew, and tests take more time to trace than to train.
     """
-    key = study.program, study.network
+    data = hashlib.sha256()
+    for leaf in jax.tree.leaves(study.splits):
+        data.update(np.asarray(leaf))
+    key = study.program, study.network.module, data.digest()
     return _programs.setdefault(key, Programs(study))
 
 
 def forget_programs():
     """Makes what runs next compile anew."""
     _programs.clear()
-    _built.cache_clear()
 
 
 def train(
@@ -81,8 +82,7 @@ def train(
     `check_interrupted` is called after each compiled call, and at the end of a job.
     """
     due = mock.patch.object(Spacing, "is_due", is_due)
-    compiled = mock.patch.object(trainer, "Programs", programs_of)
-    with mock.patch.object(Pace, "stop", cut), due, compiled:
+    with mock.patch.object(Pace, "stop", cut), due:
         asked = check_interrupted and Asked(check_interrupted)
         Executor([Tickets(built, files)], asked).run()
 
@@ -105,7 +105,7 @@ def started_with_goal(tickets, arm, level):
 
 def run(config, root, built=None, *how, **more):
     """Runs a study, as `train` says; returns its workdir."""
-    built = _built(config) if built is None else built
+    built = build(config) if built is None else built
     with claim.opened(root, config, built.data_note) as files:
         train(built, files, *how, **more)
     return files
