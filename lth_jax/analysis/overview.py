@@ -24,6 +24,7 @@ class Overview(NamedTuple):
     matching: Estimate | None
     over_dense: Estimate | None  # ticket minus dense at early stop, mean over all levels
     over_reinit: Estimate | None  # the same against random reinitialisation
+    at_sparsest: Estimate | None  # ticket minus dense at early stop, at the last level
     # The error barrier between copies, in [-1, 1]; None if it was not analysed.
     dense_barrier: Estimate | None = None
     ticket_barrier: Estimate | None = None  # of the sparsest level
@@ -37,6 +38,7 @@ def overview(runs: Sequence[Run], verdict: Verdict) -> Overview:
         matching=_matching(verdict),
         over_dense=_over_levels(found, "dense"),
         over_reinit=_over_levels(found, "reinit"),
+        at_sparsest=_at_sparsest(found),
     )
 
 
@@ -47,6 +49,11 @@ def _matching(verdict: Verdict) -> Estimate | None:
     open_ = [x.density for x in verdict.levels if x.matches_dense.answer != "no"]
     shown = place.density if place else math.nan
     return Estimate(shown, min(open_, default=1.0), place.density if place else 1.0)
+
+
+def _at_sparsest(found: Outcomes) -> Estimate | None:
+    compared = pairs(found, "ticket", "dense")
+    return compared[-1].mean_difference() if compared else None
 
 
 def _over_levels(found: Outcomes, reference: str) -> Estimate | None:

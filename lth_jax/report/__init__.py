@@ -34,7 +34,8 @@ def compare(
     are judged by different metrics.
     """
     from lth_jax.report.axes_of_studies import in_order
-    from lth_jax.report.comparison_page import comparison_page, studies_table
+    from lth_jax.report.comparison_page import comparison_page
+    from lth_jax.report.studies_table import studies_table
 
     found = [gather(*pair) for pair in zip(workdirs, settings, strict=True)]
     order = in_order([material.config for material in found])

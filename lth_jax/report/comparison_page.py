@@ -5,10 +5,10 @@ from typing import Any
 
 from lth_jax.analysis import words
 from lth_jax.analysis.comparison import Comparison
-from lth_jax.analysis.metric import ACCURACY, Metric
+from lth_jax.analysis.metric import Metric
 from lth_jax.analysis.outcomes import Summary
 from lth_jax.analysis.overview import overview
-from lth_jax.analysis.verdict import Choice, Place, Verdict, as_json
+from lth_jax.analysis.verdict import LevelVerdict, Verdict, as_json
 from lth_jax.errors import UserError
 from lth_jax.lottery.arms import ARMS
 from lth_jax.report import density_plots, overview_plots, page
@@ -27,7 +27,8 @@ from lth_jax.report.heading import heading
 from lth_jax.report.material import Material
 from lth_jax.report.palette import Shown, shown
 from lth_jax.report.panels import Section
-from lth_jax.report.verdict_table import Cell, Table
+from lth_jax.report.studies_table import head_of, studies_table
+from lth_jax.report.verdict_table import Cell
 
 _MOST_LETTERS = 24
 _SMALL = "ticket", "reinit"  # the arms in a panel for each study
@@ -56,7 +57,7 @@ def comparison_page(
     are_few, axis = len(materials) <= MOST_LINES, numeric_axis(configs)
     lines = _shown("line", list(axis.lines) if axis and len(axis.lines) > 1 else [], 2)
     shorter, by = short_names(names), named_fields(names)
-    study = _study(names)
+    study = head_of(names)
     labels = [f"{study} {name}" for name in shorter] if len(by) == 1 else shorter
     studies = _shown("study", labels if are_few else [])
     there = {s.arm for material in materials for s in material.verdict.summaries}
@@ -104,29 +105,6 @@ def _notes(materials: Sequence[Material], names: Sequence[str]) -> list[str]:
             " over other densities in each."
         )
     return found
-
-
-def studies_table(
-    materials: Sequence[Material],
-    names: Sequence[str],
-    links: Sequence[str] = (),
-    keys: Sequence[str] = (),
-) -> Table:
-    """Returns a row of answers for each study; links and colours (`keys`) may be empty.
-
-    Speed-ups are left out if all budgets are short.
-    """
-    with_speed = not all(m.verdict.is_budget_short for m in materials)
-    heads = [_study(names), *_heads(materials[0].verdict.metric, with_speed)]
-    none = [""] * len(names)
-    firsts = map(Cell, short_names(names), none, none, keys or none, links or none)
-    cells = (_cells(material.verdict, with_speed) for material in materials)
-    return Table(heads, [[first, *row] for first, row in zip(firsts, cells, strict=True)])
-
-
-def _study(names: Sequence[str]) -> str:
-    """The head above the studies' names: the fields whose values these are."""
-    return ", ".join(named_fields(names)) or "study"
 
 
 def _shown(kind: str, names: Sequence[str], first: int = 0) -> list[Shown]:
@@ -177,6 +155,8 @@ def _overview(
         )
         for x in materials
     ]
+    if not _end_alike([x.verdict.levels for x in materials]):
+        found = [x._replace(at_sparsest=None) for x in found]
     short = [_short(name) for name in short_names(names)]
     plots = overview_plots.draw(found, short, materials[0].verdict.metric, axis, looks)
     each = "Each row" if axis is None else "Each point"
@@ -201,6 +181,13 @@ def _overview(
     return Section("How do the studies compare?", lead, plots, "wide")
 
 
+def _end_alike(levels: Sequence[Sequence[LevelVerdict]]) -> bool:
+    """Whether studies of several levels end at one density, up to 5% of it."""
+    ends = [own[-1].density for own in levels if own]
+    are_several = any(len(own) > 1 for own in levels)
+    return are_several and len(ends) == len(levels) and max(ends) < 1.05 * min(ends)
+
+
 def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Section:
     """A panel for each study, on shared axes."""
     metric = materials[0].verdict.metric
@@ -219,49 +206,10 @@ def _small_multiples(materials: Sequence[Material], names: Sequence[str]) -> Sec
     return Section("How sparse can each get?", lead, plots, "small")
 
 
-def _heads(metric: Metric, with_speed: bool) -> list[str]:
-    is_accuracy = metric.name == ACCURACY.name
-    most = "most accurate" if is_accuracy else f"least {metric.name}"
-    heads = ["replicates", f"dense net, {metric.heading}"]
-    heads += ["matches dense down to", f"{most} at", "ticket minus dense there"]
-    heads += ["fastest at", "speed-up"] if with_speed else []
-    return [*heads, "winning tickets"]
-
-
-def _cells(verdict: Verdict, with_speed: bool) -> list[Cell]:
-    metric, answers = verdict.metric, verdict.answers
-    best, fastest = answers.best, answers.fastest
-    speed = [_density(fastest), words.times(fastest.estimate) if fastest else ""]
-    return [
-        Cell(str(verdict.num_replicates)),
-        Cell(metric.text(verdict.summaries[0].early_stop_metric)),
-        Cell(_density(answers.sparsest_matching)),
-        Cell(_density(best)),
-        Cell(metric.difference(best.estimate) if best else ""),
-        *map(Cell, speed if with_speed else []),
-        Cell(*_winning(verdict)),
-    ]
-
-
-def _winning(verdict: Verdict) -> tuple[str, str]:
-    """At how many levels the ticket wins, and the kind of that answer."""
-    if verdict.levels and all(
-        level.winning.answer == "not tested" for level in verdict.levels
-    ):
-        return "not tested (no reinit)", "undecided"
-    winning = len(verdict.answers.winning)
-    told = f"{winning} of {page.count(len(verdict.levels), 'level')}"
-    return told, "yes" if winning else "undecided"
-
-
 def _band(verdicts: Sequence[Verdict], drawn: str = "band") -> str:
     """What lines and bands mean; there are no bands if studies have one replicate."""
     most = max(verdicts, key=lambda verdict: verdict.num_replicates)
     return words.band(most, drawn=drawn)
-
-
-def _density(place: Place | Choice | None) -> str:
-    return "not shown" if place is None else words.percent(place.density)
 
 
 def _tickets(verdict: Verdict) -> list[Summary]:

@@ -52,6 +52,9 @@ def measures(metric: Metric) -> dict[str, Measure]:
         "over_reinit": Measure(
             f"Ticket minus a fresh init, over all levels{points}", metric.scale, zero
         ),
+        "at_sparsest": Measure(
+            f"Ticket minus dense, at the sparsest level{points}", metric.scale, zero
+        ),
         "dense_barrier": Measure("Error barrier between dense nets, points", 100, none),
         "ticket_barrier": Measure("Error barrier between tickets, points", 100, none),
     }

@@ -25,6 +25,7 @@ def test_means_over_levels_are_of_each_replicate_first():
             runs.append(make_run("reinit", level, r, 500, reinit[level - 1, r]))
     told = found(runs)
     assert told.dense.value == pytest.approx(dense.mean())
+    assert told.at_sparsest.value == pytest.approx((ticket[2] - dense[0]).mean())
     for estimate, other in ((told.over_dense, dense), (told.over_reinit, reinit)):
         by_replicate = (ticket - other).mean(0)
         assert estimate.value == pytest.approx(by_replicate.mean())
@@ -50,4 +51,4 @@ def test_where_it_matches_is_between_what_is_shown_and_what_is_not_excluded():
 def test_what_is_not_there_is_none():
     runs = exact({("ticket", 0): (0.9, 500)}, 2)
     told = found(runs)
-    assert (told.matching, told.over_dense, told.over_reinit) == (None, None, None)
+    assert told[1:5] == (None, None, None, None)

@@ -16,6 +16,7 @@ from lth_jax.analysis.verdict import as_json
 from lth_jax.report import comparison_page, page
 from lth_jax.report.analysed import connectivity
 from lth_jax.report.material import gather
+from lth_jax.report.studies_table import studies_table
 from lth_jax.store import analyses
 from lth_jax.store.files import write_sealed
 from lth_jax.store.workdir import Workdir
@@ -101,7 +102,7 @@ def test_speed_is_left_out_if_all_budgets_are_short(are_short, studies):
             (gather(files, None) for files in studies), are_short, strict=True
         )
     ]
-    table = comparison_page.studies_table(materials, ["first", "second"])
+    table = studies_table(materials, ["first", "second"])
     assert ("speed-up" in table.heads) == (not all(are_short))
     assert {len(row) for row in table.rows} == {len(table.heads)}
 
@@ -163,7 +164,7 @@ def test_of_many_studies_each_has_a_row_and_a_panel(tiny_study, visit, tmp_path)
     head, *rows = browsing.rows(page, "#studies")
     assert head[0] == "name"
     assert [row[0] for row in rows] == [f"init{i}" for i in range(18)]
-    assert page.locator("figure svg").count() == 4 + 18
+    assert page.locator("figure svg").count() == 5 + 18
     rows = page.locator("#overview_over_reinit text").all_text_contents()
     assert {"init0", "init17"} <= set(rows)  # which decides the seed
     # No panel has more than a ticket, its fresh init, and the dense net.
@@ -286,6 +287,21 @@ def test_late_rewinding_says_that_pruned_nets_train_less(tiny_study, tmp_path):
         found = comparison_page._overview([material] * 2, ["a", "b"], None, {}).lead
         assert ("fresh inits train only from there on" in found) == (name == "late")
         assert ("steps, pruned nets from 20 on" in page._facts(material)) == bool(own)
+
+
+@pytest.mark.parametrize(
+    ("ends", "is_drawn"),
+    [
+        ([(0.5, 0.2), (0.2,)], True),
+        ([(0.5, 0.2), (0.4, 0.205)], True),
+        ([(0.5, 0.2), (0.5, 0.3)], False),
+        ([(0.2,), (0.2,)], False),  # it is the mean over all levels
+        ([(0.5, 0.2), ()], False),
+    ],
+)
+def test_sparsest_levels_are_compared_if_they_are_equally_sparse(ends, is_drawn):
+    levels = [[SimpleNamespace(density=x) for x in own] for own in ends]
+    assert comparison_page._end_alike(levels) == is_drawn
 
 
 def _material(is_short, *densities):
