@@ -152,7 +152,7 @@ def _best(verdict: Verdict) -> str:
     if best.two_way.has_interval:
         anew = f"; {metric.ends(best.two_way, True)} if test examples vary too"
     return (
-        f"It {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
+        f"The ticket {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
         f"{metric.points} from dense{_chosen(best.estimate, verdict)}{anew}."
     )
 

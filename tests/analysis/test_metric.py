@@ -95,7 +95,7 @@ def test_the_sentences_speak_of_loss(both):
     best = both[1].answers.best
     assert "(0.01 above it at most)" in told[2]
     assert told[4].startswith(
-        f"It has the least loss at {words.percent(best.density)}:"
+        f"The ticket has the least loss at {words.percent(best.density)}:"
         f" {both[1].metric.difference(best.estimate)} from dense (95% interval"
     )
     (criteria,) = [s for s in told if s.startswith("Of 5 criteria")]

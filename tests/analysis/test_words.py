@@ -58,7 +58,7 @@ def test_a_study_of_many_replicates_is_described_in_full():
     chosen = verdict().answers.best.estimate, verdict().answers.fastest.estimate
     of_levels = "(95% interval, widened for the choice among 5 levels)."
     assert best == (
-        f"It is most accurate at 25%: {ACCURACY.difference(chosen[0])} points from dense"
+        f"The ticket is most accurate at 25%: {ACCURACY.difference(chosen[0])} points from dense"
         f" {of_levels}"
     )
     assert fastest == (
@@ -208,7 +208,7 @@ def test_without_variation_no_interval_is_shown(num_replicates, shown):
         " any density.",
         *["By accuracy at the end of training, no ticket is shown to match dense either."]
         * (num_replicates > 1),
-        "It is most accurate at 25%: +0.70 points from dense.",
+        "The ticket is most accurate at 25%: +0.70 points from dense.",
         "It learns fastest at 25%: its early stop comes 2.00 times sooner than the dense"
         " net's.",
         "No arm is shown to be below dense.",
