@@ -33,6 +33,11 @@ def with_ends(estimate: Estimate, show: Callable[[float], str]) -> str:
     return f"{value} [{low}, {high}]" if estimate.has_interval else value
 
 
+def _with_minus(text: str) -> str:
+    """The text with minus signs; lines break after a hyphen, even in an exponent."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 class Metric(NamedTuple):
     """A metric of the test split."""
 
@@ -62,7 +67,7 @@ class Metric(NamedTuple):
     def text(self, estimate: Estimate) -> str:
         """Returns a value as text, with its interval."""
         forms = self.value_form, self.half_width_form
-        return with_interval(estimate, *forms, self.scale)
+        return _with_minus(with_interval(estimate, *forms, self.scale))
 
     def difference(self, estimate: Estimate) -> str:
         """Returns a difference with its interval; percentage points for an accuracy."""
@@ -73,23 +78,25 @@ class Metric(NamedTuple):
         if not estimate.has_interval:
             return ""
         low, high = (
-            self._signed(x) if is_difference else f"{self.scale * x:{self.value_form}}"
+            self._signed(x)
+            if is_difference
+            else _with_minus(f"{self.scale * x:{self.value_form}}")
             for x in estimate[1:]
         )
         return f"[{low}, {high}]"
 
     def _signed(self, difference: float) -> str:
         text = f"{self.scale * difference:{self.difference_form}}"
-        if float(text) == 0:
+        if float(text.replace(",", "")) == 0:
             return f"{0:{self.difference_form.removeprefix('+')}}"
-        return text.replace("-", "\N{MINUS SIGN}")
+        return _with_minus(text)
 
     def as_precise_as(self, size: float) -> "Metric":
         """The metric with as many decimals as four digits of such a value have."""
-        decimals = 3 - math.floor(math.log10(size)) if 0 < size < math.inf else -1
-        if not 0 <= decimals <= _MOST_DECIMALS:
+        if not 0 < size < math.inf:
             return self
-        form = f".{decimals}f"
+        decimals = 3 - math.floor(math.log10(size))
+        form = ".2e" if decimals > _MOST_DECIMALS else f",.{max(0, decimals)}f"
         return self._replace(
             value_form=form, half_width_form=form, difference_form=f"+{form}"
         )

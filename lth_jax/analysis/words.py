@@ -39,9 +39,15 @@ def times(estimate: Estimate) -> str:
 
 
 def margin(verdict: Verdict) -> str:
-    """Returns as text how much worse than the dense net still counts as a match."""
-    metric = verdict.metric
-    return f"{metric.scale * verdict.metric_margin:.3g}{metric.points}"
+    """Returns as text how much worse than the dense net still counts as a match.
+
+    For a loss it is a share of the dense nets' loss.
+    """
+    metric, margin = verdict.metric, verdict.metric_margin
+    if metric.name == ACCURACY.name:
+        return f"{metric.scale * margin:.3g}{metric.points}"
+    dense = abs(verdict.summaries[0].early_stop_metric.value)
+    return f"{100 * margin / dense if dense else 0:.3g}%"
 
 
 def value(number: float, show: Callable[[Estimate], str]) -> str:
@@ -151,10 +157,9 @@ def _best(verdict: Verdict) -> str:
     anew = ""
     if best.two_way.has_interval:
         anew = f"; {metric.ends(best.two_way, True)} if test examples vary too"
-    return (
-        f"The ticket {leads} at {percent(best.density)}: {metric.difference(best.estimate)}"
-        f"{metric.points} from dense{_chosen(best.estimate, verdict)}{anew}."
-    )
+    gain = f"{metric.difference(best.estimate)}{metric.points} from dense"
+    note = _chosen(best.estimate, verdict)
+    return f"The ticket {leads} at {percent(best.density)}: {gain}{note}{anew}."
 
 
 def _fastest(verdict: Verdict) -> str:

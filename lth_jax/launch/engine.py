@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lth_jax.errors import Exit
 
-_SECONDS = 60  # between lines on progress
+_FIRST_SECONDS, _SECONDS = 10, 60  # before the first lines on progress, and between
 _RETRIES = 3  # per study; only a retry after an attempt that saved nothing new counts
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Job(NamedTuple):
 def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
     """Trains studies on an executor's workers; returns the names of those that failed.
 
-    It prints how each study ends and, once a minute, how far the others are. Parsl writes
+    It prints how each study ends and, at times, how far the others are. Parsl writes
     its own logs to the folder.
     """
     import parsl
@@ -50,7 +50,9 @@ def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
         shown: dict[str, str] = {}
         while running:
             ended, _ = concurrent.futures.wait(
-                running, _SECONDS, concurrent.futures.FIRST_COMPLETED
+                running,
+                _SECONDS if shown else _FIRST_SECONDS,
+                concurrent.futures.FIRST_COMPLETED,
             )
             if not ended:
                 _show_progress(running.values(), shown)

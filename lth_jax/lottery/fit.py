@@ -15,7 +15,9 @@ from lth_jax.pruning.criteria import CRITERIA
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES, shapes_of
 from lth_jax.pruning.weights import Fraction
 from lth_jax.training.early_bird import NUM_DRAWN
-from lth_jax.training.losses import Loss
+from lth_jax.training.losses import LOSSES, Loss
+
+_NUM_TRIED = 3  # examples that a loss is tried on
 
 
 def check_sample(config: StudyConfig, train: Split) -> None:
@@ -45,12 +47,12 @@ def check_sample(config: StudyConfig, train: Split) -> None:
 
 
 def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) -> None:
-    """Checks, from shapes alone, that the loss takes the net's outputs and the labels.
+    """Checks that the loss takes the net's outputs and the labels, example by example.
 
     Raises:
       ConfigError: naming the loss, or the net if it has fewer outputs than classes.
     """
-    inputs, labels = map(jnp.asarray, (train.inputs[:2], train.labels[:2]))
+    inputs, labels = (jnp.asarray(x[:_NUM_TRIED]) for x in (train.inputs, train.labels))
 
     def outputs(key: jax.Array) -> jax.Array:
         found, _ = network.apply(*network.init(key), inputs, False)
@@ -67,17 +69,42 @@ def check_loss(config: StudyConfig, loss: Loss, network: Network, train: Split) 
     except (AssertionError, TypeError, ValueError) as error:
         raise ConfigError(
             f"loss.name: {config.loss.name!r} is not allowed for labels"
-            f" {_described(train.labels)} ({str(error).splitlines()[0]})"
+            f" {_described(train.labels)} (with {len(labels)} examples:"
+            f" {str(error).splitlines()[0]})"
         ) from None
+    shape = jax.eval_shape(outputs, jax.random.key(0))
+    if config.loss.name not in LOSSES:
+        _check_examples_alone(config.loss.name, loss, shape, labels)
     if config.loss.name != "cross_entropy":
         return
-    number = jax.eval_shape(outputs, jax.random.key(0)).shape[-1]
+    number = shape.shape[-1]
     most = int(train.labels.max())
     if most >= number:
         raise ConfigError(
             f"model.name: {config.model.name!r} has {number} outputs; labels are classes"
             f" up to {most}, which need {most + 1}"
         )
+
+
+def _check_examples_alone(
+    name: str, loss: Loss, shape: jax.ShapeDtypeStruct, labels: jax.Array
+) -> None:
+    """Checks that an example's loss does not depend on other examples.
+
+    Outputs [N] minus labels [N, 1] are [N, N], and row means of it look like losses.
+    """
+    outputs = jax.random.normal(jax.random.key(0), shape.shape).astype(shape.dtype)
+    together = loss.measures(outputs, labels)
+    for i in range(len(labels)):
+        alone = loss.measures(outputs[i : i + 1], labels[i : i + 1])
+        for measure, found in alone.items():
+            own = np.asarray(together[measure][i]), np.asarray(found[0])
+            if not np.allclose(*own, rtol=1e-3, atol=1e-6, equal_nan=True):
+                raise ConfigError(
+                    f"loss.name: {name!r} is not allowed: the {measure} of an example"
+                    f" depends on other examples, for outputs {_described(outputs)} and"
+                    f" labels {_described(labels)}"
+                )
 
 
 def check_draws(config: StudyConfig, rewind_step: int) -> None:
@@ -161,5 +188,5 @@ def _criteria(config: StudyConfig) -> dict[str, str]:
     return dict.fromkeys(arms, "arms") | {config.prune.criterion: "prune.criterion"}
 
 
-def _described(labels: np.ndarray) -> str:
+def _described(labels: np.ndarray | jax.Array) -> str:
     return f"{labels.dtype}[{', '.join(['N', *map(str, labels.shape[1:])])}]"

@@ -144,8 +144,8 @@ def draw(
     plots = {}
     for field, measure in measures(metric).items():
         found = [getattr(overview, field) for overview in overviews]
-        # Where no study matches dense, nothing is shown.
-        if any(x and (math.isfinite(x.value) or x.low < x.high) for x in found):
+        # If no study is shown to match dense, there is no dot.
+        if any(x and math.isfinite(x.value) for x in found):
             plots[f"overview_{field}"] = (
                 in_rows(measure, names, found)
                 if axis is None

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from lth_jax.analysis import words
 from lth_jax.analysis.metric import ACCURACY, Metric
 from lth_jax.analysis.verdict import Choice, Place, Verdict
-from lth_jax.report import page
 from lth_jax.report.axes_of_studies import named_fields, short_names
 from lth_jax.report.material import Material
 from lth_jax.report.verdict_table import Cell, Table
@@ -65,7 +64,9 @@ def _winning(verdict: Verdict) -> tuple[str, str]:
     ):
         return "not tested (no reinit)", "undecided"
     winning = len(verdict.answers.winning)
-    told = f"{winning} of {page.count(len(verdict.levels), 'level')}"
+    told = f"{winning} of {len(verdict.levels)}"
+    if undecided := sum(x.winning.answer == "undecided" for x in verdict.levels):
+        told += f" ({undecided} undecided)"
     return told, "yes" if winning else "undecided"
 
 

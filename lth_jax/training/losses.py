@@ -123,7 +123,7 @@ def mean_squared_error(outputs: Float[jax.Array, "n ..."], labels: Targets) -> P
         outputs = outputs[..., 0]
     if outputs.shape != labels.shape:
         raise ValueError(
-            f"labels: of shape {labels.shape}; must be {outputs.shape}, as the outputs"
+            f"outputs: of shape {outputs.shape}; must be {labels.shape}, as the labels"
         )
     return _mean_of_each(jnp.square(outputs - labels))
 

@@ -58,8 +58,8 @@ def test_a_study_of_many_replicates_is_described_in_full():
     chosen = verdict().answers.best.estimate, verdict().answers.fastest.estimate
     of_levels = "(95% interval, widened for the choice among 5 levels)."
     assert best == (
-        f"The ticket is most accurate at 25%: {ACCURACY.difference(chosen[0])} points from dense"
-        f" {of_levels}"
+        "The ticket is most accurate at 25%:"
+        f" {ACCURACY.difference(chosen[0])} points from dense {of_levels}"
     )
     assert fastest == (
         "It learns fastest at 25%: its early stop comes"

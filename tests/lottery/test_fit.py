@@ -1,6 +1,7 @@
 """Counts that a config alone tells, against pruning itself."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from lth_jax.data import Split
 from lth_jax.lottery.fit import check_counts, check_draws, check_loss
 from lth_jax.models import LeNet, from_linen
 from lth_jax.pruning.layer_densities import LAYER_DENSITIES
-from lth_jax.training.losses import LOSSES
+from lth_jax.training.losses import LOSSES, Loss
 
 SIZES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=3)
 
@@ -105,6 +106,31 @@ def test_a_net_with_fewer_outputs_than_classes_is_refused_by_name():
     with pytest.raises(ConfigError, match=told):
         check_loss(config, loss, network, split)
     check_loss(config, loss, network, Split(inputs, labels % 3))
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_refused"),
+    [
+        (lambda o, y: jnp.square(o - y).mean(-1), True),  # outputs [N], labels [N, 1]
+        (lambda o, y: jnp.square(o - y)[:, 0], True),
+        (lambda o, y: jnp.square(o - y[:, 0]), False),
+        (lambda o, y: jnp.square(o - y[:, 0]) / jnp.abs(y).max(), True),
+        (lambda o, y: jnp.log(o - y[:, 0]), False),  # some are NaN, each by itself
+    ],
+)
+def test_a_loss_that_mixes_examples_is_refused(losses, is_refused):
+    inputs = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    split = Split(inputs, 1e-3 * inputs[:, :1])
+    net = SimpleNamespace(
+        init=lambda key: ({}, {}),
+        apply=lambda params, stats, x, train: (x[:, 0], stats),
+    )
+    config = lth_config.StudyConfig(loss=lth_config.LossConfig("my:loss"))
+    if not is_refused:
+        return check_loss(config, Loss(losses), net, split)
+    with pytest.raises(ConfigError, match="depends on other examples, for outputs") as e:
+        check_loss(config, Loss(losses), net, split)
+    assert "outputs float32[N] and labels float32[N, 1]" in str(e.value)
 
 
 def test_the_early_bird_rule_needs_five_evaluations():

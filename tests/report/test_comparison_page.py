@@ -66,7 +66,11 @@ def test_studies_stand_side_by_side(studies, visit, tmp_path):
     head, *rows = browsing.rows(page, "#studies")
     assert [row[0] for row in rows] == ["first", "second"]
     column = head.index("winning tickets")
-    assert [row[column].split(" of ")[1] for row in rows] == ["2 levels", "1 level"]
+    for row, num_levels, files in zip(rows, (2, 1), studies, strict=True):
+        assert row[column].partition(" (")[0].endswith(f" of {num_levels}")
+        levels = gather(files, None).verdict.levels
+        num_open = sum(level.winning.answer == "undecided" for level in levels)
+        assert row[column].endswith(f"({num_open} undecided)") == (num_open > 0)
     for files, row in zip(studies, rows, strict=True):
         verdict = json.loads(json.dumps(as_json(gather(files, None).verdict)))
         dense = verdict["summaries"][0]["early_stop_accuracy"]
@@ -109,7 +113,7 @@ def test_speed_is_left_out_if_all_budgets_are_short(are_short, studies):
 
 def test_a_study_has_its_colour_and_can_be_hidden(studies, visit, tmp_path):
     page = visit(compare(studies, tmp_path / "both.html")).page
-    assert page.locator("figure svg").count() == 4 + 3
+    assert page.locator("figure svg").count() == 3 + 3
     assert browsing.texts(page, ".legend button") == ["first", "second"]
     colours = page.evaluate(
         "[...document.querySelectorAll('[data-series] path[style*=stroke]')].map(path =>"
@@ -164,7 +168,7 @@ def test_of_many_studies_each_has_a_row_and_a_panel(tiny_study, visit, tmp_path)
     head, *rows = browsing.rows(page, "#studies")
     assert head[0] == "name"
     assert [row[0] for row in rows] == [f"init{i}" for i in range(18)]
-    assert page.locator("figure svg").count() == 5 + 18
+    assert page.locator("figure svg").count() == 4 + 18
     rows = page.locator("#overview_over_reinit text").all_text_contents()
     assert {"init0", "init17"} <= set(rows)  # which decides the seed
     # No panel has more than a ticket, its fresh init, and the dense net.
@@ -198,7 +202,7 @@ def test_a_field_of_numbers_is_the_axis_and_another_the_colour(
         "ticket",
         "reinit",
     ]
-    for name in ("dense", "over_dense", "over_reinit", "matching"):
+    for name in ("dense", "over_dense", "over_reinit"):
         texts = page.locator(f"#overview_{name} text").all_text_contents()
         ticks = [t for t in texts if t in ("0.001", "0.01", "0.1")]
         assert ticks == ["0.001", "0.01", "0.1"]

@@ -43,7 +43,7 @@ def test_squared_error_is_the_mean_of_each_example(outputs, labels):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"labels: of shape \(7,\); must be \(7, 3\)"):
+    with pytest.raises(ValueError, match=r"outputs: of shape \(7, 3\); must be \(7,\)"):
         MEAN_SQUARED_ERROR.per_example(jnp.zeros((7, 3)), jnp.zeros(7))
     with pytest.raises(ValueError, match=r"loss: of shape \(\); must be \(7,\)"):
         Loss(lambda o, y: jnp.mean(o)).per_example(jnp.zeros((7, 3)), jnp.zeros(7))

@@ -63,15 +63,12 @@ def sections(found: Found, _: Verdict) -> list[Section]:
     layers = [name for name in levels[0]["moved"]["ticket"] if name != NET]
     by_layer = {
         plain(f"movement_{measure}_{name}"): _plot(
-            levels, [*parts, *arms[1:2]], name, measure, f"{layer_name(name)}: {short}"
+            levels, arms, name, measure, f"{layer_name(name)}: {short}"
         )
         for measure, short in _SHORT.items()
         for name in spread(layers, _MOST_LAYERS)
     }
-    lead = (
-        "The same by layer: the ticket's weights that survive, those that are pruned"
-        " next, and all weights of another arm."
-    )
+    lead = "The same by layer, over all weights that the mask keeps."
     shown.append(
         Section("In which layers do weights move?", lead, _drawn(by_layer), "small")
     )
