@@ -73,9 +73,9 @@ def _winning(verdict: Verdict) -> str:
             "No net here is a lottery ticket: each level continues from trained weights,"
             " and its steps are counted from there."
         )
-    yes, undecided, untested = (
+    yes, no, undecided, untested = (
         [level for level in verdict.levels if level.winning.answer == answer]
-        for answer in ("yes", "undecided", "not tested")
+        for answer in ("yes", "no", "undecided", "not tested")
     )
     if untested and all(x.beats_reinit.answer == "not tested" for x in verdict.levels):
         return (
@@ -92,6 +92,8 @@ def _winning(verdict: Verdict) -> str:
         )
     found = f"in this short budget, {found}" if verdict.is_budget_short else found
     found = found[0].upper() + found[1:]
+    if no:
+        found += f" The ticket is shown not to win at {_densities(no)}."
     if undecided:
         found += f" {_left_open(undecided, verdict)}"
     if untested:  # reinit may have run fewer levels than the ticket

@@ -50,6 +50,7 @@ def test_a_study_of_many_replicates_is_described_in_full():
     assert winning == (
         "There are winning tickets, at 50% to 25%, 6.25% of the weights: they match the"
         " dense net, learn no more slowly, and beat reinit, a fresh init of their mask."
+        " The ticket is shown not to win at 12.5%, 3.12%."
     )
     assert matching == (
         "The sparsest ticket that matches the dense net (0.2 points below it at most)"
@@ -142,7 +143,10 @@ def test_the_margin_is_shown_in_points():
 
 def test_no_winning_ticket_is_stated_plainly_if_none_is_possible():
     found = sentences(only(("ticket", 5), ("reinit", 5)))
-    assert found[0] == "No winning ticket is shown by 60 replicates."
+    assert found[0] == (
+        "No winning ticket is shown by 60 replicates. The ticket is shown not to win at"
+        " 3.12%."
+    )
     assert found[1] == (
         "The ticket is not shown to match the dense net (0.2 points below it at most) at"
         " any density."
@@ -223,7 +227,8 @@ def test_without_a_fresh_init_winning_was_not_tested():
     assert sentences(only(*tickets))[0] == untested
     # Unless there is none, whatever a fresh init does.
     assert sentences(only(("ticket", 5)))[0] == (
-        "No winning ticket is shown by 60 replicates."
+        "No winning ticket is shown by 60 replicates. The ticket is shown not to win at"
+        " 3.12%."
     )
 
 
@@ -232,8 +237,9 @@ def test_levels_that_a_fresh_init_has_not_reached_are_listed_apart():
     found = sentences(only(*tickets, ("reinit", 1), ("reinit", 2)))
     assert found[0] == (
         "There are winning tickets, at 50% to 25% of the weights: they match the dense"
-        " net, learn no more slowly, and beat reinit, a fresh init of their mask. At 1 of"
-        " 5 levels the arm 'reinit' is still to run."
+        " net, learn no more slowly, and beat reinit, a fresh init of their mask. The"
+        " ticket is shown not to win at 12.5%, 3.12%. At 1 of 5 levels the arm 'reinit'"
+        " is still to run."
     )
 
 
