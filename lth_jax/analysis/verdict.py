@@ -12,14 +12,7 @@ from lth_jax.analysis.claims import ClaimCheck, check_claims
 from lth_jax.analysis.comparison import Comparison, Pair, all_comparisons, pairs
 from lth_jax.analysis.intervals import ALPHA, UNBOUNDED, Bounds, Estimate
 from lth_jax.analysis.metric import ACCURACY, Metric, metric_of
-from lth_jax.analysis.outcomes import (
-    DENSE,
-    Outcome,
-    Outcomes,
-    Summary,
-    outcomes,
-    summarize,
-)
+from lth_jax.analysis.outcomes import DENSE, Outcomes, Summary, outcomes, summarize
 from lth_jax.analysis.standings import Standing, standings
 from lth_jax.config import Claim, VerdictConfig
 from lth_jax.lottery.arms import reported_arm
@@ -127,7 +120,7 @@ def judge(
     examples.
     """
     found, metric = outcomes(runs, correct), metric_of(runs)
-    margin = _margin(settings, found[DENSE])
+    margin = _margin(settings, found)
     comparisons = all_comparisons(found)
     levels, at_end = (
         _levels(x, margin, settings.steps_margin, is_rewound)
@@ -151,8 +144,9 @@ def judge(
     )
 
 
-def _margin(settings: VerdictConfig, dense: Outcome) -> float:
+def _margin(settings: VerdictConfig, found: Outcomes) -> float:
     """Returns how much worse than the dense net still counts as a match."""
+    dense = found[DENSE]
     if dense.metric.name == ACCURACY.name:
         return settings.accuracy_margin
     return settings.loss_margin * abs(float(np.mean(dense.early_stop_metric)))

@@ -30,7 +30,7 @@ class Job(NamedTuple):
 def run(jobs: Sequence[Job], executor: Any, folder: pathlib.Path) -> set[str]:
     """Trains studies on an executor's workers; returns the names of those that failed.
 
-    It prints how each study ends and, at times, how far the others are. Parsl writes
+    It prints how each study ends, and how far the others are. Parsl writes
     its own logs to the folder.
     """
     import parsl
