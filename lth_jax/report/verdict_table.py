@@ -46,7 +46,7 @@ def level_table(verdict: Verdict, arms: Sequence[str]) -> Table:
         return Table(heads, [])
     net = verdict.summaries[0]
     dense = {
-        "kept": Cell("dense"),
+        "kept": Cell("100% (dense)"),
         "weights": Cell(f"{net.weights_left:,}"),
         reached: _reached(net, verdict.metric),
         "early-stop step": Cell(words.steps(net.early_stop_step)),

@@ -140,7 +140,14 @@ def expected_table(verdict):
     head += ["early-stop step", *["speed-up"] * with_speed]
     dense = verdict["summaries"][0]
     reached = accuracy(dense["early_stop_accuracy"]), bare(dense["early_stop_two_way"])
-    first = ["dense", f"{dense['weights_left']:,}", "", "", with_small(*reached), ""]
+    first = [
+        "100% (dense)",
+        f"{dense['weights_left']:,}",
+        "",
+        "",
+        with_small(*reached),
+        "",
+    ]
     first += [*[""] * len(controls), steps(dense["early_stop_step"]), *[""] * with_speed]
     table = [head, first]
     for level in verdict["levels"]:
